@@ -1,0 +1,1 @@
+"""Latency, throughput, accuracy and int8 benchmarks."""

@@ -1,0 +1,1 @@
+"""int8 calibration sets: selection and audit."""

@@ -1,0 +1,1 @@
+"""ONNX in, verified deployment bundle out."""

@@ -1,0 +1,100 @@
+"""What every verb shares: ``--json``, ``--quiet``, tables, and the hint for a missing extra."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from fsq_edge_runtime.errors import UnavailableError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_options(command: F) -> F:
+    """Add ``--json FILE|-`` and ``--quiet`` to a verb (parameters ``json_to`` and ``quiet``)."""
+    command = click.option("--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE, or '-'.")(command)
+    return click.option("--quiet", is_flag=True, help="Print nothing but errors.")(command)
+
+
+def console(quiet: bool = False, json_to: str | None = None) -> Console:
+    """Return the console for people: silent with ``--quiet`` and when JSON goes to standard output."""
+    return Console(quiet=quiet or json_to == "-", highlight=False, soft_wrap=False)
+
+
+def write_json(value: dict[str, Any], json_to: str | None) -> None:
+    """Write one JSON object where ``--json`` asked for it; NaN and Inf become null; a file is replaced whole."""
+    if json_to is None:
+        return
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if json_to == "-":
+        click.echo(text, nl=False)
+        return
+    write_text(Path(json_to), text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all (temporary name in the same folder, then rename)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def finite(value: Any) -> Any:
+    """Return ``value`` with numpy scalars and arrays as plain Python and non-finite numbers as None."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Return a plain table; every cell is shown as text."""
+    shown = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(str(cell) for cell in row))
+    return shown
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import a module that an extra brings.
+
+    Args:
+        module: import name.
+        extra: the extra of ``fsq-edge`` that installs it.
+
+    Raises:
+        UnavailableError: it is not installed; the hint names the install line.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        name = error.name or module
+        raise UnavailableError(
+            f"this verb needs the package {name!r}, which is not installed",
+            hint=f"pip install 'fsq-edge[{extra}]'",
+        ) from error

@@ -1,0 +1,1 @@
+"""What runs on the device: preprocessing, backends, streaming, decisions."""
