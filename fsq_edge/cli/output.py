@@ -23,8 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def output_options(command: F) -> F:
     """Add ``--json FILE|-`` and ``--quiet`` to a verb (parameters ``json_to`` and ``quiet``)."""
-    command = click.option("--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE, or '-'.")(command)
-    return click.option("--quiet", is_flag=True, help="Print nothing but errors.")(command)
+    json_option = click.option("--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE, or '-'.")
+    quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+    return quiet_option(json_option(command))
 
 
 def console(quiet: bool = False, json_to: str | None = None) -> Console:
