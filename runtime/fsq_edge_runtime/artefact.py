@@ -1,0 +1,91 @@
+"""The base of every JSON artefact: strict, frozen, versioned, with the whole truth written out on save."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fsq_edge_runtime.errors import DataError, MissingInputError
+
+MAX_JSON_BYTES = 16 * 1024 * 1024
+
+
+class StrictModel(BaseModel):
+    """A frozen pydantic model that refuses unknown keys and never coerces types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Artefact(StrictModel):
+    """A versioned JSON document.
+
+    Subclasses set ``KIND`` (what an error calls it) and ``VERSION`` (the only schema version this release reads).
+    """
+
+    KIND: ClassVar[str] = "artefact"
+    VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, origin: str = "") -> Self:
+        """Read one document.
+
+        Args:
+            text: JSON, UTF-8, at most 16 MiB.
+            origin: file name for the error message.
+
+        Raises:
+            DataError: too large, not JSON, an unknown schema version, an unknown or missing key, a wrong type.
+        """
+        where = origin or cls.KIND
+        if len(text) > MAX_JSON_BYTES:
+            raise DataError(f"{where}: {len(text)} bytes is more than the {MAX_JSON_BYTES} allowed for {cls.KIND}")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: not valid JSON ({error})", hint=f"write {cls.KIND} again") from error
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if version != cls.VERSION:
+            raise DataError(
+                f"{where}: schema version {version!r}, this release reads version {cls.VERSION} of {cls.KIND}",
+                hint="use the release of fsq-edge that wrote it, or write it again with this one",
+            )
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "document"
+            raise DataError(f"{where}: {field}: {first['msg']}", hint=f"mend or rewrite {cls.KIND}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read one document from a file.
+
+        Raises:
+            MissingInputError: the file cannot be opened.
+            DataError: as :meth:`from_json`.
+        """
+        try:
+            with path.open("rb") as file:
+                text = file.read(MAX_JSON_BYTES + 1)
+        except OSError as error:
+            raise MissingInputError(f"cannot read {cls.KIND} {path}: {error.strerror}") from error
+        return cls.from_json(text, origin=path.name)
+
+    def to_json(self) -> str:
+        """Return the document as indented JSON with every default written out, keys in order of declaration."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of the canonical form: sorted keys, no white space."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""The device graph in onnxruntime: one thread, no spinning, input and output bound once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.errors import BackendError, DataError
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.base import Backend
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class OnnxBackend:
+    """Runs a batch-1 device graph on the CPU.
+
+    Args:
+        model: the ONNX file's bytes: input ``input`` (1, C', H, W) float32, output ``t`` (1, D) float32.
+        name: what results call it: ``onnx`` or ``onnx-int8``.
+
+    Raises:
+        DataError: the graph cannot be loaded or its input and output are not as above.
+
+    Source: onnxruntime spins a whole core between calls by default; observed on small graphs.
+    """
+
+    def __init__(self, model: bytes, *, name: str = "onnx") -> None:
+        import onnxruntime as ort
+
+        self.name = name
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session: Any = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise DataError(f"the device graph cannot be loaded by onnxruntime: {_first_line(error)}") from error
+        self.input_shape, self.output_size = self._signature()
+        self._frame: Float32Array = np.zeros(self.input_shape, dtype=np.float32)
+        self._t: Float32Array = np.zeros((1, self.output_size), dtype=np.float32)
+        self._binding = self._session.io_binding()
+        self._binding.bind_input("input", "cpu", 0, np.float32, self.input_shape, self._frame.ctypes.data)
+        self._binding.bind_output("t", "cpu", 0, np.float32, (1, self.output_size), self._t.ctypes.data)
+
+    def infer(self, frame: Float32Array) -> Float32Array:
+        """Return ``t`` (D,), a view that the next call overwrites, for one frame (1, C', H, W)."""
+        self._frame[...] = frame
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:
+            raise BackendError(f"onnxruntime failed: {_first_line(error)}") from error
+        t: Float32Array = self._t[0]
+        return t
+
+    def infer_batch(self, frames: Float32Array) -> Float32Array:
+        """Return ``t`` (N, D) for frames (N, C', H, W), a copy."""
+        out = np.empty((len(frames), self.output_size), dtype=np.float32)
+        for row, frame in enumerate(frames):
+            out[row] = self.infer(frame[None])
+        return out
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session = None
+        self._binding = None
+
+    def _signature(self) -> tuple[tuple[int, ...], int]:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        names = [entry.name for entry in inputs], [entry.name for entry in outputs]
+        if names != (["input"], ["t"]):
+            raise DataError(f"the device graph has inputs and outputs {names}, expected ['input'] and ['t']")
+        shape, out = inputs[0].shape, outputs[0].shape
+        fixed = all(isinstance(size, int) and size > 0 for size in (*shape, *out))
+        if not fixed or len(shape) != 4 or shape[0] != 1 or len(out) != 2:
+            raise DataError(f"the device graph maps {shape} to {out}, expected (1, C, H, W) to (1, D), static")
+        return tuple(shape), int(out[1])
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+if TYPE_CHECKING:
+    _: type[Backend] = OnnxBackend

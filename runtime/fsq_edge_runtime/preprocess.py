@@ -1,0 +1,230 @@
+"""The one implementation of preprocessing: raw windows in, frames of the device graph out.
+
+Training, calibration, evaluation and streaming all call :class:`Preprocessor`. The order is fixed: fill short gaps,
+append per-window z-copies, standardise with the statistics of the training split, clip, fold.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from fsq_edge_runtime.artefact import Artefact, StrictModel
+from fsq_edge_runtime.errors import DataError
+
+Float32Array = npt.NDArray[np.float32]
+
+# The least spread that counts as motion, by unit: a still sensor's noise must not be blown up to unit variance.
+# Source: noise floors of consumer MEMS sensors (about 4 mg, 0.6 degrees/s).
+ZSCORE_FLOOR_BY_UNIT = {"g": 0.004, "m/s2": 0.04, "rad/s": 0.01}
+ZSCORE_FLOOR_SHARE = 1e-3  # of the training std, where the unit is none of these
+MIN_STD = 1e-6  # a channel that never moved in training; standardising by less would only amplify rounding
+
+
+class ChannelSpec(StrictModel):
+    """One sensor channel: its name and physical unit."""
+
+    name: str = Field(min_length=1, max_length=64)
+    unit: str = Field(max_length=32)
+
+
+class PreprocessConfig(Artefact):
+    """``preprocess.json``: what turns raw windows into frames, fitted on the training split and hashed everywhere.
+
+    Attributes:
+        channels: the C sensor channels in order.
+        sample_rate_hz: rate of the uniform grid.
+        window_samples: T, a multiple of ``fold``.
+        hop_samples: step between windows of a stream.
+        fold: rows that a window is folded into; (C, T) becomes (C, fold, T / fold), row r holding samples
+            r * T / fold onwards.
+        window_zscore: append per-window z-copies of all channels; the graph then has 2C channels.
+        max_gap_ms: the longest run of missing samples that is interpolated.
+        mean: training means, C values or 2C with ``window_zscore``, in raw units (z-copies: dimensionless).
+        std: training standard deviations, same layout, positive.
+        clip_sigma: standardised values are clipped to plus or minus this.
+        qa: quality thresholds that the stream applies, by name.
+    """
+
+    KIND: ClassVar[str] = "preprocess.json"
+
+    channels: tuple[ChannelSpec, ...] = Field(min_length=1, max_length=256)
+    sample_rate_hz: float = Field(gt=0, le=1e6)
+    window_samples: int = Field(default=100, ge=2, le=65536)
+    hop_samples: int = Field(default=50, ge=1, le=65536)
+    fold: int = Field(default=2, ge=1, le=64)
+    window_zscore: bool = True
+    max_gap_ms: float = Field(default=100.0, ge=0)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    clip_sigma: float = Field(default=5.0, gt=0)
+    qa: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        wanted = self.graph_channels
+        if len(self.mean) != wanted or len(self.std) != wanted:
+            raise ValueError(f"mean and std need {wanted} values, got {len(self.mean)} and {len(self.std)}")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        if self.window_samples % self.fold:
+            raise ValueError(f"window_samples {self.window_samples} is not a multiple of fold {self.fold}")
+        return self
+
+    @property
+    def graph_channels(self) -> int:
+        """Channels of the device graph, C'."""
+        return len(self.channels) * (2 if self.window_zscore else 1)
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """Shape (C', H, W) of one frame."""
+        return self.graph_channels, self.fold, self.window_samples // self.fold
+
+    @property
+    def max_gap_samples(self) -> int:
+        """The longest run of missing grid samples that is interpolated."""
+        return int(self.max_gap_ms * self.sample_rate_hz / 1000.0 + 1e-9)
+
+    def zscore_floor(self) -> Float32Array:
+        """Return the floor (C,) added to each channel's standard deviation within a window, in raw units."""
+        floors = [
+            ZSCORE_FLOOR_BY_UNIT.get(channel.unit, ZSCORE_FLOOR_SHARE * std)
+            for channel, std in zip(self.channels, self.std, strict=False)
+        ]
+        return np.asarray(floors, dtype=np.float32)
+
+
+class Preprocessor:
+    """Applies one :class:`PreprocessConfig`.
+
+    Args:
+        config: the saved configuration.
+    """
+
+    def __init__(self, config: PreprocessConfig) -> None:
+        self.config = config
+        self._floor = config.zscore_floor()[:, None]
+        self._mean = np.asarray(config.mean, dtype=np.float32)[:, None]
+        self._scale = (1.0 / np.asarray(config.std, dtype=np.float64)).astype(np.float32)[:, None]
+        self._clip = np.float32(config.clip_sigma)
+
+    def frames(self, windows: npt.ArrayLike, out: Float32Array | None = None) -> Float32Array:
+        """Return the frames of the device graph for finite raw windows.
+
+        Args:
+            windows: (N, C, T) float32, raw units, finite (see :meth:`fill_gaps`).
+            out: (N, C', H, W) float32 C-contiguous to write into, or None for a new array.
+
+        Returns:
+            (N, C', H, W) float32 NCHW, standardised, within +-clip_sigma. Each window's result depends on that
+            window alone, to the bit.
+
+        Raises:
+            DataError: wrong shape.
+        """
+        x = np.ascontiguousarray(windows, dtype=np.float32)
+        self._check_shape(x)
+        n, channels, samples = x.shape
+        frames = np.empty((n, *self.config.frame_shape), np.float32) if out is None else out
+        flat = frames.reshape(n, self.config.graph_channels, samples)
+        flat[:, :channels] = x
+        if self.config.window_zscore:
+            flat[:, channels:] = self._zscore(x)
+        np.subtract(flat, self._mean, out=flat)
+        np.multiply(flat, self._scale, out=flat)
+        np.clip(flat, -self._clip, self._clip, out=flat)
+        return frames
+
+    def fill_gaps(self, windows: npt.ArrayLike) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+        """Return windows with short gaps interpolated, and which windows are usable.
+
+        Args:
+            windows: (N, C, T) raw units; NaN and Inf are missing.
+
+        Returns:
+            ``(filled, valid)``: filled (N, C, T) float32, a copy if anything was missing; valid (N,) bool, False
+            where a gap was longer than ``max_gap_ms`` (such windows keep NaN).
+        """
+        x = np.ascontiguousarray(windows, dtype=np.float32)
+        self._check_shape(x)
+        if np.isfinite(x).all():
+            return x, np.ones(len(x), dtype=np.bool_)
+        rows = fill_missing(x.reshape(-1, x.shape[-1]), self.config.max_gap_samples)
+        filled = rows.reshape(x.shape)
+        valid: npt.NDArray[np.bool_] = np.asarray(np.isfinite(filled).all(axis=(1, 2)))
+        return filled, valid
+
+    def _check_shape(self, x: Float32Array) -> None:
+        wanted = (len(self.config.channels), self.config.window_samples)
+        if x.ndim != 3 or x.shape[1:] != wanted:
+            raise DataError(
+                f"windows have shape {tuple(x.shape)}, expected (N, {wanted[0]}, {wanted[1]})",
+                hint="the channels are " + ", ".join(channel.name for channel in self.config.channels),
+            )
+
+    def _zscore(self, x: Float32Array) -> Float32Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        spread = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True)) + self._floor
+        return np.asarray(centred / spread, dtype=np.float32)
+
+
+def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> PreprocessConfig:
+    """Return ``draft`` with mean and std fitted on training windows.
+
+    Args:
+        windows: (N, C, T) raw units of the training split; windows with missing values beyond the draft's
+            ``max_gap_ms`` are left out.
+        draft: everything but the statistics (its mean and std are placeholders).
+
+    Raises:
+        DataError: no usable window, or the wrong shape.
+    """
+    filled, valid = Preprocessor(draft).fill_gaps(windows)
+    if not valid.any():
+        raise DataError("no window is usable: every one has missing values beyond max_gap_ms")
+    x = filled[valid]
+    mean, std = _moments(x)
+    if draft.window_zscore:
+        # The floor may depend on the raw std, so the raw statistics go in first.
+        raw = draft.model_copy(update={"mean": mean + mean, "std": std + std})
+        z_mean, z_std = _moments(Preprocessor(raw)._zscore(x))
+        mean, std = mean + z_mean, std + z_std
+    return PreprocessConfig.model_validate(draft.model_copy(update={"mean": mean, "std": std}).model_dump())
+
+
+def _moments(x: Float32Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean = x.mean(axis=(0, 2), dtype=np.float64)
+    std = np.maximum(x.std(axis=(0, 2), dtype=np.float64), MIN_STD)
+    # float32 values, so that the JSON text, the arrays and the hash all say the same number.
+    return tuple(map(float, mean.astype(np.float32))), tuple(map(float, std.astype(np.float32)))
+
+
+def fill_missing(rows: Float32Array, max_gap_samples: int) -> Float32Array:
+    """Interpolate runs of missing values no longer than ``max_gap_samples``.
+
+    Args:
+        rows: (R, T) float32; NaN and Inf are missing.
+        max_gap_samples: the longest run that is filled, linearly between its neighbours; at an end of the row the
+            nearest value is held.
+
+    Returns:
+        (R, T) float32 copy; longer runs are NaN.
+    """
+    length = rows.shape[1]
+    present = np.isfinite(rows)
+    at = np.arange(length)
+    before = np.maximum.accumulate(np.where(present, at, -1), axis=1)
+    after = np.minimum.accumulate(np.where(present, at, length)[:, ::-1], axis=1)[:, ::-1]
+    short = ~present & (after - before - 1 <= max_gap_samples) & ~((before < 0) & (after >= length))
+    filled = np.where(present, rows, np.float32(np.nan)).astype(np.float32)
+    row, column = np.nonzero(short)
+    left, right = before[row, column], after[row, column]
+    left, right = np.where(left < 0, right, left), np.where(right >= length, left, right)
+    share = np.where(right > left, (column - left) / np.maximum(right - left, 1), 0.0).astype(np.float32)
+    start = rows[row, left]
+    filled[row, column] = start + (rows[row, right] - start) * share
+    return filled

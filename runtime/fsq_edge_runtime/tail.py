@@ -1,0 +1,178 @@
+"""Finite scalar quantisation on the host: from the device graph's ``t`` to digits, code index and logits.
+
+The one definition of the grid is :class:`FsqCodebook`; the torch layer takes its constants from here.
+
+Source: Mentzer et al. 2023, arXiv 2309.15505, section 3 and appendix A.1.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.errors import DataError
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+BOUND_MARGIN: Final = 1e-3  # the paper's eps: keeps the outermost digits reachable by a finite z
+MAX_INDEX: Final = 1 << 62  # code indices are int64
+MAX_CODES: Final = 1 << 20  # of a logits table; a grid alone may be larger
+MAX_HEAD_BYTES: Final = 64 * 1024 * 1024
+
+
+class FsqCodebook:
+    """The grid of one set of levels.
+
+    Args:
+        levels: L per dimension, 3 to 256 (L = 2 saturates: its shift is 3.8); at most 2^62 codes.
+
+    Attributes:
+        levels: (L1, ..., LD).
+        half: (D,) float32, (L - 1)(1 + 1e-3) / 2.
+        offset: (D,) float32, 0.5 for an even L, else 0.
+        shift: (D,) float32, atanh(offset / half), to be added to z before the Tanh.
+        basis: (D,) int64, 1, L1, L1 L2, ...: the first dimension runs fastest.
+        n_codes: product of the levels.
+
+    Raises:
+        ValueError: levels out of range.
+    """
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        self.levels = tuple(int(level) for level in levels)
+        if not self.levels or min(self.levels) < 3 or max(self.levels) > 256:
+            raise ValueError(f"FSQ levels must be 3 to 256 each, got {list(levels)}")
+        self.n_codes = math.prod(self.levels)
+        if self.n_codes > MAX_INDEX:
+            raise ValueError(f"FSQ levels {list(levels)} give {self.n_codes} codes, more than a 64-bit index holds")
+        exact = np.asarray(self.levels, dtype=np.float64)
+        half = (exact - 1.0) * (1.0 + BOUND_MARGIN) / 2.0
+        offset = np.where(exact % 2 == 0, 0.5, 0.0)
+        self.half: Float32Array = half.astype(np.float32)
+        self.offset: Float32Array = offset.astype(np.float32)
+        self.shift: Float32Array = np.arctanh(offset / half).astype(np.float32)
+        self.basis: Int64Array = np.cumprod([1, *self.levels[:-1]]).astype(np.int64)
+        self._middle: Int64Array = np.asarray(self.levels, dtype=np.int64) // 2
+        self._sizes: Int64Array = np.asarray(self.levels, dtype=np.int64)
+
+    @property
+    def dimensions(self) -> int:
+        """D, the number of quantised dimensions."""
+        return len(self.levels)
+
+    def bounded(self, t: Float32Array) -> Float32Array:
+        """Return b = t * half - offset for t (..., D) in [-1, 1]; rounding b gives the signed digit."""
+        return np.asarray(t * self.half - self.offset, dtype=np.float32)
+
+    def digits(self, t: Float32Array) -> Int64Array:
+        """Return digits (..., D), 0 to L - 1, of t (..., D) in [-1, 1]; rounding is half to even."""
+        return np.rint(self.bounded(t)).astype(np.int64) + self._middle
+
+    def index(self, digits: Int64Array) -> Int64Array:
+        """Return the code index (...) of digits (..., D)."""
+        return np.asarray(digits @ self.basis, dtype=np.int64)
+
+    def digits_of(self, index: Int64Array) -> Int64Array:
+        """Return digits (..., D) of code indices (...): the inverse of :meth:`index`."""
+        return np.asarray(index, dtype=np.int64)[..., None] // self.basis % self._sizes
+
+    def values(self, digits: Int64Array) -> Float32Array:
+        """Return what the head sees, (digit - L // 2) / (L // 2): -1 to 1 (odd L) or -1 to 1 - 2 / L (even L)."""
+        return ((digits - self._middle) / self._middle).astype(np.float32)
+
+    def all_values(self) -> Float32Array:
+        """Return the values (n_codes, D) of the whole code book in index order."""
+        return self.values(self.digits_of(np.arange(self.n_codes)))
+
+    def thresholds(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """Return, per dimension, the L - 1 thresholds on z: the digit is the number of thresholds <= z."""
+        found = []
+        for level in self.levels:
+            half = (level - 1) * (1 + BOUND_MARGIN) / 2
+            offset = 0.5 if level % 2 == 0 else 0.0
+            steps = np.arange(level - 1) - level // 2 + 0.5 + offset
+            found.append(np.arctanh(steps / half) - math.atanh(offset / half))
+        return tuple(found)
+
+    def boundary_distance(self, t: Float32Array) -> Float32Array:
+        """Return the distance (..., D) of b from the nearest rounding boundary, 0 to 0.5."""
+        b = self.bounded(t)
+        return np.asarray(0.5 - np.abs(b - np.rint(b)), dtype=np.float32)
+
+
+class FsqTail:
+    """Everything after the device graph: ``t`` to code index to a row of the logits table.
+
+    Args:
+        levels: FSQ levels.
+        table: (n_codes, classes) float32 logits of the trained head over the whole code book.
+        temperature: positive; divides the logits before the softmax.
+
+    Raises:
+        DataError: sizes do not agree or values are not finite.
+    """
+
+    def __init__(self, levels: Sequence[int], table: Float32Array, temperature: float = 1.0) -> None:
+        try:
+            self.codebook = FsqCodebook(levels)
+        except ValueError as error:
+            raise DataError(f"head: {error}") from error
+        if self.codebook.n_codes > MAX_CODES:
+            raise DataError(f"head: levels {list(levels)} give {self.codebook.n_codes} codes, at most {MAX_CODES}")
+        self.table: Float32Array = np.ascontiguousarray(table, dtype=np.float32)
+        if self.table.ndim != 2 or len(self.table) != self.codebook.n_codes or self.table.shape[1] < 2:
+            raise DataError(f"head: logits table {self.table.shape} does not fit {self.codebook.n_codes} codes")
+        if not np.isfinite(self.table).all() or not (math.isfinite(temperature) and temperature > 0):
+            raise DataError("head: the logits table or the temperature is not finite and positive")
+        self.temperature = float(temperature)
+
+    def index(self, t: Float32Array) -> Int64Array:
+        """Return the code index (N,) of t (N, D)."""
+        return self.codebook.index(self.codebook.digits(t))
+
+    def logits(self, t: Float32Array) -> Float32Array:
+        """Return logits (N, classes) of t (N, D), before temperature."""
+        return np.asarray(self.table[self.index(t)], dtype=np.float32)
+
+    def to_bytes(self) -> bytes:
+        """Return ``head.npz`` (keys levels, table, temperature), the same bytes for the same content."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            levels=np.asarray(self.codebook.levels, dtype=np.int64),
+            table=self.table,
+            temperature=np.float64(self.temperature),
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FsqTail:
+        """Read ``head.npz``.
+
+        Raises:
+            DataError: damaged, too large, a missing key or sizes that do not agree.
+        """
+        if len(data) > MAX_HEAD_BYTES:
+            raise DataError(f"head.npz: {len(data)} bytes is more than the {MAX_HEAD_BYTES} allowed")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                levels, table = archive["levels"], archive["table"]
+                temperature = float(archive["temperature"])
+        except Exception as error:
+            raise DataError(f"head.npz cannot be read: {error}") from error
+        if levels.ndim != 1 or levels.dtype.kind not in "iu":
+            raise DataError("head.npz: levels must be a list of integers")
+        return cls([int(level) for level in levels], table, temperature)
+
+
+def softmax(logits: Float32Array, temperature: float = 1.0) -> Float32Array:
+    """Return probabilities (..., classes) of logits (..., classes) divided by ``temperature``."""
+    scaled = logits / np.float32(temperature)
+    weights = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float32)
