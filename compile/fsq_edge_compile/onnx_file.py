@@ -14,7 +14,7 @@ import onnx.utils
 
 from fsq_edge_runtime.errors import DataError
 
-Float32Array = npt.NDArray[np.float32]
+Tensors = Mapping[str, npt.NDArray[Any]]
 
 MAX_OPSET: Final = 17  # Source: DFC 3.x users ship 11, 13 and 17; 5.3 documents 15 to 21
 MAX_IR: Final = 9  # Source: IR 10 and later broke DFC 3.2x
@@ -83,9 +83,7 @@ def cut_device_part(model: onnx.ModelProto, operator: str = "Tanh") -> onnx.Mode
     return device
 
 
-def run(
-    model: onnx.ModelProto | bytes, feeds: Mapping[str, npt.NDArray[np.generic]]
-) -> dict[str, npt.NDArray[np.generic]]:
+def run(model: onnx.ModelProto | bytes, feeds: Tensors) -> dict[str, npt.NDArray[Any]]:
     """Run a graph once in onnxruntime on one thread and return its outputs by name."""
     import onnxruntime as ort
 
