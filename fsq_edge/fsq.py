@@ -34,7 +34,7 @@ class Quantised(NamedTuple):
     """
 
     value: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody wants here
     t: Tensor
 
 
@@ -51,7 +51,7 @@ class FSQ(nn.Module):
             Two levels are refused because their shift is about 3.8, where tanh is flat and nothing is learned.
     """
 
-    half: Tensor
+    half_range: Tensor
     offset: Tensor
     shift: Tensor
     radius: Tensor
@@ -71,7 +71,7 @@ class FSQ(nn.Module):
         self.levels, self.codes = grid.levels, grid.n_codes
         sizes = torch.tensor(grid.levels)
         # Not persistent: all follow from the levels, so a checkpoint holds none of them.
-        self.register_buffer("half", torch.from_numpy(grid.half), persistent=False)
+        self.register_buffer("half_range", torch.from_numpy(grid.half), persistent=False)
         self.register_buffer("offset", torch.from_numpy(grid.offset), persistent=False)
         self.register_buffer("shift", torch.from_numpy(grid.shift), persistent=False)
         self.register_buffer("basis", torch.from_numpy(grid.basis), persistent=False)
@@ -95,7 +95,7 @@ class FSQ(nn.Module):
 
     def quantise(self, t: Tensor) -> Quantised:
         """Quantise t = tanh(z + shift) of shape (..., D), as the host does with the device's output."""
-        bounded = t * self.half - self.offset
+        bounded = t * self.half_range - self.offset
         rounded = torch.round(bounded)
         index = self.index_of(rounded.detach().long() + self.radius)
         straight_through = bounded + (rounded - bounded).detach()
