@@ -202,7 +202,7 @@ def _fit(
             losses.append(loss.detach())
             labels.append(target)
             predicted.append(output.logits.detach().argmax(dim=1))
-            codes.append(output.index)
+            codes.append(output.code)
             step += 1
         done = Pass(
             loss=float(torch.stack(losses).mean()),
@@ -261,7 +261,7 @@ def predict(model: Conv2dFSQ, index: WindowIndex, preprocessor: Preprocessor, de
         losses.append(nn.functional.cross_entropy(output.logits.cpu(), target, reduction="sum"))
         labels.append(target)
         predicted.append(output.logits.argmax(dim=1).cpu())
-        codes.append(output.index.cpu())
+        codes.append(output.code.cpu())
     if not labels:
         raise DataError("no window is usable: all have missing values beyond max_gap_ms")
     label = torch.cat(labels).numpy()

@@ -288,11 +288,9 @@ def make_bundle(
         BundleFile(path=path, role=role, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), arch=arch)
         for (role, arch), (path, data) in parts.items()
     )
-    preprocess = PreprocessConfig.from_json(dict((role, data) for (role, _), (_, data) in parts.items())["preprocess"])
-    manifest = Manifest(
-        name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts
-    )
-    files = {MANIFEST: make_manifest_json(manifest), **{path: data for path, data in parts.values()}}
+    preprocess = PreprocessConfig.from_json(parts["preprocess", None][1], origin="preprocess.json")
+    manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
+    files = {MANIFEST: make_manifest_json(manifest), **dict(parts.values())}
     return Bundle.from_files(files)
 
 
