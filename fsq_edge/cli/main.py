@@ -15,6 +15,7 @@ from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE,
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("fsq_edge.cli.train", "train a classifier, split by subject"),
+    "export": ("fsq_edge.cli.export", "graphs, host tail and preprocessing of a run"),
     "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect the deployment package"),
     "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
 }
