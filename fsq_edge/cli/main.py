@@ -13,7 +13,11 @@ from fsq_edge import __version__
 from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE, FsqEdgeError
 
 # verb -> (module that defines a click command named `command`, one line for --help)
-VERBS: dict[str, tuple[str, str]] = {}
+VERBS: dict[str, tuple[str, str]] = {
+    "train": ("fsq_edge.cli.train", "train a classifier, split by subject"),
+    "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect the deployment package"),
+    "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
+}
 
 
 class LazyGroup(click.Group):
