@@ -21,7 +21,8 @@ Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
 BOUND_MARGIN: Final = 1e-3  # the paper's eps: keeps the outermost digits reachable by a finite z
-MAX_CODES: Final = 1 << 20
+MAX_INDEX: Final = 1 << 62  # code indices are int64
+MAX_CODES: Final = 1 << 20  # of a logits table; a grid alone may be larger
 MAX_HEAD_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -29,7 +30,7 @@ class FsqCodebook:
     """The grid of one set of levels.
 
     Args:
-        levels: L per dimension, 3 to 256 (L = 2 saturates: its shift is 3.8); at most 2^20 codes.
+        levels: L per dimension, 3 to 256 (L = 2 saturates: its shift is 3.8); at most 2^62 codes.
 
     Attributes:
         levels: (L1, ..., LD).
@@ -48,8 +49,8 @@ class FsqCodebook:
         if not self.levels or min(self.levels) < 3 or max(self.levels) > 256:
             raise ValueError(f"FSQ levels must be 3 to 256 each, got {list(levels)}")
         self.n_codes = math.prod(self.levels)
-        if self.n_codes > MAX_CODES:
-            raise ValueError(f"FSQ levels {list(levels)} give {self.n_codes} codes, at most {MAX_CODES} are allowed")
+        if self.n_codes > MAX_INDEX:
+            raise ValueError(f"FSQ levels {list(levels)} give {self.n_codes} codes, more than a 64-bit index holds")
         exact = np.asarray(self.levels, dtype=np.float64)
         half = (exact - 1.0) * (1.0 + BOUND_MARGIN) / 2.0
         offset = np.where(exact % 2 == 0, 0.5, 0.0)
@@ -122,6 +123,8 @@ class FsqTail:
             self.codebook = FsqCodebook(levels)
         except ValueError as error:
             raise DataError(f"head: {error}") from error
+        if self.codebook.n_codes > MAX_CODES:
+            raise DataError(f"head: levels {list(levels)} give {self.codebook.n_codes} codes, at most {MAX_CODES}")
         self.table: Float32Array = np.ascontiguousarray(table, dtype=np.float32)
         if self.table.ndim != 2 or len(self.table) != self.codebook.n_codes or self.table.shape[1] < 2:
             raise DataError(f"head: logits table {self.table.shape} does not fit {self.codebook.n_codes} codes")

@@ -1,0 +1,174 @@
+"""One recording's npz file: written aligned and whole, read as a memory map wherever the layout admits it."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import struct
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.errors import DataError, MissingInputError
+
+MAX_ARRAY_BYTES = 8 << 30  # one array of one recording: 90 hours of 9 float32 channels at 500 Hz
+MAX_ENTRIES = 64
+_ALIGNMENT = 64
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_PADDING_FIELD = 0xD935  # the identifier that Android's zipalign gives to its padding field
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: equal content gives equal bytes
+
+_FORMAT: Any = np.lib.format  # numpy ships these functions without type information
+
+Array = npt.NDArray[Any]
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as an uncompressed npz whose data start on 64-byte boundaries, whole or not at all.
+
+    Args:
+        path: target; replaced if it exists.
+        arrays: by name, no objects.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                for name, array in arrays.items():
+                    _write_entry(archive, file.tell(), f"{name}.npy", array)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: Array) -> None:
+    content = np.ascontiguousarray(array)
+    entry = zipfile.ZipInfo(name, date_time=_DATE)
+    entry.external_attr = 0o644 << 16
+    large = content.nbytes > (1 << 31)
+    # The data begin after the local header, the name, a zip64 field of 20 bytes (large files) and the padding field.
+    begin = offset + _LOCAL_HEADER.size + len(name) + (20 if large else 0) + 4
+    entry.extra = struct.pack("<HH", _PADDING_FIELD, -begin % _ALIGNMENT) + bytes(-begin % _ALIGNMENT)
+    with archive.open(entry, "w", force_zip64=large) as target:
+        _FORMAT.write_array(target, content, allow_pickle=False)
+
+
+def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Array]:
+    """Read named arrays of an npz file; other names in the file are left alone.
+
+    Stored (uncompressed) arrays are returned as read-only views of one memory map of the file, so nothing is loaded
+    until it is touched; compressed ones are read into memory. Views of files that numpy wrote itself may be
+    unaligned, which numpy handles and which copies undo.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: empty, damaged, holds objects, lacks a required array, or an array is larger than
+            ``MAX_ARRAY_BYTES``.
+    """
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise DataError(f"{path} is empty", hint="it must be an npz file with samples and labels")
+            return _read_entries(path, file, required, optional)
+    except FileNotFoundError as error:
+        raise MissingInputError(f"{path} does not exist") from error
+    except (zipfile.BadZipFile, EOFError, ValueError, struct.error, NotImplementedError) as error:
+        raise DataError(
+            f"{path} is not a readable npz file: {error}", hint="write it again with numpy.savez"
+        ) from error
+
+
+def _read_entries(
+    path: Path, file: io.BufferedReader, required: tuple[str, ...], optional: tuple[str, ...]
+) -> dict[str, Array]:
+    with zipfile.ZipFile(file) as archive:
+        entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()[:MAX_ENTRIES]}
+        missing = [name for name in required if name not in entries]
+        if missing:
+            raise DataError(
+                f"{path} has no array {missing[0]!r}; it has {', '.join(sorted(entries)) or 'none'}",
+                hint="an npz of a dataset folder holds samples (n, C), labels (n,) and, optionally, timestamps (n,)",
+            )
+        whole: mmap.mmap | None = None
+        arrays = {}
+        for name in (*required, *optional):
+            if name not in entries:
+                continue
+            entry = entries[name]
+            if entry.file_size > MAX_ARRAY_BYTES:
+                raise DataError(
+                    f"{path}: array {name!r} unpacks to {entry.file_size} bytes, the limit is {MAX_ARRAY_BYTES}",
+                    hint="cut the recording into parts",
+                )
+            if entry.compress_type == zipfile.ZIP_STORED:
+                whole = whole if whole is not None else map_file(file)
+                arrays[name] = _mapped(whole, entry)
+            else:
+                with archive.open(entry) as source:
+                    arrays[name] = _FORMAT.read_array(source, allow_pickle=False)
+        return arrays
+
+
+def _mapped(whole: mmap.mmap, entry: zipfile.ZipInfo) -> Array:
+    """View one stored entry in the mapped file."""
+    header = _LOCAL_HEADER.unpack_from(whole, entry.header_offset)
+    if header[0] != b"PK\x03\x04":
+        raise ValueError(f"entry {entry.filename} has no local header")
+    begin = entry.header_offset + _LOCAL_HEADER.size + header[-2] + header[-1]
+    end = begin + entry.file_size
+    if end > len(whole):
+        raise ValueError(f"entry {entry.filename} is cut short")
+    head = io.BytesIO(whole[begin : min(end, begin + 4096)])
+    version = _FORMAT.read_magic(head)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"entry {entry.filename} has npy version {version}")
+    read_header = _FORMAT.read_array_header_1_0 if version == (1, 0) else _FORMAT.read_array_header_2_0
+    shape, fortran, dtype = read_header(head)
+    if dtype.hasobject:
+        raise ValueError(f"entry {entry.filename} holds Python objects")
+    count = int(np.prod(shape, dtype=np.int64))
+    if begin + head.tell() + count * dtype.itemsize != end:
+        raise ValueError(f"entry {entry.filename} has {entry.file_size} bytes, its header says otherwise")
+    flat = np.frombuffer(whole, dtype, count, begin + head.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def map_file(file: io.BufferedReader) -> mmap.mmap:
+    """Map a whole file read-only.
+
+    Before Python 3.13 a map keeps a file descriptor of its own. A data set of many recordings then runs into the
+    soft limit of open files (often 1024); it is raised towards the hard limit, once per need.
+    """
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        if not _raise_open_file_limit():
+            raise DataError(
+                f"cannot map {file.name}: {error.strerror}",
+                hint="raise the limit of open files (ulimit -n), or join short recordings into longer ones",
+            ) from error
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _raise_open_file_limit() -> bool:
+    import resource  # POSIX only, like the fallback it serves
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= hard:
+        return False
+    wanted = min(4 * soft, hard) if hard != resource.RLIM_INFINITY else 4 * soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return True

@@ -1,0 +1,74 @@
+"""From the name of a data source to its data set: ``watch``, ``quadruped``, ``folder:PATH``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fsq_edge.data.folder import DESCRIPTION, read_folder
+from fsq_edge.data.recording import Dataset
+from fsq_edge.data.watch import load_watch
+from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
+
+SOURCES = {
+    "watch": "real: 7 shoulder exercises on a smartwatch, 10 subjects, 6 channels, 50 Hz (seglearn, BSD)",
+    "folder:PATH": "your own: a dataset folder (dataset.json and npz files)",
+}
+_CHUNK_SAMPLES = 1 << 16
+
+
+def open_dataset(source: str, *, check_finite: bool = True) -> Dataset:
+    """Open a data set by name.
+
+    Args:
+        source: ``watch`` or ``folder:PATH``.
+        check_finite: refuse data in which a channel is missing everywhere; off only where the data are to be
+            examined rather than used.
+
+    Raises:
+        UsageError: an unknown name.
+        MissingInputError: the folder does not exist or holds no data set.
+        DataError: the data cannot be used (see ``read_folder`` and ``require_finite``).
+        UnavailableError: a package that brings the data is not installed.
+    """
+    kind, _, rest = source.partition(":")
+    if source == "watch":
+        dataset = load_watch()
+    elif kind == "folder" and rest:
+        dataset = _open_folder(Path(rest).expanduser())
+    else:
+        raise UsageError(f"unknown data source {source!r}", hint=f"one of {', '.join(SOURCES)}")
+    if check_finite:
+        require_finite(dataset)
+    return dataset
+
+
+def _open_folder(folder: Path) -> Dataset:
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder} is not a folder", hint="folder:PATH takes the folder of dataset.json")
+    if (folder / DESCRIPTION).exists():
+        return read_folder(folder)
+    raise MissingInputError(f"{folder} holds no {DESCRIPTION}", hint="see docs/data.md for the format")
+
+
+def require_finite(dataset: Dataset) -> None:
+    """Refuse a data set in which some channel has no finite value at all.
+
+    Raises:
+        DataError: names the channels.
+
+    Cost: stops at the first finite value of every channel, so healthy data cost one short read.
+    """
+    missing = np.ones(len(dataset.channels), bool)
+    for recording in dataset.recordings:
+        for begin in range(0, len(recording), _CHUNK_SAMPLES):
+            missing &= ~np.isfinite(recording.samples[begin : begin + _CHUNK_SAMPLES]).any(axis=0)
+            if not missing.any():
+                return
+    names = [channel.name for channel, gone in zip(dataset.channels, missing, strict=True) if gone]
+    what = "every channel" if len(names) == len(dataset.channels) else ", ".join(names)
+    raise DataError(
+        f"data set {dataset.name!r} has no finite value in {what} (NaN or Inf everywhere)",
+        hint="check the recording, or remove the channel from the data set",
+    )

@@ -1,0 +1,143 @@
+"""Label-pure windows inside one recording, kept as an index until the samples are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge.data.recording import UNLABELLED, Dataset, Recording
+from fsq_edge_runtime.errors import DataError, UsageError
+
+DEFAULT_MAX_GAP_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowIndex:
+    """Where the windows of a data set lie; N windows of C channels and T samples.
+
+    Args:
+        dataset: the recordings the windows are cut from.
+        window_samples: T.
+        hop_samples: distance of neighbouring starts.
+        recording: int64 (N,), position in ``dataset.recordings``.
+        start: int64 (N,), first sample of the window in its recording.
+        label: int64 (N,), the one label of all T samples, 0 <= label < classes.
+        subject: str (N,).
+        n_mixed: windows left out because their samples have more than one label.
+        n_unlabelled: windows left out because none of their samples has a label.
+    """
+
+    dataset: Dataset
+    window_samples: int
+    hop_samples: int
+    recording: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    subject: npt.NDArray[np.str_]
+    n_mixed: int
+    n_unlabelled: int
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def gather(self, rows: npt.NDArray[np.integer] | None = None) -> npt.NDArray[np.float32]:
+        """Copy windows out of the recordings.
+
+        Args:
+            rows: which windows, int (K,), any order, repeats allowed; None takes all N.
+
+        Returns:
+            float32 (K, C, T) in raw units, C-contiguous, a copy.
+        """
+        recording = self.recording if rows is None else self.recording[rows]
+        start = self.start if rows is None else self.start[rows]
+        out = np.empty((len(start), len(self.dataset.channels), self.window_samples), np.float32)
+        # One strided read per recording: neighbouring rows of one recording are taken together.
+        order = np.argsort(recording, kind="stable")
+        bounds = np.flatnonzero(np.diff(recording[order], prepend=-1, append=-1))
+        for first, last in pairwise(bounds):
+            some = order[first:last]
+            samples = self.dataset.recordings[int(recording[some[0]])].samples
+            windows = np.lib.stride_tricks.sliding_window_view(samples, self.window_samples, axis=0)
+            out[some] = windows[start[some]]
+        return out
+
+    def take(self, rows: npt.NDArray[np.integer]) -> WindowIndex:
+        """Return the index of some windows (same data set, arrays copied)."""
+        return replace(
+            self,
+            recording=self.recording[rows],
+            start=self.start[rows],
+            label=self.label[rows],
+            subject=self.subject[rows],
+        )
+
+
+def cut_windows(
+    dataset: Dataset, window_samples: int, hop_samples: int, *, max_gap_s: float = DEFAULT_MAX_GAP_S
+) -> WindowIndex:
+    """Find every label-pure window of a data set.
+
+    Windows start at the first sample of each segment and then every ``hop_samples``. A segment is a recording, or
+    the part of one between two holes in its timestamps: no window spans two recordings, a step longer than
+    ``max_gap_s`` (and 1.5 sample periods), or a step back in time.
+
+    Args:
+        dataset: recordings.
+        window_samples: T, at least 1.
+        hop_samples: at least 1.
+        max_gap_s: longest step between two timestamps inside a window.
+
+    Raises:
+        UsageError: ``window_samples`` or ``hop_samples`` below 1.
+        DataError: no window fits: every recording is shorter than T, mixed or unlabelled.
+
+    Cost: linear in the samples; reads labels and timestamps only.
+    """
+    if window_samples < 1 or hop_samples < 1:
+        raise UsageError(f"window_samples and hop_samples must be at least 1, got {window_samples} and {hop_samples}")
+    longest_step = max(max_gap_s, 1.5 / dataset.sample_rate_hz)
+    parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+    n_mixed = n_unlabelled = 0
+    for recording in dataset.recordings:
+        start = _starts(recording, window_samples, hop_samples, longest_step)
+        changes = np.concatenate(([0], np.cumsum(recording.labels[1:] != recording.labels[:-1])))
+        pure = changes[start + window_samples - 1] == changes[start]
+        label = recording.labels[start].astype(np.int64)
+        keep = pure & (label != UNLABELLED)
+        n_mixed += int((~pure).sum())
+        n_unlabelled += int((pure & (label == UNLABELLED)).sum())
+        parts.append((start[keep], label[keep]))
+    counts = np.array([len(start) for start, _ in parts])
+    if not counts.any():
+        raise DataError(
+            f"data set {dataset.name!r} has no label-pure window of {window_samples} samples "
+            f"({n_mixed} mixed, {n_unlabelled} without a label)",
+            hint="shorten window_samples, or label longer stretches",
+        )
+    recording_of = np.repeat(np.arange(len(parts)), counts)
+    return WindowIndex(
+        dataset=dataset,
+        window_samples=window_samples,
+        hop_samples=hop_samples,
+        recording=recording_of,
+        start=np.concatenate([start for start, _ in parts]),
+        label=np.concatenate([label for _, label in parts]),
+        subject=np.array([recording.subject for recording in dataset.recordings])[recording_of],
+        n_mixed=n_mixed,
+        n_unlabelled=n_unlabelled,
+    )
+
+
+def _starts(recording: Recording, window: int, hop: int, longest_step: float) -> npt.NDArray[np.int64]:
+    """Window starts (k,) inside the unbroken segments of one recording."""
+    n = len(recording)
+    if recording.timestamps is None:
+        return np.arange(0, n - window + 1, hop, dtype=np.int64)
+    step = np.diff(recording.timestamps)
+    edges = np.concatenate(([0], np.flatnonzero((step > longest_step) | (step < 0)) + 1, [n]))
+    segments = [np.arange(a, b - window + 1, hop, dtype=np.int64) for a, b in pairwise(edges)]
+    return np.concatenate(segments)

@@ -1,0 +1,179 @@
+"""Augmentation of raw motion windows: vectorised, in physical units, the label never touched.
+
+Letters: N windows, C channels, T samples. Three axes of one sensor form a triad; triads of a body-fixed unit turn
+together, so one rotation per window acts on accelerometer, gyroscope and magnetometer alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge.data.recording import Channel
+from fsq_edge.training.config import AugmentationSection
+
+Float32Array = npt.NDArray[np.float32]
+Sensor = Literal["acceleration", "rate", "field"]
+
+SENSOR_OF_UNIT: dict[str, Sensor] = {
+    "g": "acceleration", "mg": "acceleration", "m/s2": "acceleration", "m/s^2": "acceleration",
+    "rad/s": "rate", "deg/s": "rate", "dps": "rate",
+    "uT": "field", "mT": "field", "G": "field", "gauss": "field",
+}  # fmt: skip
+SENSOR_OF_NAME: tuple[tuple[str, Sensor], ...] = (("acc", "acceleration"), ("gyr", "rate"), ("mag", "field"))
+
+
+@dataclass(frozen=True, slots=True)
+class Triad:
+    """Three consecutive channels x, y, z of one sensor.
+
+    Args:
+        first: index of the x channel.
+        sensor: what the triad measures.
+    """
+
+    first: int
+    sensor: Sensor
+
+
+def find_triads(channels: Sequence[Channel]) -> tuple[Triad, ...]:
+    """Return the triads among ``channels``: three in a row of one sensor whose names end in x, y, z.
+
+    The sensor is told by the unit, and by the name (acc, gyr, mag) where the unit is unknown. Channels that belong to
+    no triad are neither rotated nor scaled.
+    """
+    found, at = [], 0
+    while at + 3 <= len(channels):
+        three = channels[at : at + 3]
+        sensors = {_sensor(channel) for channel in three}
+        ends = "".join(re.sub(r"[^a-z]", "", channel.name.lower())[-1:] for channel in three)
+        sensor = sensors.pop() if len(sensors) == 1 else None
+        if sensor is not None and ends == "xyz":
+            found.append(Triad(at, sensor))
+            at += 3
+        else:
+            at += 1
+    return tuple(found)
+
+
+def _sensor(channel: Channel) -> Sensor | None:
+    by_unit = SENSOR_OF_UNIT.get(channel.unit)
+    by_name = next((sensor for start, sensor in SENSOR_OF_NAME if start in channel.name.lower()), None)
+    return by_unit or by_name
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The random numbers of N windows; drawing and applying are apart so that processes can share a draw.
+
+    Args:
+        shift: (N,) float32, samples by which the start moves.
+        speed: (N,) float32, how much faster time runs, above 0.
+        rotation: (N, 3, 3) float32 rotation matrices.
+        gain: (N,) float32, factor on motion, above 0.
+        mirrored: (N,) bool.
+    """
+
+    shift: Float32Array
+    speed: Float32Array
+    rotation: Float32Array
+    gain: Float32Array
+    mirrored: npt.NDArray[np.bool_]
+
+    def take(self, rows: npt.NDArray[np.integer] | slice) -> Draws:
+        """Return the draws of some windows."""
+        return Draws(self.shift[rows], self.speed[rows], self.rotation[rows], self.gain[rows], self.mirrored[rows])
+
+
+def draw(config: AugmentationSection, n: int, window_samples: int, rng: np.random.Generator) -> Draws:
+    """Draw the changes of ``n`` windows of ``window_samples``."""
+    furthest = int(config.shift * window_samples)
+    shift = rng.integers(-furthest, furthest, size=n, endpoint=True)
+    speed = np.exp(rng.uniform(-1.0, 1.0, size=n) * np.log(config.warp))
+    axis = rng.standard_normal((n, 3))
+    angle = np.radians(config.rotation_degrees) * rng.standard_normal(n)
+    gain = np.exp(config.amplitude * rng.standard_normal(n))
+    mirrored = rng.random(n) < config.mirror
+    return Draws(
+        shift.astype(np.float32), speed.astype(np.float32), rotation_matrices(axis, angle),
+        gain.astype(np.float32), mirrored,
+    )  # fmt: skip
+
+
+def rotation_matrices(axis: npt.NDArray[np.float64], angle: npt.NDArray[np.float64]) -> Float32Array:
+    """Return rotations (N, 3, 3) float32 about ``axis`` (N, 3), any length but 0, by ``angle`` (N,) radians.
+
+    Source: Rodrigues' formula, R = I + sin(a) K + (1 - cos(a)) K^2 with K the cross-product matrix of the unit axis.
+    """
+    x, y, z = (axis / np.linalg.norm(axis, axis=1, keepdims=True)).T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+    sine, versine = np.sin(angle)[:, None, None], (1 - np.cos(angle))[:, None, None]
+    return (np.eye(3) + sine * cross + versine * (cross @ cross)).astype(np.float32)
+
+
+def sample_positions(
+    start: npt.NDArray[np.int64],
+    lowest: npt.NDArray[np.int64],
+    highest: npt.NDArray[np.int64],
+    window_samples: int,
+    draws: Draws,
+) -> npt.NDArray[np.float64]:
+    """Return where N shifted and warped windows read their samples.
+
+    Args:
+        start: (N,) first sample of each window.
+        lowest: (N,) first sample that the window may touch (same recording, same label, no gap between).
+        highest: (N,) last such sample, at least ``start + window_samples - 1``.
+        window_samples: T.
+        draws: shift and speed of each window.
+
+    Returns:
+        (N, T) float64 positions, ``speed`` apart, inside ``lowest..highest``. A window that is wider than the
+        stretch is slowed down to fit it, and one that would leave it is pushed back in.
+    """
+    room = (highest - lowest).astype(np.float64)
+    last = window_samples - 1
+    step = np.minimum(draws.speed.astype(np.float64), room / last)
+    middle = start + last / 2 + draws.shift
+    begin = np.clip(middle - step * last / 2, lowest, np.maximum(highest - step * last, lowest))
+    positions: npt.NDArray[np.float64] = begin[:, None] + step[:, None] * np.arange(window_samples)
+    return np.minimum(positions, highest[:, None])
+
+
+class Augmenter:
+    """Applies draws to raw windows of one channel layout.
+
+    Args:
+        channels: the C channels.
+        mirror: one sign a channel, or None: then nothing is mirrored.
+    """
+
+    def __init__(self, channels: Sequence[Channel], mirror: Sequence[int] | None) -> None:
+        self.triads = find_triads(channels)
+        self._mirror = None if mirror is None else np.asarray(mirror, dtype=np.float32)[:, None]
+
+    def apply(self, windows: Float32Array, draws: Draws) -> Float32Array:
+        """Change windows (N, C, T) in raw units in place and return them; ``draws.shift`` is the reader's part.
+
+        Angular rates take the factor of ``draws.speed``: the same turn in less time is a faster turn.
+        """
+        if self._mirror is not None and draws.mirrored.any():
+            windows[draws.mirrored] *= self._mirror
+        for triad in self.triads:
+            axes = windows[:, triad.first : triad.first + 3]
+            turned = draws.rotation @ axes
+            if triad.sensor == "rate":
+                turned *= (draws.speed * draws.gain)[:, None, None]
+            elif triad.sensor == "acceleration":
+                steady = turned.mean(axis=2, keepdims=True)
+                turned -= steady
+                turned *= draws.gain[:, None, None]
+                turned += steady
+            axes[...] = turned
+        return windows

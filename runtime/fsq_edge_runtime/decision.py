@@ -1,0 +1,140 @@
+"""From probabilities to one steady label: smoothing, hysteresis, dwell, refractory, unknown. Causal throughout."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from fsq_edge_runtime.artefact import Artefact
+
+Float32Array = npt.NDArray[np.float32]
+
+UNKNOWN = -1  # class index of the label `unknown`
+UNKNOWN_LABEL = "unknown"
+
+
+class DecisionSettings(Artefact):
+    """``decision.json``: how scores become the label that is reported. The defaults report the raw argmax.
+
+    Times are in milliseconds of source time and are rounded up to whole hops.
+
+    Attributes:
+        temperature: divides the logits; None takes the head's own.
+        smoothing: what smooths the probabilities of successive windows.
+        smoothing_ms: time constant of ``ema``, or span of ``median``.
+        enter: smoothed probability that a class needs to become the label.
+        leave: the label is given up (for ``unknown``) when its smoothed probability falls below this.
+        dwell_ms: how long a new class must lead, above ``enter``, before it becomes the label.
+        refractory_ms: how long a new label is held, whatever comes.
+        unknown_below: ``unknown`` is reported while the best smoothed probability is below this.
+    """
+
+    KIND: ClassVar[str] = "decision.json"
+
+    temperature: float | None = Field(default=None, gt=0, le=1000)
+    smoothing: Literal["none", "ema", "median"] = "none"
+    smoothing_ms: float = Field(default=0.0, ge=0, le=600_000)
+    enter: float = Field(default=0.0, ge=0, le=1)
+    leave: float = Field(default=0.0, ge=0, le=1)
+    dwell_ms: float = Field(default=0.0, ge=0, le=600_000)
+    refractory_ms: float = Field(default=0.0, ge=0, le=600_000)
+    unknown_below: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> Self:
+        if self.leave > self.enter:
+            raise ValueError(f"leave {self.leave} is above enter {self.enter}")
+        return self
+
+
+class DecisionChain:
+    """The state of one stream.
+
+    Args:
+        settings: what to apply.
+        hop_ms: time between windows, milliseconds.
+
+    Attributes:
+        label: index of the label now held, or ``UNKNOWN``.
+    """
+
+    __slots__ = (
+        "_age",
+        "_candidate",
+        "_dwell",
+        "_history",
+        "_lead",
+        "_refractory",
+        "_settings",
+        "_smoothed",
+        "_span",
+        "_weight",
+        "label",
+    )
+
+    def __init__(self, settings: DecisionSettings, hop_ms: float) -> None:
+        self._settings = settings
+        self._dwell = _hops(settings.dwell_ms, hop_ms)
+        self._refractory = _hops(settings.refractory_ms, hop_ms)
+        self._span = max(1, _hops(settings.smoothing_ms, hop_ms)) if settings.smoothing == "median" else 1
+        decays = settings.smoothing == "ema" and settings.smoothing_ms > 0
+        self._weight = -math.expm1(-hop_ms / settings.smoothing_ms) if decays else 1.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: a new segment begins."""
+        self.label = UNKNOWN
+        self._age = self._refractory
+        self._candidate = UNKNOWN
+        self._lead = 0
+        self._smoothed: Float32Array | None = None
+        self._history: list[Float32Array] = []
+
+    def skip(self) -> None:
+        """Account for a window without scores (abstained or missed): time passes, a lead is broken."""
+        self._age += 1
+        self._candidate, self._lead = UNKNOWN, 0
+
+    def step(self, probabilities: Float32Array) -> tuple[int, Float32Array]:
+        """Take the probabilities (classes,) of the next window.
+
+        Returns:
+            ``(label, smoothed)``: the label's index or ``UNKNOWN``, and the smoothed probabilities (classes,), not
+            to be written to.
+        """
+        smoothed = self._smooth(probabilities)
+        self._age += 1
+        top = int(smoothed.argmax())
+        settings = self._settings
+        held = self._age <= self._refractory
+        if self.label != UNKNOWN and smoothed[self.label] < settings.leave and not held:
+            self.label = UNKNOWN
+        if top != self.label and smoothed[top] >= settings.enter:
+            self._lead = self._lead + 1 if top == self._candidate else 0
+            self._candidate = top
+            if self._lead >= self._dwell and not held:
+                self.label, self._age = top, 0
+                self._candidate, self._lead = UNKNOWN, 0
+        else:
+            self._candidate, self._lead = UNKNOWN, 0
+        return (UNKNOWN if smoothed[top] < settings.unknown_below else self.label), smoothed
+
+    def _smooth(self, probabilities: Float32Array) -> Float32Array:
+        if self._span > 1:
+            self._history.append(probabilities)
+            del self._history[: -self._span]
+            middle = np.median(self._history, axis=0)
+            return np.asarray(middle / max(float(middle.sum()), 1e-12), dtype=np.float32)
+        if self._weight < 1.0 and self._smoothed is not None:
+            self._smoothed = self._smoothed + np.float32(self._weight) * (probabilities - self._smoothed)
+            return self._smoothed
+        self._smoothed = probabilities
+        return probabilities
+
+
+def _hops(milliseconds: float, hop_ms: float) -> int:
+    return math.ceil(milliseconds / hop_ms - 1e-9)
