@@ -155,7 +155,9 @@ def _debian(system: System) -> dict[str, str]:
 
 def _libraries(system: System) -> tuple[str, ...]:
     names = (name for folder in LIBRARY_FOLDERS for name in system.entries(folder))
-    found = {name.removeprefix("libhailort.so.") for name in names if re.fullmatch(r"libhailort\.so\.\d+\.\d+\.\d+", name)}
+    found = {
+        name.removeprefix("libhailort.so.") for name in names if re.fullmatch(r"libhailort\.so\.\d+\.\d+\.\d+", name)
+    }
     return tuple(sorted(found, key=lambda version: tuple(int(part) for part in version.split("."))))
 
 
