@@ -50,7 +50,8 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
     with contextlib.redirect_stdout(io.StringIO()):
-        simplified, same = onnxsim.simplify(model)
+        result: tuple[onnx.ModelProto, bool] = onnxsim.simplify(model)
+    simplified, same = result
     if not same:
         raise DataError("onnxsim's simplified graph differs from the original", hint="export without simplification")
     simplified.ir_version = min(simplified.ir_version, MAX_IR)
