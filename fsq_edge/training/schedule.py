@@ -1,0 +1,48 @@
+"""The learning rate: one-cycle as a function of the step, plateau as a small state."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+START_DIVISOR = 25.0  # one-cycle starts at peak / 25 and ends at peak / 250,000, as in torch's OneCycleLR
+END_DIVISOR = START_DIVISOR * 1e4
+
+
+def one_cycle(step: int, total_steps: int, peak: float, warmup_fraction: float) -> float:
+    """Return the rate of ``step``, 0 .. total_steps - 1: up to ``peak``, then down, both along a cosine.
+
+    Source: Smith and Topin 2018, arXiv 1708.07120; shape and divisors of ``torch.optim.lr_scheduler.OneCycleLR``.
+    """
+    top = max(warmup_fraction * total_steps - 1, 1e-9)
+    if step <= top:
+        return _cosine(peak / START_DIVISOR, peak, step / top)
+    return _cosine(peak, peak / END_DIVISOR, min((step - top) / max(total_steps - 1 - top, 1e-9), 1.0))
+
+
+def _cosine(begin: float, end: float, share: float) -> float:
+    return end + (begin - end) * (1.0 + math.cos(math.pi * share)) / 2.0
+
+
+@dataclass(slots=True)
+class Plateau:
+    """Lowers the rate when the watched metric has not improved for ``patience`` epochs.
+
+    Args:
+        rate: learning rate now.
+        patience: epochs without improvement that are borne.
+        factor: what the rate is multiplied with then.
+        bad_epochs: epochs since the last improvement or the last cut.
+    """
+
+    rate: float
+    patience: int
+    factor: float
+    bad_epochs: int = 0
+
+    def step(self, improved: bool) -> None:
+        """Take note of one epoch."""
+        self.bad_epochs = 0 if improved else self.bad_epochs + 1
+        if self.bad_epochs > self.patience:
+            self.rate *= self.factor
+            self.bad_epochs = 0
