@@ -50,7 +50,7 @@ def confusion_matrix_figure(evaluation: Evaluation) -> str:
     counts, classes = evaluation.confusion, evaluation.classes
     k = len(classes)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = float(np.clip(0.62 * k + 1.6, 3.2, 11.0))
+    size = float(np.clip(0.54 * k + 1.6, 3.2, 11.0))
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(size + 0.6, size)
         axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal")
@@ -120,7 +120,7 @@ def reliability_figure(evaluation: Evaluation) -> str:
     """Draw the reliability diagram: accuracy against confidence in bins of equal width and of equal mass."""
     result = evaluation.reliability
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+        figure = Figure(figsize=(3.5, 4.2), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         top.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         _bars(top, result.equal_width)
