@@ -66,7 +66,7 @@ def _open_source(source: str, channels: tuple[str, ...], chunk: int) -> Iterator
         return _npz(Path(place), len(channels), chunk)
     if kind == "csv":
         try:
-            return _csv(Path(place).open(encoding="utf-8", newline=""), place, channels, chunk)  # noqa: SIM115
+            return _csv(Path(place).open(encoding="utf-8", newline=""), place, channels, chunk)
         except OSError as error:
             raise MissingInputError(f"cannot read {place}: {error.strerror}") from error
     if kind == "stdin":
