@@ -12,7 +12,7 @@ from fsq_edge_runtime.errors import BackendError
 Float32Array = npt.NDArray[np.float32]
 
 
-class Missed(BackendError):
+class Missed(BackendError):  # noqa: N818 - an outcome of one window, named like the record it becomes
     """One window was lost (deadline, stalled or lost device); the backend itself goes on.
 
     The session records the window as ``missed`` and carries on; any other :class:`BackendError` ends the session.
