@@ -28,7 +28,9 @@ def command() -> None:
 
 @command.command("inspect")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--bundle", "bundle_path", type=click.Path(path_type=Path), help="Compare with the bundle it is for.")
+@click.option(
+    "--bundle", "bundle_path", type=click.Path(path_type=Path), help="Compare with the bundle it shall serve."
+)
 @click.option("--device", metavar="NAME", help="Will this device load it? For example hailo8l.")
 @click.option("--hailort", default="", metavar="VERSION", help="... under this HailoRT, for example 4.23.0.")
 @output_options
