@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.errors import BundleError
-from fsq_edge_runtime.hef.onnx_names import GraphEnd, read_graph_end
 from fsq_edge_runtime.hef.report import HefReport, HefTensor
+from fsq_edge_runtime.onnx_graph import GraphEnd, read_graph_end
 from fsq_edge_runtime.preprocess import Preprocessor
 
 if TYPE_CHECKING:
