@@ -121,8 +121,8 @@ def test_bad_arrays_end_in_one_clear_error(folder, arrays, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema_version": 2}, "schema_version 2, this version of fsq-edge reads 1"),
-        ({"schema_version": None}, "schema_version None"),
+        ({"schema_version": 2}, "schema version 2, this release reads version 1"),
+        ({"schema_version": None}, "schema version None"),
         ({"colour": "blue"}, "colour: Extra inputs are not permitted"),
         ({"channels": []}, "channels: "),
         ({"sample_rate_hz": -1}, "sample_rate_hz: "),
