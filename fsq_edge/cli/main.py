@@ -13,7 +13,9 @@ from fsq_edge import __version__
 from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE, FsqEdgeError
 
 # verb -> (module that defines a click command named `command`, one line for --help)
-VERBS: dict[str, tuple[str, str]] = {}
+VERBS: dict[str, tuple[str, str]] = {
+    "check": ("fsq_edge.cli.check", "Will the Hailo compiler take this network, and where to cut"),
+}
 
 
 class LazyGroup(click.Group):
