@@ -70,7 +70,7 @@ def _show(bundle: Bundle, out: Any, title: str) -> None:
     manifest, config = bundle.manifest, bundle.preprocess
     channels = ", ".join(f"{channel.name} [{channel.unit}]" for channel in config.channels)
     out.print(f"[bold]{title}[/bold]\nmodel     {manifest.name}\nclasses   {', '.join(manifest.classes)}")
-    out.print(f"channels  {channels}")
+    out.print(f"channels  {channels}", markup=False)
     out.print(f"window    {config.window_samples} samples at {config.sample_rate_hz:g} Hz, hop {config.hop_samples}")
     rows = [(entry.role, entry.arch or "", entry.path, entry.bytes, entry.sha256[:12]) for entry in manifest.files]
     out.print(table("files", ["role", "arch", "path", "bytes", "sha256"], rows))

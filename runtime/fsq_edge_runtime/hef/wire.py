@@ -16,8 +16,9 @@ from collections.abc import Iterator
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 MAX_DEPTH = 24  # the deepest path of the schema, a mux inside a partial core op, is 12
-MAX_FIELDS = 400_000  # about half a second of reading; a HEF of this model family has about 200
+MAX_FIELDS = 100_000  # a HEF of this model family has about 200; each costs about a microsecond and 250 bytes
 MAX_TEXT_BYTES = 4096
+MAX_MERGED_BYTES = 64 << 10  # no known writer splits a message; merging copies
 
 
 class WireError(ValueError):
@@ -156,8 +157,13 @@ class Message:
         Args:
             number: field number.
             name: what the submessage is called in error paths.
+
+        Raises:
+            WireError: it is not a message, nested too deep, or written in many large parts.
         """
         parts = self._blocks(number)
+        if len(parts) > 1 and sum(map(len, parts)) > MAX_MERGED_BYTES:
+            raise WireError(f"{self.path}.{name}: written in {len(parts)} parts of more than {MAX_MERGED_BYTES} bytes")
         data = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
         return Message(data, f"{self.path}.{name}", self._budget, self._depth + 1)
 
