@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -100,9 +99,9 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def model_bytes(model: Conv2dFSQ) -> bytes:
-    """Return the weights and BatchNorm statistics as safetensors."""
-    return bytes(save(_plain(model.state_dict())))
+def tensor_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    """Return weights and BatchNorm statistics as safetensors; equal weights give equal bytes."""
+    return bytes(save(_plain(weights)))
 
 
 def load_weights(model: Conv2dFSQ, content: bytes, path: Path) -> None:
@@ -136,9 +135,7 @@ def read_bounded(path: Path) -> bytes:
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # Copies: safetensors refuses tensors that share memory or lie in another layout.
-    return {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
-    }
+    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -68,6 +68,9 @@ class TrainingSection(StrictModel):
         weight_decay: AdamW's, on weights only; 0 is Adam.
         max_epochs: passes over the training windows; None is 32, fewer for large sets and more for tiny ones (see
             ``default_epochs``).
+        refit_epochs: passes that follow from the best weights over training and validation windows together, in a
+            one-cycle of their own, so that no subject is lost to the final network; 0 keeps the best weights as they
+            are, None is half of ``max_epochs`` and at most 16.
         schedule: ``one-cycle`` or ``plateau``; None is plateau where ``scheduler_patience`` is given, else one-cycle.
         warmup_fraction: share of the steps in which one-cycle rises.
         scheduler_patience: epochs without a better ``monitor`` before plateau lowers the rate.
@@ -87,6 +90,7 @@ class TrainingSection(StrictModel):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     max_epochs: int | None = Field(default=None, ge=1, le=100_000)
+    refit_epochs: int | None = Field(default=None, ge=0, le=100_000)
     schedule: Literal["one-cycle", "plateau"] | None = None
     warmup_fraction: float = Field(default=0.25, gt=0, lt=1)
     scheduler_patience: int | None = Field(default=None, ge=0)

@@ -77,19 +77,17 @@ class Journal:
         """Write one line with the time to the log."""
         self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
-    def epoch(self, record: EpochRecord, checked: Pass, epochs: int) -> None:
-        """Write one epoch to both."""
-        self.note(
-            f"epoch {record.epoch}/{epochs} loss {record.train_loss:.4f} accuracy {record.train_accuracy:.4f} "
-            f"val_loss {record.val_loss:.4f} val_accuracy {record.val_accuracy:.4f} "
-            f"val_macro_f1 {record.val_macro_f1:.4f} lr {record.learning_rate:.3g} grad {record.grad_norm_mean:.3f} "
-            f"codes {record.code_usage:.3f} perplexity {record.perplexity:.1f} {record.seconds:.2f} s"
-        )
+    def epoch(self, record: EpochRecord, checked: Pass | None, epochs: int) -> None:
+        """Write one epoch to both; ``checked`` is its validation pass, None in the refit."""
+        values = [f"{name} {value:.4g}" for name in SCALARS if (value := getattr(record, name)) is not None]
+        self.note(f"epoch {record.epoch}/{epochs} {' '.join(values)} seconds {record.seconds:.2f}")
         if self._writer is None:
             return
         for field, name in SCALARS.items():
-            self._writer.add_scalar(name, getattr(record, field), record.epoch)
-        self._writer.add_image("confusion/validation", confusion_image(checked.confusion), record.epoch)
+            if (value := getattr(record, field)) is not None:
+                self._writer.add_scalar(name, value, record.epoch)
+        if checked is not None:
+            self._writer.add_image("confusion/validation", confusion_image(checked.confusion), record.epoch)
         self._writer.flush()
 
 

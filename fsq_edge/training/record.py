@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
 from importlib import metadata
@@ -53,7 +54,7 @@ class EpochRecord(StrictModel):
         train_accuracy: likewise.
         code_usage: share of the code book that the training windows used, 0 to 1.
         perplexity: how many codes they used evenly.
-        val_loss: cross-entropy of the validation windows, mean.
+        val_loss: cross-entropy of the validation windows, mean; None in the refit, which learns from them too.
         val_accuracy: share of them that is right.
         val_macro_f1: mean F1 of the classes.
         seconds: wall clock, validation included.
@@ -67,16 +68,18 @@ class EpochRecord(StrictModel):
     train_accuracy: float
     code_usage: float
     perplexity: float
-    val_loss: float
-    val_accuracy: float
-    val_macro_f1: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    val_macro_f1: float | None = None
     seconds: float = Field(ge=0)
 
     def watched(self, monitor: str) -> float:
-        """Return the monitored value, turned so that larger is better."""
-        if monitor == "loss":
-            return -self.val_loss
-        return self.val_accuracy if monitor == "accuracy" else self.val_macro_f1
+        """Return the monitored validation value, turned so that larger is better; worst where there is none."""
+        values = {"loss": self.val_loss, "accuracy": self.val_accuracy, "macro_f1": self.val_macro_f1}
+        value = values[monitor]
+        if value is None:
+            return -math.inf
+        return -value if monitor == "loss" else value
 
 
 class RunRecord(Artefact):
@@ -87,14 +90,16 @@ class RunRecord(Artefact):
         data: the data set.
         classes: names in label order.
         split: the three sides.
-        metrics: ``best_epoch``, ``val_loss``, ``val_accuracy``, ``val_macro_f1`` of the kept weights.
+        metrics: ``best_epoch``, and ``val_loss``, ``val_accuracy``, ``val_macro_f1`` of that epoch's weights.
         history: one record an epoch.
         parameters: trained numbers of the network.
         device: where it was trained.
         processes: how many trained together.
         versions: of Python, the platform and the packages that matter.
         git_revision: commit of the working folder, ``+changes`` behind it where files differed; None outside one.
-        model_sha256: of ``model.safetensors``.
+        model_sha256: of ``model.safetensors``, the final weights.
+        validated_sha256: of ``validated.safetensors``, the weights of the best epoch: they never saw validation
+            windows. Without a refit both files are equal.
         preprocess_sha256: digest of ``preprocess.json``.
     """
 
@@ -112,6 +117,7 @@ class RunRecord(Artefact):
     versions: dict[str, str]
     git_revision: str | None
     model_sha256: str
+    validated_sha256: str
     preprocess_sha256: str
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsq_edge.data.sources import open_dataset
@@ -17,7 +17,8 @@ from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 
 __all__ = ["MODEL_FILE", "PREPROCESS_FILE", "RUN_FILE", "Run", "RunRecord", "build_model", "load_run", "versions"]
 
-MODEL_FILE, RUN_FILE, PREPROCESS_FILE = "model.safetensors", "run.json", "preprocess.json"
+MODEL_FILE, VALIDATED_FILE = "model.safetensors", "validated.safetensors"
+RUN_FILE, PREPROCESS_FILE = "run.json", "preprocess.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +49,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Validation metrics of the kept weights, and ``best_epoch``."""
+        """Validation metrics of the best epoch's weights, and ``best_epoch``."""
         return self.record.metrics
 
     @property
@@ -60,6 +61,19 @@ class Run:
     def preprocessor(self) -> Preprocessor:
         """The run's preprocessing."""
         return Preprocessor(self.preprocess)
+
+    def validated(self) -> Run:
+        """Return the run with the weights of its best epoch, which never saw a validation window.
+
+        Whatever is fitted or reported on validation windows (temperature, thresholds) has to use these.
+
+        Raises:
+            MissingInputError: ``validated.safetensors`` is not there.
+            DataError: it is not the file that ``run.json`` describes.
+        """
+        path = self.folder / VALIDATED_FILE
+        model = _load_model(path, self.record.validated_sha256, self.record, self.preprocess)
+        return replace(self, model=model)
 
     def windows(self) -> WindowSides:
         """Open the run's data again and return the same three sides.
@@ -117,13 +131,16 @@ def load_run(path: Path | str) -> Run:
         raise MissingInputError(f"{folder} is not a run folder", hint="fsq-edge train --out RUN makes one")
     record = RunRecord.load(folder / RUN_FILE)
     preprocess = PreprocessConfig.load(folder / PREPROCESS_FILE)
-    content = read_bounded(folder / MODEL_FILE)
-    for name, expected, got in (
-        (PREPROCESS_FILE, record.preprocess_sha256, preprocess.digest()),
-        (MODEL_FILE, record.model_sha256, hashlib.sha256(content).hexdigest()),
-    ):
-        if expected != got:
-            raise DataError(f"{folder / name} is not the file that {RUN_FILE} describes", hint="train again")
+    if preprocess.digest() != record.preprocess_sha256:
+        raise DataError(f"{folder / PREPROCESS_FILE} is not the file that {RUN_FILE} describes", hint="train again")
+    model = _load_model(folder / MODEL_FILE, record.model_sha256, record, preprocess)
+    return Run(folder=folder, record=record, preprocess=preprocess, model=model)
+
+
+def _load_model(path: Path, sha256: str, record: RunRecord, preprocess: PreprocessConfig) -> Conv2dFSQ:
+    content = read_bounded(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError(f"{path} is not the file that {RUN_FILE} describes", hint="train again")
     model = build_model(record.config, len(preprocess.channels), len(record.classes), preprocess)
-    load_weights(model, content, folder / MODEL_FILE)
-    return Run(folder=folder, record=record, preprocess=preprocess, model=model.eval())
+    load_weights(model, content, path)
+    return model.eval()

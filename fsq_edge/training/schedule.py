@@ -25,6 +25,11 @@ def default_epochs(n_windows: int, steps_per_epoch: int) -> int:
     return max(min(EPOCHS, MOST_PASSES // n_windows), LEAST_EPOCHS)
 
 
+def default_refit_epochs(epochs: int) -> int:
+    """Return the epochs of a refit that the configuration leaves open: half of the training's, at most 16."""
+    return max(min(epochs, EPOCHS) // 2, 1)
+
+
 def one_cycle(step: int, total_steps: int, peak: float, warmup_fraction: float) -> float:
     """Return the rate of ``step``, 0 .. total_steps - 1: up to ``peak``, then down, both along a cosine.
 

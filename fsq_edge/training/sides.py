@@ -54,7 +54,9 @@ def source_of(section: DataSection) -> str:
     if section.train_path is None:
         raise UsageError("no data source", hint="--data watch, --data quadruped or --data folder:PATH")
     if len(folders) > 1:
-        raise UsageError(f"the stored windows lie in {len(folders)} folders, expected one: {', '.join(sorted(folders))}")
+        raise UsageError(
+            f"the stored windows lie in {len(folders)} folders, expected one: {', '.join(sorted(folders))}"
+        )
     return f"folder:{folders.pop()}"
 
 
@@ -107,11 +109,15 @@ def cut_sides(dataset: Dataset, config: TrainConfig) -> WindowSides:
     split = make_split(dataset, config)
     samples = window_samples(dataset, config)
     hop = config.preprocessing.hop_samples or max(samples // 2, 1)
-    max_gap_s = max(config.preprocessing.max_gap_ms / 1000.0, 1e-9)
     train, val, test = (
-        cut_windows(side, samples, hop, max_gap_s=max_gap_s) for side in (split.train, split.val, split.test)
+        cut_windows(side, samples, hop, max_gap_s=gap_seconds(config)) for side in (split.train, split.val, split.test)
     )
     return WindowSides(train, val, test, split)
+
+
+def gap_seconds(config: TrainConfig) -> float:
+    """Return the longest step between two timestamps inside a window."""
+    return config.preprocessing.max_gap_ms / 1000.0
 
 
 def open_sides(config: TrainConfig) -> WindowSides:

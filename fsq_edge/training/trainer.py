@@ -7,30 +7,32 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from fsq_edge.data.recording import Dataset
+from fsq_edge.data.windows import cut_windows
 from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.augmentation import Augmenter
-from fsq_edge.training.checkpoint import model_bytes, read_checkpoint, write_whole
+from fsq_edge.training.checkpoint import read_checkpoint, tensor_bytes, write_whole
 from fsq_edge.training.config import TrainConfig, TrainingSection
-from fsq_edge.training.feed import TrainingFeed, pack
+from fsq_edge.training.feed import PackedWindows, TrainingFeed, pack
 from fsq_edge.training.journal import Journal
-from fsq_edge.training.loop import Loop
+from fsq_edge.training.loop import Loop, Stage
 from fsq_edge.training.metrics import Pass
 from fsq_edge.training.record import EpochRecord, RunRecord, git_revision, record_data, record_split, versions
-from fsq_edge.training.run import MODEL_FILE, PREPROCESS_FILE, RUN_FILE, build_model
-from fsq_edge.training.sides import WindowSides, open_sides, source_of
+from fsq_edge.training.run import MODEL_FILE, PREPROCESS_FILE, RUN_FILE, VALIDATED_FILE, build_model
+from fsq_edge.training.schedule import default_epochs, default_refit_epochs
+from fsq_edge.training.sides import WindowSides, gap_seconds, open_sides, source_of
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World, join_world
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
 
-CHECKPOINT_FILE, SPILL_FILE = "checkpoint.safetensors", "samples.tmp"
+CHECKPOINT_FILE = "checkpoint.safetensors"
 FIT_WINDOWS = 20_000  # enough for means and deviations; more would only cost memory
 
 # Called after each epoch with its record and the number of epochs.
@@ -45,7 +47,7 @@ class TrainResult:
         folder: the run folder.
         record: content of its ``run.json``.
         preprocess: the fitted preprocessing.
-        model: the kept weights, on the CPU, in evaluation mode.
+        model: the final weights, on the CPU, in evaluation mode.
         resumed_after: epochs that an interrupted training had done already.
     """
 
@@ -123,6 +125,7 @@ class _Training:
         self._dataset = sides.train.dataset
         self._preprocess = fit_on_training(sides, config)
         out.mkdir(parents=True, exist_ok=True)
+        self._spill = out / f"samples.{world.rank}.tmp"
         self._loop = self._make_loop()
 
     def run(self, progress: ProgressListener | None) -> TrainResult:
@@ -140,8 +143,7 @@ class _Training:
                 self._loop.run(None)
             self._world.wait()
         finally:
-            if self._world.leads:
-                (self._out / SPILL_FILE).unlink(missing_ok=True)
+            self._spill.unlink(missing_ok=True)
         return self._finish(done)
 
     def _lead(self, checkpoint: Path, done: int, progress: ProgressListener | None) -> None:
@@ -151,7 +153,7 @@ class _Training:
                 f"device {self._world.device}, {self._world.size} processes, resumed after epoch {done}"
             )
 
-            def listen(record: EpochRecord, checked: Pass, epochs: int) -> None:
+            def listen(record: EpochRecord, checked: Pass | None, epochs: int) -> None:
                 journal.epoch(record, checked, epochs)
                 if progress is not None:
                     progress(record, epochs)
@@ -159,30 +161,50 @@ class _Training:
             self._loop.run(checkpoint, listen)
 
     def _make_loop(self) -> Loop:
-        config, world, preprocess = self._config, self._world, self._preprocess
-        preprocessor, memory = Preprocessor(preprocess), config.data.memory_mb << 20
-        torch.manual_seed(config.training.seed)
-        model = build_model(config, len(self._dataset.channels), len(self._dataset.classes), preprocess)
+        config, section, world = self._config, self._config.training, self._world
+        torch.manual_seed(section.seed)
+        model = build_model(config, len(self._dataset.channels), len(self._dataset.classes), self._preprocess)
         # Pooling and convolution of these narrow frames take half the time in this layout.
         model = model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-        windows = pack(
-            self._sides.train,
-            preprocess.max_gap_samples,
-            memory_bytes=memory,
-            spill=self._out / (SPILL_FILE if world.leads else f"{SPILL_FILE}.{world.rank}"),
-        )
-        feed = TrainingFeed(
-            windows,
-            preprocessor,
-            Augmenter(self._dataset.channels, self._dataset.mirror),
-            config.augmentation,
-            batch_size=config.training.batch_size,
-            seed=config.training.seed,
-            rank=world.rank,
-            world=world.size,
-        )
+        packed = self._pack()
+        preprocessor, memory = Preprocessor(self._preprocess), config.data.memory_mb << 20
         held = WindowFrames(self._sides.val, preprocessor, memory, world.rank, world.size)
-        return Loop(model, feed, held, config.training, world, self._digest())
+        feed = self._feed(packed.take(packed.row < len(self._sides.train)))
+        epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps)
+        validated = Stage(feed, held, epochs, section.schedule_used, section.learning_rate)
+        again = default_refit_epochs(epochs) if section.refit_epochs is None else section.refit_epochs
+        refit = Stage(self._feed(packed), None, again, "one-cycle", section.learning_rate) if again else None
+        return Loop(model, validated, refit, section, world, self._digest())
+
+    def _pack(self) -> PackedWindows:
+        """Pack training windows and, behind them, validation windows for the refit."""
+        train, val = self._sides.split.train, self._sides.split.val
+        index = self._sides.train
+        joined = cut_windows(
+            replace(train, recordings=train.recordings + val.recordings),
+            index.window_samples,
+            index.hop_samples,
+            max_gap_s=gap_seconds(self._config),
+        )
+        return pack(
+            joined,
+            self._preprocess.max_gap_ms,
+            memory_bytes=self._config.data.memory_mb << 20,
+            spill=self._spill,
+        )
+
+    def _feed(self, windows: PackedWindows) -> TrainingFeed:
+        section = self._config.training
+        return TrainingFeed(
+            windows,
+            Preprocessor(self._preprocess),
+            Augmenter(self._dataset.channels, self._dataset.mirror),
+            self._config.augmentation,
+            batch_size=section.batch_size,
+            seed=section.seed,
+            rank=self._world.rank,
+            world=self._world.size,
+        )
 
     def _digest(self) -> str:
         """Hash of all that decides the outcome, so that a checkpoint is resumed by the training that wrote it only."""
@@ -195,37 +217,37 @@ class _Training:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _finish(self, resumed_after: int) -> TrainResult:
-        loop, model = self._loop, self._loop.model
-        model.load_state_dict(loop.best)
-        model.cpu().eval()
-        content = model_bytes(model)
-        kept = loop.history[loop.best_epoch - 1]
-        record = RunRecord(
-            config=self._config,
-            data=record_data(self._sides, source_of(self._config.data)),
-            classes=self._dataset.classes,
-            split=record_split(self._sides),
-            metrics={
-                "best_epoch": float(kept.epoch),
-                "val_loss": kept.val_loss,
-                "val_accuracy": kept.val_accuracy,
-                "val_macro_f1": kept.val_macro_f1,
-            },
-            history=tuple(loop.history),
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            device=str(self._world.device),
-            processes=self._world.size,
-            versions=versions(),
-            git_revision=git_revision(),
-            model_sha256=hashlib.sha256(content).hexdigest(),
-            preprocess_sha256=self._preprocess.digest(),
-        )
+        model = self._loop.model.cpu().eval()
+        content, validated = tensor_bytes(model.state_dict()), tensor_bytes(self._loop.best)
+        record = self._record(content, validated)
         if self._world.leads:
+            write_whole(self._out / VALIDATED_FILE, validated)
             write_whole(self._out / MODEL_FILE, content)
             write_whole(self._out / PREPROCESS_FILE, self._preprocess.to_json().encode())
             write_whole(self._out / RUN_FILE, record.to_json().encode())
             (self._out / CHECKPOINT_FILE).unlink(missing_ok=True)
         return TrainResult(self._out, record, self._preprocess, model, resumed_after)
+
+    def _record(self, content: bytes, validated: bytes) -> RunRecord:
+        loop = self._loop
+        kept = loop.history[loop.best_epoch - 1].model_dump()
+        metrics = {name: float(kept[name]) for name in ("val_loss", "val_accuracy", "val_macro_f1")}
+        return RunRecord(
+            config=self._config,
+            data=record_data(self._sides, source_of(self._config.data)),
+            classes=self._dataset.classes,
+            split=record_split(self._sides),
+            metrics={"best_epoch": float(loop.best_epoch), **metrics},
+            history=tuple(loop.history),
+            parameters=sum(parameter.numel() for parameter in loop.model.parameters()),
+            device=str(self._world.device),
+            processes=self._world.size,
+            versions=versions(),
+            git_revision=git_revision(),
+            model_sha256=hashlib.sha256(content).hexdigest(),
+            validated_sha256=hashlib.sha256(validated).hexdigest(),
+            preprocess_sha256=self._preprocess.digest(),
+        )
 
 
 @contextmanager
