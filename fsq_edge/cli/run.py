@@ -24,7 +24,7 @@ Chunk = tuple[npt.NDArray[np.float32], npt.NDArray[np.float64] | None]
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--source", required=True, metavar="npz:FILE|csv:FILE|stdin:", help="Where samples come from.")
 @click.option("--sink", default="jsonl:-", show_default=True, metavar="jsonl:FILE|-", help="Where decisions go.")
-@click.option("--backend", default="auto", show_default=True, help="auto, onnx or onnx-int8.")
+@click.option("--backend", default="auto", show_default=True, type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]))
 @click.option("--chunk", default=64, show_default=True, type=click.IntRange(min=1), help="Samples pushed at a time.")
 @click.option(
     "--latency/--no-latency", default=True, help="Write latencies; without them equal input gives equal bytes."

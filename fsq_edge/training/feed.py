@@ -174,7 +174,8 @@ class TrainingFeed:
             packed.start[rows], packed.lowest[rows], highest, packed.window_samples, draws
         )
         windows = self._augmenter.apply(read_at(packed.samples, positions, highest), replace(draws, speed=speed))
-        return torch.from_numpy(self._preprocessor.frames(windows)), torch.from_numpy(packed.label[rows])
+        frames = torch.from_numpy(self._preprocessor.frames(windows)).contiguous(memory_format=torch.channels_last)
+        return frames, torch.from_numpy(packed.label[rows])
 
 
 def _batches(prepared: Future[tuple[Tensor, Tensor]], size: int) -> Iterator[tuple[Tensor, Tensor]]:

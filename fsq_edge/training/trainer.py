@@ -103,7 +103,9 @@ def train(
     draft = draft_preprocess(dataset, config, index.window_samples, index.hop_samples)
     preprocess = fit_preprocess(index.gather(), draft)
     device = choose_device(config.training.device)
-    model = build_model(config, len(dataset.channels), len(dataset.classes), preprocess).to(device)
+    model = build_model(config, len(dataset.channels), len(dataset.classes), preprocess)
+    # Pooling and convolution of these narrow frames take half the time in this layout.
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     out.mkdir(parents=True, exist_ok=True)
     packed = pack(
         index, preprocess.max_gap_samples, memory_bytes=config.data.memory_mb << 20, spill=out / "samples.tmp"
@@ -178,6 +180,7 @@ def _fit(
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": section.weight_decay}, {"params": other, "weight_decay": 0.0}],
         lr=section.learning_rate,
+        fused=True,
     )
     loss_of = nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
     total = section.max_epochs * feed.steps
@@ -257,7 +260,9 @@ def predict(model: Conv2dFSQ, index: WindowIndex, preprocessor: Preprocessor, de
         if not valid.any():
             continue
         target = torch.from_numpy(index.label[rows[valid]])
-        output = model(torch.from_numpy(preprocessor.frames(windows[valid])).to(device))
+        output = model(
+            torch.from_numpy(preprocessor.frames(windows[valid])).to(device, memory_format=torch.channels_last)
+        )
         losses.append(nn.functional.cross_entropy(output.logits.cpu(), target, reduction="sum"))
         labels.append(target)
         predicted.append(output.logits.argmax(dim=1).cpu())

@@ -121,8 +121,8 @@ def test_bad_arrays_end_in_one_clear_error(folder, arrays, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema_version": 2}, "schema_version 2, this version of fsq-edge reads 1"),
-        ({"schema_version": None}, "schema_version None"),
+        ({"schema_version": 2}, "schema version 2, this release reads version 1"),
+        ({"schema_version": None}, "schema version None"),
         ({"colour": "blue"}, "colour: Extra inputs are not permitted"),
         ({"channels": []}, "channels: "),
         ({"sample_rate_hz": -1}, "sample_rate_hz: "),
@@ -186,7 +186,7 @@ def test_a_lying_npy_header_is_refused(tmp_path):
 def test_missing_inputs_name_the_path(folder, tmp_path):
     with pytest.raises(MissingInputError, match="is not a folder"):
         open_dataset(f"folder:{tmp_path / 'none'}")
-    with pytest.raises(MissingInputError, match=r"holds no dataset\.json"):
+    with pytest.raises(MissingInputError, match=r"holds neither dataset\.json"):
         open_dataset(f"folder:{tmp_path}")
     (folder / "plain.npz").unlink()
     with pytest.raises(MissingInputError, match=r"plain\.npz: No such file"):

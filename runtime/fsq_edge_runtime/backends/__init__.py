@@ -4,7 +4,7 @@
 :mod:`~fsq_edge_runtime.backends.hailo` and :mod:`~fsq_edge_runtime.backends.fallback` are imported only when used.
 """
 
-from fsq_edge_runtime.backends.base import Backend
+from fsq_edge_runtime.backends.base import Backend, Missed
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 
-__all__ = ["Backend", "OnnxBackend"]
+__all__ = ["Backend", "Missed", "OnnxBackend"]

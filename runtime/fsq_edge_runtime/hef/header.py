@@ -27,6 +27,7 @@ DISTINCT = {
 }
 MAX_PROTO_BYTES = 64 << 20
 MAX_FILE_BYTES = 2 << 30
+PAGE_BYTES = 4096  # version 3 pads the weights to a page
 _CHUNK_BYTES = 1 << 20
 
 
@@ -63,6 +64,11 @@ class HefHeader:
     reserved: tuple[int, ...]
 
     @property
+    def ccws_offset(self) -> int:
+        """Where the weights begin, after the padding."""
+        return self.header_bytes + self.proto_bytes + self.padding_bytes
+
+    @property
     def file_bytes(self) -> int:
         """The exact length the file must have."""
         return self.header_bytes + self.proto_bytes + self.ccws_bytes + self.additional_bytes
@@ -90,6 +96,7 @@ def read_header(file: BinaryIO, size: int) -> tuple[HefHeader, bytes]:
     proto = file.read(header.proto_bytes)
     if len(proto) != header.proto_bytes:
         raise HeaderError(f"the file shrank while it was read: {len(proto)} of {header.proto_bytes} bytes")
+    _check_padding(header, file)
     found = _digest(header.checksum_kind, proto, file)
     if found != header.checksum:
         raise HeaderError(f"damaged: {header.checksum_kind} is {found}, the header says {header.checksum}")
@@ -140,6 +147,18 @@ def _parse_header(common: bytes, file: BinaryIO, size: int) -> HefHeader:
         proto_checksum=f"{proto_checksum:016x}" if proto_checksum else "",
         reserved=tuple(reserved),
     )
+
+
+def _check_padding(header: HefHeader, file: BinaryIO) -> None:
+    """The padding's size lies outside every checksum: it must align the weights, and be zeros."""
+    if not header.padding_bytes:
+        return
+    if header.ccws_offset % PAGE_BYTES and header.ccws_bytes % PAGE_BYTES:
+        raise HeaderError(f"padding of {header.padding_bytes} bytes does not align the weights to {PAGE_BYTES} bytes")
+    start = file.tell()
+    if file.read(min(header.padding_bytes, _CHUNK_BYTES)).strip(b"\0"):
+        raise HeaderError(f"the padding of {header.padding_bytes} bytes is not all zeros")
+    file.seek(start)
 
 
 def _digest(kind: str, proto: bytes, file: BinaryIO) -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.hef import architecture as arch
 from fsq_edge_runtime.hef.content import read_group
-from fsq_edge_runtime.hef.header import HeaderError, HefHeader, read_header
+from fsq_edge_runtime.hef.header import PAGE_BYTES, HeaderError, HefHeader, read_header
 from fsq_edge_runtime.hef.report import HefReport, NetworkGroup
 from fsq_edge_runtime.hef.wire import FieldBudget, Message, WireError
 
@@ -39,6 +39,8 @@ def inspect_hef(source: str | Path | bytes) -> HefReport:
         return _inspect(io.BytesIO(source), len(source), "HEF")
     path = Path(source)
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise MissingInputError(f"{path}: not a regular file")
         with path.open("rb") as file:
             return _inspect(file, file.seek(0, io.SEEK_END), str(path))
     except OSError as error:
@@ -48,11 +50,11 @@ def inspect_hef(source: str | Path | bytes) -> HefReport:
 def _inspect(file: BinaryIO, size: int, label: str) -> HefReport:
     try:
         file.seek(0)
+        header, proto = read_header(file, size)
+        file.seek(0)
         sha256 = hashlib.sha256()
         for block in _blocks(file):
             sha256.update(block)
-        file.seek(0)
-        header, proto = read_header(file, size)
         return _report(header, proto, size, sha256.hexdigest())
     except HeaderError as error:
         raise DataError(f"{label}: {error}", hint="fetch or compile the HEF again") from error
@@ -113,6 +115,8 @@ def _warnings(
 ) -> Iterator[str]:
     if any(header.reserved):
         yield f"reserved header words are not zero: {[hex(word) for word in header.reserved]} (no checksum covers them)"
+    if header.version == 3 and header.ccws_bytes and header.ccws_offset % PAGE_BYTES:
+        yield f"the weights begin at byte {header.ccws_offset}, not on a page of {PAGE_BYTES} bytes"
     if not architecture.targets:
         yield f"architecture code {architecture.code} is not known: no statement about devices"
     if not dfc_version:

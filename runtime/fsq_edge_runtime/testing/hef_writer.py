@@ -19,10 +19,9 @@ from typing import Literal
 import xxhash
 
 from fsq_edge_runtime.hef.architecture import EXTENSIONS, NET_FLOW, PERIPHERY, code_of, known_architecture
-from fsq_edge_runtime.hef.header import COMMON, DISTINCT, MAGIC
+from fsq_edge_runtime.hef.header import COMMON, DISTINCT, MAGIC, PAGE_BYTES
 
 Layout = Literal["classic", "net-flow", "partial", "net-flow-partial"]
-_ALIGNMENT = 4096  # version 3 pads the weights to a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +149,9 @@ def seal(proto: bytes, ccws: bytes = b"", *, version: int = 2, additional: bytes
     """
     if (version == 0 and ccws) or (version != 3 and additional):
         raise ValueError(f"header version {version} has no room for them")
-    padding = -len(ccws) % _ALIGNMENT if version == 3 else 0
-    body = proto + bytes(padding) + ccws + additional
     layout, _ = DISTINCT[version]
+    padding = -(COMMON.size + layout.size + len(proto)) % PAGE_BYTES if version == 3 and ccws else 0
+    body = proto + bytes(padding) + ccws + additional
     if version == 0:
         rest = layout.pack(reserved, hashlib.md5(body, usedforsecurity=False).digest())
     elif version == 1:
@@ -163,6 +162,27 @@ def seal(proto: bytes, ccws: bytes = b"", *, version: int = 2, additional: bytes
         sizes = (len(ccws) + padding, padding, len(additional))
         rest = layout.pack(xxhash.xxh3_64_intdigest(body), *sizes, xxhash.xxh3_64_intdigest(proto), reserved)
     return COMMON.pack(MAGIC, version, len(proto)) + rest + body
+
+
+def reseal(data: bytes) -> bytes:
+    """Return a mutated HEF with its length and checksums made right again, so that the parser behind them is reached.
+
+    Args:
+        data: a HEF whose bytes were changed; the magic and the version are read from it, the sizes are not.
+
+    Returns:
+        The file re-wrapped; all bytes after the header belong to the protobuf, less the weights where the header's
+        size of them still fits.
+    """
+    if len(data) < COMMON.size:
+        return data
+    _, version, proto_bytes = COMMON.unpack_from(data)
+    if version not in DISTINCT:
+        return data
+    body = data[COMMON.size + DISTINCT[version][0].size :]
+    if version in (1, 2) and proto_bytes <= len(body):
+        return seal(body[:proto_bytes], body[proto_bytes:], version=version)
+    return seal(body, version=version)
 
 
 def _group(
