@@ -23,7 +23,7 @@ CLASSES = ("sit & <wait>", "$trot$", "跳")  # what XML, mathematics and matplot
 
 
 def parsed(svg):
-    return ElementTree.fromstring(svg)  # noqa: S314 - our own figure
+    return ElementTree.fromstring(svg)
 
 
 def evaluation():
