@@ -62,7 +62,8 @@ def run_child(
             )
         except OSError as error:
             raise UnavailableError(f"cannot run {command[0]}: {error.strerror}", hint="check the path") from error
-        threading.Thread(target=_read, args=(child, lines), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(child, lines), daemon=True)
+        reader.start()
         deadline = time.monotonic() + time_limit_s
         try:
             for line in _until_end(child, lines, deadline):
@@ -76,12 +77,14 @@ def run_child(
             ) from error
         finally:
             _stop(child, on_stop)
+            reader.join(timeout=_GRACE_S)  # ends with the output; what the child left running may hold that open
 
 
 def _read(child: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) -> None:
     if child.stdout is not None:
-        while line := child.stdout.readline(MAX_LINE):
-            lines.put(line)
+        with child.stdout as output:
+            while line := output.readline(MAX_LINE):
+                lines.put(line)
     lines.put(None)
 
 

@@ -205,12 +205,14 @@ def _read_result(folder: Path, code: int, log: Path) -> DfcResult:
     path = folder / "result.json"
     if not path.is_file():
         last = next((line for line in reversed(_tail(log).splitlines()) if line.strip()), "no output")
-        raise UnavailableError(f"the compiler ended with code {code} before it began: {last[:200]}", hint=f"see {log}")
+        raise UnavailableError(
+            f"the compiler's process ended with code {code} and left no result: {last[:200]}", hint=f"see {log}"
+        )
     result = DfcResult.load(path)
     if result.status == "failed":
-        error = result.error or {"class": "", "text": "unknown"}
+        said = result.error["text"] if result.error else "no reason given"
         kind = DataError if code == 65 else UnavailableError
-        raise kind(f"{error['class']}: {error['text']}", hint=f"see {log}")
+        raise kind(f"the compiler was not run: {said}", hint=f"see {log}")
     return result
 
 

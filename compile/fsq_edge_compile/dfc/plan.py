@@ -24,14 +24,16 @@ from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.onnx_graph import read_graph_end
-from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 
 ENCODER: Final = "encoder.onnx"
 CALIBRATION: Final = "calib.npy"
 SCRIPT: Final = "model.alls"
+WINDOWS: Final = "windows.npz"
 PLAN: Final = "plan.json"
 SUMS: Final = "SHA256SUMS"
 MIN_WINDOWS: Final = 64  # the DFC's own default count
+EMULATED: Final = 128  # held-out windows that go through the DFC's emulator, for the parity ladder
 
 
 class Plan(Artefact):
@@ -43,6 +45,8 @@ class Plan(Artefact):
         onnx: the device graph.
         calibration: NHWC float32 array (N, H, W, C).
         script: model script.
+        windows: held-out frames for the emulator: ``frames_nhwc`` (K, H, W, C) and ``reference_index`` (K,), which
+            windows of reference.npz they are.
         input_name: the graph's input.
         input_shape: (1, C, H, W).
         start_nodes: the graph's inputs.
@@ -61,6 +65,7 @@ class Plan(Artefact):
     onnx: str = ENCODER
     calibration: str = CALIBRATION
     script: str = SCRIPT
+    windows: str = WINDOWS
     input_name: str = "input"
     input_shape: tuple[int, int, int, int]
     start_nodes: tuple[str, ...]
@@ -95,7 +100,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
     """Write a plan folder; equal input gives equal bytes.
 
     Args:
-        build: with encoder.onnx, preprocess.json, export.json and calibration.npz.
+        build: with encoder.onnx, preprocess.json, export.json, reference.npz and calibration.npz.
         target: architecture and compiler.
         folder: made when it does not exist; files of an earlier plan are replaced.
         options: choices; None takes the defaults.
@@ -115,6 +120,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
     contents = {
         ENCODER: encoder,
         CALIBRATION: _npy(frames),
+        WINDOWS: _held_out_frames(build),
         SCRIPT: _script(chosen, len(frames), target).encode(),
     }
     end = read_graph_end(encoder)
@@ -190,6 +196,20 @@ def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) ->
     if not np.isfinite(frames).all():
         raise DataError("calibration frames hold NaN or Inf", hint=hint)
     return frames
+
+
+def _held_out_frames(build: BuildFolder) -> bytes:
+    """Return ``windows.npz``: windows of reference.npz, spread evenly, as frames."""
+    preprocessor = Preprocessor(build.preprocess)
+    windows, valid = preprocessor.fill_gaps(build.reference().windows)
+    usable = np.flatnonzero(valid)
+    if not len(usable):
+        raise DataError("reference.npz has no usable window", hint="fsq-edge export again")
+    chosen = usable[np.linspace(0, len(usable) - 1, min(EMULATED, len(usable))).astype(np.int64)]
+    frames = preprocessor.frames(windows[chosen]).transpose(0, 2, 3, 1)
+    buffer = io.BytesIO()
+    np.savez(buffer, frames_nhwc=np.ascontiguousarray(frames), reference_index=chosen)
+    return buffer.getvalue()
 
 
 def _script(options: PlanOptions, windows: int, target: Target) -> str:

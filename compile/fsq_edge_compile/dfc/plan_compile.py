@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 EVENT = "@fsq-edge "  # marks the lines that the driver reads; all others are the DFC's own log
-EMULATED = 64  # windows that go through the emulator at each stage
 GENERATION = {"hailo8": 3, "hailo8r": 3, "hailo8l": 3, "hailo10h": 5, "hailo15h": 5, "hailo15m": 5, "hailo15l": 5}
 
 
@@ -140,7 +139,9 @@ def compile_plan(plan: dict[str, Any], client: Any, result: dict[str, Any]) -> N
 
     network = plan["network"]
     calibration = np.load(plan["calibration"], allow_pickle=False)
-    frames, contexts = calibration[:EMULATED], client.InferenceContext
+    held_out = np.load(plan["windows"], allow_pickle=False)
+    frames = held_out["frames_nhwc"]
+    contexts = client.InferenceContext
     outputs: dict[str, Any] = {}
     runner = client.ClientRunner(hw_arch=plan["arch"])
     with stage("parse", result):
@@ -161,7 +162,7 @@ def compile_plan(plan: dict[str, Any], client: Any, result: dict[str, Any]) -> N
         runner.optimize(calibration)
         runner.save_har(network + "_optimized.har")
         try_emulate("quantized", runner, contexts.SDK_QUANTIZED, frames, result, outputs)
-        np.savez("emulator.npz", frames_nhwc=frames, **outputs)
+        np.savez("emulator.npz", reference_index=held_out["reference_index"], **outputs)
     with stage("compile", result):
         hef = runner.compile()
         runner.save_har(network + "_compiled.har")

@@ -34,10 +34,10 @@ imports only numpy and `hailo_sdk_client`.
 
     /path/to/dfc/bin/python compile.py      # or: bash compile.sh, the same with Hailo's three commands
 
-* Target {plan.arch}: DFC {target.dfc}. The device must run the HailoRT of the same release: {pairing}.
-  On Raspberry Pi OS that is the package `{package}`. A mismatched pair may load and answer wrongly.
-* Input `{plan.input_name}` {list(plan.input_shape)} in ONNX; the compiled network takes
-  ({height}, {width}, {channels}).
+* Target {plan.arch}: DFC {target.dfc}. The device must run the HailoRT of the same release, or it may load the file
+  and answer wrongly: {pairing}. On Raspberry Pi OS HailoRT is
+  the package `{package}`.
+* Input `{plan.input_name}` {list(plan.input_shape)} in ONNX, (H, W, C) = ({height}, {width}, {channels}) on the device.
 * Output: the node `{plan.end_nodes[0]}`, in [-1, 1]. Rounding and the classifier stay on the host.
 * `calib.npy`: {plan.calibration_windows} windows of training data, NHWC float32, normalised on the host already;
   `model.alls` must not normalise again. Below 1,024 windows, or without a GPU, the DFC drops its optimisation level
@@ -46,8 +46,8 @@ imports only numpy and `hailo_sdk_client`.
 {forced}
 `SHA256SUMS` names every file (`sha256sum --check SHA256SUMS`); `compile.py` checks what it reads.
 
-Out come `{plan.network}.hef` with `{plan.network}.hef.json`, the HARs of each stage, `emulator.npz` (what the DFC's
-emulator makes of the first windows: native, fp_optimized, quantized), `result.json` and the DFC's logs. Then:
+Out come the HEF with a record beside it (`.hef.json`), the HARs of each stage, `emulator.npz` (what the DFC's emulator
+makes of `windows.npz`, held-out windows: native, fp_optimized, quantized), `result.json` and the DFC's logs. Then:
 
     fsq-edge hef inspect {plan.network}.hef --bundle BUNDLE
     fsq-edge bundle add-hef BUNDLE {plan.network}.hef
