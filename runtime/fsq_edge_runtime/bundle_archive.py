@@ -15,7 +15,7 @@ import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from fsq_edge_runtime.errors import BundleError, MissingInputError
@@ -79,7 +79,7 @@ def decode_archive(data: bytes) -> dict[str, bytes]:
             files = {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError) as error:
         raise BundleError(f"the bundle's zip structure is damaged: {error}", hint=_FETCH_AGAIN) from error
-    if len(files) != len(entries) or encode_archive(files) != data:
+    if len(files) != len(entries) or FOLDER_DIGEST in files or encode_archive(files) != data:
         raise BundleError("the bundle is not in canonical form", hint=_FETCH_AGAIN)
     return files
 
@@ -217,6 +217,7 @@ def sync_folder(path: Path) -> None:
 def _check_limits(sizes: Mapping[str, int]) -> None:
     if len(sizes) > MAX_FILES or sum(sizes.values()) > MAX_BUNDLE_BYTES:
         raise BundleError(f"a bundle may hold {MAX_FILES} files and {MAX_BUNDLE_BYTES} bytes, this has more")
-    unsafe = [name for name in sizes if not is_safe_name(name)]
+    folders = {str(folder) for name in sizes for folder in PurePosixPath(name).parents}
+    unsafe = [name for name in sizes if not is_safe_name(name) or name in folders]
     if unsafe:
         raise BundleError(f"the bundle holds a file with an unsafe name: {unsafe[0]!r}", hint=_FETCH_AGAIN)
