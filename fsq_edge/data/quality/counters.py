@@ -101,18 +101,19 @@ class MomentCounter:
             values = block[:, channel] if finite is None else block[:, channel][finite[:, channel]]
             if values.size:
                 self._reference[channel] = values.ravel()[0]
-        centred = block - np.nan_to_num(self._reference)[:, None]
-        low = high = block
+        known = ~np.isnan(self._reference)
+        reference = np.where(known, self._reference, np.float32(0))[:, None]
         if finite is None:
             self.count += block.shape[0] * block.shape[2]
         else:
             self.count += np.count_nonzero(finite, axis=(0, 2))
-            centred = np.where(finite, centred, np.float32(0))
-            low, high = np.where(finite, block, np.float32(np.inf)), np.where(finite, block, np.float32(-np.inf))
+            # The reference is a value of the channel: in the place of a missing one it changes no sum and no extreme.
+            block = np.where(finite, block, reference)
+        centred = block - reference
         self._sum += centred.sum(axis=(0, 2), dtype=np.float64)
         self._squares += np.einsum("wcl,wcl->c", centred, centred, dtype=np.float64)
-        self.min = np.minimum(self.min, low.min(axis=(0, 2)))
-        self.max = np.maximum(self.max, high.max(axis=(0, 2)))
+        self.min = np.where(known, np.minimum(self.min, block.min(axis=(0, 2))), self.min)
+        self.max = np.where(known, np.maximum(self.max, block.max(axis=(0, 2))), self.max)
 
     @property
     def mean(self) -> Float64Array:

@@ -47,9 +47,7 @@ def as_object(entries: Sequence[Entry]) -> dict[str, Any]:
     analyses = [
         {**metrics.as_dict(), "findings": [asdict(finding) for finding in findings]} for metrics, findings in entries
     ]
-    value = _finite({"schema_version": 1, "analyses": analyses})
-    assert isinstance(value, dict)  # noqa: S101 - narrows the type, the input is a dict
-    return value
+    return {"schema_version": 1, "analyses": _finite(analyses)}
 
 
 def to_html(entries: Sequence[Entry]) -> str:
