@@ -51,7 +51,7 @@ def command(
     scores, intervals = judgement.evaluation, judgement.evaluation.intervals
     show = console(quiet, json_to)
     for notice in judgement.notices:
-        show.print(f"note: {notice}", style="yellow")
+        show.print(f"note: {notice}", style="yellow", markup=False, soft_wrap=True)
     rows = [
         ("accuracy", f"{scores.accuracy:.4f}", intervals.accuracy, f"{scores.majority.accuracy:.4f}"),
         ("macro-F1", f"{scores.macro_f1:.4f}", intervals.macro_f1, f"{scores.majority.macro_f1:.4f}"),
@@ -63,6 +63,5 @@ def command(
             [(name, value, f"{i.low:.3f} to {i.high:.3f}", base) for name, value, i, base in rows],
         )
     )
-    show.print(f"intervals: {intervals.made}")
-    show.print(f"wrote {folder}")
+    show.print(f"intervals: {intervals.made}\nwrote {folder}", markup=False, soft_wrap=True)
     write_json({**summary(judgement), "evaluation": scores.to_dict()}, json_to)

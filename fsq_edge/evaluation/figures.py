@@ -165,8 +165,8 @@ def timeline_figure(
     colour_of = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(classes)}
     rows = {
         "true": list(truth),
-        "window": _spans(decisions, "raw_label"),
-        "decision": _spans(decisions, "label"),
+        "window": stretches(decisions, "raw_label"),
+        "decision": stretches(decisions, "label"),
     }
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(9.0, 2.3 + 0.2 * ((len(classes) - 1) // 5))
@@ -187,8 +187,13 @@ def timeline_figure(
         return _svg(figure, "True and predicted labels over time")
 
 
-def _spans(decisions: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float, str]]:
-    """Stretches (begin, end, label) during which each decision stands; equal neighbours are joined."""
+def stretches(decisions: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float, str]]:
+    """Return (begin s, end s, label) for the time that each decision stands; equal neighbours are joined.
+
+    Args:
+        decisions: as for ``timeline_figure``.
+        key: ``label`` or ``raw_label``; None there leaves a hole.
+    """
     ends = [_seconds(decision["t_end"]) for decision in decisions]
     steps = [b - a for a, b in pairwise(ends) if b > a]
     hop = float(np.median(steps)) if steps else 0.0

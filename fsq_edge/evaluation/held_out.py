@@ -105,7 +105,7 @@ def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex, sour
         dataset=run.record.data.name,
         source=source,
         part=part,
-        description=f"{made}; {part}: {', '.join(subjects)}",
+        description=f"{made}, {'held out' if part == 'test' else 'validation'} {', '.join(subjects)}",
         notices=tuple(notices),
         validation=validation if len(validation) else None,
     )
