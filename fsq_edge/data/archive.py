@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import mmap
 import os
 import struct
@@ -25,6 +26,7 @@ MAX_ENTRIES = 64
 _ALIGNMENT = 64
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _PADDING_FIELD = 0xD935  # the identifier that Android's zipalign gives to its padding field
+_MAX_NPY_HEADER = 16 << 10
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: equal content gives equal bytes
 
 _FORMAT: Any = np.lib.format  # numpy ships these functions without type information
@@ -123,23 +125,27 @@ def _read_entries(
                 )
             if entry.compress_type == zipfile.ZIP_STORED:
                 whole = whole if whole is not None else map_file(file)
-                arrays[name] = _mapped(whole, entry)
+                arrays[name] = _array(whole, _content_offset(whole, entry), entry)
             else:
                 with archive.open(entry) as source:
-                    arrays[name] = _FORMAT.read_array(source, allow_pickle=False)
+                    arrays[name] = _array(source.read(), 0, entry)
         return arrays
 
 
-def _mapped(whole: mmap.mmap, entry: zipfile.ZipInfo) -> Array:
-    """View one stored entry in the mapped file."""
+def _content_offset(whole: mmap.mmap, entry: zipfile.ZipInfo) -> int:
+    """Where the content of a stored entry begins in the mapped file."""
     header = _LOCAL_HEADER.unpack_from(whole, entry.header_offset)
     if header[0] != b"PK\x03\x04":
         raise ValueError(f"entry {entry.filename} has no local header")
-    begin = entry.header_offset + _LOCAL_HEADER.size + header[-2] + header[-1]
+    return int(entry.header_offset + _LOCAL_HEADER.size + header[-2] + header[-1])
+
+
+def _array(buffer: mmap.mmap | bytes, begin: int, entry: zipfile.ZipInfo) -> Array:
+    """View the npy content at ``begin``; its header is held to the size of the entry before anything is made."""
     end = begin + entry.file_size
-    if end > len(whole):
+    if end > len(buffer):
         raise ValueError(f"entry {entry.filename} is cut short")
-    head = io.BytesIO(whole[begin : min(end, begin + 4096)])
+    head = io.BytesIO(buffer[begin : min(end, begin + _MAX_NPY_HEADER)])
     version = _FORMAT.read_magic(head)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"entry {entry.filename} has npy version {version}")
@@ -147,10 +153,10 @@ def _mapped(whole: mmap.mmap, entry: zipfile.ZipInfo) -> Array:
     shape, fortran, dtype = read_header(head)
     if dtype.hasobject:
         raise ValueError(f"entry {entry.filename} holds Python objects")
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if begin + head.tell() + count * dtype.itemsize != end:
         raise ValueError(f"entry {entry.filename} has {entry.file_size} bytes, its header says otherwise")
-    flat = np.frombuffer(whole, dtype, count, begin + head.tell())
+    flat = np.frombuffer(buffer, dtype, count, begin + head.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
 
 

@@ -65,7 +65,7 @@ def test_chunked_reading_equals_whole_reading(samples, chunk, flat):
         for name in ("a", "b"):
             labels = np.zeros(len(samples), np.int16)
             analysis.add_recording(Recording(name, samples, labels, "1", ""), size)
-        return analysis.metrics("x", samples.shape, "float32")
+        return analysis.metrics("x", samples.shape, "", "float32")
 
     whole, chunked = measure(len(samples)), measure(chunk)
     assert whole.samples_affected_share == chunked.samples_affected_share

@@ -73,8 +73,8 @@ class Analysis:
         self.stuck.feed(block, finite, joined=joined)
         self.norms.feed(block)
 
-    def metrics(self, dataset: str, shape: tuple[int, ...], dtype: str) -> QualityMetrics:
-        """Return what was found so far."""
+    def metrics(self, dataset: str, shape: tuple[int, ...], size: str, dtype: str) -> QualityMetrics:
+        """Return what was found so far, under the name, shape, size in words and type of the data."""
         channels = self._channels()
         timing, units = self.timing.result(), self.norms.judge()
         total = self.missing.n * len(channels)
@@ -83,6 +83,7 @@ class Analysis:
             timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
             dataset=dataset,
             shape=shape,
+            size=size,
             dtype=dtype,
             total_elements=total,
             nan_count=int(self.missing.nan.sum()),
@@ -151,12 +152,13 @@ def analyse_windows(
     timestamps: npt.NDArray[np.float64] | None = None,
 ) -> QualityMetrics:
     """Measure windows (N, C, T); ``timestamps`` (N, T) seconds are taken window by window."""
-    n, _, length = windows.shape
-    analysis = Analysis(channels, sample_rate_hz, thresholds, n * length, length)
+    count, n_channels, length = windows.shape
+    analysis = Analysis(channels, sample_rate_hz, thresholds, count * length, length)
     analysis.add_windows(windows)
     for row in () if timestamps is None else timestamps:
         analysis.timing.feed(row)
-    return analysis.metrics(name, windows.shape, str(windows.dtype))
+    size = f"{count:,} windows of {n_channels} channels and {length:,} samples"
+    return analysis.metrics(name, windows.shape, size, str(windows.dtype))
 
 
 def analyse_dataset(dataset: Dataset, thresholds: QualityThresholds, name: str = "") -> QualityMetrics:
@@ -165,7 +167,8 @@ def analyse_dataset(dataset: Dataset, thresholds: QualityThresholds, name: str =
     for recording in dataset.recordings:
         analysis.add_recording(recording)
     shape = (len(dataset.recordings), dataset.n_samples, len(dataset.channels))
-    return analysis.metrics(name or dataset.name, shape, str(dataset.recordings[0].samples.dtype))
+    size = f"{shape[0]:,} recordings of {shape[2]} channels, {shape[1]:,} samples together"
+    return analysis.metrics(name or dataset.name, shape, size, str(dataset.recordings[0].samples.dtype))
 
 
 def _chunks(samples: Float32Array, size: int) -> Iterator[Float32Array]:

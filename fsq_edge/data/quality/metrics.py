@@ -104,7 +104,8 @@ class QualityMetrics(Record):
     Args:
         timestamp: of the analysis, ISO 8601, UTC.
         dataset: name.
-        shape: (N, C, T) of windows, (n, C) of a recording, (recordings, samples, C) of a data set.
+        shape: (N, C, T) of windows, (recordings, samples, C) of a data set.
+        size: the same in words.
         dtype: of the values as given.
         total_elements: values.
         nan_count: NaN values.
@@ -131,6 +132,7 @@ class QualityMetrics(Record):
     timestamp: str
     dataset: str
     shape: tuple[int, ...]
+    size: str
     dtype: str
     total_elements: int
     nan_count: int

@@ -13,7 +13,7 @@ from fsq_edge.data.quality.metrics import QualityMetrics
 
 Entry = tuple[QualityMetrics, Sequence[QualityFinding]]
 TITLE = "Data quality report"
-SCORE_NOTE = "a summary for sorting; what is wrong stands in the findings"
+SCORE_NOTE = "The score is a summary for sorting; what is wrong stands in the findings."
 
 
 def to_text(entries: Sequence[Entry]) -> str:
@@ -25,7 +25,7 @@ def to_text(entries: Sequence[Entry]) -> str:
         lines += [
             "",
             f"Dataset: {metrics.dataset}",
-            f"Shape: {metrics.shape}, {metrics.dtype}",
+            f"Size: {metrics.size}, {metrics.dtype}",
             f"Quality score: {metrics.quality_score:.1f}/100",
             f"NaN: {metrics.nan_percentage:.3g} %, Inf: {metrics.inf_percentage:.3g} %",
         ]
@@ -73,7 +73,6 @@ def _section(metrics: QualityMetrics, findings: Sequence[QualityFinding]) -> Any
         Fact("Quality score", f"{metrics.quality_score:.1f}", "of 100"),
         Fact("Missing", f"{metrics.nan_percentage + metrics.inf_percentage:.3g} %", "NaN and Inf"),
         Fact("Strategy", metrics.recommended_strategy, "recommended for what is missing"),
-        Fact("Shape", " x ".join(map(str, metrics.shape)), metrics.dtype),
     ]
     if metrics.timing is not None:
         facts.append(Fact("Rate", f"{metrics.timing.rate_hz:.2f} Hz", f"{metrics.timing.n_gaps} gaps in time"))
@@ -81,8 +80,8 @@ def _section(metrics: QualityMetrics, findings: Sequence[QualityFinding]) -> Any
         ("channel", "unit", "score", "NaN", "Inf", "flat %", "clipped %", "mean", "std", "min", "max"),
         [
             (
-                channel.name, channel.unit, round(channel.score, 1), channel.nan, channel.inf,
-                100 * channel.flat_share, 100 * channel.saturated_share,
+                channel.name, channel.unit, f"{channel.score:.1f}", channel.nan, channel.inf,
+                f"{100 * channel.flat_share:.3g}", f"{100 * channel.saturated_share:.3g}",
                 *(_shown(value) for value in (channel.mean, channel.std, channel.min, channel.max)),
             )
             for channel in metrics.channels
@@ -97,8 +96,8 @@ def _section(metrics: QualityMetrics, findings: Sequence[QualityFinding]) -> Any
         channels,
         *([Table(("sensor", "unit", "plausible", "what was seen"), units, "units")] if units else []),
     ]
-    text = "" if rows else "Nothing found."
-    return Section(metrics.dataset, f"{text}\n\nAnalysed {metrics.timestamp}.", facts, tables)
+    text = f"{metrics.size[0].upper()}{metrics.size[1:]}, {metrics.dtype}. Analysed {metrics.timestamp}."
+    return Section(metrics.dataset, text if rows else f"{text}\n\nNothing found.", facts, tables)
 
 
 def _shown(value: float) -> float | None:
