@@ -121,7 +121,8 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
     source = model.graph
     if len(source.node) > MAX_NODES:
         raise DataError(f"{name} has {len(source.node)} nodes, more than the {MAX_NODES} that are judged")
-    light = LightModel(name, onnx.ModelProto(ir_version=model.ir_version, producer_name=model.producer_name))
+    # Before IR 4 every initialiser had to be a graph input as well; here none is.
+    light = LightModel(name, onnx.ModelProto(ir_version=max(4, model.ir_version), producer_name=model.producer_name))
     light.proto.opset_import.extend(model.opset_import)
     light.proto.functions.extend(model.functions)
     graph = light.proto.graph

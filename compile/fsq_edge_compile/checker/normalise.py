@@ -313,7 +313,7 @@ def _does_nothing(node: Node, constants: Mapping[str, Array | None], info: Tenso
             training = constants.get(node.input(2)) if node.input(2) else None
             return len([name for name in node.outputs if name]) == 1 and (training is None or not training.any())
         case "Cast":
-            return info.dtypes.get(node.inputs[0]) == node.attribute("to")
+            return bool(info.dtypes.get(node.inputs[0]) == node.attribute("to"))
         case "Reshape" | "Flatten" | "Expand":
             return same
         case "Transpose":
