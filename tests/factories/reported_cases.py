@@ -211,9 +211,7 @@ def layer_norm_behind_concat() -> onnx.ModelProto:
 def grouped_transposed_convolution() -> onnx.ModelProto:
     graph = GraphFactory("x", [1, 16, 8, 8])
     return graph.model(
-        graph.add(
-            "ConvTranspose", "x", graph.weights(16, 1, 2, 2), group=16, strides=[2, 2], kernel_shape=[2, 2]
-        )
+        graph.add("ConvTranspose", "x", graph.weights(16, 1, 2, 2), group=16, strides=[2, 2], kernel_shape=[2, 2])
     )
 
 

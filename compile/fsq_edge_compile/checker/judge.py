@@ -11,7 +11,7 @@ from fsq_edge_compile.checker.families import PREDICATES, Breach, Context
 from fsq_edge_compile.checker.families.predicate import text
 from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.layout import channel_axes
-from fsq_edge_compile.checker.normalise import UNREGISTERED
+from fsq_edge_compile.checker.normalise import STATIC_PARAMETERS, UNREGISTERED
 from fsq_edge_compile.checker.patterns import Claim, find_patterns
 from fsq_edge_compile.checker.patterns.heads import packed_heads
 from fsq_edge_compile.checker.report import CONFIDENCE_ORDER, Confidence, Finding
@@ -140,7 +140,9 @@ def _breaches(context: Context, operator: Operator | None, claim: Claim | None) 
 def _tensor_breach(context: Context, any_rank: bool) -> Breach | None:
     """Limits that hold for every node: known static shapes, something in them, rank, float32."""
     graph, node = context.graph, context.node
-    for name in (*graph.activations(node), *(name for name in node.outputs if name and _is_used(graph, name))):
+    parameters = {node.input(index) for index in STATIC_PARAMETERS.get(node.op, ())}
+    read = [name for name in graph.activations(node) if name not in parameters]
+    for name in (*read, *(name for name in node.outputs if name and _is_used(graph, name))):
         shape = graph.shape(name)
         if shape is None or None in shape:
             return Breach("tensor.unknown-shape", f"{name}: {text(shape)}")

@@ -11,7 +11,13 @@ from fsq_edge_compile.checker.patterns.activations import gelu, hard_swish, mish
 from fsq_edge_compile.checker.patterns.attention import attention
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, Matcher
 from fsq_edge_compile.checker.patterns.norms import group_norm, layer_norm
-from fsq_edge_compile.checker.patterns.shuffles import channel_shuffle, layout_excursion, maps_to_tokens, tokens_to_maps
+from fsq_edge_compile.checker.patterns.shuffles import (
+    channel_shuffle,
+    layout_excursion,
+    maps_to_tokens,
+    one_hot,
+    tokens_to_maps,
+)
 
 # Anchor operator -> matchers, in order of preference. The first claim on a node stands.
 MATCHERS: dict[str, tuple[Matcher, ...]] = {
@@ -23,6 +29,7 @@ MATCHERS: dict[str, tuple[Matcher, ...]] = {
     "Softmax": (attention,),
     "Sqrt": (layer_norm,),
     "InstanceNormalization": (group_norm,),
+    "OneHot": (one_hot,),
 }
 # Transposes last: attention claims its own.
 LATE_MATCHERS: dict[str, tuple[Matcher, ...]] = {

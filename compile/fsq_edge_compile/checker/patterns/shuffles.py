@@ -167,5 +167,14 @@ def layout_excursion(graph: Graph, channels: dict[str, int], transpose: Node) ->
     return claims
 
 
+def one_hot(graph: Graph, channels: dict[str, int], node: Node) -> Claims:
+    """The one chain around OneHot that was taken: OneHot over a new last axis, Transpose, Squeeze."""
+    transpose = reader(graph, node, "Transpose")
+    squeeze = reader(graph, transpose, "Squeeze") if transpose is not None else None
+    if transpose is None or squeeze is None or int(node.attribute("axis", -1)) != -1:
+        return {}
+    return claim_all((node, transpose, squeeze), Claim("one-hot", row="OneHot"))
+
+
 def _leaves(graph: Graph, node: Node) -> bool:
     return any(name in graph.outputs for name in node.outputs)
