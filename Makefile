@@ -28,5 +28,12 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The device install: the bare package in an environment of its own, without torch, onnx or onnxsim.
+bare: $(STAMP)
+	$(BIN)/python -m tests.bare.write_bundle build/bare
+	test -x $(VENV)-bare/bin/python || $(PYTHON) -m venv $(VENV)-bare
+	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
+	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/bare/device_install.py .
+
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -29,12 +29,12 @@ class Quantised(NamedTuple):
 
     Attributes:
         value: (..., D) float; q / (L // 2): -1..1 for odd L, -1..1 - 2 / L for even L. Carries z's gradient.
-        index: (...) int64; the code, 0 .. product of the levels - 1.
+        code: (...) int64; the code, 0 .. product of the levels - 1.
         t: (..., D) float in [-1, 1]; tanh(z + shift), the tensor that leaves the device.
     """
 
     value: Tensor
-    index: Tensor
+    code: Tensor
     t: Tensor
 
 
@@ -51,7 +51,7 @@ class FSQ(nn.Module):
             Two levels are refused because their shift is about 3.8, where tanh is flat and nothing is learned.
     """
 
-    half: Tensor
+    half_width: Tensor
     offset: Tensor
     shift: Tensor
     radius: Tensor
@@ -71,7 +71,7 @@ class FSQ(nn.Module):
         self.levels, self.codes = grid.levels, grid.n_codes
         sizes = torch.tensor(grid.levels)
         # Not persistent: all follow from the levels, so a checkpoint holds none of them.
-        self.register_buffer("half", torch.from_numpy(grid.half), persistent=False)
+        self.register_buffer("half_width", torch.from_numpy(grid.half), persistent=False)
         self.register_buffer("offset", torch.from_numpy(grid.offset), persistent=False)
         self.register_buffer("shift", torch.from_numpy(grid.shift), persistent=False)
         self.register_buffer("basis", torch.from_numpy(grid.basis), persistent=False)
@@ -95,11 +95,11 @@ class FSQ(nn.Module):
 
     def quantise(self, t: Tensor) -> Quantised:
         """Quantise t = tanh(z + shift) of shape (..., D), as the host does with the device's output."""
-        bounded = t * self.half - self.offset
+        bounded = t * self.half_width - self.offset
         rounded = torch.round(bounded)
-        index = self.index_of(rounded.detach().long() + self.radius)
+        code = self.index_of(rounded.detach().long() + self.radius)
         straight_through = bounded + (rounded - bounded).detach()
-        return Quantised(value=straight_through / self.radius, index=index, t=t)
+        return Quantised(value=straight_through / self.radius, code=code, t=t)
 
     def index_of(self, digits: Tensor) -> Tensor:
         """Return the code (...) int64 of digits (..., D) int64, each in 0 .. L - 1."""

@@ -28,12 +28,12 @@ class ModelOutput(NamedTuple):
 
     Attributes:
         logits: (B, K) float32, unnormalised class scores.
-        index: (B,) int64, the FSQ code of each window.
+        code: (B,) int64, the FSQ code of each window.
         t: (B, D) float32 in [-1, 1], the device graph's output.
     """
 
     logits: Tensor
-    index: Tensor
+    code: Tensor
     t: Tensor
 
 
@@ -114,7 +114,10 @@ class Conv2dFSQ(nn.Module):
         # Without it the codes collapse: 0.79 against 0.87 accuracy by subject on watch.
         self.projection_norm = nn.BatchNorm1d(self.fsq.dimensions)
         self.head = nn.Sequential(
-            nn.Linear(self.fsq.dimensions, hidden_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, num_classes)
+            nn.Linear(self.fsq.dimensions, hidden_dim),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_dim, num_classes),
         )
 
     @property
@@ -131,8 +134,8 @@ class Conv2dFSQ(nn.Module):
         if frames.dim() != 4 or tuple(frames.shape[1:]) != self.frame_shape:
             raise ValueError(f"frames have shape {tuple(frames.shape)}, expected (B, {self.frame_shape})")
         pooled = self.pool(self.features(frames)).flatten(1)
-        code = self.fsq(self.projection_norm(self.projection(pooled).float()))
-        return ModelOutput(logits=self.head(code.value), index=code.index, t=code.t)
+        quantised = self.fsq(self.projection_norm(self.projection(pooled).float()))
+        return ModelOutput(logits=self.head(quantised.value), code=quantised.code, t=quantised.t)
 
     def device_graph(self) -> DeviceGraph:
         """Return the part that runs on the device, in evaluation mode, with its own copy of the weights."""

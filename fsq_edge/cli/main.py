@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,7 +15,23 @@ from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE,
 
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
-    "check": ("fsq_edge.cli.check", "Will the Hailo compiler take this network, and where to cut"),
+    "demo": ("fsq_edge.cli.demo", "the whole chain on real data, with a report"),
+    "data": ("fsq_edge.cli.data", "list, make, inspect and quality-check data sets"),
+    "train": ("fsq_edge.cli.train", "train a Conv2d-FSQ classifier"),
+    "evaluate": ("fsq_edge.cli.evaluate", "score a run on its held-out subjects"),
+    "export": ("fsq_edge.cli.export", "graphs, host tail and preprocessing of a run"),
+    "check": ("fsq_edge.cli.check", "will Hailo's compiler take this ONNX file, and where to cut"),
+    "calibrate": ("fsq_edge.cli.calibrate", "make and audit a calibration set"),
+    "quantize": ("fsq_edge.cli.quantize", "int8 preview of the device graph"),
+    "compile": ("fsq_edge.cli.compile", "drive Hailo's compiler, or write all it needs"),
+    "hef": ("fsq_edge.cli.hef", "read a HEF without HailoRT"),
+    "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect and install the deployment package"),
+    "parity": ("fsq_edge.cli.parity", "torch to HEF: where do they part"),
+    "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
+    "explain": ("fsq_edge.cli.explain", "a compiler or HailoRT log in plain words"),
+    "tune": ("fsq_edge.cli.tune", "fit the decision settings on recordings"),
+    "bench": ("fsq_edge.cli.bench", "latency, throughput and stages, with a baseline gate"),
+    "doctor": ("fsq_edge.cli.doctor", "what is wrong on this machine, and the line that mends it"),
 }
 
 
@@ -23,11 +40,11 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the chain, as written in ``VERBS``."""
-        return list(VERBS)
+        return [verb for verb, (module, _) in VERBS.items() if importlib.util.find_spec(module)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb's module and return its command."""
-        if cmd_name not in VERBS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(VERBS[cmd_name][0])
         command: click.Command = module.command
@@ -36,7 +53,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verb table from ``VERBS`` without importing any of them."""
         with formatter.section("Verbs"):
-            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+            formatter.write_dl([(verb, VERBS[verb][1]) for verb in self.list_commands(ctx)])
 
 
 @click.command(

@@ -1,19 +1,29 @@
-"""Recordings, windows and where they come from."""
+"""Recordings, windows, honest splits, and where the data come from."""
 
 from fsq_edge.data.folder import read_folder, write_folder
+from fsq_edge.data.leaks import LeakReport, check_leaks, refuse_leaks
 from fsq_edge.data.recording import UNLABELLED, Channel, Dataset, Recording
 from fsq_edge.data.sources import open_dataset, require_finite
+from fsq_edge.data.splits import Split, split_as_declared, split_by_recording, split_by_subject, split_temporal
 from fsq_edge.data.windows import WindowIndex, cut_windows
 
 __all__ = [
     "UNLABELLED",
     "Channel",
     "Dataset",
+    "LeakReport",
     "Recording",
+    "Split",
     "WindowIndex",
+    "check_leaks",
     "cut_windows",
     "open_dataset",
     "read_folder",
+    "refuse_leaks",
     "require_finite",
+    "split_as_declared",
+    "split_by_recording",
+    "split_by_subject",
+    "split_temporal",
     "write_folder",
 ]

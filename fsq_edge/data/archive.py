@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import mmap
 import os
@@ -9,6 +10,7 @@ import struct
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,21 +74,29 @@ def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = 
     unaligned, which numpy handles and which copies undo.
 
     Raises:
-        MissingInputError: there is no such file.
+        MissingInputError: there is no such file, or it cannot be opened.
         DataError: empty, damaged, holds objects, lacks a required array, or an array is larger than
             ``MAX_ARRAY_BYTES``.
     """
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise DataError(f"{path} is empty", hint="it must be an npz file with samples and labels")
-            return _read_entries(path, file, required, optional)
-    except FileNotFoundError as error:
-        raise MissingInputError(f"{path} does not exist") from error
-    except (zipfile.BadZipFile, EOFError, ValueError, struct.error, NotImplementedError) as error:
-        raise DataError(
-            f"{path} is not a readable npz file: {error}", hint="write it again with numpy.savez"
-        ) from error
+        return _read_open(path, required, optional)
+    except OSError as error:
+        # Before Python 3.13 a memory map keeps a file descriptor of its own, so many recordings meet the soft limit
+        # of open files (often 1024); it is raised towards the hard limit, as far as the data need it.
+        if error.errno == errno.EMFILE and _raise_open_file_limit():
+            return read_npz(path, required, optional)
+        hint = "raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else ""
+        raise MissingInputError(f"cannot read {path}: {error.strerror}", hint=hint) from error
+    except (zipfile.BadZipFile, EOFError, ValueError, struct.error, NotImplementedError, zlib.error) as error:
+        hint = "write it again with numpy.savez"
+        raise DataError(f"{path} is not a readable npz file: {error}", hint=hint) from error
+
+
+def _read_open(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Array]:
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise DataError(f"{path} is empty", hint="it must be an npz file with samples and labels")
+        return _read_entries(path, file, required, optional)
 
 
 def _read_entries(
@@ -145,26 +155,14 @@ def _mapped(whole: mmap.mmap, entry: zipfile.ZipInfo) -> Array:
 
 
 def map_file(file: io.BufferedReader) -> mmap.mmap:
-    """Map a whole file read-only.
-
-    Before Python 3.13 a map keeps a file descriptor of its own. A data set of many recordings then runs into the
-    soft limit of open files (often 1024); it is raised towards the hard limit, once per need.
-    """
+    """Map a whole file read-only; on Python 3.13 and later without keeping a file descriptor."""
     if sys.version_info >= (3, 13):
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
-    try:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        if not _raise_open_file_limit():
-            raise DataError(
-                f"cannot map {file.name}: {error.strerror}",
-                hint="raise the limit of open files (ulimit -n), or join short recordings into longer ones",
-            ) from error
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _raise_open_file_limit() -> bool:
-    import resource  # POSIX only, like the fallback it serves
+    import resource  # POSIX only, like the limit
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= hard:

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from fsq_edge.data.archive import read_npz, write_npz
 from fsq_edge.data.recording import Channel, Dataset, Recording
-from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
+from fsq_edge_runtime.artefact import Artefact, StrictModel
+from fsq_edge_runtime.errors import DataError, UsageError
 
-SCHEMA_VERSION: Literal[1] = 1
 DESCRIPTION = "dataset.json"
-MAX_DESCRIPTION_BYTES = 64 << 20
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Unit = Annotated[str, Field(max_length=32)]  # empty where it is not known
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ChannelEntry(_Schema):
+class ChannelEntry(StrictModel):
     """A channel as written."""
 
     name: Text
-    unit: Text
+    unit: Unit
 
 
-class RecordingEntry(_Schema):
+class RecordingEntry(StrictModel):
     """A recording as written; ``file`` is relative to the folder, with forward slashes."""
 
     file: Text
@@ -44,18 +41,19 @@ class RecordingEntry(_Schema):
     session: str | int = ""
 
 
-class DatasetDescription(_Schema):
+class DatasetDescription(Artefact):
     """Content of ``dataset.json``, schema version 1."""
 
-    schema_version: Literal[1]
+    KIND: ClassVar[str] = DESCRIPTION
+
     name: Text
     channels: tuple[ChannelEntry, ...] = Field(min_length=1, max_length=1024)
-    sample_rate_hz: float = Field(gt=0, le=1e6, allow_inf_nan=False)
+    sample_rate_hz: float = Field(gt=0, le=1e6)
     mirror: tuple[int, ...] | None = None
     classes: tuple[Text, ...] = Field(min_length=1, max_length=32767)
     licence: str = ""
     source: str = ""
-    recordings: tuple[RecordingEntry, ...] = Field(min_length=1, max_length=1_000_000)
+    recordings: tuple[RecordingEntry, ...] = Field(min_length=1)
 
 
 def read_folder(folder: Path) -> Dataset:
@@ -72,7 +70,7 @@ def read_folder(folder: Path) -> Dataset:
         DataError: an unknown schema version, a wrong field, a wrong channel count, a label without a class, an
             empty or damaged file, a path that leaves the folder.
     """
-    description = read_description(folder)
+    description = DatasetDescription.load(folder / DESCRIPTION)
     channels = tuple(Channel(entry.name, entry.unit) for entry in description.channels)
     seen: set[str] = set()
     recordings = []
@@ -91,61 +89,6 @@ def read_folder(folder: Path) -> Dataset:
         licence=description.licence,
         source=description.source,
     )
-
-
-def read_description(folder: Path) -> DatasetDescription:
-    """Read and validate ``dataset.json``.
-
-    Raises:
-        MissingInputError: it is not there.
-        DataError: not JSON, an unknown version, a wrong or unknown field, larger than ``MAX_DESCRIPTION_BYTES``.
-    """
-    path = folder / DESCRIPTION
-    value = read_json(path, MAX_DESCRIPTION_BYTES)
-    version = value.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema_version {version!r}, this version of fsq-edge reads {SCHEMA_VERSION}",
-            hint="update fsq-edge, or write the folder again",
-        )
-    try:
-        return DatasetDescription.model_validate_json(json.dumps(value))
-    except ValidationError as error:
-        raise DataError(f"{path}: {first_problem(error)}", hint="see docs/data.md for the format") from error
-
-
-def read_json(path: Path, max_bytes: int) -> dict[str, Any]:
-    """Read one JSON object of bounded size.
-
-    Raises:
-        MissingInputError: there is no such file.
-        DataError: too large, empty, not UTF-8, not JSON, or not an object.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except FileNotFoundError as error:
-        raise MissingInputError(f"{path} does not exist") from error
-    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
-    if len(content) > max_bytes:
-        raise DataError(f"{path} is larger than {max_bytes} bytes")
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error if content else 'the file is empty'}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} must hold one JSON object")
-    return value
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return the first finding of a validation as ``field: message, got value (and k more)``."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the object"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{field}: {first['msg']}, got {str(first['input'])[:60]!r}{more}"
 
 
 def _read_recording(folder: Path, entry: RecordingEntry, channels: tuple[Channel, ...]) -> Recording:
@@ -200,14 +143,9 @@ def write_folder(dataset: Dataset, folder: Path) -> None:
     Raises:
         UsageError: the target holds something already.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with new_folder(folder) as building:
         entries = [_write_recording(building, number, recording) for number, recording in enumerate(dataset.recordings)]
         description = DatasetDescription(
-            schema_version=SCHEMA_VERSION,
             name=dataset.name,
             channels=tuple(ChannelEntry(name=channel.name, unit=channel.unit) for channel in dataset.channels),
             sample_rate_hz=dataset.sample_rate_hz,
@@ -218,11 +156,37 @@ def write_folder(dataset: Dataset, folder: Path) -> None:
             recordings=tuple(entries),
         )
         with (building / DESCRIPTION).open("w", encoding="utf-8") as file:
-            file.write(description.model_dump_json(indent=2, exclude_none=True) + "\n")
+            file.write(description.to_json())
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
+    """Give a folder to build in, and put it in place whole when the block ends well, or not at all.
+
+    Args:
+        folder: target; must not exist, or be empty.
+        replaceable: a file name: an existing target that holds such a file may be replaced.
+
+    Raises:
+        UsageError: the target holds something already.
+    """
+    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if occupied and not (replaceable and (folder / replaceable).is_file()):
+        raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield building
         building.chmod(0o755)
-        building.replace(folder)
+        if occupied:
+            former = building.with_name(building.name + ".former")
+            folder.replace(former)
+            building.replace(folder)
+            shutil.rmtree(former)
+        else:
+            building.replace(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise

@@ -38,6 +38,8 @@ class Recording:
         subject: who or what was recorded; the unit that honest splits keep together.
         session: the sitting or set, free text.
         timestamps: float64 (n,) seconds, or None where only the rate is known.
+        source_id: the recording this one was cut from; empty where it is whole. Leak checks compare sources.
+        source_start: position of the first sample in that source.
 
     Raises:
         DataError: the arrays disagree in length or rank, or there are no samples.
@@ -49,6 +51,8 @@ class Recording:
     subject: str
     session: str
     timestamps: npt.NDArray[np.float64] | None = None
+    source_id: str = ""
+    source_start: int = 0
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2:
@@ -70,6 +74,24 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def origin(self) -> str:
+        """Id of the recording that the samples come from: its own, or that of the one it was cut from."""
+        return self.source_id or self.recording_id
+
+    def part(self, start: int, stop: int) -> Recording:
+        """Return the samples ``start <= i < stop`` as a recording that remembers where it comes from (views)."""
+        return Recording(
+            recording_id=f"{self.recording_id}@{start}-{stop}",
+            samples=self.samples[start:stop],
+            labels=self.labels[start:stop],
+            subject=self.subject,
+            session=self.session,
+            timestamps=None if self.timestamps is None else self.timestamps[start:stop],
+            source_id=self.origin,
+            source_start=self.source_start + start,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -134,10 +134,20 @@ def cut_windows(
 
 def _starts(recording: Recording, window: int, hop: int, longest_step: float) -> npt.NDArray[np.int64]:
     """Window starts (k,) inside the unbroken segments of one recording."""
+    edges = segment_edges(recording, longest_step)
+    return np.concatenate([np.arange(a, b - window + 1, hop, dtype=np.int64) for a, b in pairwise(edges)])
+
+
+def segment_edges(recording: Recording, longest_step: float) -> npt.NDArray[np.int64]:
+    """Return where the unbroken segments of a recording begin, and its length: int64 (segments + 1,), ascending.
+
+    Args:
+        recording: the series.
+        longest_step: seconds between two timestamps beyond which a segment ends; so does a step back.
+    """
     n = len(recording)
     if recording.timestamps is None:
-        return np.arange(0, n - window + 1, hop, dtype=np.int64)
+        return np.array([0, n], dtype=np.int64)
     step = np.diff(recording.timestamps)
-    edges = np.concatenate(([0], np.flatnonzero((step > longest_step) | (step < 0)) + 1, [n]))
-    segments = [np.arange(a, b - window + 1, hop, dtype=np.int64) for a, b in pairwise(edges)]
-    return np.concatenate(segments)
+    broken = np.flatnonzero((step > longest_step) | (step < 0)) + 1
+    return np.concatenate(([0], broken, [n])).astype(np.int64)

@@ -114,7 +114,7 @@ def rotation_matrices(axis: npt.NDArray[np.float64], angle: npt.NDArray[np.float
     zero = np.zeros_like(x)
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
     sine, versine = np.sin(angle)[:, None, None], (1 - np.cos(angle))[:, None, None]
-    return (np.eye(3) + sine * cross + versine * (cross @ cross)).astype(np.float32)
+    return np.asarray(np.eye(3) + sine * cross + versine * (cross @ cross), dtype=np.float32)
 
 
 def sample_positions(
@@ -123,27 +123,28 @@ def sample_positions(
     highest: npt.NDArray[np.int64],
     window_samples: int,
     draws: Draws,
-) -> npt.NDArray[np.float64]:
+) -> tuple[npt.NDArray[np.float64], Float32Array]:
     """Return where N shifted and warped windows read their samples.
 
     Args:
         start: (N,) first sample of each window.
         lowest: (N,) first sample that the window may touch (same recording, same label, no gap between).
         highest: (N,) last such sample, at least ``start + window_samples - 1``.
-        window_samples: T.
+        window_samples: T, at least 2.
         draws: shift and speed of each window.
 
     Returns:
-        (N, T) float64 positions, ``speed`` apart, inside ``lowest..highest``. A window that is wider than the
-        stretch is slowed down to fit it, and one that would leave it is pushed back in.
+        ``(positions, speed)``: positions (N, T) float64, ``speed`` apart, inside ``lowest..highest``; speed (N,)
+        float32 is the drawn one unless the stretch is too short for it. A window that would leave its stretch is
+        pushed back in.
     """
-    room = (highest - lowest).astype(np.float64)
     last = window_samples - 1
-    step = np.minimum(draws.speed.astype(np.float64), room / last)
-    middle = start + last / 2 + draws.shift
-    begin = np.clip(middle - step * last / 2, lowest, np.maximum(highest - step * last, lowest))
+    speed = np.minimum(draws.speed, ((highest - lowest) / last).astype(np.float32))
+    step = speed.astype(np.float64)
+    begin = start + (1.0 - step) * last / 2 + draws.shift
+    begin = np.clip(begin, lowest, np.maximum(highest - step * last, lowest))
     positions: npt.NDArray[np.float64] = begin[:, None] + step[:, None] * np.arange(window_samples)
-    return np.minimum(positions, highest[:, None])
+    return np.minimum(positions, highest[:, None]), speed
 
 
 class Augmenter:
@@ -156,24 +157,25 @@ class Augmenter:
 
     def __init__(self, channels: Sequence[Channel], mirror: Sequence[int] | None) -> None:
         self.triads = find_triads(channels)
+        self._rates = [at for at, channel in enumerate(channels) if _sensor(channel) == "rate"]
         self._mirror = None if mirror is None else np.asarray(mirror, dtype=np.float32)[:, None]
 
     def apply(self, windows: Float32Array, draws: Draws) -> Float32Array:
-        """Change windows (N, C, T) in raw units in place and return them; ``draws.shift`` is the reader's part.
+        """Change windows (N, C, T) in raw units in place and return them.
 
-        Angular rates take the factor of ``draws.speed``: the same turn in less time is a faster turn.
+        Shift and warp are the reader's part (``sample_positions``); here angular rates take the factor of
+        ``draws.speed``: the same turn in less time is a faster turn.
         """
         if self._mirror is not None and draws.mirrored.any():
             windows[draws.mirrored] *= self._mirror
         for triad in self.triads:
             axes = windows[:, triad.first : triad.first + 3]
             turned = draws.rotation @ axes
-            if triad.sensor == "rate":
-                turned *= (draws.speed * draws.gain)[:, None, None]
-            elif triad.sensor == "acceleration":
+            if triad.sensor == "acceleration":
                 steady = turned.mean(axis=2, keepdims=True)
                 turned -= steady
                 turned *= draws.gain[:, None, None]
                 turned += steady
             axes[...] = turned
+        windows[:, self._rates] *= (draws.speed * draws.gain)[:, None, None]
         return windows

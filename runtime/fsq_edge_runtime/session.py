@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.backends import Backend, OnnxBackend
+from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
-from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import softmax
 
@@ -225,18 +225,3 @@ class Session:
             probabilities[valid] = softmax(tail.table[codes[valid]], self._temperature)
             labels[valid] = probabilities[valid].argmax(axis=1)
         return Predictions(t, codes, labels, probabilities, valid)
-
-
-def open_backend(bundle: Bundle, choice: str) -> Backend:
-    """Return the backend that ``choice`` names.
-
-    Raises:
-        UsageError: unknown, or the bundle has no graph for it.
-    """
-    if choice in ("auto", "onnx"):
-        return OnnxBackend(bundle.read("encoder"))
-    if choice == "onnx-int8":
-        if not bundle.has("encoder-int8"):
-            raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
-        return OnnxBackend(bundle.read("encoder-int8"), name="onnx-int8")
-    raise UsageError(f"unknown backend {choice!r}", hint="one of auto, onnx, onnx-int8")

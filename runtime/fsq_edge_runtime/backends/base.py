@@ -7,7 +7,25 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_runtime.errors import BackendError
+
 Float32Array = npt.NDArray[np.float32]
+
+
+class Missed(BackendError):  # noqa: N818 - an outcome of one window, named like the record it becomes
+    """One window was lost (deadline, stalled or lost device); the backend itself goes on.
+
+    The session records the window as ``missed`` and carries on; any other :class:`BackendError` ends the session.
+
+    Args:
+        reason: ``deadline`` or ``backend``.
+        message: one line: what happened.
+        status: the vendor's status code, where there is one.
+    """
+
+    def __init__(self, reason: str, message: str, *, status: int | None = None) -> None:
+        super().__init__(message, status=status)
+        self.reason = reason
 
 
 class Backend(Protocol):
@@ -21,7 +39,8 @@ class Backend(Protocol):
         The result may be a view of a buffer that the next call overwrites.
 
         Raises:
-            BackendError: the inference failed; nothing was returned in its place.
+            Missed: this window is lost; the next call may succeed.
+            BackendError: the backend failed for good; nothing was returned in its place.
         """
 
     def infer_batch(self, frames: Float32Array) -> Float32Array:

@@ -1,0 +1,171 @@
+"""From training windows to a calibration set: choose, preprocess, turn channels last."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_calibration.calibration_set import CalibrationSet
+from fsq_edge_calibration.selection import (
+    METHODS,
+    Method,
+    balanced_order,
+    extremes_order,
+    k_center_order,
+    random_order,
+)
+from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+MAX_SIZE: Final = 4096
+CHUNK_WINDOWS: Final = 2048  # rows of a memory-mapped array that are in memory at once
+
+
+def build_calibration_set(
+    windows: npt.NDArray[np.float32],
+    labels: npt.ArrayLike,
+    subjects: npt.ArrayLike,
+    preprocess: PreprocessConfig,
+    *,
+    size: int = 256,
+    method: Method = "class-balanced",
+    seed: int = 0,
+    recording_ids: npt.ArrayLike | None = None,
+    starts: npt.ArrayLike | None = None,
+    codes: npt.ArrayLike | None = None,
+) -> CalibrationSet:
+    """Choose windows of the training recordings and preprocess them as the device will.
+
+    Windows with missing values beyond ``max_gap_ms`` are never chosen.
+
+    Args:
+        windows: (N, C, T) float32 raw units; may be memory-mapped.
+        labels: (N,) integers.
+        subjects: (N,) text.
+        preprocess: the configuration fitted on the training split.
+        size: windows wanted, 1 to 4,096; fewer are returned where fewer are usable.
+        method: one of ``METHODS``; ``coverage`` is k-center in feature space, ``coverage-codes`` takes turns over
+            FSQ codes, rare ones included, and needs ``codes``.
+        seed: of every random choice; the same arguments give the same set.
+        recording_ids: (N,) text, kept as the source of each window.
+        starts: (N,) first sample of each window in its recording.
+        codes: (N,) FSQ code of each window.
+
+    Raises:
+        UsageError: size or method out of range, or codes missing.
+        DataError: shapes that do not agree, or no usable window.
+    """
+    if method not in METHODS:
+        raise UsageError(f"unknown selection method {method!r}", hint="one of " + ", ".join(METHODS))
+    if not 1 <= size <= MAX_SIZE:
+        raise UsageError(f"a calibration set has 1 to {MAX_SIZE} windows, not {size}")
+    if method == "coverage-codes" and codes is None:
+        raise UsageError("method coverage-codes needs the FSQ code of every window", hint="use coverage")
+    columns = _columns(len(windows), labels, subjects, recording_ids, starts, codes)
+    preprocessor = Preprocessor(preprocess)
+    usable = usable_windows(windows, preprocessor)
+    candidates = np.flatnonzero(usable)
+    if not len(candidates):
+        raise DataError("no window is usable for calibration: every one has missing values beyond max_gap_ms")
+    rng = np.random.default_rng(seed)
+    if method in ("coverage", "extremes"):
+        features = window_features(windows, preprocessor)[candidates]
+        order = (
+            k_center_order(features, size, rng)
+            if method == "coverage"
+            else extremes_order(features[:, features.shape[1] // 2 :], size, rng)
+        )
+    else:
+        order = _order(method, {name: column[candidates] for name, column in columns.items()}, size, rng)
+    chosen = candidates[order]
+    filled, _ = preprocessor.fill_gaps(np.asarray(windows[np.sort(chosen)], dtype=np.float32))
+    frames = preprocessor.frames(filled)[np.argsort(np.argsort(chosen))]
+    return CalibrationSet(
+        frames_nhwc=np.ascontiguousarray(frames.transpose(0, 2, 3, 1)),
+        labels=columns["labels"][chosen],
+        subjects=columns["subjects"][chosen],
+        recording_ids=columns["recording_ids"][chosen],
+        starts=columns["starts"][chosen],
+        codes=columns["codes"][chosen],
+        preprocess_sha256=preprocess.digest(),
+        channel_names=channel_names(preprocess),
+        method=method,
+        seed=seed,
+        n_candidates=len(candidates),
+    )
+
+
+def channel_names(preprocess: PreprocessConfig) -> tuple[str, ...]:
+    """Return the names of the C' graph channels; a per-window z-copy is the channel's name with `` (z)``."""
+    names = tuple(channel.name for channel in preprocess.channels)
+    return names + tuple(f"{name} (z)" for name in names) if preprocess.window_zscore else names
+
+
+def usable_windows(windows: npt.NDArray[np.float32], preprocessor: Preprocessor) -> npt.NDArray[np.bool_]:
+    """Return (N,) bool: False where missing values run beyond ``max_gap_ms``; windows are read in chunks."""
+    usable = np.ones(len(windows), dtype=np.bool_)
+    for first in range(0, len(windows), CHUNK_WINDOWS):
+        part = slice(first, first + CHUNK_WINDOWS)
+        usable[part] = preprocessor.fill_gaps(windows[part])[1]
+    return usable
+
+
+def window_features(windows: npt.NDArray[np.float32], preprocessor: Preprocessor) -> Float32Array:
+    """Return what a window looks like to the selection.
+
+    Args:
+        windows: (N, C, T) float32 raw units; may be memory-mapped, read in chunks.
+        preprocessor: of the training split.
+
+    Returns:
+        (N, 4 C') float32: mean, spread, smallest and largest value of each graph channel, in training sigmas; NaN
+        where a window is not usable.
+    """
+    graph_channels = preprocessor.config.graph_channels
+    features = np.empty((len(windows), 4 * graph_channels), dtype=np.float32)
+    for first in range(0, len(windows), CHUNK_WINDOWS):
+        part = slice(first, first + CHUNK_WINDOWS)
+        frames = preprocessor.frames(preprocessor.fill_gaps(windows[part])[0])
+        flat = frames.reshape(len(frames), graph_channels, preprocessor.config.window_samples)
+        features[part] = np.concatenate(
+            [flat.mean(axis=-1), flat.std(axis=-1), flat.min(axis=-1), flat.max(axis=-1)], axis=1
+        )
+    return features
+
+
+def _columns(
+    count: int,
+    labels: npt.ArrayLike,
+    subjects: npt.ArrayLike,
+    recording_ids: npt.ArrayLike | None,
+    starts: npt.ArrayLike | None,
+    codes: npt.ArrayLike | None,
+) -> dict[str, npt.NDArray[Any]]:
+    columns: dict[str, npt.NDArray[Any]] = {
+        "labels": np.asarray(labels).astype(np.int64),
+        "subjects": np.asarray(subjects).astype(np.str_),
+        "recording_ids": np.full(count, "") if recording_ids is None else np.asarray(recording_ids).astype(np.str_),
+        "starts": np.full(count, -1) if starts is None else np.asarray(starts).astype(np.int64),
+        "codes": np.full(count, -1) if codes is None else np.asarray(codes).astype(np.int64),
+    }
+    for name, column in columns.items():
+        if column.shape != (count,):
+            raise DataError(f"{name} has shape {column.shape}, expected ({count},), one for every window")
+    return columns
+
+
+def _order(method: Method, columns: dict[str, npt.NDArray[Any]], size: int, rng: np.random.Generator) -> Int64Array:
+    keys = {
+        "class-balanced": ("labels", "subjects"),
+        "subject-balanced": ("subjects", "labels"),
+        "coverage-codes": ("codes", "subjects"),
+    }
+    if method not in keys:
+        return random_order(len(columns["labels"]), size, rng)
+    outer, inner = keys[method]
+    return balanced_order(columns[outer], columns[inner], size, rng)

@@ -1,0 +1,202 @@
+"""The windows that an int8 compiler reads ranges from, with where they came from and what made them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.errors import DataError, MissingInputError
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+TextArray = npt.NDArray[np.str_]
+
+SCHEMA_VERSION: Final = 1
+MAX_FILE_BYTES: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSet:
+    """Frames for calibration, one row a window.
+
+    Attributes:
+        frames_nhwc: (N, H, W, C') float32, what the device graph sees, channels last as Hailo's compiler wants them.
+        labels: (N,) int64 class of each window.
+        subjects: (N,) text.
+        recording_ids: (N,) text, empty where unknown.
+        starts: (N,) int64 first sample in the recording, -1 where unknown.
+        codes: (N,) int64 FSQ code of each window, -1 where unknown.
+        preprocess_sha256: digest of the PreprocessConfig that made the frames.
+        channel_names: C' names, z-copies marked ``(z)``.
+        method: how the windows were chosen.
+        seed: of that choice.
+        n_candidates: windows that it chose from.
+        input_name: the device graph's input.
+    """
+
+    frames_nhwc: Float32Array
+    labels: Int64Array
+    subjects: TextArray
+    recording_ids: TextArray
+    starts: Int64Array
+    codes: Int64Array
+    preprocess_sha256: str
+    channel_names: tuple[str, ...]
+    method: str
+    seed: int
+    n_candidates: int
+    input_name: str = field(default="input")
+
+    def __post_init__(self) -> None:
+        """Check that every array speaks of the same windows."""
+        count = len(self.frames_nhwc)
+        if self.frames_nhwc.ndim != 4 or self.frames_nhwc.dtype != np.float32:
+            raise DataError(
+                f"calibration frames are {self.frames_nhwc.dtype} {self.frames_nhwc.shape}, "
+                "expected float32 (N, H, W, C)"
+            )
+        for name in ("labels", "subjects", "recording_ids", "starts", "codes"):
+            if getattr(self, name).shape != (count,):
+                raise DataError(f"calibration set: {name} has shape {getattr(self, name).shape}, expected ({count},)")
+        if len(self.channel_names) != self.frames_nhwc.shape[-1]:
+            raise DataError(
+                f"calibration set: {len(self.channel_names)} channel names for {self.frames_nhwc.shape[-1]} channels"
+            )
+
+    def __len__(self) -> int:
+        return len(self.frames_nhwc)
+
+    @property
+    def frames_nchw(self) -> Float32Array:
+        """The frames as (N, C', H, W), a view: what onnxruntime takes."""
+        return self.frames_nhwc.transpose(0, 3, 1, 2)
+
+    def channel_ranges(self) -> Float32Array:
+        """Return (C', 2) float32: smallest and largest value of each channel."""
+        axes = (0, 1, 2)
+        return np.stack([self.frames_nhwc.min(axis=axes), self.frames_nhwc.max(axis=axes)], axis=1)
+
+    def save(self, path: Path) -> None:
+        """Write ``calibration.npz`` (pickle-free; key ``frames_nhwc`` for the compiler), whole or not at all."""
+        meta = {
+            "schema_version": SCHEMA_VERSION,
+            "preprocess_sha256": self.preprocess_sha256,
+            "channel_names": list(self.channel_names),
+            "method": self.method,
+            "seed": self.seed,
+            "n_candidates": self.n_candidates,
+            "input_name": self.input_name,
+        }
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            frames_nhwc=np.ascontiguousarray(self.frames_nhwc),
+            labels=self.labels,
+            subjects=self.subjects,
+            recording_ids=self.recording_ids,
+            starts=self.starts,
+            codes=self.codes,
+            meta=np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8),
+        )
+        write_whole(path, buffer.getbuffer())
+
+    def save_npy(self, path: Path) -> None:
+        """Write the frames alone as ``.npy`` (N, H, W, C'): the file that ``hailo optimize --calib-set-path`` takes."""
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(self.frames_nhwc), allow_pickle=False)
+        write_whole(path, buffer.getbuffer())
+
+
+def input_frames(sets: Mapping[str, CalibrationSet]) -> dict[str, Float32Array]:
+    """Return the dict form that a network of several inputs is calibrated with.
+
+    Args:
+        sets: input layer of the compiler's network (such as ``net/input_layer1``, not the ONNX name) -> its set. The
+            sets must hold the same windows in the same order.
+
+    Returns:
+        layer -> frames (N, H, W, C') float32.
+
+    Raises:
+        DataError: no set, or sets of different windows.
+
+    Source: Hailo Dataflow Compiler, case F59: a dict keyed by ONNX names is refused.
+    """
+    if not sets:
+        raise DataError("no calibration set given")
+    first = next(iter(sets.values()))
+    for layer, other in sets.items():
+        columns = ("recording_ids", "starts", "subjects", "labels")
+        if any(not np.array_equal(getattr(first, name), getattr(other, name)) for name in columns):
+            raise DataError(f"the set of {layer} holds other windows than that of {next(iter(sets))}")
+    return {layer: each.frames_nhwc for layer, each in sets.items()}
+
+
+def load_calibration_set(path: Path) -> CalibrationSet:
+    """Read a set that :meth:`CalibrationSet.save` wrote.
+
+    Raises:
+        MissingInputError: the file cannot be opened.
+        DataError: too large, damaged, pickled, an unknown schema version, or arrays that do not agree.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise MissingInputError(f"cannot read calibration set {path}: {error.strerror}") from error
+    if size > MAX_FILE_BYTES:
+        raise DataError(f"{path.name}: {size} bytes is more than the {MAX_FILE_BYTES} allowed for a calibration set")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            meta = json.loads(archive["meta"].tobytes())
+            arrays = {name: archive[name] for name in archive.files if name != "meta"}
+    except Exception as error:
+        raise DataError(f"{path.name} is not a calibration set: {error}", hint="fsq-edge calibrate RUN") from error
+    return _from_parts(meta, arrays, path.name)
+
+
+def _from_parts(meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], origin: str) -> CalibrationSet:
+    if not isinstance(meta, dict) or meta.get("schema_version") != SCHEMA_VERSION:
+        found = meta.get("schema_version") if isinstance(meta, dict) else None
+        raise DataError(f"{origin}: schema version {found!r}, this release reads version {SCHEMA_VERSION}")
+    try:
+        return CalibrationSet(
+            frames_nhwc=arrays["frames_nhwc"],
+            labels=arrays["labels"].astype(np.int64),
+            subjects=arrays["subjects"].astype(np.str_),
+            recording_ids=arrays["recording_ids"].astype(np.str_),
+            starts=arrays["starts"].astype(np.int64),
+            codes=arrays["codes"].astype(np.int64),
+            preprocess_sha256=str(meta["preprocess_sha256"]),
+            channel_names=tuple(str(name) for name in meta["channel_names"]),
+            method=str(meta["method"]),
+            seed=int(meta["seed"]),
+            n_candidates=int(meta["n_candidates"]),
+            input_name=str(meta["input_name"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{origin} is not a calibration set: {error}", hint="fsq-edge calibrate RUN") from error
+
+
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write a file whole or not at all: temporary name in the same folder, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

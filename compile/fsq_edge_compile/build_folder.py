@@ -1,0 +1,161 @@
+"""The BUILD folder: what ``export``, ``calibrate`` and ``quantize`` write and ``compile`` and ``bundle build`` read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from fsq_edge_runtime.artefact import Artefact
+from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.preprocess import PreprocessConfig
+
+# file name -> the verb that writes it
+FILES: Final = {
+    "model.onnx": "export",
+    "encoder.onnx": "export",
+    "head.npz": "export",
+    "preprocess.json": "export",
+    "preprocess_config.json": "export",
+    "labels.json": "export",
+    "decision.json": "export",
+    "fingerprint.json": "export",
+    "reference.npz": "export",
+    "export.json": "export",
+    "calibration.npz": "calibrate",
+    "calibration.json": "calibrate",
+    "encoder_int8.onnx": "quantize",
+    "head_int8.npz": "quantize",
+    "decision_int8.json": "quantize",
+}
+MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+
+
+class Labels(Artefact):
+    """``labels.json``: class names in the order of the logits."""
+
+    KIND: ClassVar[str] = "labels.json"
+
+    classes: tuple[str, ...] = Field(min_length=2)
+
+
+class ExportRecord(Artefact):
+    """``export.json``: where the graphs came from.
+
+    Attributes:
+        name: of the model.
+        provenance: data set, split, seed, revision and metrics of the run.
+        versions: packages that made the export.
+        onnx_check: :func:`fsq_edge.export.compare_with_torch` on held-out windows.
+    """
+
+    KIND: ClassVar[str] = "export.json"
+
+    name: str
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    onnx_check: dict[str, float] = Field(default_factory=dict)
+
+
+class BuildFolder:
+    """Reads the parts of one BUILD folder.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        MissingInputError: it does not exist.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise MissingInputError(f"no build folder at {self.path}", hint="fsq-edge export RUN --out BUILD")
+
+    def has(self, name: str) -> bool:
+        """Return whether the folder has this file."""
+        return (self.path / name).is_file()
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes.
+
+        Raises:
+            MissingInputError: it is not there; the hint names the verb that writes it.
+            DataError: it is larger than 256 MiB.
+        """
+        try:
+            with (self.path / name).open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            hint = f"fsq-edge {FILES[name]} writes it" if name in FILES else ""
+            raise MissingInputError(f"cannot read {self.path / name}: {error.strerror}", hint=hint) from error
+        if len(data) > MAX_FILE_BYTES:
+            raise DataError(f"{self.path / name} is larger than {MAX_FILE_BYTES} bytes")
+        return data
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        return Labels.from_json(self.read("labels.json"), origin="labels.json").classes
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """The preprocessing that the graphs were trained with."""
+        return PreprocessConfig.from_json(self.read("preprocess.json"), origin="preprocess.json")
+
+    @property
+    def record(self) -> ExportRecord:
+        """Where the graphs came from."""
+        return ExportRecord.from_json(self.read("export.json"), origin="export.json")
+
+    def reference(self) -> Reference:
+        """Return the held-out windows with torch's answers."""
+        return Reference.from_bytes(self.read("reference.npz"))
+
+
+class Reference:
+    """Held-out windows and what the torch model made of them: the first rung that all others are compared with.
+
+    Args:
+        windows: (N, C, T) float32 raw units.
+        labels: (N,) int64 true classes.
+        subjects: (N,) str.
+        t: (N, D) float32 of the torch model.
+    """
+
+    def __init__(
+        self,
+        windows: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
+        subjects: npt.NDArray[np.str_],
+        t: npt.NDArray[np.float32],
+    ) -> None:
+        sizes = {len(windows), len(labels), len(subjects), len(t)}
+        if len(sizes) != 1 or 0 in sizes:
+            raise DataError(f"reference.npz: the arrays differ in length or are empty: {sorted(sizes)}")
+        self.windows, self.labels, self.subjects, self.t = windows, labels, subjects, t
+
+    def to_bytes(self) -> bytes:
+        """Return ``reference.npz``, the same bytes for the same content."""
+        buffer = io.BytesIO()
+        np.savez(buffer, windows=self.windows, labels=self.labels, subjects=self.subjects, t=self.t)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Reference:
+        """Read ``reference.npz``.
+
+        Raises:
+            DataError: damaged or incomplete.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                return cls(archive["windows"], archive["labels"], archive["subjects"], archive["t"])
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"reference.npz cannot be read: {error}", hint="fsq-edge export writes it") from error

@@ -1,0 +1,108 @@
+"""ONNX files as this project writes and cuts them: static, inline weights, opset and IR that both DFC lines parse."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.utils
+
+from fsq_edge_runtime.errors import DataError
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+MAX_OPSET: Final = 17  # Source: DFC 3.x users ship 11, 13 and 17; 5.3 documents 15 to 21
+MAX_IR: Final = 9  # Source: IR 10 and later broke DFC 3.2x
+
+
+def check_export(model: onnx.ModelProto) -> None:
+    """Check that a graph has the form this project ships.
+
+    Raises:
+        DataError: opset above 17, IR above 9, external weights, a symbolic dimension, or what the ONNX checker refuses.
+    """
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if not 11 <= opset <= MAX_OPSET or model.ir_version > MAX_IR:
+        raise DataError(f"opset {opset} and IR {model.ir_version}: expected opset 11 to {MAX_OPSET}, IR <= {MAX_IR}")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise DataError("the weights are in a side file, expected inline")
+    for value in (*model.graph.input, *model.graph.output):
+        shape = value.type.tensor_type.shape
+        if any(not dimension.HasField("dim_value") for dimension in shape.dim):
+            raise DataError(f"{value.name} has a symbolic dimension, expected a static shape")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise DataError(f"the ONNX checker refuses the graph: {str(error).splitlines()[0]}") from error
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph simplified by onnxsim, with its inputs, outputs and names kept.
+
+    Raises:
+        DataError: onnxsim finds its own result different.
+    """
+    import onnxsim
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        result: tuple[onnx.ModelProto, bool] = onnxsim.simplify(model)
+    simplified, same = result
+    if not same:
+        raise DataError("onnxsim's simplified graph differs from the original", hint="export without simplification")
+    simplified.ir_version = min(simplified.ir_version, MAX_IR)
+    return simplified
+
+
+def cut_device_part(model: onnx.ModelProto, operator: str = "Tanh") -> onnx.ModelProto:
+    """Return the part of a full graph up to the one node of the given operator, with output ``t``.
+
+    The cut is structural: names do not matter.
+
+    Args:
+        model: a graph with the input ``input``.
+        operator: the operator that ends the device part.
+
+    Raises:
+        DataError: there is not exactly one such node.
+    """
+    ends = [node for node in model.graph.node if node.op_type == operator]
+    if len(ends) != 1:
+        raise DataError(f"expected exactly one {operator} to cut at, found {len(ends)}")
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    extractor = onnx.utils.Extractor(inferred)
+    device: onnx.ModelProto = extractor.extract_model(["input"], [ends[0].output[0]])
+    device.ir_version = model.ir_version
+    device.graph.name = "encoder"
+    end = next(node for node in device.graph.node if node.op_type == operator)
+    end.output[0] = device.graph.output[0].name = "t"
+    del device.graph.value_info[:]
+    return device
+
+
+def run(model: onnx.ModelProto | bytes, feeds: Tensors) -> dict[str, npt.NDArray[Any]]:
+    """Run a graph once in onnxruntime on one thread and return its outputs by name."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+
+
+def max_difference(a: onnx.ModelProto, b: onnx.ModelProto, feeds: Sequence[Tensors]) -> float:
+    """Return the largest absolute difference of the outputs of two graphs over some inputs."""
+    worst = 0.0
+    for feed in feeds:
+        left, right = run(a, feed), run(b, feed)
+        for name, value in left.items():
+            difference = np.abs(value.astype(np.float64) - right[name].astype(np.float64))
+            worst = max(worst, float(difference.max(initial=0.0)))
+    return worst

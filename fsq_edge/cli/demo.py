@@ -1,0 +1,60 @@
+"""``fsq-edge demo``: the whole chain on real data that ships with a package."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from fsq_edge.cli.output import console, need, output_options, table, write_json
+
+TEST_SUBJECTS = {"watch": ("5", "6"), "quadruped": ("5", "6")}
+QUICK_EPOCHS = 6
+HOPS, QUICK_HOPS = 1500, 700
+
+
+@click.command("demo")
+@click.option("--data", "source", default="watch", show_default=True, help="watch, quadruped or folder:PATH.")
+@click.option("--test-subjects", metavar="A,B", help="Held-out subjects; 5,6 for the built-in sets.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
+@click.option("--quick", is_flag=True, help=f"{QUICK_EPOCHS} epochs: shows the chain, not the accuracy.")
+@click.option("--arch", default="hailo8l", show_default=True, help="Target of the compatibility check.")
+@click.option("--out", default=Path("build/demo"), show_default=True, type=click.Path(path_type=Path))
+@output_options
+def command(
+    source: str,
+    test_subjects: str | None,
+    seed: int,
+    quick: bool,
+    arch: str,
+    out: Path,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Recordings to a running stream: train, evaluate, export, check, calibrate, quantise, bundle, stream.
+
+    Writes the run, the build folder, the bundle, report.html and summary.json into --out.
+    """
+    for module, extra in (("torch", "train"), ("seglearn", "train"), ("onnx", "compile"), ("jinja2", "report")):
+        need(module, extra)
+    from fsq_edge.cli.demo_chain import run_demo
+    from fsq_edge.cli.demo_report import summary_of, summary_rows, write_report
+    from fsq_edge.training import load_config
+
+    show = console(quiet, json_to)
+    started = time.monotonic()
+
+    def say(stage: str, result: str) -> None:
+        show.print(f"[{time.monotonic() - started:6.1f} s] {stage:<12} {result}", markup=False, soft_wrap=True)
+
+    config = load_config(None, {"training": {"seed": seed, "max_epochs": QUICK_EPOCHS if quick else None}})
+    subjects = tuple(test_subjects.split(",")) if test_subjects else TEST_SUBJECTS.get(source, ())
+    result = run_demo(source, subjects, config, out, arch=arch, hops=QUICK_HOPS if quick else HOPS, say=say)
+    summary = summary_of(result, quick=quick, seed=seed)
+    write_report(result, summary, out / "report.html")
+    write_json(summary, str(out / "summary.json"))
+    show.print()
+    show.print(table("What was measured", ["", "value"], summary_rows(summary)))
+    show.print(f"\nreport: {out / 'report.html'}   summary: {out / 'summary.json'}", markup=False)
+    write_json(summary, json_to)

@@ -1,0 +1,256 @@
+"""The stages of the demo, each real, each handing its result to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge.data import Dataset, open_dataset
+from fsq_edge.deploy import UsableWindows, device_outputs, export_run, usable_windows
+from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
+from fsq_edge.training import Run, TrainConfig, load_run, train
+from fsq_edge.training.record import EpochRecord
+from fsq_edge.training.sides import WindowSides, cut_sides
+from fsq_edge_benchmarks.latency import Latency, decision_latency
+from fsq_edge_calibration import build_calibration_set
+from fsq_edge_compile import check
+from fsq_edge_compile.agreement import PreviewReport, compare_codes
+from fsq_edge_compile.build_folder import BuildFolder, ExportRecord
+from fsq_edge_compile.bundle import build_bundle
+from fsq_edge_compile.quantize import quantize_preview
+from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.errors import InternalError
+from fsq_edge_runtime.tail import FsqTail, softmax
+
+CALIBRATION_WINDOWS = 256
+STREAM_SECONDS = 150.0
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A held-out stretch as the stream saw it.
+
+    Attributes:
+        decisions: JSON fields of each decision.
+        truth: (begin s, end s, label) stretches.
+        title: what was streamed, stitched or as recorded.
+    """
+
+    decisions: tuple[dict[str, Any], ...]
+    truth: tuple[tuple[float, float, str], ...]
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo measured.
+
+    Attributes:
+        dataset: name of the data set.
+        split: how it was split.
+        run: the trained run.
+        evaluation: of the torch model on the held-out subjects.
+        exported: what ``export.json`` says.
+        verdict: of the compatibility check for ``arch``.
+        arch: the target.
+        preview: int8 preview against float on the held-out windows.
+        bundle_path: the bundle.
+        bundle_bytes: its size.
+        latency: decision against bare network.
+        timeline: a streamed stretch.
+    """
+
+    dataset: Dataset
+    split: str
+    run: Run
+    evaluation: Evaluation
+    exported: ExportRecord
+    verdict: str
+    arch: str
+    preview: PreviewReport
+    bundle_path: Path
+    bundle_bytes: int
+    latency: Latency
+    timeline: Timeline
+
+
+def run_demo(
+    source: str, test_subjects: Sequence[str], config: TrainConfig, out: Path, *, arch: str, hops: int, say: Say
+) -> DemoResult:
+    """Run every stage from recordings to a streamed recording.
+
+    Args:
+        source: data source.
+        test_subjects: held out for every figure.
+        config: training configuration.
+        out: folder for run, build and bundle.
+        arch: target of the compatibility check.
+        hops: decisions to time.
+        say: called with (stage, result) after each stage.
+
+    Raises:
+        FsqEdgeError: as each stage does.
+        InternalError: the stream and ``predict`` disagree.
+    """
+    data = config.data.model_copy(update={"source": source, "test_subjects": tuple(test_subjects)})
+    config = config.model_copy(update={"data": data})
+    dataset = open_dataset(source)
+    sides = _data(dataset, config, say)
+    run = _train(sides, config, out / "run", say)
+    held_out = usable_windows(run, sides.test)
+    evaluation = _evaluate(run, held_out, say)
+    exported = export_run(run, out / "build")
+    checked = exported.onnx_check
+    say(
+        "export",
+        f"ONNX equals torch on {checked['n']:.0f} held-out windows: {checked['code_mismatch']:.0f} codes differ off "
+        f"the rounding boundaries, {checked['label_mismatch']:.0f} labels",
+    )
+    build = BuildFolder(out / "build")
+    verdict = check(build.path / "encoder.onnx", arch=arch).verdict
+    whole = check(build.path / "model.onnx", arch=arch)
+    cut = ", ".join(whole.end_nodes)
+    say("check", f"device graph: {verdict} for {arch}; the full graph: {whole.verdict}, to be cut at {cut}")
+    preview = _quantize(run, sides, build, held_out, say)
+    bundle = build_bundle(build, check={arch: verdict})
+    path = out / f"{bundle.manifest.name}.fsqb"
+    bundle.save(path)
+    bundle, size = Bundle.open(path), path.stat().st_size
+    say("bundle", f"{path}, {size / 1024:.0f} KiB, {len(bundle.manifest.files)} files, verified")
+    timeline = _stream(bundle, dataset, test_subjects, say)
+    samples = dataset.select(subjects=list(test_subjects)).recordings[0].samples
+    latency = decision_latency(bundle, np.asarray(samples), hops)
+    say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
+    return DemoResult(
+        dataset, sides.split.kind, run, evaluation, exported, verdict, arch, preview, path, size, latency, timeline
+    )
+
+
+def _data(dataset: Dataset, config: TrainConfig, say: Say) -> WindowSides:
+    sides = cut_sides(dataset, config)
+    parts = (sides.train, sides.val, sides.test)
+    say(
+        "data",
+        f"{dataset.name}: {len(dataset.recordings)} recordings of {len(dataset.subjects)} subjects, "
+        f"{len(dataset.classes)} classes, {dataset.sample_rate_hz:g} Hz; windows: {len(sides.train)} training, "
+        f"{len(sides.val)} validation, {len(sides.test)} held out (subjects {', '.join(sides.split.test.subjects)}); "
+        f"{sum(part.n_mixed for part in parts)} mixed and {sum(part.n_unlabelled for part in parts)} unlabelled are "
+        "left out",
+    )
+    return sides
+
+
+def _train(sides: WindowSides, config: TrainConfig, out: Path, say: Say) -> Run:
+    def progress(record: EpochRecord, epochs: int) -> None:
+        if record.epoch % 8 == 0 or record.epoch == epochs:
+            checked = "" if record.val_macro_f1 is None else f", validation macro-F1 {record.val_macro_f1:.3f}"
+            say("train", f"epoch {record.epoch}/{epochs}: loss {record.train_loss:.3f}{checked}")
+
+    train(config, out, sides=sides, progress=progress)
+    run = load_run(out)
+    say("train", f"{run.record.parameters} parameters, best epoch {run.metrics['best_epoch']:.0f}")
+    return run
+
+
+def _evaluate(run: Run, held_out: UsableWindows, say: Say) -> Evaluation:
+    tail = FsqTail(run.model.fsq.levels, run.model.head_table())
+    t = device_outputs(run, held_out.frames)
+    evaluation = evaluate_predictions(
+        softmax(tail.logits(t)),
+        held_out.index.label,
+        held_out.index.subject,
+        run.classes,
+        tail.index(t),
+        tail.codebook.n_codes,
+    )
+    say(
+        "evaluate",
+        f"accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f} on n = {evaluation.n}, "
+        f"majority baseline {evaluation.majority.accuracy:.3f}",
+    )
+    return evaluation
+
+
+def _quantize(run: Run, sides: WindowSides, build: BuildFolder, held_out: UsableWindows, say: Say) -> PreviewReport:
+    training = usable_windows(run, sides.train)
+    calibration = build_calibration_set(
+        training.windows,
+        training.index.label,
+        training.index.subject,
+        run.preprocess,
+        size=CALIBRATION_WINDOWS,
+        seed=run.config.training.seed,
+    )
+    calibration.save(build.path / "calibration.npz")
+    say("calibrate", f"{len(calibration)} training windows, class-balanced, NHWC {calibration.frames_nhwc.shape[1:]}")
+    encoder = build.read("encoder.onnx")
+    int8 = quantize_preview(encoder, calibration)
+    write_file(build.path / "encoder_int8.onnx", int8)
+    preview = compare_codes(
+        FsqTail.from_bytes(build.read("head.npz")),
+        OnnxBackend(encoder).infer_batch(held_out.frames),
+        OnnxBackend(int8, name="onnx-int8").infer_batch(held_out.frames),
+        held_out.index.label,
+        groups=held_out.index.subject,
+    )
+    say(
+        "int8 preview",
+        f"code flips {preview.code_flip_rate:.2%}, label changes {preview.label_change_rate:.2%} "
+        "(a simulation in onnxruntime, not Hailo's arithmetic)",
+    )
+    return preview
+
+
+def _stream(bundle: Bundle, dataset: Dataset, test_subjects: Sequence[str], say: Say) -> Timeline:
+    """Stream recordings of the first held-out subject, stitched where one recording holds one label."""
+    recordings = dataset.select(subjects=[test_subjects[0]]).recordings
+    limit = int(STREAM_SECONDS * dataset.sample_rate_hz)
+    per_recording = max(limit // min(len(recordings), len(dataset.classes)), bundle.preprocess.window_samples)
+    stitched = len(np.unique(recordings[0].labels)) == 1 and len(recordings) > 1
+    chosen = _one_of_each(recordings, len(dataset.classes)) if stitched else [recordings[0]]
+    take = per_recording if stitched else limit
+    samples = np.concatenate([recording.samples[:take] for recording in chosen])
+    labels = np.concatenate([recording.labels[:take] for recording in chosen])
+    with bundle.open_session(backend="onnx") as session:
+        found = session.push(samples)
+        _check_against_predict(session, samples, found)
+    decisions = tuple(decision.to_dict(latency=False) for decision in found)
+    kind = f"{len(chosen)} recordings of subject {test_subjects[0]}, stitched" if stitched else "a recording"
+    seconds = len(samples) / dataset.sample_rate_hz
+    say("stream", f"{kind}, {seconds:.0f} s: {len(decisions)} decisions, equal to predict on the same windows")
+    return Timeline(decisions, _stretches(labels, dataset), kind)
+
+
+def _one_of_each(recordings: Sequence[Any], classes: int) -> list[Any]:
+    chosen: dict[int, Any] = {}
+    for recording in recordings:
+        chosen.setdefault(int(recording.labels[0]), recording)
+    return [chosen[label] for label in sorted(chosen)][:classes]
+
+
+def _check_against_predict(session: Any, samples: npt.NDArray[np.float32], found: Sequence[Any]) -> None:
+    config = session.bundle.preprocess
+    starts = np.arange(len(found)) * config.hop_samples
+    windows = np.stack([samples[start : start + config.window_samples].T for start in starts])
+    codes = session.predict(windows).codes
+    if [decision.code for decision in found] != [int(code) if code >= 0 else None for code in codes]:
+        raise InternalError("streaming and predict disagree on the same windows")
+
+
+def _stretches(labels: npt.NDArray[np.int16], dataset: Dataset) -> tuple[tuple[float, float, str], ...]:
+    edges = np.flatnonzero(np.diff(labels, prepend=-2, append=-2))
+    rate = dataset.sample_rate_hz
+    return tuple(
+        (begin / rate, end / rate, dataset.classes[int(labels[begin])])
+        for begin, end in pairwise(edges)
+        if labels[begin] >= 0
+    )

@@ -1,0 +1,126 @@
+"""What the demo writes: ``summary.json``, the closing table and ``report.html``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fsq_edge.cli.demo_chain import DemoResult
+from fsq_edge.cli.output import write_text
+from fsq_edge.evaluation.document import Picture, Section, Table
+from fsq_edge.evaluation.figures import (
+    confusion_matrix_figure,
+    learning_curves_figure,
+    per_class_figure,
+    timeline_figure,
+)
+from fsq_edge.evaluation.html import render
+
+UNPROVEN = (
+    "The int8 figures are a preview: onnxruntime's arithmetic, not Hailo's. Nothing here ran on Hailo silicon; "
+    "latencies are of this machine's CPU."
+)
+
+
+def summary_of(result: DemoResult, *, quick: bool, seed: int) -> dict[str, Any]:
+    """Return ``summary.json``."""
+    evaluation, preview, latency = result.evaluation, result.preview, result.latency
+    scores = preview.scores
+    return {
+        "schema_version": 1,
+        "dataset": result.dataset.name,
+        "split": f"{result.split}, held out {', '.join(result.run.record.split.test_subjects)}",
+        "seed": seed,
+        "quick": quick,
+        "n_windows": evaluation.n,
+        "accuracy": evaluation.accuracy,
+        "macro_f1": evaluation.macro_f1,
+        "macro_f1_interval": [evaluation.intervals.macro_f1.low, evaluation.intervals.macro_f1.high],
+        "majority_baseline": evaluation.majority.accuracy,
+        "int8": {
+            "accuracy": scores.accuracy_other if scores else None,
+            "macro_f1": scores.macro_f1_other.value if scores else None,
+            "code_flip_rate": preview.code_flip_rate,
+            "label_change_rate": preview.label_change_rate,
+        },
+        "onnx": result.exported.onnx_check,
+        "check": {"verdict": result.verdict, "arch": result.arch},
+        "bundle_bytes": result.bundle_bytes,
+        "latency_us": {
+            "decision_p50": latency.decision_p50,
+            "decision_p99": latency.decision_p99,
+            "bare_p50": latency.bare_p50,
+            "bare_p99": latency.bare_p99,
+            "ratio_p50": latency.ratio_p50,
+        },
+    }
+
+
+def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the closing table."""
+    int8, latency = summary["int8"], summary["latency_us"]
+    low, high = summary["macro_f1_interval"]
+    return [
+        ("data", f"{summary['dataset']}, {summary['split']}, n = {summary['n_windows']} windows"),
+        ("accuracy", f"{summary['accuracy']:.3f}"),
+        ("macro-F1", f"{summary['macro_f1']:.3f} (95 % {low:.3f} to {high:.3f})"),
+        ("majority baseline", f"{summary['majority_baseline']:.3f}"),
+        ("int8 preview accuracy", f"{int8['accuracy']:.3f}"),
+        ("int8 preview code flips", f"{int8['code_flip_rate']:.2%} (labels changed {int8['label_change_rate']:.2%})"),
+        ("check", f"{summary['check']['verdict']} for {summary['check']['arch']}"),
+        ("bundle", f"{summary['bundle_bytes'] / 1024:.0f} KiB"),
+        ("decision p50 / p99", f"{_us(latency['decision_p50'])} / {_us(latency['decision_p99'])}"),
+        ("bare network p50 / p99", f"{_us(latency['bare_p50'])} / {_us(latency['bare_p99'])}"),
+        ("decision / bare, p50", f"{latency['ratio_p50']:.2f}"),
+    ]
+
+
+def write_report(result: DemoResult, summary: dict[str, Any], path: Path) -> None:
+    """Write ``report.html``: one self-contained page with every figure."""
+    evaluation, timeline = result.evaluation, result.timeline
+    history = [
+        {name: value for name, value in record.model_dump().items() if value is not None}
+        for record in result.run.history
+    ]
+    sections = [
+        Section("What was measured", UNPROVEN, tables=(Table(("", "value"), summary_rows(summary)),)),
+        Section(
+            "A streamed stretch",
+            f"Held-out data ({timeline.title}) streamed through the bundle. `window` is the label of each window "
+            "alone, `decision` what the session reported; each is drawn from the moment it was known.",
+            figures=(
+                Picture(timeline_figure(timeline.decisions, timeline.truth, evaluation.classes), "True and predicted"),
+            ),
+        ),
+        Section(
+            "Confusion matrix",
+            f"n = {evaluation.n} windows of held-out subjects.",
+            figures=(Picture(confusion_matrix_figure(evaluation), "Rows are the truth, columns the prediction"),),
+        ),
+        Section("Classes", "", figures=(Picture(per_class_figure(evaluation), "Precision, recall and F1"),)),
+        Section("Learning curves", "", figures=(Picture(learning_curves_figure(history), "Training history"),)),
+        Section(
+            "Subjects",
+            "",
+            tables=(
+                Table(
+                    ("subject", "windows", "accuracy", "macro-F1"),
+                    [
+                        (row.subject, row.n, f"{row.accuracy:.3f}", f"{row.macro_f1:.3f}")
+                        for row in evaluation.per_subject
+                    ],
+                ),
+            ),
+        ),
+    ]
+    page = render(
+        "fsq-edge demo",
+        sections,
+        subtitle=f"{result.dataset.name}, {summary['split']}, seed {summary['seed']}",
+        notices=("A quick run: few epochs, the accuracy is not the model's.",) if summary["quick"] else (),
+    )
+    write_text(path, page)
+
+
+def _us(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.0f} µs"

@@ -1,0 +1,93 @@
+"""``fsq-edge doctor``: what is wrong with this machine, and the line that mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, RecordedSystem, examine, gather
+from fsq_edge_runtime.hef import HefReport, inspect_hef
+
+_MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "info": "info"}
+
+
+@click.command("doctor")
+@click.option("--bundle", "bundle_path", type=click.Path(path_type=Path), help="Judge this bundle's HEFs as well.")
+@click.option("--root", type=click.Path(path_type=Path), help="Examine a recorded tree instead of this machine.")
+@output_options
+def command(bundle_path: Path | None, root: Path | None, json_to: str | None, quiet: bool) -> None:
+    """Examine the device, its driver and firmware, the installed stack and this Python.
+
+    Works without privileges and without any Hailo software. With --bundle it also says which HEF fits the device and
+    whether the CPU or the device is the better place for this network.
+
+    Exit code 1: something keeps this machine from what it has the parts for; every finding names the line that mends
+    it.
+    """
+    system = RecordedSystem(root) if root else LiveSystem()
+    bundle = Bundle.open(bundle_path) if bundle_path else None
+    checkup = examine(gather(system), _reports(bundle) if bundle else None)
+    placement = _placement(bundle, root) if bundle else None
+    report = {**checkup.to_dict(), **({"placement": placement} if placement is not None else {})}
+    _show(console(quiet, json_to), checkup, placement)
+    write_json(report, json_to)
+    if not checkup.healthy:
+        click.get_current_context().exit(1)
+
+
+def _reports(bundle: Bundle) -> list[HefReport]:
+    return [inspect_hef(bundle.read("hef", arch)) for arch in bundle.hef_architectures]
+
+
+def _placement(bundle: Bundle, root: Path | None) -> dict[str, Any] | None:
+    """Measure where the network runs best; a recorded tree is another machine, so nothing is measured there."""
+    if root is not None:
+        return None
+    from fsq_edge_benchmarks.placement import place
+
+    return place(bundle, quick=True).to_dict()
+
+
+def _show(out: Console, checkup: Checkup, placement: dict[str, Any] | None) -> None:
+    for name, value in _summary(checkup.facts):
+        out.print(f"{name:<10} {escape(value)}")
+    if placement is not None:
+        out.print(f"{'placement':<10} {escape(placement['sentence'])}")
+    out.print()
+    for finding in checkup.findings:
+        out.print(f"{_MARKS[finding.severity]} {finding.rule}: {escape(finding.message)}")
+        if finding.fix:
+            out.print(f"  mend: {escape(finding.fix)}")
+    out.print("nothing to mend" if checkup.healthy else "mend the errors above, top first", style="bold")
+
+
+def _summary(facts: Facts) -> list[tuple[str, str]]:
+    identity, python = facts.identity, facts.interpreter
+    devices = [f"{device.chip.name if device.chip else device.device_id} at {device.address}" for device in facts.pci]
+    said = [identity.architecture, identity.firmware and f"firmware {identity.firmware}"]
+    heat = [f"{identity.temperature_c:.0f} C"] if identity.temperature_c is not None else []
+    drivers = [f"{module.name} {module.version or '?'}" for module in facts.modules]
+    kind = "virtual environment" if python.in_venv else "system"
+    seen = "" if python.system_packages else ", without system packages"
+    torch = facts.packages.get("torch")
+    packages = [f"{name} {version}" for name, version in facts.packages.items() if version and name != "torch"]
+    device = "cuda (auto)" if facts.cuda.startswith("likely") else "cpu (auto)"
+    return [
+        ("system", f"{facts.os_name}, kernel {facts.kernel}, {facts.machine}"),
+        *([("board", facts.board)] if facts.board else []),
+        ("device", ", ".join([*devices, *(word for word in said if word), *heat]) or "no Hailo device"),
+        ("driver", ", ".join(drivers) or "none"),
+        ("HailoRT", f"library {facts.library_version or 'none'}, Python binding {facts.binding or 'none'}"),
+        ("python", f"{python.version} ({kind}{seen})"),
+        ("packages", ", ".join(packages) or "none"),
+        (
+            "torch",
+            f"{torch}, CUDA {facts.cuda or 'unknown'}; training would use {device}" if torch else "not installed",
+        ),
+    ]

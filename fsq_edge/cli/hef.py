@@ -1,0 +1,137 @@
+"""``fsq-edge hef``: read a HEF without HailoRT."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from fsq_edge.cli.bundle_change import show_findings
+from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.hef import HefFinding, HefReport, LoadVerdict
+
+MAX_YEAR_MS = 253_402_300_799_000  # the last millisecond that a date can show
+
+
+@click.group("hef")
+def command() -> None:
+    """Read Hailo's compiled networks (HEF) without HailoRT."""
+
+
+@command.command("inspect")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--bundle", "bundle_path", type=click.Path(path_type=Path), help="Compare with the bundle it shall serve."
+)
+@click.option("--device", metavar="NAME", help="Will this device load it? For example hailo8l.")
+@click.option("--hailort", default="", metavar="VERSION", help="... under this HailoRT, for example 4.23.0.")
+@output_options
+def inspect(
+    file: Path, bundle_path: Path | None, device: str | None, hailort: str, json_to: str | None, quiet: bool
+) -> None:
+    """Verify FILE and show what is in it.
+
+    Exit codes: 0 sound (and fits, loads); 1 it does not fit the bundle or the device will not load it; 65 damaged or
+    not a HEF.
+    """
+    from fsq_edge_runtime.hef import check_load, compare_hef, inspect_hef
+
+    if hailort and not device:
+        raise UsageError("--hailort needs --device", hint="for example --device hailo8l --hailort 4.23.0")
+    report = inspect_hef(file)
+    findings: tuple[HefFinding, ...] = ()
+    if bundle_path:
+        from fsq_edge_runtime.bundle import Bundle
+
+        findings = compare_hef(report, Bundle.open(bundle_path))
+    verdict = check_load(report, device, hailort) if device else None
+    out = console(quiet, json_to)
+    _show(out, file, report)
+    if bundle_path:
+        _show_findings(out, findings)
+    if verdict:
+        _show_verdict(out, device or "", hailort, verdict)
+    write_json(_to_dict(report, findings if bundle_path else None, verdict), json_to)
+    fits = all(finding.severity != "error" for finding in findings)
+    if not fits or (verdict and not verdict.loads):
+        click.get_current_context().exit(1)
+
+
+def _to_dict(report: HefReport, findings: tuple[HefFinding, ...] | None, verdict: LoadVerdict | None) -> dict[str, Any]:
+    value = report.to_dict()
+    if findings is not None:
+        value["bundle"] = {
+            "fits": all(finding.severity != "error" for finding in findings),
+            "findings": [dataclasses.asdict(finding) for finding in findings],
+        }
+    if verdict is not None:
+        value["load"] = dataclasses.asdict(verdict)
+    return value
+
+
+def _show(out: Console, file: Path, report: HefReport) -> None:
+    rows = [(name, escape(text)) for name, text in _facts(report)]
+    out.print(table(escape(str(file)), ("field", "value"), rows))
+    streams = [
+        (
+            way,
+            escape(tensor.name),
+            "x".join(map(str, tensor.shape)),
+            f"{escape(tensor.order)} {tensor.dtype}",
+            f"{tensor.quant.scale:.6g}",
+            f"{tensor.quant.zero_point:g}",
+            escape(f"[{tensor.quant.limit_min:.4g}, {tensor.quant.limit_max:.4g}]"),
+            escape(", ".join(tensor.original_names)),
+        )
+        for way, tensors in (("in", report.inputs), ("out", report.outputs))
+        for tensor in tensors
+    ]
+    columns = ("", "stream", "HxWxC", "order", "scale", "zero", "limits", "ONNX nodes")
+    out.print(table("\nstreams", columns, streams))
+    for warning in report.warnings:
+        out.print(f"warning: {escape(warning)}")
+
+
+def _facts(report: HefReport) -> Iterator[tuple[str, str]]:
+    group, header = report.groups[0], report.header
+    yield "network", group.name
+    yield "architecture", f"{report.architecture.name} (code {report.architecture.code})"
+    yield "compiled by", f"DFC {report.dfc_version or 'not recorded'}, {_date(report.timestamp_ms)}"
+    yield "loads on", ", ".join(report.devices) or "no device this release knows"
+    paired = f", released with {report.paired_hailort}" if report.paired_hailort else ""
+    strict = ", same major.minor as the DFC only" if report.strict_versioning else ""
+    yield "HailoRT", f"{report.generation}.x, {report.minimum_hailort} or newer{paired}{strict}"
+    yield "file", f"{report.file_bytes} bytes, header version {header.version}, {header.checksum_kind} good"
+    yield "layout", f"{group.layout}, contexts {group.contexts}"
+    if group.estimated_fps > 0:
+        latency = f", {group.estimated_latency_s * 1e6:.0f} us" if group.estimated_latency_s > 0 else ""
+        yield "compiler's estimate", f"{group.estimated_fps:.0f} frames/s{latency} (simulated, not measured)"
+    yield "SHA-256", report.sha256
+
+
+def _date(timestamp_ms: int) -> str:
+    if not 0 < timestamp_ms < MAX_YEAR_MS:
+        return "date not recorded"
+    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _show_findings(out: Console, findings: tuple[HefFinding, ...]) -> None:
+    errors = sum(finding.severity == "error" for finding in findings)
+    out.print(f"\nagainst the bundle: {'does not fit' if errors else 'fits'}")
+    show_findings(out, findings)
+
+
+def _show_verdict(out: Console, device: str, hailort: str, verdict: LoadVerdict) -> None:
+    stack = f"{device} with HailoRT {hailort}" if hailort else device
+    out.print(f"\n{stack}: {'loads it' if verdict.loads else f'refuses it (status {verdict.status})'}")
+    for line in (*verdict.reasons, *verdict.warnings):
+        out.print(f"  {escape(line)}", soft_wrap=True)

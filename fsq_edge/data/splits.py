@@ -1,0 +1,309 @@
+"""Honest splits: by subject, by recording, in time with a gap, or as the data declare them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from fsq_edge.data.leaks import KeepApart, refuse_leaks
+from fsq_edge.data.recording import UNLABELLED, Dataset, Recording, subject_order
+from fsq_edge_runtime.errors import DataError, UsageError
+
+Role = Literal["train", "val", "test"]
+ROLES: tuple[Role, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Three sides of a data set and how they were made.
+
+    Args:
+        train: what the model learns from.
+        val: what early stopping and temperature see.
+        test: what is reported.
+        kind: ``by subject``, ``by recording``, ``temporal`` or ``declared``.
+        description: one line for reports.
+        keep_apart: what ``refuse`` holds apart.
+        gap_samples: samples between two sides of one recording.
+        notes: what a reader of the results must know, e.g. a class that training never sees.
+    """
+
+    train: Dataset
+    val: Dataset
+    test: Dataset
+    kind: str
+    description: str
+    keep_apart: KeepApart
+    gap_samples: int = 0
+    notes: tuple[str, ...] = ()
+
+    def refuse(self) -> None:
+        """Run the leak check over all three sides; part of every training.
+
+        Raises:
+            DataError: two sides share what this kind of split keeps apart.
+        """
+        refuse_leaks(
+            {"train": self.train, "val": self.val, "test": self.test},
+            keep_apart=self.keep_apart,
+            gap_samples=self.gap_samples,
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return what reports and JSON say about the split."""
+        sides: dict[str, Any] = {
+            role: {
+                "subjects": list(side.subjects),
+                "recordings": len(side.recordings),
+                "samples": side.n_samples,
+            }
+            for role, side in zip(ROLES, (self.train, self.val, self.test), strict=True)
+        }
+        return {"kind": self.kind, "description": self.description, "notes": list(self.notes), **sides}
+
+
+def split_by_subject(
+    dataset: Dataset,
+    test_subjects: Collection[str],
+    val_subjects: Collection[str] | None = None,
+    val_share: float = 0.2,
+    seed: int = 0,
+) -> Split:
+    """Hold out subjects.
+
+    Args:
+        dataset: at least three subjects.
+        test_subjects: ids, at least one.
+        val_subjects: ids; None takes ``val_share`` of the others (at least one), chosen by ``seed``.
+        val_share: above 0, below 1.
+        seed: of that choice.
+
+    Raises:
+        UsageError: an unknown subject, one on two sides, or none left to train on.
+    """
+    test = _known_subjects(dataset, test_subjects, "test")
+    others = [subject for subject in dataset.subjects if subject not in test]
+    if val_subjects is None:
+        if len(others) < 2:
+            raise UsageError(
+                f"{dataset.name}: {len(others)} subject left beside the test subjects, validation and training "
+                "need one each",
+                hint="hold out fewer subjects, or split by recording",
+            )
+        n_val = min(count_share(len(others), val_share), len(others) - 1)
+        chosen = np.random.default_rng(seed).permutation(len(others))[:n_val]
+        val = {others[i] for i in chosen}
+        how = f"seeded {val_share:.0%} of the others, seed {seed}"
+    else:
+        val, how = _known_subjects(dataset, val_subjects, "validation"), "as given"
+        if val & test:
+            raise UsageError(f"{dataset.name}: subject {_listed(val & test)} is asked for in both test and validation")
+    train = set(others) - val
+    if not train:
+        raise UsageError(f"{dataset.name}: no subject is left to train on", hint="hold out fewer subjects")
+    description = f"by subject: test {_listed(test)}; validation {_listed(val)} ({how}); training {_listed(train)}"
+    sides = [dataset.select(subjects) for subjects in (train, val, test)]
+    return build_split(sides, "by subject", description, "subject")
+
+
+def split_by_recording(dataset: Dataset, test_share: float = 0.2, val_share: float = 0.2, seed: int = 0) -> Split:
+    """Hold out whole recordings, each class in proportion; subjects stand on both sides.
+
+    Args:
+        dataset: at least three recordings.
+        test_share: of all recordings, above 0, below 1.
+        val_share: of the rest.
+        seed: of the choice.
+
+    Raises:
+        UsageError: fewer than three source recordings, or a share outside 0..1.
+    """
+    groups = stratified_order(dataset, seed)
+    if len(groups) < len(ROLES):
+        raise UsageError(f"{dataset.name}: {len(groups)} recordings cannot make three sides", hint="split in time")
+    n_test = min(count_share(len(groups), test_share), len(groups) - 2)
+    test = evenly(groups, n_test)
+    others = [group for group in groups if group not in test]
+    val = evenly(others, min(count_share(len(others), val_share), len(others) - 1))
+    train = set(others) - val
+    description = (
+        f"by recording, seed {seed}: {len(test)} of {len(groups)} for the test, {len(val)} for validation; "
+        "the same subjects may stand on all sides"
+    )
+    sides = [keep_origins(dataset, some) for some in (train, val, test)]
+    return build_split(sides, "by recording", description, "recording")
+
+
+def split_temporal(
+    dataset: Dataset, window_samples: int, gap_samples: int, test_share: float = 0.2, val_share: float = 0.2
+) -> Split:
+    """Cut every recording in time: training first, then validation, then test, with a gap between.
+
+    Args:
+        dataset: recordings in their order of time.
+        window_samples: T of the windows that will be cut.
+        gap_samples: left out between two sides, at least ``window_samples``.
+        test_share: of each recording.
+        val_share: of the rest.
+
+    Raises:
+        UsageError: the gap is shorter than a window, or a share outside 0..1.
+        DataError: the recordings are too short for all three sides.
+    """
+    if not (0 < test_share < 1 and 0 < val_share < 1):
+        raise UsageError(f"shares must lie between 0 and 1, got {test_share} and {val_share}")
+    train_end = (1 - test_share) * (1 - val_share)
+    edges = (0.0, train_end, 1 - test_share, 1.0)
+    description = f"temporal: the last {test_share:.0%} of every recording for the test, gap {gap_samples} samples"
+    return cut_in_time(dataset, edges, ROLES, window_samples, gap_samples, description)
+
+
+def split_as_declared(dataset: Dataset) -> Split:
+    """Take the sides that the data declare: sessions named ``train``, ``val`` and ``test``, as in the seed's form.
+
+    Raises:
+        DataError: a side is missing.
+    """
+    sides = []
+    for role in ROLES:
+        recordings = tuple(recording for recording in dataset.recordings if recording.session == role)
+        if not recordings:
+            raise DataError(f"data set {dataset.name!r} declares no session {role!r}", hint="split by subject instead")
+        sides.append(replace(dataset, recordings=recordings))
+    shared = set(sides[0].subjects) & set(sides[2].subjects)
+    description = "as the data declare it (sessions train, val, test)"
+    split = build_split(sides, "declared", description, "recording" if shared else "subject")
+    if any(recording.source_id for recording in dataset.recordings):
+        return split
+    unknown = "the data do not name the recording behind each window: overlap between the sides cannot be checked"
+    return replace(split, notes=(*split.notes, unknown))
+
+
+def cut_in_time(
+    dataset: Dataset,
+    edges: Sequence[float],
+    roles: Sequence[Role],
+    window_samples: int,
+    gap_samples: int,
+    description: str,
+) -> Split:
+    """Cut every recording at shares of its length and give each stretch a role.
+
+    Args:
+        dataset: recordings.
+        edges: K + 1 rising shares from 0 to 1.
+        roles: K roles; neighbours of one role stay joined, a change of role costs the gap.
+        window_samples: T.
+        gap_samples: at least T.
+        description: for the split.
+
+    Raises:
+        UsageError: the gap is shorter than a window.
+        DataError: a side has no stretch of at least a window.
+    """
+    if gap_samples < window_samples:
+        raise UsageError(
+            f"a gap of {gap_samples} samples is shorter than a window of {window_samples}: windows of two sides "
+            "could overlap",
+            hint=f"a gap of at least {window_samples}",
+        )
+    parts: dict[Role, list[Recording]] = {role: [] for role in ROLES}
+    for recording in dataset.recordings:
+        cuts = [round(edge * len(recording)) for edge in edges]
+        begin = 0
+        for k, role in enumerate(roles):
+            if k + 1 < len(roles) and roles[k + 1] == role:
+                continue
+            if cuts[k + 1] - begin >= window_samples:
+                parts[role].append(recording.part(begin, cuts[k + 1]))
+            begin = cuts[k + 1] + gap_samples
+    for role in ROLES:
+        if not parts[role]:
+            raise DataError(
+                f"data set {dataset.name!r}: no recording is long enough for a {role} stretch of a window",
+                hint="a shorter gap, or split by recording",
+            )
+    sides = [replace(dataset, recordings=tuple(parts[role])) for role in ROLES]
+    return build_split(sides, "temporal", description, "interval", gap_samples)
+
+
+def build_split(
+    sides: Sequence[Dataset], kind: str, description: str, keep_apart: KeepApart, gap_samples: int = 0
+) -> Split:
+    """Put three sides together, note classes that training or the test never sees, and run the leak check.
+
+    Raises:
+        DataError: the sides leak.
+    """
+    train, val, test = sides
+    present = [_labels_of(side) for side in sides]
+    notes = []
+    for what, missing in (
+        ("in the test but not in training", present[2] - present[0]),
+        ("in training but not in the test", present[0] - present[2]),
+        ("in training but not in validation", present[0] - present[1]),
+    ):
+        if missing:
+            notes.append(f"classes {what}: {', '.join(train.classes[label] for label in sorted(missing))}")
+    split = Split(train, val, test, kind, description, keep_apart, gap_samples, tuple(notes))
+    split.refuse()
+    return split
+
+
+def count_share(n: int, share: float) -> int:
+    """Return ``share`` of n as a count, at least one.
+
+    Raises:
+        UsageError: the share does not lie between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"a share must lie between 0 and 1, got {share}")
+    return max(1, round(n * share))
+
+
+def stratified_order(dataset: Dataset, seed: int) -> list[str]:
+    """Return the source recordings, shuffled, then grouped by their most frequent label.
+
+    Taking every k-th of this order takes every class in proportion.
+    """
+    counts: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
+    for recording in dataset.recordings:
+        found = np.bincount(recording.labels.astype(np.int64) + 1, minlength=len(dataset.classes) + 1)[1:]
+        counts[recording.origin] = counts.get(recording.origin, 0) + found
+    origins = sorted(counts)
+    shuffled = [origins[i] for i in np.random.default_rng(seed).permutation(len(origins))]
+    return sorted(shuffled, key=lambda origin: int(counts[origin].argmax()))
+
+
+def evenly(items: Sequence[str], count: int) -> set[str]:
+    """Return ``count`` items spread evenly over a sequence."""
+    positions = (np.arange(count) + 0.5) * len(items) / count
+    return {items[int(position)] for position in positions}
+
+
+def keep_origins(dataset: Dataset, origins: Collection[str]) -> Dataset:
+    """Return the data set with the recordings of some sources only."""
+    return replace(dataset, recordings=tuple(r for r in dataset.recordings if r.origin in origins))
+
+
+def _known_subjects(dataset: Dataset, subjects: Collection[str], what: str) -> set[str]:
+    wanted = set(subjects)
+    unknown = wanted - set(dataset.subjects)
+    if unknown or not wanted:
+        message = f"unknown {what} subject {_listed(unknown)}" if unknown else f"no {what} subject given"
+        raise UsageError(f"{dataset.name}: {message}", hint=f"the subjects are {', '.join(dataset.subjects)}")
+    return wanted
+
+
+def _labels_of(side: Dataset) -> set[int]:
+    found: set[int] = set()
+    for recording in side.recordings:
+        found.update(np.unique(recording.labels).tolist())
+    return found - {UNLABELLED}
+
+
+def _listed(subjects: Collection[str]) -> str:
+    return ", ".join(sorted(subjects, key=subject_order))

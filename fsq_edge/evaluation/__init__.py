@@ -1,0 +1,24 @@
+"""Evaluation: scores with intervals and baselines, calibration, figures and reports.
+
+Importing this package loads numpy only. scikit-learn comes in with a call of ``evaluate_predictions``, matplotlib with
+``fsq_edge.evaluation.figures``, Jinja2 with a call of ``fsq_edge.evaluation.html.render``.
+"""
+
+from fsq_edge.evaluation.codes import CodeDictionary, CodeEntry
+from fsq_edge.evaluation.intervals import Interval, Intervals
+from fsq_edge.evaluation.metrics import Baseline, ClassScore, Evaluation, SubjectScore, evaluate_predictions
+from fsq_edge.evaluation.reliability import Reliability, ReliabilityBin
+
+__all__ = [
+    "Baseline",
+    "ClassScore",
+    "CodeDictionary",
+    "CodeEntry",
+    "Evaluation",
+    "Interval",
+    "Intervals",
+    "Reliability",
+    "ReliabilityBin",
+    "SubjectScore",
+    "evaluate_predictions",
+]

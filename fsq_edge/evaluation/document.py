@@ -1,0 +1,137 @@
+"""A report as data: sections of text, facts, tables and pictures, written as Markdown here and as HTML in ``html``."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PICTURE_FOLDER = "figures"
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One number worth reading first.
+
+    Attributes:
+        name: what it is.
+        value: as it is shown, with its unit.
+        note: what it has to be read with: interval, n, baseline.
+    """
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under named columns. Numbers are shown by ``cell_text``; None is a dash.
+
+    Attributes:
+        columns: C headings.
+        rows: each of C cells.
+        caption: one line above the table.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        image: one ``<svg>`` element, or a PNG in base64.
+        caption: one or two sentences: what is drawn and how to read it.
+        name: of the file that Markdown points to, without ending; empty leaves the picture out of Markdown.
+    """
+
+    image: str
+    caption: str = ""
+    name: str = ""
+
+    @property
+    def is_svg(self) -> bool:
+        """Whether ``image`` is an element, not base64."""
+        return self.image.lstrip().startswith("<svg")
+
+    @property
+    def file_name(self) -> str:
+        """Path of the picture's file beside a Markdown report."""
+        return f"{PICTURE_FOLDER}/{self.name}.{'svg' if self.is_svg else 'png'}"
+
+    def file_bytes(self) -> bytes:
+        """Return the content of that file; an SVG gets a ground and an ink of its own."""
+        if self.is_svg:
+            return self.image.replace("<svg ", '<svg style="background: #fff; color: #1b1f24" ', 1).encode()
+        return base64.b64decode(self.image)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a report, shown in the order text, facts, tables, figures.
+
+    Attributes:
+        heading: unique within the report.
+        text: paragraphs parted by blank lines; lines that begin with ``- `` are a list; ``**bold**``, `` `code` ``
+            and ``[text](address)`` are read, nothing else.
+        facts: headline numbers.
+        tables: tables.
+        figures: pictures; Markdown points to their files.
+    """
+
+    heading: str
+    text: str = ""
+    facts: Sequence[Fact] = ()
+    tables: Sequence[Table] = ()
+    figures: Sequence[Picture] = ()
+
+
+def cell_text(cell: Cell) -> str:
+    """Return a cell as it is shown: whole numbers with separators, others with three decimals, None as a dash."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, bool | str):
+        return str(cell)
+    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.3f}"
+
+
+def to_markdown(title: str, sections: Sequence[Section], *, subtitle: str = "", notices: Sequence[str] = ()) -> str:
+    """Write a report as Markdown.
+
+    Args:
+        title: first-level heading.
+        sections: second-level parts.
+        subtitle: one line below the title.
+        notices: what nobody may overlook, each one line; written as quotations above all else.
+
+    Returns:
+        UTF-8 text that ends with a line feed.
+    """
+    parts = [f"# {title}", subtitle, *(f"> **{notice}**" for notice in notices)]
+    for section in sections:
+        parts += [f"## {section.heading}", section.text.strip()]
+        parts.append("\n".join(_fact_line(fact) for fact in section.facts))
+        for table in section.tables:
+            parts += [f"**{table.caption}**" if table.caption else "", _markdown_table(table)]
+        parts += [f"![{picture.caption}]({picture.file_name})" for picture in section.figures if picture.name]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _fact_line(fact: Fact) -> str:
+    return f"- **{fact.name}**: {fact.value}" + (f" ({fact.note})" if fact.note else "")
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [[_escaped(name) for name in table.columns], ["---"] * len(table.columns)]
+    lines += [[_escaped(cell_text(cell)) for cell in row] for row in table.rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

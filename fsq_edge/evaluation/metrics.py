@@ -1,0 +1,215 @@
+"""The scores of a set of predictions, with n, intervals, baselines, classes, subjects, calibration and codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge.data.recording import subject_order
+from fsq_edge.evaluation.codes import CodeDictionary, code_dictionary
+from fsq_edge.evaluation.intervals import Intervals, bootstrap
+from fsq_edge.evaluation.reliability import Reliability, reliability_of, require_probabilities
+from fsq_edge_runtime.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class.
+
+    Attributes:
+        name: of the class.
+        precision: share of its predictions that are right; 0 where it was never predicted.
+        recall: share of its windows that were found; 0 where it does not occur.
+        f1: harmonic mean of both.
+        support: windows of the class.
+        predicted: windows that were given its label.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectScore:
+    """One subject; F1 is averaged over the classes that the subject shows or is given."""
+
+    subject: str
+    n: int
+    accuracy: float
+    macro_f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What no model at all would score on the same windows.
+
+    Attributes:
+        accuracy: 0 to 1.
+        macro_f1: 0 to 1.
+        made: how, in a few words.
+    """
+
+    accuracy: float
+    macro_f1: float
+    made: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """All scores of N predictions over K classes.
+
+    Attributes:
+        classes: K names in the order of the labels.
+        n: windows scored.
+        accuracy: share of right windows.
+        balanced_accuracy: recall averaged over the classes that occur.
+        macro_f1: F1 averaged over the classes that occur or were predicted.
+        intervals: 95 % bootstrap intervals of these three, and how they were made.
+        per_class: K scores.
+        per_subject: one a subject.
+        confusion: int64 (K, K), truth in rows, prediction in columns.
+        majority: always the most frequent class of these labels, the best constant answer there is.
+        stratified: guesses drawn with the class frequencies of these labels, expected value.
+        reliability: calibration of the probabilities.
+        codes: the code dictionary, or None where no codes were given.
+    """
+
+    classes: tuple[str, ...]
+    n: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    intervals: Intervals
+    per_class: tuple[ClassScore, ...]
+    per_subject: tuple[SubjectScore, ...]
+    confusion: npt.NDArray[np.int64]
+    majority: Baseline
+    stratified: Baseline
+    reliability: Reliability
+    codes: CodeDictionary | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values (lists, numbers, text); every number is finite."""
+        return {**asdict(self), "confusion": self.confusion.tolist()}
+
+
+def evaluate_predictions(
+    probabilities: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    subjects: npt.NDArray[np.str_],
+    classes: Sequence[str],
+    codes: npt.NDArray[np.integer] | None = None,
+    n_codes: int | None = None,
+    *,
+    seed: int = 0,
+) -> Evaluation:
+    """Score predictions.
+
+    Args:
+        probabilities: float32 (N, K), rows that sum to 1. Logits and labels are refused.
+        labels: int (N,), the true classes.
+        subjects: str (N,), who each window is from.
+        classes: K names.
+        codes: int (N,), FSQ code of each window, or None.
+        n_codes: size of the code book; needed with ``codes``.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: no window at all, or a label that is not a class.
+        ValueError: arrays that disagree in length, probabilities that are none, codes out of range.
+
+    Source: scikit-learn for confusion matrix, precision, recall and F1.
+    """
+    # Here, so that reports can be rendered where scikit-learn is not installed.
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    names, truth = tuple(classes), np.asarray(labels)
+    _check(truth, np.asarray(subjects), names)
+    p = require_probabilities(np.asarray(probabilities), len(names))
+    if len(p) != len(truth):
+        raise ValueError(f"{len(p)} rows of probabilities for {len(truth)} labels")
+    predicted = p.argmax(axis=1)
+    every = np.arange(len(names))
+    confusion = confusion_matrix(truth, predicted, labels=every).astype(np.int64)
+    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0)
+    given = confusion.sum(axis=0)
+    return Evaluation(
+        classes=names,
+        n=len(truth),
+        accuracy=float((predicted == truth).mean()),
+        balanced_accuracy=float(recall[support > 0].mean()),
+        macro_f1=float(f1[(support > 0) | (given > 0)].mean()),
+        intervals=bootstrap(truth, predicted, np.asarray(subjects), len(names), seed=seed),
+        per_class=tuple(
+            ClassScore(names[k], float(precision[k]), float(recall[k]), float(f1[k]), int(support[k]), int(given[k]))
+            for k in every
+        ),
+        per_subject=_per_subject(truth, predicted, np.asarray(subjects)),
+        confusion=confusion,
+        majority=majority_baseline(support, names),
+        stratified=stratified_baseline(support),
+        reliability=reliability_of(p, truth),
+        codes=None if codes is None else _dictionary(np.asarray(codes), truth, names, n_codes),
+    )
+
+
+def majority_baseline(support: npt.NDArray[np.integer], classes: Sequence[str]) -> Baseline:
+    """Return the score of always answering the most frequent class; ``support`` (K,) counts the true labels."""
+    top, n = int(np.argmax(support)), int(support.sum())
+    accuracy = float(support[top] / n)
+    occurring = int((support > 0).sum())
+    return Baseline(accuracy, 2 * accuracy / (1 + accuracy) / occurring, f"always {classes[top]!r}")
+
+
+def stratified_baseline(support: npt.NDArray[np.integer]) -> Baseline:
+    """Return the expected score of guesses drawn with the class frequencies; ``support`` (K,) counts true labels.
+
+    With share s of a class, its precision and recall both tend to s, and so does its F1.
+    """
+    share = support[support > 0] / support.sum()
+    return Baseline(float((share**2).sum()), float(share.mean()), "guesses with the class frequencies, expected value")
+
+
+def _per_subject(
+    truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer], subjects: npt.NDArray[np.str_]
+) -> tuple[SubjectScore, ...]:
+    from sklearn.metrics import f1_score
+
+    scores = []
+    for name in sorted({str(subject) for subject in np.unique(subjects)}, key=subject_order):
+        rows = subjects == name
+        right = float((truth[rows] == predicted[rows]).mean())
+        macro = float(f1_score(truth[rows], predicted[rows], average="macro", zero_division=0.0))
+        scores.append(SubjectScore(name, int(rows.sum()), right, macro))
+    return tuple(scores)
+
+
+def _dictionary(
+    codes: npt.NDArray[np.integer], truth: npt.NDArray[np.integer], names: tuple[str, ...], n_codes: int | None
+) -> CodeDictionary:
+    if n_codes is None:
+        raise ValueError("n_codes is needed with codes")
+    return code_dictionary(codes, truth, names, n_codes)
+
+
+def _check(truth: npt.NDArray[np.integer], subjects: npt.NDArray[np.str_], classes: tuple[str, ...]) -> None:
+    if truth.ndim != 1 or truth.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers of shape (N,), got {truth.dtype} {truth.shape}")
+    if subjects.shape != truth.shape:
+        raise ValueError(f"{len(subjects)} subjects for {len(truth)} labels")
+    if len(truth) == 0:
+        raise DataError("no window to score", hint="the split is empty: name other test subjects")
+    low, high = int(truth.min()), int(truth.max())
+    if low < 0 or high >= len(classes):
+        raise DataError(
+            f"unknown class: label {low if low < 0 else high}, the model knows {len(classes)} classes",
+            hint=f"the classes are {', '.join(classes)}",
+        )

@@ -1,0 +1,219 @@
+"""Minibatches: raw windows read, augmented, preprocessed, a stretch of batches at a time and one stretch ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fsq_edge.data.recording import Dataset
+from fsq_edge.data.windows import WindowIndex, segment_edges
+from fsq_edge.training.augmentation import Augmenter, draw, sample_positions
+from fsq_edge.training.config import AugmentationSection
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.preprocess import Preprocessor, fill_missing
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+STRETCH_WINDOWS = 1024  # read and preprocessed together: large enough for numpy, small enough for the cache
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedWindows:
+    """Training windows over one long array of samples; N windows, C channels.
+
+    Args:
+        samples: (total, C) float32, the recordings one after the other, short gaps filled; may be a memory map.
+        start: (N,) first sample of each window in ``samples``.
+        lowest: (N,) first sample of the stretch around the window with one label and nothing missing.
+        highest: (N,) last sample of that stretch.
+        label: (N,) class index.
+        row: (N,) which window of the index it was; windows with missing samples are left out.
+        window_samples: T.
+    """
+
+    samples: Float32Array
+    start: Int64Array
+    lowest: Int64Array
+    highest: Int64Array
+    label: Int64Array
+    row: Int64Array
+    window_samples: int
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def take(self, rows: npt.NDArray[np.bool_] | Int64Array) -> PackedWindows:
+        """Return some of the windows over the same samples.
+
+        Raises:
+            DataError: none is left.
+        """
+        if not len(self.start[rows]):
+            raise DataError("every training window has missing samples", hint="fsq-edge data qa says where")
+        return replace(
+            self,
+            start=self.start[rows],
+            lowest=self.lowest[rows],
+            highest=self.highest[rows],
+            label=self.label[rows],
+            row=self.row[rows],
+        )
+
+
+def pack(index: WindowIndex, max_gap_ms: float, *, memory_bytes: int, spill: Path) -> PackedWindows:
+    """Lay the recordings of an index behind one another, so that windows are read in one indexing operation.
+
+    Args:
+        index: training windows; only their recordings are packed.
+        max_gap_ms: the longest run of missing samples that is interpolated.
+        memory_bytes: larger sets go to ``spill``, a raw file that is then memory-mapped.
+        spill: where that file goes; it is replaced.
+
+    Raises:
+        DataError: no window is left, because all touch missing samples.
+    """
+    max_gap_samples = int(max_gap_ms * index.dataset.sample_rate_hz / 1000.0 + 1e-9)
+    used = np.unique(index.recording)
+    recordings = [index.dataset.recordings[int(number)] for number in used]
+    begin = np.concatenate(([0], np.cumsum([len(recording) for recording in recordings])))
+    samples = _allocate((int(begin[-1]), len(index.dataset.channels)), memory_bytes, spill)
+    place = np.searchsorted(used, index.recording)
+    start = index.start + begin[place]
+    lowest, highest = np.empty_like(start), np.empty_like(start)
+    order = np.argsort(place, kind="stable")
+    bounds = np.searchsorted(place[order], np.arange(len(used) + 1))
+    for number, recording in enumerate(recordings):
+        part = samples[begin[number] : begin[number + 1]]
+        part[...] = recording.samples
+        finite = _complete(part)
+        if not finite.all():
+            part[...] = fill_missing(np.ascontiguousarray(part.T), max_gap_samples).T
+            finite = _complete(part)
+        edges = _stretches(index.dataset, int(used[number]), finite, max_gap_ms / 1000.0)
+        rows = order[bounds[number] : bounds[number + 1]]
+        after = np.searchsorted(edges, index.start[rows], side="right")
+        lowest[rows] = edges[after - 1] + begin[number]
+        highest[rows] = edges[after] - 1 + begin[number]
+    usable = (highest >= start + index.window_samples - 1) & _complete(samples[start])
+    rows = np.arange(len(index))
+    return PackedWindows(samples, start, lowest, highest, index.label, rows, index.window_samples).take(usable)
+
+
+def _complete(samples: Float32Array) -> npt.NDArray[np.bool_]:
+    """Which samples (n, C) miss no channel, (n,) bool."""
+    return np.asarray(np.isfinite(samples).all(axis=1))
+
+
+def _allocate(shape: tuple[int, int], memory_bytes: int, spill: Path) -> Float32Array:
+    if shape[0] * shape[1] * 4 <= memory_bytes:
+        return np.empty(shape, np.float32)
+    return np.memmap(spill, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _stretches(dataset: Dataset, number: int, finite: npt.NDArray[np.bool_], max_gap_s: float) -> Int64Array:
+    """Where label, segment or completeness of one recording changes, with 0 and the length."""
+    recording = dataset.recordings[number]
+    edges = segment_edges(recording, max(max_gap_s, 1.5 / dataset.sample_rate_hz))
+    label = np.asarray(recording.labels)
+    changes = np.flatnonzero((label[1:] != label[:-1]) | (finite[1:] != finite[:-1])) + 1
+    return np.union1d(edges, changes).astype(np.int64)
+
+
+class TrainingFeed:
+    """Yields augmented minibatches of one epoch; every epoch follows from the seed and its number alone.
+
+    Args:
+        windows: packed training windows.
+        preprocessor: fitted on the training split.
+        augmenter: channel layout and mirror signs.
+        augmentation: how strongly.
+        batch_size: windows of a step over all processes; fewer windows make one smaller batch.
+        seed: of order and augmentation.
+        rank: this process.
+        world: number of processes; each takes its share of every batch, a multiple of ``world``.
+    """
+
+    def __init__(
+        self,
+        windows: PackedWindows,
+        preprocessor: Preprocessor,
+        augmenter: Augmenter,
+        augmentation: AugmentationSection,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.windows, self._preprocessor, self._augmenter = windows, preprocessor, augmenter
+        self._augmentation, self._seed, self._rank, self._world = augmentation, seed, rank, world
+        self.batch_size = max(min(batch_size, len(windows)) // world, 1) * world
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch; windows that fill no batch wait for the next epoch's order."""
+        return len(self.windows) // self.batch_size
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield ``(frames (b, C', H, W) float32, labels (b,) int64)`` of this process, b = batch_size / world."""
+        rng = np.random.default_rng([self._seed, number])
+        order = rng.permutation(len(self.windows))[: self.steps * self.batch_size]
+        per_stretch = max(STRETCH_WINDOWS // self.batch_size, 1) * self.batch_size
+        stretches = [order[at : at + per_stretch] for at in range(0, len(order), per_stretch)]
+        local = self.batch_size // self._world
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
+            for place, rows in enumerate(stretches):
+                waiting.append(ahead.submit(self._prepare, rows, number, place))
+                if place > 0:
+                    yield from _batches(waiting.popleft(), local)
+            yield from _batches(waiting.popleft(), local)
+
+    def _prepare(self, rows: Int64Array, epoch: int, stretch: int) -> tuple[Tensor, Tensor]:
+        """Read, augment and preprocess this process's share of some batches."""
+        rng = np.random.default_rng([self._seed, epoch, stretch + 1])
+        draws = draw(self._augmentation, len(rows), self.windows.window_samples, rng)
+        # Drawn for all processes, then shared out: the same windows change alike however many processes there are.
+        mine = np.arange(len(rows)).reshape(-1, self._world, self.batch_size // self._world)[:, self._rank].ravel()
+        rows, draws = rows[mine], draws.take(mine)
+        packed = self.windows
+        highest = packed.highest[rows]
+        positions, speed = sample_positions(
+            packed.start[rows], packed.lowest[rows], highest, packed.window_samples, draws
+        )
+        windows = self._augmenter.apply(read_at(packed.samples, positions, highest), replace(draws, speed=speed))
+        frames = torch.from_numpy(self._preprocessor.frames(windows)).contiguous(memory_format=torch.channels_last)
+        return frames, torch.from_numpy(packed.label[rows])
+
+
+def _batches(prepared: Future[tuple[Tensor, Tensor]], size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    frames, labels = prepared.result()
+    for at in range(0, len(labels), size):
+        yield frames[at : at + size], labels[at : at + size]
+
+
+def read_at(samples: Float32Array, positions: npt.NDArray[np.float64], highest: Int64Array) -> Float32Array:
+    """Read windows at fractional positions, linearly between samples.
+
+    Args:
+        samples: (total, C).
+        positions: (N, T), at least 0.
+        highest: (N,) last sample that window n may touch.
+
+    Returns:
+        (N, C, T) float32, C-contiguous.
+    """
+    left = positions.astype(np.int64)
+    share = (positions - left).astype(np.float32)[:, :, None]
+    value = samples[left]
+    value += (samples[np.minimum(left + 1, highest[:, None])] - value) * share
+    return np.ascontiguousarray(value.transpose(0, 2, 1))

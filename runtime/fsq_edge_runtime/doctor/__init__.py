@@ -1,0 +1,8 @@
+"""What is wrong with this machine for running on a Hailo device, and the line that mends each thing."""
+
+from fsq_edge_runtime.doctor.checkup import Checkup, examine
+from fsq_edge_runtime.doctor.facts import Facts, gather
+from fsq_edge_runtime.doctor.finding import Finding
+from fsq_edge_runtime.doctor.system import LiveSystem, RecordedSystem, System
+
+__all__ = ["Checkup", "Facts", "Finding", "LiveSystem", "RecordedSystem", "System", "examine", "gather"]

@@ -1,0 +1,233 @@
+"""Rules about the device itself: on the bus, driven, visible, allowed, free, cool."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from fsq_edge_runtime.doctor.facts import Facts
+from fsq_edge_runtime.doctor.finding import Finding
+from fsq_edge_runtime.doctor.hardware import Chip, DeviceFile, PciDevice
+from fsq_edge_runtime.status import describe
+
+HOT_C = 95.0  # below the first throttling threshold that HailoRT reports by default (104 C)
+THROTTLING_C = 104.0
+UDEV_LINE = (
+    'printf \'SUBSYSTEM=="hailo_chardev", MODE="0666"\\nSUBSYSTEM=="hailo1x", MODE="0666"\\n\' | '
+    "sudo tee /etc/udev/rules.d/51-hailo-udev.rules && sudo udevadm control --reload-rules && sudo udevadm trigger"
+)
+
+
+def device_findings(facts: Facts) -> Iterator[Finding]:
+    """Yield what is wrong with the device and its driver."""
+    if not facts.pci:
+        yield _absent(facts)
+    for device in facts.pci:
+        yield from _driver(facts, device)
+    yield from _conflict(facts)
+    for file in facts.files:
+        yield from _permission(file)
+    yield from _holders(facts)
+    yield from _answers(facts)
+    yield from _heat(facts)
+    yield from _log(facts)
+
+
+def _absent(facts: Facts) -> Finding:
+    if facts.has_software:
+        return Finding(
+            "device-absent",
+            "error",
+            "Hailo's software is installed, but no Hailo device is on the PCI bus",
+            "power off, reseat the PCIe ribbon cable (contacts the right way, both latches closed), power on, and look "
+            "with: lspci -d 1e60:",
+            "HailoRT status 74",
+        )
+    return Finding(
+        "device-absent",
+        "info",
+        "no Hailo device on the PCI bus; models run on the CPU",
+        "nothing to mend without a device; with one, look with: lspci -d 1e60:",
+    )
+
+
+def _driver(facts: Facts, device: PciDevice) -> Iterator[Finding]:
+    chip = device.chip
+    if chip is None:
+        yield Finding(
+            "device-unknown",
+            "warning",
+            f"PCI device {device.device_id} at {device.address} is Hailo's, but this release does not know it",
+            "update fsq-edge",
+        )
+        return
+    if device.driver is None:
+        yield _no_driver(facts, device, chip)
+    elif not facts.files:
+        yield Finding(
+            "device-file",
+            "error",
+            f"the driver {device.driver} is bound to {device.address}, but there is no /dev/hailo* or /dev/h1x-*: "
+            "it failed to start the device, most often for want of firmware",
+            f"sudo dmesg | grep -i hailo; sudo apt install --reinstall {chip.meta_package}, then power off and on",
+            "HailoRT status 64",
+        )
+
+
+def _no_driver(facts: Facts, device: PciDevice, chip: Chip) -> Finding:
+    loaded = [module.name for module in facts.modules]
+    where = f"{chip.name} at {device.address} has no driver bound"
+    if chip.module in loaded or any(_major(module.version) == chip.generation for module in facts.modules):
+        return Finding(
+            "driver-unbound",
+            "error",
+            f"{where} although {' and '.join(loaded)} is loaded: the driver refused it",
+            "sudo dmesg | grep -i hailo shows why; then power off and on",
+        )
+    if loaded:
+        return Finding(
+            "driver-generation",
+            "error",
+            f"{where}: {' and '.join(loaded)} is loaded, which drives another generation; it needs {chip.module}",
+            f"sudo apt install {chip.meta_package} (it replaces the other stack) and reboot",
+        )
+    return Finding(
+        "driver-missing",
+        "error",
+        f"{where} and no Hailo kernel module is loaded",
+        f"sudo modprobe {chip.module}; if it is not found: sudo apt install dkms {chip.meta_package} and reboot",
+        "HailoRT status 64",
+    )
+
+
+def _conflict(facts: Facts) -> Iterator[Finding]:
+    if len(facts.modules) < 2:
+        return
+    needed = {device.chip.module for device in facts.pci if device.chip}
+    spare = next((module.name for module in facts.modules if module.name not in needed), None)
+    if spare is not None:
+        yield Finding(
+            "driver-conflict",
+            "warning",
+            f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
+            f"echo 'blacklist {spare}' | sudo tee /etc/modprobe.d/hailo-blacklist.conf && sudo update-initramfs -u, "
+            "then reboot",
+        )
+
+
+def _permission(file: DeviceFile) -> Iterator[Finding]:
+    if file.open_errno in (errno.EACCES, errno.EPERM):
+        yield Finding(
+            "device-permission",
+            "error",
+            f"this user may not open {file.path} (mode {file.mode}, owner {file.uid}, group {file.gid})",
+            UDEV_LINE,
+            "HailoRT status 36 with errno 13",
+        )
+    elif file.open_errno == errno.EBUSY:
+        yield Finding("device-busy", "error", f"{file.path} is busy", "sudo fuser -v " + file.path, "HailoRT status 73")
+    elif file.open_errno:
+        yield Finding(
+            "device-gone",
+            "error",
+            f"{file.path} cannot be opened: {errno.errorcode.get(file.open_errno, file.open_errno)}",
+            "power the board off and on; sudo dmesg | grep -i hailo",
+            "HailoRT status 96",
+        )
+
+
+def _holders(facts: Facts) -> Iterator[Finding]:
+    for holder in facts.holders:
+        yield Finding(
+            "device-busy",
+            "error",
+            f"{holder.path} is held by process {holder.pid} ({holder.command[:120]})",
+            f"end it (kill {holder.pid}, or systemctl stop its service), or let both programs open the device with "
+            "group_id SHARED through hailort.service",
+            "HailoRT status 73 or 74",
+        )
+
+
+def _answers(facts: Facts) -> Iterator[Finding]:
+    status = facts.identity.status
+    if status is not None:
+        meaning = describe(status)
+        # A busy device whose holder is not visible: other users' processes are hidden from an unprivileged caller.
+        rule = "device-busy" if status in (73, 74) and facts.pci else "device-error"
+        hidden = f"; {facts.holders_hidden} processes of other users could not be looked into"
+        unseen = hidden if rule == "device-busy" and facts.holders_hidden and not facts.holders else ""
+        yield Finding(
+            rule,
+            "error",
+            f"the device answered with HailoRT status {meaning}{unseen}",
+            meaning.fix,
+            f"HailoRT status {status}",
+        )
+
+
+def _heat(facts: Facts) -> Iterator[Finding]:
+    heat = facts.identity.temperature_c
+    if heat is not None and heat >= HOT_C:
+        yield Finding(
+            "device-hot",
+            "error" if heat >= THROTTLING_C else "warning",
+            f"the chip is at {heat:.0f} C; it halves its clock from about {THROTTLING_C:.0f} C and stops later",
+            "give it a heat sink and moving air",
+            "HailoRT's default temperature thresholds",
+        )
+    bits = facts.throttled or 0
+    if bits & 0b0001:
+        yield Finding(
+            "power-supply",
+            "error",
+            "the Raspberry Pi reports under-voltage right now; PCIe devices fail first",
+            "use the 27 W (5 V, 5 A) supply",
+            "get_throttled bit 0",
+        )
+    elif bits & 0x10000:
+        yield Finding(
+            "power-supply",
+            "warning",
+            "the Raspberry Pi saw under-voltage since boot",
+            "use the 27 W (5 V, 5 A) supply",
+            "get_throttled bit 16",
+        )
+    if bits & 0b1110:
+        yield Finding(
+            "cpu-throttled", "warning", "the Raspberry Pi's CPU is throttled now", "cool the board", "get_throttled"
+        )
+
+
+def _log(facts: Facts) -> Iterator[Finding]:
+    text = "\n".join(facts.kernel_log or ())
+    module = "hailo1x_pci" if any(module.name == "hailo1x_pci" for module in facts.modules) else "hailo_pci"
+    if "Setting max_desc_page_size to 16384" in text:
+        yield Finding(
+            "page-size",
+            "warning",
+            "the driver chose descriptor pages of 16384 bytes; some hosts take only 4096 and fail with status 8",
+            f"echo 'options {module} force_desc_page_size=4096' | sudo tee /etc/modprobe.d/{module}.conf, then reboot",
+            "kernel log",
+        )
+    lowered = text.lower()
+    if "failed to enable msi" in lowered or ("msi" in lowered and "no space left" in lowered):
+        yield Finding(
+            "pcie-interrupt",
+            "error",
+            "the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this",
+            "update the boot firmware (sudo rpi-eeprom-update -a), or plug the device in without a switch",
+            "kernel log",
+        )
+    if "timeout" in lowered and "firmware" in lowered:
+        yield Finding(
+            "firmware-load",
+            "warning",
+            "the kernel log has a firmware timeout of the device",
+            "power the board off and on (a reboot may not reset the device)",
+            "kernel log",
+        )
+
+
+def _major(version: str | None) -> int:
+    head = (version or "0").split(".")[0]
+    return int(head) if head.isdigit() else 0

@@ -1,0 +1,150 @@
+"""Hailo devices as the kernel shows them: PCI bus, modules, device files, and who has them open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsq_edge_runtime.doctor.system import System
+
+HAILO_VENDOR = "0x1e60"
+MODULES = ("hailo_pci", "hailo1x_pci")
+NODE_PREFIXES = ("hailo", "h1x")
+MAX_PROCESSES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """What a PCI device id stands for.
+
+    Args:
+        name: as a person says it.
+        architectures: HEF targets that it may be; 8 and 8L share one id.
+        generation: major version of the HailoRT stack it needs.
+        module: the kernel module of that stack.
+        meta_package: the Raspberry Pi OS package that installs it.
+    """
+
+    name: str
+    architectures: tuple[str, ...]
+    generation: int
+    module: str
+    meta_package: str
+
+
+# Source: device ids in the GPL-2.0 hailort-drivers; the package names are those of Raspberry Pi OS.
+CHIPS: dict[str, Chip] = {
+    "0x2864": Chip("Hailo-8 or 8L", ("hailo8", "hailo8l", "hailo8r"), 4, "hailo_pci", "hailo-all"),
+    "0x45c4": Chip("Hailo-10H", ("hailo10h",), 5, "hailo1x_pci", "hailo-h10-all"),
+    "0x43a2": Chip("Hailo-15L", ("hailo15l",), 5, "hailo1x_pci", "hailo-h10-all"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PciDevice:
+    """A Hailo device on the PCI bus: address, device id, and the driver bound to it (None: no driver)."""
+
+    address: str
+    device_id: str
+    driver: str | None
+    link_speed: str
+
+    @property
+    def chip(self) -> Chip | None:
+        """What the device id stands for, None for an unknown one."""
+        return CHIPS.get(self.device_id)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelModule:
+    """A loaded kernel module: its version and the file it came from, where they can be read."""
+
+    name: str
+    version: str | None
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFile:
+    """A device file and whether this user can open it (``open_errno`` 0) or why not."""
+
+    path: str
+    mode: str
+    uid: int
+    gid: int
+    open_errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a device file open."""
+
+    pid: int
+    command: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """All of this module's facts."""
+
+    pci: tuple[PciDevice, ...]
+    modules: tuple[KernelModule, ...]
+    files: tuple[DeviceFile, ...]
+    holders: tuple[Holder, ...]
+    holders_hidden: int
+
+
+def hardware_of(system: System) -> Hardware:
+    """Read the devices of a machine; works unprivileged."""
+    files = _device_files(system)
+    holders, hidden = _holders(system) if files else ((), 0)
+    return Hardware(_pci(system), _modules(system), files, holders, hidden)
+
+
+def _pci(system: System) -> tuple[PciDevice, ...]:
+    found = []
+    for address in system.entries("/sys/bus/pci/devices"):
+        folder = f"/sys/bus/pci/devices/{address}"
+        if (system.read(f"{folder}/vendor") or "").strip() != HAILO_VENDOR:
+            continue
+        driver = system.link(f"{folder}/driver")
+        speed = (system.read(f"{folder}/current_link_speed") or "").strip()
+        device_id = (system.read(f"{folder}/device") or "").strip()
+        found.append(PciDevice(address, device_id, driver.rsplit("/", 1)[-1] if driver else None, speed))
+    return tuple(found)
+
+
+def _modules(system: System) -> tuple[KernelModule, ...]:
+    loaded = {line.split()[0] for line in (system.read("/proc/modules") or "").splitlines() if line.strip()}
+    found = []
+    for name in MODULES:
+        if name not in loaded and name not in system.entries("/sys/module"):
+            continue
+        version = (system.read(f"/sys/module/{name}/version") or "").strip() or None
+        path = system.run("modinfo", "-n", name)
+        found.append(KernelModule(name, version, path.stdout.strip() or None if path else None))
+    return tuple(found)
+
+
+def _device_files(system: System) -> tuple[DeviceFile, ...]:
+    found = []
+    for name in system.entries("/dev"):
+        node = system.node(f"/dev/{name}") if name.startswith(NODE_PREFIXES) else None
+        if node is not None:
+            found.append(DeviceFile(f"/dev/{name}", f"{node.mode:04o}", node.uid, node.gid, node.open_errno))
+    return tuple(found)
+
+
+def _holders(system: System) -> tuple[tuple[Holder, ...], int]:
+    """Look into /proc/PID/fd; folders of other users cannot be read without privileges and are counted."""
+    found, hidden = [], 0
+    pids = [name for name in system.entries("/proc") if name.isdigit()][:MAX_PROCESSES]
+    for pid in pids:
+        descriptors = system.entries(f"/proc/{pid}/fd")
+        hidden += not descriptors and system.read(f"/proc/{pid}/cmdline") not in (None, "")
+        targets = {system.link(f"/proc/{pid}/fd/{descriptor}") or "" for descriptor in descriptors}
+        for target in sorted(targets):
+            if target.startswith("/dev/") and target[5:].startswith(NODE_PREFIXES):
+                command = " ".join((system.read(f"/proc/{pid}/cmdline") or "").split())
+                found.append(Holder(int(pid), command or "?", target))
+    return tuple(found), int(hidden)

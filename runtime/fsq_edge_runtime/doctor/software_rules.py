@@ -1,0 +1,148 @@
+"""Rules about the software: one release everywhere, the right generation, reachable from this Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fsq_edge_runtime.doctor.facts import Facts
+from fsq_edge_runtime.doctor.finding import Finding
+from fsq_edge_runtime.doctor.hardware import Chip
+
+
+def software_findings(facts: Facts) -> Iterator[Finding]:
+    """Yield what is wrong with the installed stack and with this Python."""
+    chip = next((device.chip for device in facts.pci if device.chip), None)
+    yield from _generation(facts, chip)
+    yield from _versions(facts, chip)
+    yield from _shadow(facts)
+    yield from _firmware(facts)
+    yield from _binding(facts, chip)
+    yield from _numpy(facts)
+
+
+def _major(version: str | None) -> int | None:
+    head = (version or "").split(".")[0]
+    return int(head) if head.isdigit() else None
+
+
+def _package(facts: Facts, chip: Chip | None) -> str:
+    if chip is not None:
+        return chip.meta_package
+    return "hailo-h10-all" if _major(facts.library_version) == 5 else "hailo-all"
+
+
+def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
+    library = facts.library_version
+    if chip is not None and _major(library) not in (None, chip.generation):
+        other = "hailo-h10-all" if chip.generation == 4 else "hailo-all"
+        yield Finding(
+            "stack-generation",
+            "error",
+            f"{chip.name} needs HailoRT {chip.generation}.x, but {library} is installed",
+            f"sudo apt remove {other}; sudo apt install {chip.meta_package} and reboot: the two exclude each other",
+        )
+    four = {"hailo-all", "hailort", "python3-hailort"} & set(facts.debian)
+    five = {"hailo-h10-all", "h10-hailort", "python3-h10-hailort"} & set(facts.debian)
+    if four and five:
+        yield Finding(
+            "stack-both",
+            "error",
+            f"packages of both stacks are installed: {', '.join(sorted(four | five))}",
+            f"sudo apt install {_package(facts, chip)}: it replaces the other stack",
+        )
+
+
+def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
+    """Driver, library and binding must agree to the last number; name the pair that does not."""
+    package = _package(facts, chip)
+    mend = f"sudo apt install --reinstall {package}, then power the board off and on"
+    library = facts.library_version
+    bound = {device.driver for device in facts.pci if device.driver}
+    for module in facts.modules:
+        in_use = module.name in bound or len(facts.modules) == 1
+        if in_use and module.version and library and module.version != library:
+            yield Finding(
+                "driver-version",
+                "error",
+                f"the driver {module.name} is {module.version}, the library is {library}: they must be equal",
+                mend,
+                "HailoRT status 76",
+            )
+    if facts.binding not in (None, "unknown") and library and facts.binding != library:
+        yield Finding(
+            "binding-version",
+            "error",
+            f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
+            f"{mend}; or install the wheel of HailoRT {library}",
+        )
+    if len(facts.library) > 1:
+        yield Finding(
+            "library-twice",
+            "warning",
+            f"several libhailort versions are installed: {', '.join(facts.library)}",
+            "remove the one that was installed by hand (often /usr/local/lib/libhailort*), then: sudo ldconfig",
+        )
+
+
+def _shadow(facts: Facts) -> Iterator[Finding]:
+    """Bookworm's kernel brings a hailo_pci of its own, which may win over the one that DKMS built."""
+    for module in facts.modules:
+        in_kernel = module.path is not None and "/kernel/drivers/" in module.path
+        if in_kernel and module.version and facts.library_version and module.version != facts.library_version:
+            yield Finding(
+                "driver-shadowed",
+                "warning",
+                f"{module.name} comes from the kernel's own tree ({module.path}), not from the package's build",
+                "sudo apt install --reinstall dkms hailort-pcie-driver; sudo depmod -a; then reboot",
+                f"Raspberry Pi OS {facts.codename or ''}".strip(),
+            )
+
+
+def _firmware(facts: Facts) -> Iterator[Finding]:
+    firmware, library = facts.identity.firmware, facts.library_version
+    if not firmware or not library or firmware == library:
+        return
+    blocking = firmware.split(".")[:2] != library.split(".")[:2]
+    yield Finding(
+        "firmware-version",
+        "error" if blocking else "warning",
+        f"the firmware is {firmware}, the library is {library}"
+        + (": the device can be identified but not used" if blocking else ""),
+        "power the board off and on: a reboot may leave the old firmware running; then: hailortcli fw-control identify",
+        "HailoRT status 16",
+    )
+
+
+def _binding(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
+    if facts.binding is not None or not (chip or facts.has_software):
+        return
+    packaged = next((name for name in ("python3-hailort", "python3-h10-hailort") if name in facts.debian), None)
+    python = facts.interpreter
+    if packaged and python.in_venv and not python.system_packages:
+        yield Finding(
+            "venv-isolated",
+            "error",
+            f"{packaged} is installed for the system, but this virtual environment does not see system packages",
+            "python3 -m venv --system-site-packages .venv && .venv/bin/pip install fsq-edge",
+            "PEP 668",
+        )
+        return
+    package = "python3-h10-hailort" if chip is not None and chip.generation == 5 else "python3-hailort"
+    yield Finding(
+        "binding-missing",
+        "error" if chip else "warning",
+        "hailo_platform, HailoRT's Python binding, is not installed for this Python",
+        f"sudo apt install {package}, and use a virtual environment made with --system-site-packages",
+    )
+
+
+def _numpy(facts: Facts) -> Iterator[Finding]:
+    numpy = facts.packages.get("numpy")
+    if _major(facts.binding) == 4 and (_major(numpy) or 0) >= 2:
+        yield Finding(
+            "numpy-pin",
+            "error",
+            f"numpy is {numpy}, but the HailoRT {facts.binding} binding was built for numpy 1.x",
+            "pip install 'numpy<2'",
+            "the binding's own requirement",
+        )

@@ -1,0 +1,28 @@
+"""Hailo's executable format (HEF), read without HailoRT.
+
+`inspect_hef` verifies a file and tells what is in it, `check_load` says whether a device and a HailoRT will take it,
+and `compare_hef` says whether it is the network that a bundle expects, calibrated on the data that it expects.
+"""
+
+from fsq_edge_runtime.hef.architecture import DEVICES, Architecture
+from fsq_edge_runtime.hef.comparison import HefFinding, compare_hef
+from fsq_edge_runtime.hef.header import HefHeader
+from fsq_edge_runtime.hef.inspection import inspect_hef
+from fsq_edge_runtime.hef.loading import LoadVerdict, check_load
+from fsq_edge_runtime.hef.report import HefReport, HefTensor, HostOp, NetworkGroup, QuantInfo
+
+__all__ = [
+    "DEVICES",
+    "Architecture",
+    "HefFinding",
+    "HefHeader",
+    "HefReport",
+    "HefTensor",
+    "HostOp",
+    "LoadVerdict",
+    "NetworkGroup",
+    "QuantInfo",
+    "check_load",
+    "compare_hef",
+    "inspect_hef",
+]

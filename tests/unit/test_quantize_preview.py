@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsq_edge_calibration import build_calibration_set
+from fsq_edge_compile.activation_ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range
+from fsq_edge_compile.agreement import compare_codes
+from fsq_edge_compile.quantize import quantize_preview
+from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
+from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.tail import FsqTail
+from tests.factories.device_graph import make_device_graph
+from tests.factories.motion import make_motion
+
+MOTION = make_motion(500)
+FRAMES = Preprocessor(MOTION.preprocess).frames(MOTION.windows)
+CALIBRATION = build_calibration_set(MOTION.windows, MOTION.labels, MOTION.subjects, MOTION.preprocess, size=128)
+ENCODER = make_device_graph()
+TAIL = FsqTail([8, 6, 5], np.random.default_rng(0).normal(size=(240, 4)).astype(np.float32))
+REFERENCE = OnnxBackend(ENCODER).infer_batch(FRAMES)
+
+
+def flips(model: bytes) -> float:
+    return compare_codes(TAIL, REFERENCE, OnnxBackend(model, name="onnx-int8").infer_batch(FRAMES)).code_flip_rate
+
+
+@pytest.mark.parametrize("method", RANGE_METHODS)
+def test_every_method_runs_in_the_runtime_and_keeps_most_codes(method: str) -> None:
+    assert 0.0 < flips(quantize_preview(ENCODER, CALIBRATION, method=method)) < 0.25
+
+
+def test_sixteen_bit_output_lies_on_a_finer_grid() -> None:
+    eight = OnnxBackend(quantize_preview(ENCODER, CALIBRATION)).infer_batch(FRAMES)
+    sixteen = OnnxBackend(quantize_preview(ENCODER, CALIBRATION, sixteen_bit_output=True)).infer_batch(FRAMES)
+    steps = eight.astype(np.float64) * 255 / 2
+    assert np.abs(steps - np.rint(steps)).max() < 1e-3
+    assert len(np.unique(eight)) <= 256 < len(np.unique(sixteen))
+    assert np.abs(sixteen - REFERENCE).mean() < np.abs(eight - REFERENCE).mean()
+
+
+def test_calibration_with_noise_ruins_the_codes() -> None:
+    noise = np.random.default_rng(0).uniform(0, 1, FRAMES[:128].shape).astype(np.float32)
+    assert flips(quantize_preview(ENCODER, noise)) > 0.5
+
+
+def test_weights_are_symmetric_int8_per_channel_and_activations_uint8() -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_from_string(quantize_preview(ENCODER, CALIBRATION)).graph
+    values = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    weights = values["conv1.weight_quantized"]
+    assert weights.dtype == np.int8
+    assert values["conv1.weight_scale"].shape == (16,)
+    assert not values["conv1.weight_zero_point"].any()
+    assert values["input_zero_point"].dtype == np.uint8
+    assert values["input_zero_point"] != 0
+    assert "z_scale" not in {name for node in graph.node for name in node.input}
+
+
+def test_a_file_serves_as_well_as_bytes_and_nothing_is_logged_or_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handlers = list(logging.getLogger().handlers)
+    (tmp_path / "encoder.onnx").write_bytes(ENCODER)
+    assert quantize_preview(tmp_path / "encoder.onnx", CALIBRATION) == quantize_preview(ENCODER, CALIBRATION)
+    assert not caplog.records
+    assert logging.getLogger().handlers == handlers
+    assert [path.name for path in tmp_path.iterdir()] == ["encoder.onnx"]
+
+
+def test_wrong_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown quantisation method"):
+        quantize_preview(ENCODER, CALIBRATION, method="max")
+    with pytest.raises(DataError, match="do not fit"):
+        quantize_preview(ENCODER, FRAMES[:, :6])
+    with pytest.raises(DataError, match="not a readable ONNX model"):
+        quantize_preview(b"nonsense", CALIBRATION)
+    with pytest.raises(MissingInputError):
+        quantize_preview(tmp_path / "none.onnx", CALIBRATION)
+
+
+def test_ranges_by_histogram() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 1, 100_000), [-40.0, 60.0]])
+    counts = np.histogram(values, bins=2048, range=(-40, 60))[0].astype(np.float64)
+    full = Histogram(-40.0, 60.0, counts)
+    low, high = percentile_range(full)
+    assert -4.5 < low < -3.5
+    assert 3.5 < high < 4.5
+    for choose in (mse_range, entropy_range):
+        low, high = choose(full)
+        assert -40 < low < -8
+        assert 12 < high < 60
+    flat = Histogram(0.0, 1.0, np.ones(2048))
+    assert mse_range(flat) == (0.0, 1.0)
+    assert percentile_range(flat) == pytest.approx((0.0, 1.0), abs=2e-3)
