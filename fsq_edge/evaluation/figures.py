@@ -59,9 +59,11 @@ def confusion_matrix_figure(evaluation: Evaluation) -> str:
         for row in range(k):
             for column in range(k):
                 shade = float(share[row, column])
-                # Squares with alpha, so that an empty cell is the page's own ground.
+                if not counts[row, column]:
+                    continue
+                # Shade is opacity, so that an empty cell is the page's own ground.
                 axes.add_patch(_square(column, row, PALETTE[0], shade))
-                if counts[row, column] and k <= MOST_CLASSES_WITH_NUMBERS:
+                if k <= MOST_CLASSES_WITH_NUMBERS:
                     text = f"{100 * shade:.0f} %\n{counts[row, column]}"
                     colour = "white" if shade > 0.55 else INK
                     axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)

@@ -131,8 +131,9 @@ def evaluate_predictions(
     # Here, so that reports can be rendered where scikit-learn is not installed.
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    names, truth = tuple(classes), np.asarray(labels)
-    _check(truth, np.asarray(subjects), names)
+    names = tuple(classes)
+    _check(np.asarray(labels), np.asarray(subjects), names)
+    truth = np.asarray(labels, np.int64)
     p = require_probabilities(np.asarray(probabilities), len(names))
     if len(p) != len(truth):
         raise ValueError(f"{len(p)} rows of probabilities for {len(truth)} labels")
