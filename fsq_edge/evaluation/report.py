@@ -142,7 +142,7 @@ def _code_book(judgement: Judgement) -> Section:
 def _history(judgement: Judgement) -> Section:
     history = [
         {
-            "epoch": float(record.epoch + 1),
+            "epoch": float(record.epoch),
             **{k: v for k, v in record.model_dump().items() if k != "epoch" and v is not None},
         }
         for record in judgement.run.history
