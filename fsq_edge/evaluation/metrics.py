@@ -184,9 +184,10 @@ def _per_subject(
 ) -> tuple[SubjectScore, ...]:
     from sklearn.metrics import f1_score
 
+    names, number = np.unique(subjects, return_inverse=True)
     scores = []
-    for name in sorted({str(subject) for subject in np.unique(subjects)}, key=subject_order):
-        rows = subjects == name
+    for name in sorted((str(name) for name in names), key=subject_order):
+        rows = number == np.searchsorted(names, name)
         right = float((truth[rows] == predicted[rows]).mean())
         macro = float(f1_score(truth[rows], predicted[rows], average="macro", zero_division=0.0))
         scores.append(SubjectScore(name, int(rows.sum()), right, macro))
