@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge.data.quality.analysis import analyse_dataset, analyse_windows
+from fsq_edge.data.quality.arrays import as_array, as_windows, channels_for
 from fsq_edge.data.quality.findings import QualityFinding, judge
 from fsq_edge.data.quality.metrics import QualityMetrics, Record
 from fsq_edge.data.quality.thresholds import QualityThresholds
@@ -209,44 +210,3 @@ class QualityControl:
         ):
             return []
         return [QualityFinding("shape", "failure", "", f"shape {shape}, expected {expected}", float("nan"))]
-
-
-def as_array(x: Any) -> npt.NDArray[Any]:
-    """Return a numpy view of an array or a torch tensor (detached, on the CPU), without importing torch.
-
-    Raises:
-        DataError: not numbers.
-    """
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
-        x = (x.float() if x.is_floating_point() else x).numpy()  # numpy has no bfloat16
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiu":
-        raise DataError(f"expected an array of numbers, got {array.dtype}")
-    return array
-
-
-def as_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return (N, C, T) of windows, unfolding (N, C, H, W).
-
-    Raises:
-        DataError: another rank, or empty.
-    """
-    if array.ndim not in (3, 4) or not array.size:
-        raise DataError(
-            f"expected windows (N, channels, samples), at least one, got shape {array.shape}",
-            hint="cut recordings into windows first, or analyse a data set",
-        )
-    return array.reshape(*array.shape[:2], -1)
-
-
-def channels_for(windows: npt.NDArray[Any], declared: tuple[Channel, ...]) -> tuple[Channel, ...]:
-    """Return the declared channels, or numbered ones without unit.
-
-    Raises:
-        DataError: the count differs.
-    """
-    count = windows.shape[1]
-    if declared and len(declared) != count:
-        raise DataError(f"the windows have {count} channels, {len(declared)} are declared")
-    return declared or tuple(Channel(f"channel {i}", "") for i in range(count))
