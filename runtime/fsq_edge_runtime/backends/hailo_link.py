@@ -91,18 +91,22 @@ class HailoLink:
         hef: bytes of the HEF.
         report: what our inspector says of it.
         depth: requests that may be under way at once.
-        timeout_s: for opening and closing; each request brings its own.
+        configure_s: the longest that configuring may take.
+        drain_s: how long closing waits for what is under way.
 
     Raises:
         BackendError: HailoRT refuses the network.
     """
 
-    def __init__(self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, timeout_s: float) -> None:
+    def __init__(
+        self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, configure_s: float, drain_s: float
+    ) -> None:
         self._device = device
         self._hef = hef
         self._report = report
         self._depth = depth
-        self._timeout_s = timeout_s
+        self._configure_s = configure_s
+        self._drain_s = drain_s
         self._lock = threading.Lock()
         self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread
         self._free: deque[Slot] = deque()
@@ -113,7 +117,7 @@ class HailoLink:
         self._configure()
 
     def _configure(self) -> None:
-        model, configured, names = self._device.configure(self._hef, self._prepare, self._timeout_s)
+        model, configured, names = self._device.configure(self._hef, self._prepare, self._configure_s)
         self._held = [configured, model]
         self._configured = configured
         self._free = deque(self._slot(configured, *names) for _ in range(self._depth))
@@ -239,7 +243,7 @@ class HailoLink:
             if self._closed:
                 return
             self._closed = True
-            if self._drain(time.monotonic_ns() + int(self._timeout_s * 1e9)):
+            if self._drain(time.monotonic_ns() + int(self._drain_s * 1e9)):
                 self._forget()
                 self._device.release()
                 return
