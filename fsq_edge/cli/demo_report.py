@@ -29,7 +29,7 @@ def summary_of(result: DemoResult, *, quick: bool, seed: int) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "dataset": result.dataset.name,
-        "split": f"by {result.split}, held out {', '.join(result.run.record.split.test_subjects)}",
+        "split": f"{result.split}, held out {', '.join(result.run.record.split.test_subjects)}",
         "seed": seed,
         "quick": quick,
         "n_windows": evaluation.n,

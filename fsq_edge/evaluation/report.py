@@ -142,7 +142,7 @@ def _code_book(judgement: Judgement) -> Section:
 def _history(judgement: Judgement) -> Section:
     history = [
         {
-            "epoch": float(record.epoch + 1),
+            "epoch": float(record.epoch),
             **{k: v for k, v in record.model_dump().items() if k != "epoch" and v is not None},
         }
         for record in judgement.run.history
@@ -158,16 +158,24 @@ def _history(judgement: Judgement) -> Section:
 def _data_quality(judgement: Judgement) -> Section:
     index, lost = judgement.held_out.index, judgement.predictions.n_unusable
     shape = f"({judgement.evaluation.n}, {len(judgement.run.preprocess.channels)}, {index.window_samples})"
+    channels = judgement.predictions.channels
+    findings = [f"- {channel.name}: {channel.finding}." for channel in channels if channel.finding]
     facts = [
-        Fact("QA Status", "pass" if lost == 0 else "windows lost", "windows with values missing beyond repair"),
+        Fact("QA Status", "findings" if findings or lost else "pass", "of the scored data, against the training split"),
         Fact("Data Shape", shape, "windows, channels, samples"),
-        Fact("Unusable Windows", f"{lost:,} of {len(index):,}"),
+        Fact("Unusable Windows", f"{lost:,} of {len(index):,}", "values missing beyond repair"),
     ]
     text = (
         "Scored windows carry one label and lie inside one recording. Counted but not scored, over the whole data "
         f"set: {index.n_mixed:,} windows with more than one label and {index.n_unlabelled:,} without a label."
     )
-    return Section("Data Quality", text, facts)
+    table = Table(
+        ["channel", "unit", "missing %", "shift", "spread", "clipped %"],
+        [[c.name, c.unit, 100 * c.missing, c.shift, c.spread, 100 * c.clipped] for c in channels],
+        "Shift and spread in the training split's standard deviation; healthy other subjects stay within 1.5 and "
+        "between 0.5 and 2.3",
+    )
+    return Section("Data Quality", "\n\n".join([text, "\n".join(findings)]), facts, [table])
 
 
 def _between(interval: Interval) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fsq_edge.data.recording import Dataset
-from fsq_edge.data.windows import DEFAULT_MAX_GAP_S, WindowIndex, segment_edges
+from fsq_edge.data.windows import WindowIndex, segment_edges
 from fsq_edge.training.augmentation import Augmenter, draw, sample_positions
 from fsq_edge.training.config import AugmentationSection
 from fsq_edge_runtime.errors import DataError
@@ -36,6 +36,7 @@ class PackedWindows:
         lowest: (N,) first sample of the stretch around the window with one label and nothing missing.
         highest: (N,) last sample of that stretch.
         label: (N,) class index.
+        row: (N,) which window of the index it was; windows with missing samples are left out.
         window_samples: T.
     """
 
@@ -44,24 +45,43 @@ class PackedWindows:
     lowest: Int64Array
     highest: Int64Array
     label: Int64Array
+    row: Int64Array
     window_samples: int
 
     def __len__(self) -> int:
         return len(self.start)
 
+    def take(self, rows: npt.NDArray[np.bool_] | Int64Array) -> PackedWindows:
+        """Return some of the windows over the same samples.
 
-def pack(index: WindowIndex, max_gap_samples: int, *, memory_bytes: int, spill: Path) -> PackedWindows:
+        Raises:
+            DataError: none is left.
+        """
+        if not len(self.start[rows]):
+            raise DataError("every training window has missing samples", hint="fsq-edge data qa says where")
+        return replace(
+            self,
+            start=self.start[rows],
+            lowest=self.lowest[rows],
+            highest=self.highest[rows],
+            label=self.label[rows],
+            row=self.row[rows],
+        )
+
+
+def pack(index: WindowIndex, max_gap_ms: float, *, memory_bytes: int, spill: Path) -> PackedWindows:
     """Lay the recordings of an index behind one another, so that windows are read in one indexing operation.
 
     Args:
         index: training windows; only their recordings are packed.
-        max_gap_samples: the longest run of missing samples that is interpolated.
+        max_gap_ms: the longest run of missing samples that is interpolated.
         memory_bytes: larger sets go to ``spill``, a raw file that is then memory-mapped.
         spill: where that file goes; it is replaced.
 
     Raises:
         DataError: no window is left, because all touch missing samples.
     """
+    max_gap_samples = int(max_gap_ms * index.dataset.sample_rate_hz / 1000.0 + 1e-9)
     used = np.unique(index.recording)
     recordings = [index.dataset.recordings[int(number)] for number in used]
     begin = np.concatenate(([0], np.cumsum([len(recording) for recording in recordings])))
@@ -78,17 +98,14 @@ def pack(index: WindowIndex, max_gap_samples: int, *, memory_bytes: int, spill: 
         if not finite.all():
             part[...] = fill_missing(np.ascontiguousarray(part.T), max_gap_samples).T
             finite = _complete(part)
-        edges = _stretches(index.dataset, int(used[number]), finite)
+        edges = _stretches(index.dataset, int(used[number]), finite, max_gap_ms / 1000.0)
         rows = order[bounds[number] : bounds[number + 1]]
         after = np.searchsorted(edges, index.start[rows], side="right")
         lowest[rows] = edges[after - 1] + begin[number]
         highest[rows] = edges[after] - 1 + begin[number]
     usable = (highest >= start + index.window_samples - 1) & _complete(samples[start])
-    if not usable.any():
-        raise DataError(f"data set {index.dataset.name!r}: every training window has missing samples")
-    return PackedWindows(
-        samples, start[usable], lowest[usable], highest[usable], index.label[usable], index.window_samples
-    )
+    rows = np.arange(len(index))
+    return PackedWindows(samples, start, lowest, highest, index.label, rows, index.window_samples).take(usable)
 
 
 def _complete(samples: Float32Array) -> npt.NDArray[np.bool_]:
@@ -102,10 +119,10 @@ def _allocate(shape: tuple[int, int], memory_bytes: int, spill: Path) -> Float32
     return np.memmap(spill, mode="w+", dtype=np.float32, shape=shape)
 
 
-def _stretches(dataset: Dataset, number: int, finite: npt.NDArray[np.bool_]) -> Int64Array:
+def _stretches(dataset: Dataset, number: int, finite: npt.NDArray[np.bool_], max_gap_s: float) -> Int64Array:
     """Where label, segment or completeness of one recording changes, with 0 and the length."""
     recording = dataset.recordings[number]
-    edges = segment_edges(recording, max(DEFAULT_MAX_GAP_S, 1.5 / dataset.sample_rate_hz))
+    edges = segment_edges(recording, max(max_gap_s, 1.5 / dataset.sample_rate_hz))
     label = np.asarray(recording.labels)
     changes = np.flatnonzero((label[1:] != label[:-1]) | (finite[1:] != finite[:-1])) + 1
     return np.union1d(edges, changes).astype(np.int64)
