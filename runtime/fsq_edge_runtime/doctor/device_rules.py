@@ -10,7 +10,7 @@ from fsq_edge_runtime.doctor.finding import Finding
 from fsq_edge_runtime.doctor.hardware import Chip, DeviceFile, PciDevice
 from fsq_edge_runtime.status import describe
 
-# Source: a public HailoRT log of a Hailo-8 that lowered its clock in steps from 104 C and closed its streams near 120 C.
+# Source: a public HailoRT log of a Hailo-8 that lowered its clock from 104 C and closed its streams near 120 C.
 HOT_C, THROTTLING_C = 95.0, 104.0
 UDEV_LINE = (
     'printf \'SUBSYSTEM=="hailo_chardev", MODE="0666"\\nSUBSYSTEM=="hailo1x", MODE="0666"\\n\' | '
@@ -171,7 +171,7 @@ def _heat(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "device-hot",
             "error" if heat >= THROTTLING_C else "warning",
-            f"the chip is at {heat:.0f} C; a Hailo-8 lowers its clock from {THROTTLING_C:.0f} C on and stops near 120 C",
+            f"the chip is at {heat:.0f} C; a Hailo-8 slows down from {THROTTLING_C:.0f} C and stops near 120 C",
             "give it a heat sink and moving air",
             "HailoRT's log in a public report",
         )
