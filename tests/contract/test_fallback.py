@@ -102,17 +102,38 @@ def test_a_fault_costs_no_window_and_the_device_comes_back(generation: int, faul
     assert rig.fake.chip.open_groups == []
 
 
-def test_a_deadline_too_near_for_the_cpu_is_missed_and_says_why(generation: int) -> None:
-    rig = make_rig(generation, faults=FaultScript({1: Fault("delay", seconds=0.05)}))
+def test_a_deadline_that_nobody_can_keep_is_missed_and_says_why() -> None:
+    rig = make_rig(4, faults=FaultScript({1: Fault("fail", status=62)}))
     events: list[BackendEvent] = []
     backend = rig.fallback(QUICK, events)
     drive(rig, backend, range(1))
-    with pytest.raises(Missed, match="HAILO_TIMEOUT") as caught:
-        backend.infer(rig.frames[1:2], time.monotonic_ns() - 1)
-    assert (caught.value.status, caught.value.reason) == (4, "backend")
+    device = backend._primary
+    assert device is not None
+    original = device.infer
+
+    def overshooting(frame: np.ndarray, deadline_ns: int | None = None) -> np.ndarray:
+        time.sleep(0.06)
+        return original(frame, time.monotonic_ns() + 10**9)
+
+    device.infer = overshooting  # type: ignore[method-assign]
+    with pytest.raises(Missed, match="62 HAILO_COMMUNICATION_CLOSED") as caught:
+        backend.infer(rig.frames[1:2], time.monotonic_ns() + 50_000_000)
+    assert (caught.value.status, caught.value.reason) == (62, "backend")
     assert backend.counters.missed == 1
     assert [event.to_backend for event in events] == ["onnx"]
     assert drive(rig, backend, range(2, 5)) == ["onnx"] * 3
+    backend.close()
+
+
+def test_a_deadline_that_has_passed_is_no_reason_to_leave_the_device(generation: int) -> None:
+    rig = make_rig(generation)
+    events: list[BackendEvent] = []
+    backend = rig.fallback(QUICK, events)
+    with pytest.raises(Missed, match="had passed") as caught:
+        backend.infer(rig.frames[:1], time.monotonic_ns() - 1)
+    assert caught.value.reason == "deadline"
+    assert drive(rig, backend, range(3)) == ["hailo-fake"] * 3
+    assert events == []
     backend.close()
 
 
@@ -247,6 +268,14 @@ def test_batches_fall_back_whole(generation: int) -> None:
         assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
     assert backend.counters.switches >= 3
     assert backend.counters.windows == 6 * len(rig.frames)
+    backend.close()
+
+
+def test_an_empty_batch_on_the_cpu_is_empty() -> None:
+    rig = make_rig(4, faults=FaultScript({0: Fault("fail", status=63)}))
+    backend = rig.fallback(QUICK)
+    assert drive(rig, backend, range(1)) == ["onnx"]
+    assert backend.infer_batch(rig.frames[:0]).shape == (0, 3)
     backend.close()
 
 

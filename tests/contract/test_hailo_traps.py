@@ -151,6 +151,30 @@ def test_a_timeout_is_an_error_and_the_late_result_is_thrown_away(rig: Rig, scri
     backend.close()
 
 
+def test_a_batch_beside_a_late_request_never_mixes_results(rig: Rig, script: FaultScript) -> None:
+    backend = rig.device(depth=3)
+    script.inject(Fault("late", seconds=0.15))
+    with pytest.raises(BackendError):
+        backend.infer(rig.frames[:1], time.monotonic_ns() + 5_000_000)
+    for _ in range(20):  # two buffers are left for the batches
+        assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
+    time.sleep(0.16)
+    assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
+    backend.close()
+
+
+def test_after_a_failure_inside_a_batch_the_next_batch_is_right(rig: Rig, script: FaultScript) -> None:
+    backend = rig.device()
+    for fault in (Fault("fail", status=63), Fault("launch", status=82), Fault("late", seconds=0.05)):
+        backend.infer_batch(rig.frames[:5])
+        script.inject(fault)
+        with pytest.raises(BackendError):
+            backend.infer_batch(rig.frames, time.monotonic_ns() + 20_000_000)
+        time.sleep(0.06)
+        assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
+    backend.close()
+
+
 def test_close_waits_for_a_late_request(rig: Rig, script: FaultScript) -> None:
     backend = rig.device()
     script.inject(Fault("late", seconds=0.15))

@@ -70,7 +70,6 @@ class HailoBackend:
         module = load_binding() if binding is None else binding
         self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
         self._timeout_ns = int(timeout_s * 1e9)
-        self._depth = depth
         self._output_size = output_size
         self._device = acquire(module, open_timeout_s)
         try:
@@ -113,15 +112,13 @@ class HailoBackend:
         pending: deque[tuple[int, Ticket]] = deque()
         try:
             for row, frame in enumerate(frames):
-                if len(pending) == self._depth:
+                while pending and not self._link.has_room:
                     self._gather(pending, out, deadline_ns)
                 pending.append((row, self._link.launch(frame, self._limit(deadline_ns))))
             while pending:
                 self._gather(pending, out, deadline_ns)
         except BackendError:
-            limit = self._limit(deadline_ns)
-            for _, ticket in pending:
-                ticket.wait((limit - time.monotonic_ns()) / 1e9)
+            self._link.abandon((ticket for _, ticket in pending), self._limit(deadline_ns))
             raise
         return out
 

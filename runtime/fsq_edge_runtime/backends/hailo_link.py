@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +49,16 @@ class Ticket:
     """One request: the callback that the binding calls, and the only source of truth about success.
 
     ``run`` and ``job.wait`` do not raise when an inference fails, and an exception that leaves the callback aborts the
-    process. The ticket keeps the buffers alive until it was called, however late.
+    process. The ticket keeps the buffers alive until it was called, however late; they serve again once it was called
+    and nobody will read them any more (``settled``).
     """
 
-    __slots__ = ("_done", "exception", "job", "slot")
+    __slots__ = ("_done", "exception", "job", "settled", "slot")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.job: Any = None
+        self.settled = False
         self.exception: BaseException | None = RuntimeError("the callback has not been called")
         self._done = threading.Lock()  # a bare lock wakes a waiter sooner than an Event does
         self._done.acquire()
@@ -84,7 +87,7 @@ class Ticket:
 
 
 class HailoLink:
-    """A network on the device. Launches and collects are for one thread at a time; a lock holds that.
+    """A network on the device, for one thread at a time.
 
     Args:
         device: acquired for this link; given back by :meth:`close`.
@@ -187,6 +190,7 @@ class HailoLink:
         Raises:
             BackendError: it failed, or did not come back in time; a late result is thrown away when it comes.
         """
+        ticket.settled = True
         if not ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9):
             raise from_status("waiting for the device", TIMEOUT)
         if ticket.exception is not None:
@@ -197,11 +201,23 @@ class HailoLink:
             raise BackendError(f"the device returned values outside [-1, 1]: {t[:8].tolist()}")
         return t
 
+    def abandon(self, tickets: Iterable[Ticket], deadline_ns: int) -> None:
+        """Wait for requests whose results nobody wants any more."""
+        for ticket in tickets:
+            ticket.settled = True
+            ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request can be launched now."""
+        self._reclaim()
+        return bool(self._free)
+
     def _reclaim(self) -> None:
-        """Take back the buffers of every request that has come back, in order of launch."""
+        """Take back the buffers of every request that has come back and was read or given up, in order of launch."""
         for _ in range(len(self._under_way)):
             ticket = self._under_way.popleft()
-            if ticket.returned:
+            if ticket.settled and ticket.returned:
                 self._free.append(ticket.slot)
             else:
                 self._under_way.append(ticket)
