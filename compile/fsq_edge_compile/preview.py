@@ -161,11 +161,10 @@ def require_same_preprocessing(calibration: CalibrationSet, config: PreprocessCo
 
 def _refit(build: BuildFolder, config: PreprocessConfig, encoder: bytes, model: bytes, tail: FsqTail) -> Refit | None:
     """Fit on validation windows: those of the reference are for the report, and stay unseen."""
-    if not build.has("validation.npz"):
+    stored = build.validation()
+    if stored is None or len(stored.labels) < LEAST_WINDOWS:
         return None
-    seen = reference_frames(Reference.from_bytes(build.read("validation.npz")), config)
-    if len(seen.labels) < LEAST_WINDOWS:
-        return None
+    seen = reference_frames(stored, config)
     return refit_int8(
         tail,
         DecisionSettings.from_json(build.read("decision.json"), origin="decision.json"),
