@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fsq_edge_runtime.backends.base import Missed
 from fsq_edge_runtime.backends.fallback import FallbackBackend
-from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy, Missed
+from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.backends.selection import open_backend, select_backend
 from fsq_edge_runtime.errors import BackendError, UsageError
@@ -105,7 +106,7 @@ def test_a_deadline_too_near_for_the_cpu_is_missed_and_says_why(generation: int)
     drive(rig, backend, range(1))
     with pytest.raises(Missed, match="HAILO_TIMEOUT") as caught:
         backend.infer(rig.frames[1:2], time.monotonic_ns() - 1)
-    assert caught.value.status == 4
+    assert (caught.value.status, caught.value.reason) == (4, "backend")
     assert backend.counters.missed == 1
     assert [event.to_backend for event in events] == ["onnx"]
     assert drive(rig, backend, range(2, 5)) == ["onnx"] * 3
@@ -115,8 +116,9 @@ def test_a_deadline_too_near_for_the_cpu_is_missed_and_says_why(generation: int)
 def test_a_passed_deadline_on_the_cpu_is_missed_too() -> None:
     rig = make_rig(4)
     backend = FallbackBackend(rig.device, OnnxBackend(rig.bundle.read("encoder")), rig.bundle.tail.index, QUICK)
-    with pytest.raises(Missed, match="the deadline had passed"):
+    with pytest.raises(Missed, match="the deadline had passed") as caught:
         backend.infer(rig.frames[:1], time.monotonic_ns() - 1)
+    assert caught.value.reason == "deadline"
     backend.close()
 
 

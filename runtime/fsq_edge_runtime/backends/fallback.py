@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.backends.base import Backend
+from fsq_edge_runtime.backends.base import Backend, Missed
 from fsq_edge_runtime.backends.fallback_policy import (
     BackendEvent,
     DeviceBackend,
     FallbackCounters,
     FallbackPolicy,
-    Missed,
     ParityError,
 )
 from fsq_edge_runtime.backends.hailo_device import Telemetry
@@ -33,8 +32,10 @@ from fsq_edge_runtime.errors import BackendError
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 T = TypeVar("T")
-LEAST_RESERVE_NS = 2_000_000
-RESERVE_FACTOR = 8
+# What is kept back of a deadline so that the CPU can still answer: the most of these.
+LEAST_SPARE_NS = 2_000_000
+SPARE_SHARE = 0.05
+SPARE_FACTOR = 8  # times what the CPU usually needs
 
 
 def in_thread(work: Callable[[], T]) -> Future[T]:
@@ -132,36 +133,38 @@ class FallbackBackend:
         self.counters.windows += len(frames)
         self._adopt(now)
         self._poll(now)
-        cause, status = "the deadline had passed before it was its turn", None
+        failure: BackendError | None = None
         if self._primary is not None:
             try:
                 t = self._ask_device(self._primary, frames, limit, single=single)
             except BackendError as error:
-                cause, status = error.message, error.status
-                self._leave(cause, status)
+                failure = error
+                self._leave(error.message, error.status)
             else:
                 self.counters.on_device += len(frames)
                 self.name = self._primary.name
                 return self._shadow(frames, t)
-        return self._ask_standby(frames, limit, cause, status, single=single)
+        return self._ask_standby(frames, limit, failure, single=single)
 
     def _ask_device(self, device: DeviceBackend, frames: Float32Array, limit: int, *, single: bool) -> Float32Array:
-        # What the CPU would need to answer this window in time is kept back.
-        spare = max(LEAST_RESERVE_NS, RESERVE_FACTOR * self._standby_ns * len(frames))
+        share = int(SPARE_SHARE * (limit - self._clock()))
+        spare = max(LEAST_SPARE_NS, share, SPARE_FACTOR * self._standby_ns * len(frames))
         return device.infer(frames, limit - spare) if single else device.infer_batch(frames, limit - spare)
 
     def _ask_standby(
-        self, frames: Float32Array, limit: int, cause: str, status: int | None, *, single: bool
+        self, frames: Float32Array, limit: int, failure: BackendError | None, *, single: bool
     ) -> Float32Array:
         started = self._clock()
         if started + self._standby_ns * len(frames) > limit:
             self.counters.missed += len(frames)
-            raise Missed(cause, status=status)
+            if failure is None:
+                raise Missed("deadline", "the deadline had passed before it was the window's turn")
+            raise Missed("backend", failure.message, status=failure.status) from failure
         try:
             t = self._standby.infer(frames) if single else self._standby.infer_batch(frames)
         except BackendError as error:
             self.counters.missed += len(frames)
-            raise Missed(f"{cause}; then {error.message}", status=status) from error
+            raise Missed("backend", error.message, status=error.status) from error
         took = (self._clock() - started) // len(frames)
         self._standby_ns = took if self._standby_ns == 0 else (7 * self._standby_ns + took) // 8
         self.name = self._standby.name

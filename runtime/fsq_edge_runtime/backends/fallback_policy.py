@@ -15,14 +15,6 @@ from fsq_edge_runtime.errors import BackendError
 Float32Array = npt.NDArray[np.float32]
 
 
-class Missed(BackendError):  # noqa: N818 - what a window ends as, like the line of that type in a log
-    """A window that no backend could answer before its deadline; ``cause`` says why."""
-
-    def __init__(self, cause: str, *, status: int | None = None) -> None:
-        super().__init__(f"the window was missed: {cause}", status=status)
-        self.cause = cause
-
-
 class DeviceBackend(Protocol):
     """What the fallback needs of a device: a backend that keeps deadlines and says how hot it is."""
 
