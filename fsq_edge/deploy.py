@@ -14,11 +14,13 @@ from fsq_edge.data.windows import WindowIndex
 from fsq_edge.export import Exported, compare_with_torch, export_model
 from fsq_edge.training.run import Run, versions
 from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
+from fsq_edge_compile.temperature import fit_temperature
 from fsq_edge_runtime.bundle import Fingerprint
 from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.tail import FsqTail
 
 MAX_REFERENCE_WINDOWS = 2048
 BATCH = 256
@@ -68,14 +70,14 @@ def device_outputs(run: Run, frames: npt.NDArray[np.float32]) -> npt.NDArray[np.
     return t
 
 
-def export_run(run: Run, out: Path, *, name: str | None = None, temperature: float = 1.0) -> ExportRecord:
+def export_run(run: Run, out: Path, *, name: str | None = None, temperature: float | None = None) -> ExportRecord:
     """Write the BUILD folder of a run.
 
     Args:
         run: a loaded run; its data source is opened again.
         out: folder to write into; files of an earlier export are replaced.
         name: of the model; None takes the data set's.
-        temperature: of the host tail.
+        temperature: of the host tail; None fits it on the validation windows, or takes 1 where the run has none.
 
     Returns:
         What ``export.json`` says.
@@ -84,8 +86,10 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
         DataError: the data of the run are gone or unusable.
         InternalError: the graphs are not equal to the torch model.
     """
-    exported = export_model(run.model, temperature=temperature)
     split = run.windows()
+    validation = _reference(run, usable_windows(run, split.val, MAX_REFERENCE_WINDOWS)) if len(split.val) else None
+    fitted = temperature or _temperature(run, validation)
+    exported = export_model(run.model, temperature=fitted)
     held_out = usable_windows(run, split.test if len(split.test) else split.val, MAX_REFERENCE_WINDOWS)
     training = usable_windows(run, split.train)
     record = ExportRecord(
@@ -103,15 +107,25 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
     codes = exported.tail.index(device_outputs(run, training.frames))
     counts = np.bincount(codes, minlength=exported.tail.codebook.n_codes)
     fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
-    reference = Reference(
-        held_out.windows,
-        held_out.index.label,
-        held_out.index.subject,
-        device_outputs(run, held_out.frames),
-    )
-    for file, content in _contents(run, exported, record, fingerprint, reference).items():
+    contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
+    if validation is not None:
+        contents["validation.npz"] = validation.to_bytes()
+    for file, content in contents.items():
         write_file(out / file, content)
     return record
+
+
+def _reference(run: Run, windows: UsableWindows) -> Reference:
+    return Reference(windows.windows, windows.index.label, windows.index.subject, device_outputs(run, windows.frames))
+
+
+def _temperature(run: Run, validation: Reference | None) -> float:
+    """Fit the temperature on validation windows; 1 where there are none, or the fit ends at its bound."""
+    if validation is None:
+        return 1.0
+    logits = FsqTail(run.model.fsq.levels, run.model.head_table()).logits(validation.t)
+    fit = fit_temperature(logits, validation.labels, run.record.split.val_subjects)
+    return 1.0 if fit.at_limit else fit.value
 
 
 def _contents(

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
+from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, read_limited, sign
+from fsq_edge.cli.bundle_device import install, rollback
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 
 if TYPE_CHECKING:
@@ -15,7 +18,13 @@ if TYPE_CHECKING:
 
 @click.group("bundle")
 def command() -> None:
-    """Build, verify and inspect deployment bundles (.fsqb files or folders)."""
+    """Build, verify, inspect, sign and install deployment bundles (.fsqb files or folders)."""
+
+
+command.add_command(add_hef)
+command.add_command(sign)
+command.add_command(install)
+command.add_command(rollback)
 
 
 @command.command()
@@ -38,14 +47,21 @@ def build(build: Path, out: Path, name: str | None, arch: str, json_to: str | No
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), help="Ed25519 public key, PEM: it must be signed with it.")
 @output_options
-def verify(bundle: Path, json_to: str | None, quiet: bool) -> None:
-    """Check every byte of a bundle and how its parts fit. Exit 0 if it is whole, 65 if not."""
+def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> None:
+    """Check every byte of a bundle, how its parts fit, and with --key who made it.
+
+    Hashes find damage; only --key finds an attacker. Exit 0 if it is whole, 65 if not.
+    """
     from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle_install import verify_parts
 
     opened = Bundle.open(bundle)
-    console(quiet, json_to).print(f"{bundle}: good, {len(opened.manifest.files)} files")
-    write_json(summary(opened), json_to)
+    verify_parts(opened, read_limited(key, MAX_KEY_BYTES) if key else None)
+    signed = "signature good" if key else _signature_state(opened)
+    console(quiet, json_to).print(f"{escape(str(bundle))}: good, {len(opened.manifest.files)} files, {signed}")
+    write_json({**summary(opened), "signature_checked": key is not None}, json_to)
 
 
 @command.command()
@@ -66,13 +82,21 @@ def summary(bundle: Bundle) -> dict[str, Any]:
     return {**manifest, "total_bytes": sum(entry.bytes for entry in bundle.manifest.files)}
 
 
+def _signature_state(bundle: Bundle) -> str:
+    return "signed (not checked: no --key)" if bundle.has("signature") else "not signed"
+
+
 def _show(bundle: Bundle, out: Any, title: str) -> None:
     manifest, config = bundle.manifest, bundle.preprocess
     channels = ", ".join(f"{channel.name} [{channel.unit}]" for channel in config.channels)
-    out.print(f"[bold]{title}[/bold]\nmodel     {manifest.name}\nclasses   {', '.join(manifest.classes)}")
+    out.print(f"[bold]{escape(title)}[/bold]")
+    out.print(f"model     {manifest.name}\nclasses   {', '.join(manifest.classes)}", markup=False)
     out.print(f"channels  {channels}", markup=False)
     out.print(f"window    {config.window_samples} samples at {config.sample_rate_hz:g} Hz, hop {config.hop_samples}")
     rows = [(entry.role, entry.arch or "", entry.path, entry.bytes, entry.sha256[:12]) for entry in manifest.files]
     out.print(table("files", ["role", "arch", "path", "bytes", "sha256"], rows))
     for reason in manifest.forced:
-        out.print(f"[yellow]forced[/yellow]: {reason}")
+        out.print(f"[yellow]forced[/yellow]: {escape(reason)}")
+    for arch, verdict in manifest.check.items():
+        out.print(f"check     {arch}: {verdict}", markup=False)
+    out.print(f"signature {_signature_state(bundle)}")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from fsq_edge.data.archive import read_npy
 from fsq_edge.data.folder import ChannelEntry, Text, narrow_labels, new_folder
 from fsq_edge.data.recording import Channel, Dataset, Recording
 from fsq_edge.data.splits import ROLES, Split
@@ -230,17 +231,11 @@ def _assumed_channels(count: int) -> tuple[Channel, ...]:
 
 
 def _load(path: Path, rank: int) -> npt.NDArray[Any]:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is not a readable npy file: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim != rank or array.dtype.kind not in "fiu":
-        shape, dtype = getattr(array, "shape", "?"), getattr(array, "dtype", "?")
+    array = read_npy(path)
+    if array.ndim != rank or array.dtype.kind not in "fiu":
         wanted = "windows (N, channels, samples)" if rank == 3 else "labels (N,)"
-        raise DataError(f"{path} must hold {wanted} as numbers, got shape {shape} of {dtype}")
-    return np.asarray(array)
+        raise DataError(f"{path} must hold {wanted} as numbers, got shape {array.shape} of {array.dtype}")
+    return array
 
 
 def _as_recordings(

@@ -15,9 +15,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.reliability import ReliabilityBin
@@ -55,16 +56,9 @@ def confusion_matrix_figure(evaluation: Evaluation) -> str:
     size = float(np.clip(0.54 * k + 1.6, 3.2, 11.0))
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(size + 0.6, size)
-        axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal")
-        for row in range(k):
-            for column in range(k):
-                shade = float(share[row, column])
-                # Squares with alpha, so that an empty cell is the page's own ground.
-                axes.add_patch(_square(column, row, PALETTE[0], shade))
-                if counts[row, column] and k <= MOST_CLASSES_WITH_NUMBERS:
-                    text = f"{100 * shade:.0f} %\n{counts[row, column]}"
-                    colour = "white" if shade > 0.55 else INK
-                    axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+        _shade(axes, share)
+        if k <= MOST_CLASSES_WITH_NUMBERS:
+            _write_counts(axes, counts, share)
         axes.set_xticks(range(k), classes, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(k), classes)
         axes.set_xlabel("predicted")
@@ -221,8 +215,19 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _square(column: int, row: int, colour: str, alpha: float) -> Rectangle:
-    return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, alpha=alpha, linewidth=0)
+def _shade(axes: Axes, share: npt.NDArray[np.float64]) -> None:
+    """Paint cells (K, K) with shares as opacity, so that an empty cell is the page's own ground."""
+    colours = np.empty((*share.shape, 4))
+    colours[..., :3] = to_rgb(PALETTE[0])
+    colours[..., 3] = share
+    axes.imshow(colours, interpolation="none")
+
+
+def _write_counts(axes: Axes, counts: npt.NDArray[np.int64], share: npt.NDArray[np.float64]) -> None:
+    for row, column in np.argwhere(counts):
+        shade = float(share[row, column])
+        text = f"{100 * shade:.0f} %\n{counts[row, column]}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if shade > 0.55 else INK)
 
 
 def _bars(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:

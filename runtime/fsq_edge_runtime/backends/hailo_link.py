@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -119,15 +120,20 @@ class HailoLink:
         self._broken = False
 
     def _prepare(self, model: Any) -> tuple[str, str]:
-        """Set FLOAT32 on both sides and compare HailoRT's view of the streams with the inspector's."""
+        """Set FLOAT32 on both sides; HailoRT's names are used, its sizes must be those of the inspected HEF."""
         formats: Binding = self._device.binding.FormatType
-        source, sink = self._report.inputs[0], self._report.outputs[0]
-        names = list(model.input_names), list(model.output_names)
-        if names != ([source.name], [sink.name]):
-            raise BackendError(f"HailoRT names the streams {names}, the HEF {source.name!r} and {sink.name!r}")
-        model.input(source.name).set_format_type(formats.FLOAT32)
-        model.output(sink.name).set_format_type(formats.FLOAT32)
-        return source.name, sink.name
+        inputs, outputs = list(model.input_names), list(model.output_names)
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise BackendError(f"HailoRT sees the inputs {inputs} and outputs {outputs}, expected one of each")
+        for stream, tensor in (
+            (model.input(inputs[0]), self._report.inputs[0]),
+            (model.output(outputs[0]), self._report.outputs[0]),
+        ):
+            stream.set_format_type(formats.FLOAT32)
+            shape = tuple(stream.shape)
+            if math.prod(shape) != math.prod(tensor.shape):
+                raise BackendError(f"HailoRT sees {tensor.name!r} as {shape}, the HEF says {tensor.shape}")
+        return inputs[0], outputs[0]
 
     def _slot(self, configured: Any, source: str, sink: str) -> Slot:
         x = np.zeros(self._report.inputs[0].shape, dtype=np.float32)
@@ -183,7 +189,7 @@ class HailoLink:
             self._broken = True  # HailoRT shuts the pipeline down after a failed inference
             raise backend_error("the inference", ticket.exception) from ticket.exception
         t = ticket.slot.t
-        if not np.abs(t).max(initial=0.0) <= T_LIMIT:  # NaN compares false
+        if not all(-T_LIMIT <= value <= T_LIMIT for value in t.tolist()):  # NaN compares false; D is a handful
             raise BackendError(f"the device returned values outside [-1, 1]: {t[:8].tolist()}")
         return t
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsq_edge_runtime.backends.base import Backend
-from fsq_edge_runtime.backends.fallback import BackendEvent, FallbackBackend, FallbackPolicy
+from fsq_edge_runtime.backends.fallback import FallbackBackend
+from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy, ParityError
 from fsq_edge_runtime.backends.hailo import HailoBackend
 from fsq_edge_runtime.backends.hailo_device import Binding, load_binding
 from fsq_edge_runtime.backends.onnx import OnnxBackend
@@ -104,7 +105,7 @@ def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> Non
     t = backend.infer_batch(Preprocessor(bundle.preprocess).frames(test.windows))
     agreeing = int(np.count_nonzero(bundle.tail.index(t) == test.codes))
     if agreeing < policy.parity_agreement * len(test.codes):
-        raise BackendError(
+        raise ParityError(
             f"the device gives the reference's code on {agreeing} of {len(test.codes)} self-test windows only",
             hint="the HEF may be calibrated badly: fsq-edge hef inspect FILE --bundle BUNDLE",
         )
@@ -125,9 +126,11 @@ def _automatic(
         reason = error.message
         if error.status not in PASSING:
             return Selection(OnnxBackend(encoder), reason)
+    standby = OnnxBackend(encoder)
+    standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(
         lambda: open_device(bundle, policy, binding),
-        OnnxBackend(encoder),
+        standby,
         bundle.tail.index,
         policy,
         primary=primary,

@@ -1,0 +1,62 @@
+"""The gates before a compiler or a bundle: the check for the target and the calibration audit, or a recorded reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsq_edge_calibration.audit import CalibrationAudit
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.checker.checking import check
+from fsq_edge_compile.checker.report import CheckReport
+from fsq_edge_runtime.errors import UsageError
+
+MAX_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The outcome of the gates.
+
+    Attributes:
+        report: the check of encoder.onnx for the target.
+        calibration: what the calibration audit refuses, one line each; empty when it passed or there is none.
+        forced: one record per gate that was overridden.
+    """
+
+    report: CheckReport
+    calibration: tuple[str, ...]
+    forced: tuple[str, ...]
+
+    @property
+    def opened(self) -> bool:
+        """Whether to go on."""
+        return bool(self.forced) or (self.report.verdict == "full" and not self.calibration)
+
+
+def check_gate(build: BuildFolder, arch: str, dfc: str | None = None, *, force: str = "") -> Gate:
+    """Check the build's encoder.onnx for a target, and read its calibration audit.
+
+    Args:
+        build: the BUILD folder.
+        arch: target architecture.
+        dfc: compiler version, or None for the generation that serves the target.
+        force: why to go on although a gate is shut; recorded.
+
+    Raises:
+        MissingInputError, DataError: no encoder.onnx, not a graph, or an audit that cannot be read.
+        UsageError: unknown target or compiler, or a reason that is not one printable line.
+    """
+    if force and (not force.isprintable() or len(force) > MAX_REASON):
+        raise UsageError(f"the reason must be one line of at most {MAX_REASON} characters")
+    build.read("encoder.onnx")  # a missing file is named with the verb that writes it
+    report = check(build.path / "encoder.onnx", arch, dfc)
+    calibration: tuple[str, ...] = ()
+    if build.has("calibration.json"):
+        audit = CalibrationAudit.from_json(build.read("calibration.json"), origin="calibration.json")
+        calibration = tuple(f"{finding.rule}: {finding.message}" for finding in audit.errors)
+    shut = []
+    if report.verdict != "full":
+        shut.append(f"check {arch} says {report.verdict}")
+    if calibration:
+        shut.append("the calibration audit refuses the set")
+    return Gate(report, calibration, tuple(f"{gate}: {force}" for gate in shut) if force else ())
