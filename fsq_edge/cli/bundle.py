@@ -30,8 +30,8 @@ command.add_command(rollback)
 
 
 @command.command(
-    epilog="Exit codes: 0 the bundle is written; 1 the check, the calibration audit or the parity ladder refuses it and nothing "
-    "is written, unless --force."
+    epilog="Exit codes: 0 the bundle is written; 1 the check, the calibration audit or the parity ladder refuses it "
+    "and nothing is written, unless --force."
 )
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.fsqb, or a folder without suffix.")

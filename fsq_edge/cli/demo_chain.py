@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fsq_edge.cli.calibration_source import windows_of_run, write_set
 from fsq_edge.data import Dataset, open_dataset
-from fsq_edge.deploy import UsableWindows, export_run, usable_windows
+from fsq_edge.deploy import export_run
 from fsq_edge.evaluation.judgement import Judgement, judge
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
@@ -28,7 +28,6 @@ from fsq_edge_compile.bundle import build_bundle
 from fsq_edge_compile.preview import preview_build, write_preview
 from fsq_edge_runtime.bundle import Bundle
 from fsq_edge_runtime.errors import InternalError
-from fsq_edge_runtime.tail import FsqTail
 
 CALIBRATION_WINDOWS = 1024  # what the compiler's higher optimisation levels ask for
 PREVIEW_WINDOWS = 256
@@ -105,7 +104,6 @@ def run_demo(
     dataset = open_dataset(source)
     sides = _data(dataset, config, say)
     run = _train(sides, config, out / "run", say)
-    held_out = usable_windows(run, sides.test)
     judgement = _evaluate(run, say)
     exported = export_run(run, out / "build")
     checked = exported.onnx_check
