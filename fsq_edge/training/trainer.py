@@ -125,7 +125,7 @@ class _Training:
         self._dataset = sides.train.dataset
         self._preprocess = fit_on_training(sides, config)
         out.mkdir(parents=True, exist_ok=True)
-        self._spill = out / f"samples.{world.rank}.tmp"
+        self._spill = out / f"samples.{os.environ.get('GROUP_RANK', '0')}.tmp"  # one a machine
         self._loop = self._make_loop()
 
     def run(self, progress: ProgressListener | None) -> TrainResult:
@@ -143,7 +143,8 @@ class _Training:
                 self._loop.run(None)
             self._world.wait()
         finally:
-            self._spill.unlink(missing_ok=True)
+            if self._world.leads_machine:
+                self._spill.unlink(missing_ok=True)
         return self._finish(done)
 
     def _lead(self, checkpoint: Path, done: int, progress: ProgressListener | None) -> None:
@@ -168,7 +169,7 @@ class _Training:
         model = model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         packed = self._pack()
         preprocessor, memory = Preprocessor(self._preprocess), config.data.memory_mb << 20
-        held = WindowFrames(self._sides.val, preprocessor, memory, world.rank, world.size)
+        held = WindowFrames(self._sides.val, preprocessor, memory, world)
         feed = self._feed(packed.take(packed.row < len(self._sides.train)))
         epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps)
         validated = Stage(feed, held, epochs, section.schedule_used, section.learning_rate)
@@ -191,6 +192,7 @@ class _Training:
             self._preprocess.max_gap_ms,
             memory_bytes=self._config.data.memory_mb << 20,
             spill=self._spill,
+            world=self._world,
         )
 
     def _feed(self, windows: PackedWindows) -> TrainingFeed:
@@ -202,8 +204,7 @@ class _Training:
             self._config.augmentation,
             batch_size=section.batch_size,
             seed=section.seed,
-            rank=self._world.rank,
-            world=self._world.size,
+            world=self._world,
         )
 
     def _digest(self) -> str:

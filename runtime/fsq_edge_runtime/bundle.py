@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.bundle_archive import MANIFEST, encode_archive, read_files, write_file, write_folder
@@ -310,7 +310,12 @@ def make_bundle(
         for (role, arch), (path, data) in parts.items()
     )
     preprocess = PreprocessConfig.from_json(parts["preprocess", None][1], origin="preprocess.json")
-    manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
+    try:
+        manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise BundleError(f"the bundle cannot be made: {field}: {first['msg']}") from error
     files = {MANIFEST: make_manifest_json(manifest), **dict(parts.values())}
     return Bundle.from_files(files)
 

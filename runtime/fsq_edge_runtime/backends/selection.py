@@ -126,9 +126,11 @@ def _automatic(
         reason = error.message
         if error.status not in PASSING:
             return Selection(OnnxBackend(encoder), reason)
+    standby = OnnxBackend(encoder)
+    standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(
         lambda: open_device(bundle, policy, binding),
-        OnnxBackend(encoder),
+        standby,
         bundle.tail.index,
         policy,
         primary=primary,
