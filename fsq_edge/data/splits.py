@@ -175,12 +175,8 @@ def split_as_declared(dataset: Dataset) -> Split:
             raise DataError(f"data set {dataset.name!r} declares no session {role!r}", hint="split by subject instead")
         sides.append(replace(dataset, recordings=recordings))
     keep_apart = _most_apart(sides)
-    shared = {
-        "subject": "no subject",
-        "recording": "no recording, but subjects",
-        "interval": "no sample, but recordings",
-    }
-    description = f"as the data declare it (sessions train, val, test): {shared[keep_apart]} on two sides"
+    shared = {"subject": "no subject", "recording": "subjects", "interval": "recordings, but no sample"}[keep_apart]
+    description = f"as the data declare it (sessions train, val, test); on two sides stand: {shared}"
     split = build_split(sides, "declared", description, keep_apart)
     if any(recording.source_id for recording in dataset.recordings):
         return split
