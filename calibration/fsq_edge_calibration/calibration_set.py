@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,6 +80,11 @@ class CalibrationSet:
     def frames_nchw(self) -> Float32Array:
         """The frames as (N, C', H, W), a view: what onnxruntime takes."""
         return self.frames_nhwc.transpose(0, 3, 1, 2)
+
+    def first(self, count: int) -> CalibrationSet:
+        """Return the first ``count`` windows: a fair selection too, whatever the method."""
+        columns = ("frames_nhwc", "labels", "subjects", "recording_ids", "starts", "codes")
+        return replace(self, **{name: getattr(self, name)[:count] for name in columns})
 
     def channel_ranges(self) -> Float32Array:
         """Return (C', 2) float32: smallest and largest value of each channel."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from fsq_edge_compile.parity import Answers, Gates, LadderReport, Rung, run_ladd
 from fsq_edge_compile.preview import reference_frames
 from fsq_edge_compile.probe import ActivationProbe
 from fsq_edge_runtime.backends import Backend, OnnxBackend
+from fsq_edge_runtime.backends.hailo import HailoBackend
+from fsq_edge_runtime.backends.hailo_device import Binding
 from fsq_edge_runtime.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
@@ -22,6 +24,8 @@ from fsq_edge_runtime.tail import FsqTail
 
 Float32Array = npt.NDArray[np.float32]
 Forward = Callable[[Float32Array], Float32Array]
+
+DEVICE_TIMEOUT_S: Final = 1.0  # a window takes well below a millisecond; a second is a device that hangs
 
 CAUSES = {
     "onnx": "the export changed the network: a wrapper left in training mode, or an operator that the exporter rewrote",
@@ -83,6 +87,7 @@ def ladder_of_bundle(
     *,
     gates: Gates | None = None,
     groups: npt.ArrayLike | None = None,
+    forward: Forward | None = None,
     extra: Sequence[Rung] = (),
 ) -> LadderReport:
     """Climb from the bundle's stored answers, or from its CPU reference, to int8 and the device.
@@ -94,6 +99,7 @@ def ladder_of_bundle(
         labels: (N,) true classes of ``windows``.
         gates: what must hold.
         groups: (N,) subjects.
+        forward: frames (N, C', H, W) to torch's ``t`` (N, D), the first rung where it is given.
         extra: further rungs.
 
     Raises:
@@ -112,7 +118,9 @@ def ladder_of_bundle(
         raise DataError("no window for the ladder is usable")
     split = device_rung(lambda: OnnxBackend(bundle.read("encoder")), tail)
     rungs = [Rung("split", "exact", split, CAUSES["split"])]
-    if not given:
+    if forward is not None:
+        rungs.insert(0, Rung("torch", "exact", lambda frames: with_tail(forward(frames), tail), ""))
+    elif not given:
         rungs.insert(0, Rung("stored", "exact", lambda _: with_tail(stored.t[valid], tail), ""))
     if bundle.has("encoder-int8"):
         rungs.append(_int8_rung(bundle.read("encoder-int8"), tail))
@@ -137,6 +145,19 @@ def device_rung(open_backend: Callable[[], Backend], tail: FsqTail) -> Callable[
             backend.close()
 
     return run
+
+
+def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
+    """Return the rung of a bundle's HEF on the device of this machine; it is skipped where there is none.
+
+    Args:
+        bundle: with at least one HEF.
+        binding: a module in the place of ``hailo_platform``; None imports the installed one.
+    """
+    hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
+    shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
+    run = device_rung(lambda: HailoBackend(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S), bundle.tail)
+    return Rung("hef", "quantised", run, CAUSES["hef"])
 
 
 def _int8_rung(model: bytes, tail: FsqTail) -> Rung:

@@ -10,7 +10,9 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, read_limited, sign
 from fsq_edge.cli.bundle_device import install, rollback
+from fsq_edge.cli.gate_report import stop_if_shut
 from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge_compile.checker.targets import ARCHES
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle import Bundle
@@ -31,17 +33,26 @@ command.add_command(rollback)
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.fsqb, or a folder without suffix.")
 @click.option("--name", help="Name of the model; the export's by default.")
-@click.option("--arch", default="hailo8l", show_default=True, help="Target that the device graph is checked for.")
+@click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target to check for.")
+@click.option("--force", metavar="REASON", default="", help="Go on though a gate is shut; recorded in the manifest.")
 @output_options
-def build(build: Path, out: Path, name: str | None, arch: str, json_to: str | None, quiet: bool) -> None:
-    """Make a bundle from the BUILD folder of export, calibrate and quantize."""
+def build(build: Path, out: Path, name: str | None, arch: str, force: str, json_to: str | None, quiet: bool) -> None:
+    """Make a bundle from the BUILD folder of export, calibrate and quantize.
+
+    The device graph is checked for the target first, and the calibration audit must have passed. Exit code 1: one of
+    them refuses (nothing is written).
+    """
     need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.bundle import build_bundle
+    from fsq_edge_compile.gate import check_gate
 
-    bundle = build_bundle(BuildFolder(build), name=name)
+    screen, folder = console(quiet, json_to), BuildFolder(build)
+    gate = check_gate(folder, arch, force=force)
+    stop_if_shut(screen, gate, json_to, "not built")
+    bundle = build_bundle(folder, name=name, check={arch: gate.report.verdict}, forced=gate.forced)
     bundle.save(out)
-    _show(bundle, console(quiet, json_to), f"wrote {out}")
+    _show(bundle, screen, f"wrote {out}")
     write_json(summary(bundle), json_to)
 
 

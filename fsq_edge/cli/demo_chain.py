@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge.data import Dataset, open_dataset
-from fsq_edge.deploy import UsableWindows, device_outputs, export_run, usable_windows
-from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
+from fsq_edge.deploy import UsableWindows, export_run, usable_windows
+from fsq_edge.evaluation.judgement import Judgement, judge
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.sides import WindowSides, cut_sides
@@ -28,7 +28,7 @@ from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle import Bundle
 from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import InternalError
-from fsq_edge_runtime.tail import FsqTail, softmax
+from fsq_edge_runtime.tail import FsqTail
 
 CALIBRATION_WINDOWS = 256
 STREAM_SECONDS = 150.0
@@ -56,9 +56,8 @@ class DemoResult:
 
     Attributes:
         dataset: name of the data set.
-        split: how it was split.
         run: the trained run.
-        evaluation: of the torch model on the held-out subjects.
+        judgement: of the torch model on the held-out subjects.
         exported: what ``export.json`` says.
         verdict: of the compatibility check for ``arch``.
         arch: the target.
@@ -70,9 +69,8 @@ class DemoResult:
     """
 
     dataset: Dataset
-    split: str
     run: Run
-    evaluation: Evaluation
+    judgement: Judgement
     exported: ExportRecord
     verdict: str
     arch: str
@@ -107,7 +105,7 @@ def run_demo(
     sides = _data(dataset, config, say)
     run = _train(sides, config, out / "run", say)
     held_out = usable_windows(run, sides.test)
-    evaluation = _evaluate(run, held_out, say)
+    judgement = _evaluate(run, say)
     exported = export_run(run, out / "build")
     checked = exported.onnx_check
     say(
@@ -130,9 +128,7 @@ def run_demo(
     samples = dataset.select(subjects=list(test_subjects)).recordings[0].samples
     latency = decision_latency(bundle, np.asarray(samples), hops)
     say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
-    return DemoResult(
-        dataset, sides.split.kind, run, evaluation, exported, verdict, arch, preview, path, size, latency, timeline
-    )
+    return DemoResult(dataset, run, judgement, exported, verdict, arch, preview, path, size, latency, timeline)
 
 
 def _data(dataset: Dataset, config: TrainConfig, say: Say) -> WindowSides:
@@ -161,23 +157,15 @@ def _train(sides: WindowSides, config: TrainConfig, out: Path, say: Say) -> Run:
     return run
 
 
-def _evaluate(run: Run, held_out: UsableWindows, say: Say) -> Evaluation:
-    tail = FsqTail(run.model.fsq.levels, run.model.head_table())
-    t = device_outputs(run, held_out.frames)
-    evaluation = evaluate_predictions(
-        softmax(tail.logits(t)),
-        held_out.index.label,
-        held_out.index.subject,
-        run.classes,
-        tail.index(t),
-        tail.codebook.n_codes,
-    )
+def _evaluate(run: Run, say: Say) -> Judgement:
+    judgement = judge(run)
+    evaluation = judgement.evaluation
     say(
         "evaluate",
         f"accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f} on n = {evaluation.n}, "
         f"majority baseline {evaluation.majority.accuracy:.3f}",
     )
-    return evaluation
+    return judgement
 
 
 def _quantize(run: Run, sides: WindowSides, build: BuildFolder, held_out: UsableWindows, say: Say) -> PreviewReport:
