@@ -39,7 +39,7 @@ command.add_command(rollback)
 @click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target of the check.")
 @click.option("--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True)
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
-@click.option("--force", metavar="REASON", default="", help="Go on though a gate is shut; recorded in the manifest.")
+@force_option
 @output_options
 def build(
     build: Path,
