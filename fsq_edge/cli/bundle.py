@@ -11,7 +11,7 @@ from rich.markup import escape
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, read_limited, sign
 from fsq_edge.cli.bundle_device import install, rollback
 from fsq_edge.cli.gate_report import stop_if_shut
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
 
 if TYPE_CHECKING:
