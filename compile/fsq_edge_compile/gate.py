@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsq_edge_calibration.audit import CalibrationAudit
+from fsq_edge_compile.acceptance import audit_build
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.report import CheckReport
@@ -34,7 +34,7 @@ class Gate:
 
 
 def check_gate(build: BuildFolder, arch: str, dfc: str | None = None, *, force: str = "") -> Gate:
-    """Check the build's encoder.onnx for a target, and read its calibration audit.
+    """Check the build's encoder.onnx for a target, and audit its calibration set again.
 
     Args:
         build: the BUILD folder.
@@ -50,10 +50,7 @@ def check_gate(build: BuildFolder, arch: str, dfc: str | None = None, *, force: 
         raise UsageError(f"the reason must be one line of at most {MAX_REASON} characters")
     build.read("encoder.onnx")  # a missing file is named with the verb that writes it
     report = check(build.path / "encoder.onnx", arch, dfc)
-    calibration: tuple[str, ...] = ()
-    if build.has("calibration.json"):
-        audit = CalibrationAudit.from_json(build.read("calibration.json"), origin="calibration.json")
-        calibration = tuple(f"{finding.rule}: {finding.message}" for finding in audit.errors)
+    calibration = tuple(audit_build(build)[1])
     shut = []
     if report.verdict != "full":
         shut.append(f"check {arch} says {report.verdict}")
