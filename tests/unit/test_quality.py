@@ -102,6 +102,7 @@ def test_real_and_synthetic_healthy_data_pass_strictly(source):
     metrics = DataQualityMonitor().analyze(dataset)
     assert rules(metrics) == set()
     assert metrics.quality_score > 99.9
+    assert QualityControl(strict_mode=True).validate_dataset(dataset).passed
     control = QualityControl(strict_mode=True, channels=dataset.channels, sample_rate_hz=dataset.sample_rate_hz)
     windows = cut_windows(dataset.select([dataset.subjects[0]]), 100, 50).gather()
     assert control.validate_input_tensor(windows).passed
@@ -149,6 +150,17 @@ def recording(timestamps, samples=None, name="r"):
     n = len(timestamps)
     x = periodic(1, n)[0].T if samples is None else samples
     return Recording(name, np.ascontiguousarray(x), np.zeros(n, np.int16), "1", "", np.asarray(timestamps, float))
+
+
+def test_a_data_set_is_refused_by_its_own_channels():
+    samples = np.ascontiguousarray(periodic(1, 2000)[0].T)
+    samples[:, 4] = 0.25
+    dataset = Dataset("d", CHANNELS, 100.0, ("a",), (recording(np.arange(2000) / 100, samples),))
+    report = QualityControl().validate_dataset(dataset)
+    assert report.failures[0] == "gyro_y: dead, every value is 0.25"
+    assert report.data_shape == (1, 2000, 6)
+    with pytest.raises(DataError, match="gyro_y: dead"):
+        report.require()
 
 
 def timed(timestamps):
