@@ -19,6 +19,7 @@ from fsq_edge_runtime.bundle_archive import MANIFEST, encode_archive, read_files
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Role = Literal[
     "preprocess",
     "encoder",
+    "encoder-batch",
     "encoder-int8",
     "head",
     "head-int8",
@@ -41,6 +43,7 @@ Role = Literal[
     "report",
 ]
 
+INT8_BACKENDS: Final = ("hailo", "onnx-int8")
 REQUIRED_ROLES: Final = ("preprocess", "encoder", "head", "decision", "fingerprint", "selftest")
 
 
@@ -211,6 +214,25 @@ class Bundle:
     def selftest(self) -> SelfTest:
         """Windows with the reference's answers."""
         return SelfTest(self.read("selftest"))
+
+    @cached_property
+    def stream(self) -> StreamSettings:
+        """Policies for imperfect input; the defaults where the bundle has none."""
+        return StreamSettings.from_json(self.read("stream"), origin="stream.json") if self.has("stream") else (
+            StreamSettings()
+        )
+
+    def tail_for(self, backend: str) -> FsqTail:
+        """Return the host tail for a backend: the quantised graphs may have one of their own."""
+        if backend in INT8_BACKENDS and self.has("head-int8"):
+            return FsqTail.from_bytes(self.read("head-int8"))
+        return self.tail
+
+    def decision_for(self, backend: str) -> DecisionSettings:
+        """Return the decision settings for a backend: thresholds may have been fitted again after quantisation."""
+        if backend in INT8_BACKENDS and self.has("decision-int8"):
+            return DecisionSettings.from_json(self.read("decision-int8"), origin="decision-int8.json")
+        return self.decision
 
     def has(self, role: Role) -> bool:
         """Return whether the bundle has a file of this role."""
