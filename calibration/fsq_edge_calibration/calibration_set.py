@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -113,6 +114,31 @@ class CalibrationSet:
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(self.frames_nhwc), allow_pickle=False)
         write_whole(path, buffer.getbuffer())
+
+
+def input_frames(sets: Mapping[str, CalibrationSet]) -> dict[str, Float32Array]:
+    """Return the dict form that a network of several inputs is calibrated with.
+
+    Args:
+        sets: input layer of the compiler's network (such as ``net/input_layer1``, not the ONNX name) -> its set. The
+            sets must hold the same windows in the same order.
+
+    Returns:
+        layer -> frames (N, H, W, C') float32.
+
+    Raises:
+        DataError: no set, or sets of different windows.
+
+    Source: Hailo Dataflow Compiler, case F59: a dict keyed by ONNX names is refused.
+    """
+    if not sets:
+        raise DataError("no calibration set given")
+    first = next(iter(sets.values()))
+    for layer, other in sets.items():
+        columns = ("recording_ids", "starts", "subjects", "labels")
+        if any(not np.array_equal(getattr(first, name), getattr(other, name)) for name in columns):
+            raise DataError(f"the set of {layer} holds other windows than that of {next(iter(sets))}")
+    return {layer: each.frames_nhwc for layer, each in sets.items()}
 
 
 def load_calibration_set(path: Path) -> CalibrationSet:

@@ -1,1 +1,27 @@
-"""ONNX in, verified deployment bundle out."""
+"""ONNX in, verified deployment bundle out.
+
+The names below load when they are first used: onnx comes with the extra ``compile``, which a device does not have.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fsq_edge_compile.checker.checking import check
+    from fsq_edge_compile.checker.report import CheckReport, Finding
+
+_LAZY = {
+    "check": "fsq_edge_compile.checker.checking",
+    "CheckReport": "fsq_edge_compile.checker.report",
+    "Finding": "fsq_edge_compile.checker.report",
+}
+
+__all__ = ["CheckReport", "Finding", "check"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
@@ -21,13 +23,14 @@ from fsq_edge_runtime.errors import DataError, UsageError
 DESCRIPTION = "dataset.json"
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Unit = Annotated[str, Field(max_length=32)]  # empty where it is not known
 
 
 class ChannelEntry(StrictModel):
     """A channel as written."""
 
     name: Text
-    unit: Text
+    unit: Unit
 
 
 class RecordingEntry(StrictModel):
@@ -140,11 +143,7 @@ def write_folder(dataset: Dataset, folder: Path) -> None:
     Raises:
         UsageError: the target holds something already.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with new_folder(folder) as building:
         entries = [_write_recording(building, number, recording) for number, recording in enumerate(dataset.recordings)]
         description = DatasetDescription(
             name=dataset.name,
@@ -160,8 +159,34 @@ def write_folder(dataset: Dataset, folder: Path) -> None:
             file.write(description.to_json())
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
+    """Give a folder to build in, and put it in place whole when the block ends well, or not at all.
+
+    Args:
+        folder: target; must not exist, or be empty.
+        replaceable: a file name: an existing target that holds such a file may be replaced.
+
+    Raises:
+        UsageError: the target holds something already.
+    """
+    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if occupied and not (replaceable and (folder / replaceable).is_file()):
+        raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield building
         building.chmod(0o755)
-        building.replace(folder)
+        if occupied:
+            former = building.with_name(building.name + ".former")
+            folder.replace(former)
+            building.replace(folder)
+            shutil.rmtree(former)
+        else:
+            building.replace(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise

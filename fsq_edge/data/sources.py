@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from fsq_edge.data.folder import DESCRIPTION, read_folder
+from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.recording import Dataset
+from fsq_edge.data.seed_form import find_seed_files, read_seed_files
 from fsq_edge.data.watch import load_watch
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 
 SOURCES = {
     "watch": "real: 7 shoulder exercises on a smartwatch, 10 subjects, 6 channels, 50 Hz (seglearn, BSD)",
-    "folder:PATH": "your own: a dataset folder (dataset.json and npz files)",
+    "quadruped": "synthetic: 10 behaviours of a four-legged animal, 12 subjects, 9 channels, 100 Hz",
+    "folder:PATH": "your own: a dataset folder (dataset.json and npz files) or windows already cut (X_train_*.npy)",
 }
 _CHUNK_SAMPLES = 1 << 16
 
@@ -22,7 +25,7 @@ def open_dataset(source: str, *, check_finite: bool = True) -> Dataset:
     """Open a data set by name.
 
     Args:
-        source: ``watch`` or ``folder:PATH``.
+        source: ``watch``, ``quadruped`` (seed 0) or ``folder:PATH``.
         check_finite: refuse data in which a channel is missing everywhere; off only where the data are to be
             examined rather than used.
 
@@ -35,6 +38,8 @@ def open_dataset(source: str, *, check_finite: bool = True) -> Dataset:
     kind, _, rest = source.partition(":")
     if source == "watch":
         dataset = load_watch()
+    elif source == "quadruped":
+        dataset = make_quadruped()
     elif kind == "folder" and rest:
         dataset = _open_folder(Path(rest).expanduser())
     else:
@@ -49,7 +54,12 @@ def _open_folder(folder: Path) -> Dataset:
         raise MissingInputError(f"{folder} is not a folder", hint="folder:PATH takes the folder of dataset.json")
     if (folder / DESCRIPTION).exists():
         return read_folder(folder)
-    raise MissingInputError(f"{folder} holds no {DESCRIPTION}", hint="see docs/data.md for the format")
+    files = find_seed_files(folder)
+    if files:
+        return read_seed_files(files)
+    raise MissingInputError(
+        f"{folder} holds neither {DESCRIPTION} nor X_train_*.npy", hint="see docs/data.md for the formats"
+    )
 
 
 def require_finite(dataset: Dataset) -> None:

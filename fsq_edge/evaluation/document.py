@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+PICTURE_FOLDER = "figures"
 
 Cell = str | int | float | None
 
@@ -45,10 +48,28 @@ class Picture:
     Attributes:
         image: one ``<svg>`` element, or a PNG in base64.
         caption: one or two sentences: what is drawn and how to read it.
+        name: of the file that Markdown points to, without ending; empty leaves the picture out of Markdown.
     """
 
     image: str
     caption: str = ""
+    name: str = ""
+
+    @property
+    def is_svg(self) -> bool:
+        """Whether ``image`` is an element, not base64."""
+        return self.image.lstrip().startswith("<svg")
+
+    @property
+    def file_name(self) -> str:
+        """Path of the picture's file beside a Markdown report."""
+        return f"{PICTURE_FOLDER}/{self.name}.{'svg' if self.is_svg else 'png'}"
+
+    def file_bytes(self) -> bytes:
+        """Return the content of that file; an SVG gets a ground and an ink of its own."""
+        if self.is_svg:
+            return self.image.replace("<svg ", '<svg style="background: #fff; color: #1b1f24" ', 1).encode()
+        return base64.b64decode(self.image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +82,7 @@ class Section:
             and ``[text](address)`` are read, nothing else.
         facts: headline numbers.
         tables: tables.
-        figures: pictures; left out of Markdown, which names their captions.
+        figures: pictures; Markdown points to their files.
     """
 
     heading: str
@@ -98,8 +119,7 @@ def to_markdown(title: str, sections: Sequence[Section], *, subtitle: str = "", 
         parts.append("\n".join(_fact_line(fact) for fact in section.facts))
         for table in section.tables:
             parts += [f"**{table.caption}**" if table.caption else "", _markdown_table(table)]
-        captions = [picture.caption for picture in section.figures if picture.caption]
-        parts.append("\n".join(f"- Figure: {caption}" for caption in captions))
+        parts += [f"![{picture.caption}]({picture.file_name})" for picture in section.figures if picture.name]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

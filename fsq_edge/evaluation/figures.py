@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -32,6 +33,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "fsq-edge",  # the same figure gives the same bytes
     "font.size": 9,
     "font.family": "sans-serif",
+    "text.parse_math": False,  # a class name may hold a dollar sign
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -120,7 +122,7 @@ def reliability_figure(evaluation: Evaluation) -> str:
     """Draw the reliability diagram: accuracy against confidence in bins of equal width and of equal mass."""
     result = evaluation.reliability
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.5, 4.2), layout="constrained")
+        figure = Figure(figsize=(3.5, 4.5), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         top.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         _bars(top, result.equal_width)
@@ -137,7 +139,7 @@ def reliability_figure(evaluation: Evaluation) -> str:
         )
         top.bar(0, 0, color=PALETTE[0], alpha=0.6, label=f"equal width, ECE {result.ece:.3f}")
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-        top.legend(loc="upper left")
+        _legend_above(top, 1)
         width = [part.high - part.low for part in result.equal_width]
         low = [part.low for part in result.equal_width]
         bottom.bar(low, [part.n for part in result.equal_width], width, align="edge", color="#88888888")
@@ -163,8 +165,8 @@ def timeline_figure(
     colour_of = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(classes)}
     rows = {
         "true": list(truth),
-        "window": _spans(decisions, "raw_label"),
-        "decision": _spans(decisions, "label"),
+        "window": stretches(decisions, "raw_label"),
+        "decision": stretches(decisions, "label"),
     }
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(9.0, 2.3 + 0.2 * ((len(classes) - 1) // 5))
@@ -185,8 +187,13 @@ def timeline_figure(
         return _svg(figure, "True and predicted labels over time")
 
 
-def _spans(decisions: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float, str]]:
-    """Stretches (begin, end, label) during which each decision stands; equal neighbours are joined."""
+def stretches(decisions: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float, str]]:
+    """Return (begin s, end s, label) for the time that each decision stands; equal neighbours are joined.
+
+    Args:
+        decisions: as for ``timeline_figure``.
+        key: ``label`` or ``raw_label``; None there leaves a hole.
+    """
     ends = [_seconds(decision["t_end"]) for decision in decisions]
     steps = [b - a for a, b in pairwise(ends) if b > a]
     hop = float(np.median(steps)) if steps else 0.0
@@ -238,7 +245,10 @@ def _legend_above(axes: Axes, columns: int) -> None:
 def _svg(figure: Figure, title: str) -> str:
     """Return the figure as one <svg> element on a transparent ground, with a title for readers of the page aloud."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Text stays text, so a glyph that matplotlib's font lacks is the reader's font's to draw.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # A viewBox without width and height scales to the column it stands in.

@@ -92,7 +92,7 @@ def _picture(picture: Picture) -> Markup:
     from markupsafe import Markup, escape
 
     image = picture.image.strip()
-    if image.startswith("<svg"):
+    if picture.is_svg:
         return Markup(image)  # noqa: S704 - made by this package's figures, whose texts are escaped there
     if not _BASE64.match(image):
         raise ValueError("a picture must be an <svg> element or a PNG in base64")

@@ -260,7 +260,8 @@ class Bundle:
             UsageError: an unknown backend.
             BackendError: the backend cannot be opened and a fallback is not allowed.
         """
-        from fsq_edge_runtime.session import Session, open_backend
+        from fsq_edge_runtime.backends.selection import open_backend
+        from fsq_edge_runtime.session import Session
 
         return Session(self, open_backend(self, backend), **options)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.backends import Backend, OnnxBackend
+from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
@@ -288,19 +288,3 @@ class Session:
         if times is not None and times.shape != rows.shape[:1]:
             raise DataError(f"{times.shape} timestamps for {len(rows)} samples")
         return rows, times
-
-
-def open_backend(bundle: Bundle, choice: str) -> Backend:
-    """Return the backend that ``choice`` names.
-
-    Raises:
-        UsageError: unknown, or the bundle has no graph for it.
-    """
-    if choice in ("auto", "onnx"):
-        batched = bundle.read("encoder-batch") if bundle.has("encoder-batch") else None
-        return OnnxBackend(bundle.read("encoder"), batched=batched)
-    if choice == "onnx-int8":
-        if not bundle.has("encoder-int8"):
-            raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
-        return OnnxBackend(bundle.read("encoder-int8"), name="onnx-int8")
-    raise UsageError(f"unknown backend {choice!r}", hint="one of auto, onnx, onnx-int8")

@@ -186,7 +186,7 @@ def test_a_lying_npy_header_is_refused(tmp_path):
 def test_missing_inputs_name_the_path(folder, tmp_path):
     with pytest.raises(MissingInputError, match="is not a folder"):
         open_dataset(f"folder:{tmp_path / 'none'}")
-    with pytest.raises(MissingInputError, match=r"holds no dataset\.json"):
+    with pytest.raises(MissingInputError, match=r"holds neither dataset\.json"):
         open_dataset(f"folder:{tmp_path}")
     (folder / "plain.npz").unlink()
     with pytest.raises(MissingInputError, match=r"plain\.npz: No such file"):

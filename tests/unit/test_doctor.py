@@ -277,19 +277,20 @@ def test_bundle_whose_8l_hef_runs_slower_on_an_8(check: Callable[..., Checkup]) 
     files, record = pi_8l()
     record["commands"][PROBE]["stdout"] = record["commands"][PROBE]["stdout"].replace("hailo8l", "hailo8")
     checkup = check((files, record), [hef_bytes(arch="hailo8l", sdk="3.33.0")])
-    assert rules(checkup) == {"bundle-slower": "warning"}
+    assert rules(checkup) == {"bundle-doubtful": "warning"}
+    assert "lower performance" in message(checkup, "bundle-doubtful")
 
 
 def test_bundle_compiled_by_an_unpaired_compiler(check: Callable[..., Checkup]) -> None:
-    checkup = check(pi_8l(), [hef_bytes(arch="hailo8l", sdk="3.31.0")])
-    assert rules(checkup) == {"bundle-pairing": "warning"}
+    old = with_stack("0x2864", "4.21.0", "hailo_pci", "hailo8l", "/dev/hailo0", ["hailo-all", "hailort"])
+    assert rules(check(old, [hef_bytes(arch="hailo8l", sdk="3.33.0")])) == {"bundle-doubtful": "warning"}
     strict = hef_bytes(arch="hailo10h", sdk="5.1.0", extensions=(35,))
-    assert rules(check(pi_10h(), [strict])) == {"bundle-pairing": "error"}
+    assert rules(check(pi_10h(), [strict])) == {"bundle-refused": "error"}
 
 
 def test_bundle_that_needs_a_newer_hailort(check: Callable[..., Checkup]) -> None:
     tree = with_stack("0x2864", "4.18.0", "hailo_pci", "hailo8l", "/dev/hailo0", ["hailo-all", "hailort"])
-    assert rules(check(tree, [hef_bytes(arch="hailo8l", version=3)])) == {"bundle-hailort": "error"}
+    assert rules(check(tree, [hef_bytes(arch="hailo8l", version=3, sdk="3.30.0")])) == {"bundle-refused": "error"}
 
 
 def test_every_error_and_warning_has_a_line_that_mends_it(check: Callable[..., Checkup]) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.finding import Finding
-from fsq_edge_runtime.hef import HefReport
+from fsq_edge_runtime.hef import HefReport, check_load
+
+ADD_LINE = "add it: fsq-edge bundle add-hef BUNDLE FILE"
 
 
 def bundle_findings(facts: Facts, hefs: Sequence[HefReport]) -> Iterator[Finding]:
@@ -17,27 +19,17 @@ def bundle_findings(facts: Facts, hefs: Sequence[HefReport]) -> Iterator[Finding
         yield Finding("bundle-cpu", "info", f"the bundle has HEFs for: {built}; without a device it runs on the CPU")
         return
     exact = facts.identity.architecture
-    devices = (exact,) if exact else chip.architectures
-    fitting = [hef for hef in hefs if set(hef.devices) & set(devices)]
+    candidates = (exact,) if exact else chip.architectures
+    fitting = [hef for hef in hefs if set(hef.devices) & set(candidates)]
     if not fitting:
-        target = exact or " or ".join(chip.architectures[:2])
         yield Finding(
             "bundle-architecture",
             "warning",
-            f"the bundle has HEFs for: {built}; none runs on the {target} that is here, so the CPU is used",
-            f"compile one for {exact or chip.architectures[0]} and add it: fsq-edge bundle add-hef BUNDLE FILE",
+            f"the bundle has HEFs for: {built}; none runs on the {exact or chip.name} that is here, so the CPU is used",
+            f"compile one for {candidates[0]} and {ADD_LINE}",
             "HailoRT status 93",
         )
         return
-    for hef in fitting:
-        yield from _versions(facts, hef)
-        if exact and not any(exact in other.architecture.targets for other in fitting):
-            yield Finding(
-                "bundle-slower",
-                "warning",
-                f"the HEF for {hef.architecture.name} runs on this {exact}, but slower than one compiled for it",
-                f"compile one for {exact} and add it: fsq-edge bundle add-hef BUNDLE FILE",
-            )
     if not exact:
         yield Finding(
             "bundle-unsure",
@@ -45,30 +37,27 @@ def bundle_findings(facts: Facts, hefs: Sequence[HefReport]) -> Iterator[Finding
             f"the device did not say whether it is {' or '.join(chip.architectures[:2])}; the bundle has: {built}",
             "hailortcli fw-control identify",
         )
-
-
-def _versions(facts: Facts, hef: HefReport) -> Iterator[Finding]:
-    library = facts.library_version
-    if library is None:
         return
-    have = tuple(int(part) for part in library.split(".")[:2])
-    need = tuple(int(part) for part in hef.minimum_hailort.split(".")[:2])
-    paired = tuple(int(part) for part in hef.paired_hailort.split(".")[:2]) if hef.paired_hailort else None
-    if have < need or have[0] != hef.generation:
+    own = [hef for hef in fitting if exact in hef.architecture.targets]
+    for hef in own or fitting:
+        yield from _loading(facts, hef, exact)
+
+
+def _loading(facts: Facts, hef: HefReport, device: str) -> Iterator[Finding]:
+    verdict = check_load(hef, device, facts.library_version or "")
+    for reason in verdict.reasons:
+        _, _, remedy = reason.rpartition(": ")
         yield Finding(
-            "bundle-hailort",
+            "bundle-refused",
             "error",
-            f"the HEF for {hef.architecture.name} needs HailoRT {hef.minimum_hailort} or newer of generation "
-            f"{hef.generation}, the library is {library}",
-            "update the stack with apt, or compile with the DFC release that pairs with this library",
-            "HailoRT status 92",
+            f"HailoRT will refuse the HEF for {hef.architecture.name}: {reason}",
+            remedy,
+            f"HailoRT status {verdict.status}",
         )
-    elif paired is not None and paired != have:
-        strict = hef.strict_versioning
+    for warning in verdict.warnings:
         yield Finding(
-            "bundle-pairing",
-            "error" if strict else "warning",
-            f"the HEF was compiled by DFC {hef.dfc_version}, which pairs with HailoRT {hef.paired_hailort}; "
-            f"the library is {library}" + (" and this HEF insists on its own" if strict else ""),
-            f"install HailoRT {hef.paired_hailort}, or compile again with the DFC that pairs with {library}",
+            "bundle-doubtful",
+            "warning",
+            f"the HEF for {hef.architecture.name}: {warning}",
+            f"compile one for {device} with the compiler release that pairs with this library, and {ADD_LINE}",
         )

@@ -1,0 +1,194 @@
+"""The audit of a calibration set: is this what the device graph saw in training?"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from fsq_edge_calibration import array_rules, training_rules
+from fsq_edge_calibration.build import channel_names
+from fsq_edge_calibration.calibration_set import CalibrationSet
+from fsq_edge_calibration.comparison import compare_channels
+from fsq_edge_calibration.distribution import Distribution, FrameDescriber, psi
+from fsq_edge_calibration.finding import Finding
+from fsq_edge_runtime.artefact import Artefact
+from fsq_edge_runtime.preprocess import PreprocessConfig
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class CalibrationAudit(Artefact):
+    """``calibration.json``: what a calibration set is, what it was compared with, and what was found.
+
+    Attributes:
+        passed: no finding is an error.
+        findings: errors first.
+        method: how the windows were chosen; empty for a foreign file.
+        seed: of that choice.
+        n_candidates: windows that it chose from.
+        preprocess_sha256: digest of the PreprocessConfig.
+        frames_sha256: of the frames' bytes, NHWC float32.
+        recordings: windows per source recording.
+        found: the set described; None where its structure forbids it.
+        training: the training split described.
+    """
+
+    KIND: ClassVar[str] = "calibration.json"
+
+    passed: bool
+    findings: tuple[Finding, ...]
+    method: str = ""
+    seed: int = 0
+    n_candidates: int = 0
+    preprocess_sha256: str = ""
+    frames_sha256: str = ""
+    recordings: dict[str, int] = Field(default_factory=dict)
+    found: Distribution | None = None
+    training: Distribution | None = None
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that refuse the set."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+def audit_set(
+    calibration: CalibrationSet, training: Distribution, preprocess: PreprocessConfig, *, allow_small: bool = False
+) -> CalibrationAudit:
+    """Audit a set of this project against the training split.
+
+    Args:
+        calibration: the set.
+        training: :func:`describe_windows` of the split it claims to come from.
+        preprocess: the model's.
+        allow_small: fewer than 64 windows are a warning instead of an error.
+    """
+    audit = audit_frames(
+        calibration.frames_nhwc,
+        training,
+        preprocess,
+        labels=calibration.labels,
+        subjects=calibration.subjects,
+        codes=calibration.codes,
+        allow_small=allow_small,
+    )
+    findings = audit.findings
+    if calibration.preprocess_sha256 != preprocess.digest():
+        other = Finding(
+            rule="preprocess",
+            severity="error",
+            message=f"the set was made with other preprocessing: {calibration.preprocess_sha256[:12]}..., "
+            f"the model has {preprocess.digest()[:12]}...",
+            fix="build the set again with the model's preprocess.json",
+        )
+        findings = (other, *findings)
+    known = calibration.recording_ids[calibration.recording_ids != ""]
+    names, counts = np.unique(known, return_counts=True)
+    return audit.model_copy(
+        update={
+            "findings": findings,
+            "passed": all(finding.severity != "error" for finding in findings),
+            "method": calibration.method,
+            "seed": calibration.seed,
+            "n_candidates": calibration.n_candidates,
+            "preprocess_sha256": calibration.preprocess_sha256,
+            "recordings": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        }
+    )
+
+
+def audit_frames(
+    frames_nhwc: npt.NDArray[Any],
+    training: Distribution,
+    preprocess: PreprocessConfig,
+    *,
+    labels: npt.ArrayLike = (),
+    subjects: npt.ArrayLike = (),
+    codes: npt.ArrayLike = (),
+    allow_small: bool = False,
+) -> CalibrationAudit:
+    """Audit frames of any origin; what is unknown (labels, subjects, codes) is not judged.
+
+    Args:
+        frames_nhwc: an array that claims to be (N, H, W, C') float32.
+        training: the training split described.
+        preprocess: the model's.
+        labels: (N,) class indices.
+        subjects: (N,) text.
+        codes: (N,) FSQ codes.
+        allow_small: fewer than 64 windows are a warning instead of an error.
+    """
+    names = channel_names(preprocess)
+    findings = list(array_rules.structure(frames_nhwc, preprocess.frame_shape))
+    broken = any(finding.rule != "dtype" for finding in findings) or frames_nhwc.dtype.kind not in "fiu"
+    if not broken:
+        findings += array_rules.missing_values(frames_nhwc, names)
+        broken = any(finding.rule == "missing-values" for finding in findings) or not len(frames_nhwc)
+        findings += array_rules.count(frames_nhwc.astype(np.float32, copy=False), allow_small)
+    found = None
+    if not broken:
+        frames = np.ascontiguousarray(frames_nhwc.transpose(0, 3, 1, 2), dtype=np.float32)
+        describer = FrameDescriber(names, preprocess.clip_sigma)
+        describer.add(frames)
+        found = describer.distribution(labels, subjects, codes)
+        findings += _against_training(frames, found, training, preprocess)
+    order = {"error": 0, "warning": 1, "info": 2}
+    findings.sort(key=lambda finding: order[finding.severity])
+    return CalibrationAudit(
+        passed=all(finding.severity != "error" for finding in findings),
+        findings=tuple(findings),
+        frames_sha256=hashlib.sha256(np.ascontiguousarray(frames_nhwc).tobytes()).hexdigest(),
+        found=found,
+        training=training,
+    )
+
+
+def _against_training(
+    frames: Float32Array, found: Distribution, training: Distribution, preprocess: PreprocessConfig
+) -> list[Finding]:
+    """Judge frames (N, C', H, W); once a cause is known, the shifts that follow from it are not listed again."""
+    names = [channel.name for channel in found.channels]
+    still = [channel.still_share > 0.99 for channel in training.channels]
+    causes = [
+        *(_reshaped(frames, found, training) or array_rules.noise(frames, training.noise_share)),
+        *array_rules.constant(frames, names, still),
+    ]
+    causes = causes or list(training_rules.normalisation(frames, training, preprocess))
+    compared = compare_channels(training, found)
+    effects = [] if causes else [*training_rules.domain(compared), *training_rules.shape_of_motion(compared)]
+    return [
+        *causes,
+        *effects,
+        *training_rules.ranges(compared, found),
+        *training_rules.people(found, training),
+        *training_rules.codes(found, training),
+    ]
+
+
+def _reshaped(frames: Float32Array, found: Distribution, training: Distribution) -> list[Finding]:
+    """Find frames whose bytes are channels first under a channels-last shape: reshaped where a transpose was meant."""
+    count, channels, height, width = frames.shape
+    bytes_order = np.ascontiguousarray(frames.transpose(0, 2, 3, 1)).reshape(count, channels, height, width)
+    describer = FrameDescriber([channel.name for channel in found.channels], found.clip_sigma)
+    describer.add(bytes_order)
+    again = describer.distribution()
+
+    def distance(other: Distribution) -> float:
+        pairs = zip(training.channels, other.channels, strict=True)
+        return float(np.mean([psi(a.counts, b.counts) + abs(a.lag1 - b.lag1) for a, b in pairs]))
+
+    if distance(again) >= 0.5 * distance(found) or distance(found) < training_rules.MAX_MEAN_PSI:
+        return []
+    return [
+        Finding(
+            rule="layout",
+            severity="error",
+            message="the frames are channels first (NCHW) under an NHWC shape: reshaped where a transpose was meant",
+            fix="frames.transpose(0, 2, 3, 1) of the (N, C, H, W) array, never reshape",
+            source="Hailo Dataflow Compiler, case F58",
+        )
+    ]

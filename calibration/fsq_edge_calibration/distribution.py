@@ -1,0 +1,215 @@
+"""What frames look like, channel by channel: the yardstick of the audit, small enough to travel in a JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from fsq_edge_calibration.build import CHUNK_WINDOWS, channel_names
+from fsq_edge_runtime.artefact import StrictModel
+from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+BINS: Final = 200  # over [-clip_sigma, clip_sigma]: a twentieth of a sigma each at the default clip of 5
+STILL_STD: Final = 1e-4  # sigmas; a channel that moves less within a window does not move
+NOISE_AUTOCORRELATION: Final = 0.2  # a window below this, over all channels, is noise: real motion has 0.85 to 0.99
+PSI_SHARE: Final = 0.05  # bins are merged until each holds this share of the training values
+PSI_FLOOR: Final = 1e-3
+
+
+class ChannelDistribution(StrictModel):
+    """Values of one graph channel, in training sigmas.
+
+    Attributes:
+        name: the channel, z-copies marked ``(z)``.
+        low: smallest value.
+        high: largest value.
+        mean: of all samples.
+        std: of all samples.
+        lag1: autocorrelation at a lag of one sample within a window, weighted by the window's variance; 0.85 to 0.99
+            for motion, near 0 for white noise.
+        still_share: share of windows in which the channel does not move.
+        counts: samples per bin, equal bins over [-clip_sigma, clip_sigma]; what lies beyond is in the outer bins.
+    """
+
+    name: str
+    low: float
+    high: float
+    mean: float
+    std: float = Field(ge=0)
+    lag1: float
+    still_share: float = Field(ge=0, le=1)
+    counts: tuple[int, ...]
+
+
+class Distribution(StrictModel):
+    """Frames described.
+
+    Attributes:
+        n_windows: windows described.
+        clip_sigma: edge of the histograms.
+        channels: one entry a graph channel.
+        noise_share: share of windows whose autocorrelation is below 0.2 over all channels together.
+        labels: windows per class index.
+        subjects: windows per subject.
+        codes: windows per FSQ code, only codes that occur; empty where codes are unknown.
+    """
+
+    n_windows: int = Field(ge=1)
+    clip_sigma: float = Field(gt=0)
+    channels: tuple[ChannelDistribution, ...] = Field(min_length=1)
+    noise_share: float = Field(ge=0, le=1)
+    labels: dict[str, int] = Field(default_factory=dict)
+    subjects: dict[str, int] = Field(default_factory=dict)
+    codes: dict[str, int] = Field(default_factory=dict)
+
+    def quantiles(self, shares: Sequence[float]) -> Float64Array:
+        """Return (C', len(shares)) quantiles, read from the histograms, within ``[low, high]``."""
+        edges = np.linspace(-self.clip_sigma, self.clip_sigma, BINS + 1)
+        rows = []
+        for channel in self.channels:
+            cumulative = np.concatenate([[0.0], np.cumsum(channel.counts) / max(sum(channel.counts), 1)])
+            rows.append(np.clip(np.interp(shares, cumulative, edges), channel.low, channel.high))
+        return np.asarray(rows)
+
+
+class FrameDescriber:
+    """Adds frames up, chunk by chunk, in memory that does not grow.
+
+    Args:
+        names: of the C' channels.
+        clip_sigma: edge of the histograms.
+    """
+
+    def __init__(self, names: Sequence[str], clip_sigma: float) -> None:
+        count = len(names)
+        self._names, self._clip = tuple(names), float(clip_sigma)
+        self._low, self._high = np.full(count, np.inf), np.full(count, -np.inf)
+        self._sum, self._square = np.zeros(count), np.zeros(count)
+        self._shifted, self._variance = np.zeros(count), np.zeros(count)
+        self._still = np.zeros(count)
+        self._counts: npt.NDArray[np.int64] = np.zeros((count, BINS), dtype=np.int64)
+        self._windows = self._noisy = self._samples = 0
+
+    def add(self, frames: Float32Array) -> None:
+        """Take frames (n, C', H, W) float32, finite."""
+        flat = frames.reshape(len(frames), len(self._names), -1)
+        self._windows += len(flat)
+        self._samples += flat.shape[0] * flat.shape[2]
+        self._low = np.minimum(self._low, flat.min(axis=(0, 2), initial=np.inf))
+        self._high = np.maximum(self._high, flat.max(axis=(0, 2), initial=-np.inf))
+        self._sum += flat.sum(axis=(0, 2), dtype=np.float64)
+        centred = flat - flat.mean(axis=-1, keepdims=True)
+        variance = np.einsum("nct,nct->nc", centred, centred)
+        shifted = np.einsum("nct,nct->nc", centred[..., :-1], centred[..., 1:])
+        self._square += np.einsum("nct,nct->c", flat, flat, dtype=np.float64)
+        self._variance += variance.sum(axis=0, dtype=np.float64)
+        self._shifted += shifted.sum(axis=0, dtype=np.float64)
+        self._still += (variance < STILL_STD**2 * flat.shape[2]).sum(axis=0)
+        self._noisy += int((window_autocorrelation(flat) < NOISE_AUTOCORRELATION).sum())
+        place = ((flat + np.float32(self._clip)) * np.float32(BINS / (2 * self._clip))).astype(np.int32)
+        np.clip(place, 0, BINS - 1, out=place)
+        place += (np.arange(len(self._names), dtype=np.int32) * BINS)[:, None]
+        self._counts += np.bincount(place.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+
+    def distribution(
+        self, labels: npt.ArrayLike = (), subjects: npt.ArrayLike = (), codes: npt.ArrayLike = ()
+    ) -> Distribution:
+        """Return what was added, with counts of classes, subjects and codes (negative codes are unknown)."""
+        total = max(self._samples, 1)
+        mean = self._sum / total
+        std = np.sqrt(np.maximum(self._square / total - mean**2, 0.0))
+        known = np.asarray(codes, dtype=np.int64)
+        return Distribution(
+            n_windows=self._windows,
+            clip_sigma=self._clip,
+            channels=tuple(
+                ChannelDistribution(
+                    name=name,
+                    low=float(self._low[row]),
+                    high=float(self._high[row]),
+                    mean=float(mean[row]),
+                    std=float(std[row]),
+                    lag1=float(self._shifted[row] / max(self._variance[row], 1e-12)),
+                    still_share=float(self._still[row] / max(self._windows, 1)),
+                    counts=tuple(int(count) for count in self._counts[row]),
+                )
+                for row, name in enumerate(self._names)
+            ),
+            noise_share=self._noisy / max(self._windows, 1),
+            labels=_count(labels),
+            subjects=_count(subjects),
+            codes=_count(known[known >= 0]),
+        )
+
+
+def window_autocorrelation(flat: Float32Array) -> Float64Array:
+    """Return (N,) lag-1 autocorrelation of windows (N, C', T), each channel weighing the same; 1 for a still window."""
+    centred = flat - flat.mean(axis=-1, keepdims=True)
+    variance = np.einsum("nct,nct->nc", centred, centred).astype(np.float64)
+    shifted = np.einsum("nct,nct->nc", centred[..., :-1], centred[..., 1:])
+    moving = variance > STILL_STD**2 * flat.shape[-1]
+    ratio = np.where(moving, shifted / np.maximum(variance, 1e-12), 0.0).sum(axis=1)
+    return np.asarray(np.where(moving.any(axis=1), ratio / np.maximum(moving.sum(axis=1), 1), 1.0))
+
+
+def describe_windows(
+    windows: npt.NDArray[np.float32],
+    preprocess: PreprocessConfig,
+    labels: npt.ArrayLike,
+    subjects: npt.ArrayLike,
+    codes: npt.ArrayLike | None = None,
+) -> Distribution:
+    """Describe raw windows as the device graph will see them: the training split's yardstick.
+
+    Args:
+        windows: (N, C, T) float32 raw units; may be memory-mapped, read in chunks.
+        preprocess: fitted on the training split.
+        labels: (N,) integers.
+        subjects: (N,) text.
+        codes: (N,) FSQ codes, -1 for unknown.
+
+    Raises:
+        DataError: wrong shape.
+    """
+    preprocessor = Preprocessor(preprocess)
+    describer = FrameDescriber(channel_names(preprocess), preprocess.clip_sigma)
+    usable = np.zeros(len(windows), dtype=np.bool_)
+    for first in range(0, len(windows), CHUNK_WINDOWS):
+        part = slice(first, first + CHUNK_WINDOWS)
+        filled, usable[part] = preprocessor.fill_gaps(windows[part])
+        describer.add(preprocessor.frames(filled[usable[part]]))
+    known = np.full(len(windows), -1) if codes is None else np.asarray(codes)
+    return describer.distribution(np.asarray(labels)[usable], np.asarray(subjects)[usable], known[usable])
+
+
+def psi(reference: Sequence[int], other: Sequence[int]) -> float:
+    """Return the population stability index of two histograms over the same bins.
+
+    Bins are merged until each holds a twentieth of the reference, so that empty tails do not decide. Below 0.1 is
+    read as the same, above 0.25 as shifted.
+    """
+    a = np.asarray(reference, dtype=np.float64) / max(sum(reference), 1)
+    b = np.asarray(other, dtype=np.float64) / max(sum(other), 1)
+    group = np.minimum((np.cumsum(a) - a / 2) // PSI_SHARE, round(1 / PSI_SHARE) - 1).astype(np.int64)
+    p = np.maximum(np.bincount(group, weights=a), PSI_FLOOR)
+    q = np.maximum(np.bincount(group, weights=b, minlength=len(p)), PSI_FLOOR)
+    used = np.bincount(group) > 0
+    return float(((p - q) * np.log(p / q))[used].sum())
+
+
+def _count(values: npt.ArrayLike) -> dict[str, int]:
+    names, counts = np.unique(np.asarray(values), return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def shares(counts: Mapping[str, int]) -> dict[str, float]:
+    """Return counts as shares of their sum."""
+    total: Any = max(sum(counts.values()), 1)
+    return {name: count / total for name, count in counts.items()}

@@ -1,0 +1,212 @@
+"""Rules on a set against the training split: normalisation, domain, ranges, classes, subjects, codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_calibration.comparison import ChannelComparison, code_coverage
+from fsq_edge_calibration.distribution import Distribution, shares
+from fsq_edge_calibration.finding import Finding, channel_count
+from fsq_edge_runtime.preprocess import PreprocessConfig
+
+Float32Array = npt.NDArray[np.float32]
+
+# Sound sets of 64 to 1,024 windows, by every method, stayed below 0.13 (watch); 0.25 is the usual mark of a shift.
+MAX_CHANNEL_PSI: Final = 0.25
+MAX_MEAN_PSI: Final = 0.25
+LEAST_RANGE: Final = 0.5
+GOOD_RANGE: Final = 0.8  # sound sets of 64 had 0.65 to 1, of 256 and more 1.0 (watch)
+LEAST_CODE_COVERAGE: Final = 0.8
+MAX_IMBALANCE: Final = 5.0
+MAX_QUANTILE_SHIFT: Final = 2.5  # sigmas; sets made for coverage, whose tails are heavy on purpose, had up to 2.2
+MAX_LAG1_SHIFT: Final = 0.1  # sound sets had up to 0.05
+NEAR_ENOUGH: Final = 0.3  # of a hypothesis's own spread
+TOLD_APART: Final = 0.3  # sigmas; hypotheses nearer than this cannot be told apart
+INNER: Final = np.linspace(0.05, 0.95, 19)
+
+
+def normalisation(frames_nchw: Float32Array, training: Distribution, preprocess: PreprocessConfig) -> Iterator[Finding]:
+    """Tell frames (N, C', H, W) that were normalised once from those that were not, or that were twice.
+
+    Per raw channel, the set's quantiles are compared with the training split's under three hypotheses: as they are,
+    with the normalisation undone, with it done again. Per-window z-copies look nearly alike under all three.
+    """
+    raw = len(preprocess.channels)
+    flat = frames_nchw[:, :raw].transpose(1, 0, 2, 3).reshape(raw, -1)
+    found = np.quantile(flat, INNER, axis=1).T
+    usual = training.quantiles(INNER.tolist())[:raw]
+    mean = np.asarray(preprocess.mean[:raw])[:, None]
+    std = np.asarray(preprocess.std[:raw])[:, None]
+    clip = preprocess.clip_sigma
+    hypotheses = {
+        "once": usual,
+        "missing": usual * std + mean,
+        "twice": np.clip((usual - mean) / std, -clip, clip),
+    }
+    # In units of the hypothesis's own spread, or a channel with small raw units would fit anything.
+    distance = {
+        name: np.abs(found - wanted).mean(axis=1) / np.maximum(wanted.std(axis=1), 1e-6)
+        for name, wanted in hypotheses.items()
+    }
+    for name in ("missing", "twice"):
+        apart = np.abs(hypotheses[name] - usual).mean(axis=1) > TOLD_APART
+        votes = apart & (distance[name] < np.minimum(0.5 * distance["once"], NEAR_ENOUGH))
+        if apart.any() and votes.sum() > apart.sum() / 2:
+            yield _normalisation_finding(name, [training.channels[row].name for row in np.flatnonzero(votes)])
+            return
+
+
+def _normalisation_finding(kind: str, channels: Sequence[str]) -> Finding:
+    if kind == "missing":
+        message = f"normalisation is missing: {channel_count(channels)} in raw units"
+    else:
+        message = f"normalised twice: {channel_count(channels)}"
+    return Finding(
+        rule="not-normalised" if kind == "missing" else "normalised-twice",
+        severity="error",
+        message=message,
+        fix="pass raw windows to build_calibration_set; exactly one place may normalise",
+        channels=tuple(channels),
+    )
+
+
+def domain(compared: Sequence[ChannelComparison]) -> Iterator[Finding]:
+    """Judge the distance from the training distribution."""
+    mean = float(np.mean([row.psi for row in compared]))
+    shifted = tuple(row.name for row in compared if row.psi > MAX_CHANNEL_PSI)
+    worst = max(compared, key=lambda row: row.psi)
+    if mean > MAX_MEAN_PSI:
+        yield Finding(
+            rule="out-of-domain",
+            severity="error",
+            message=f"the set is not drawn from the training distribution: mean PSI {mean:.2f} over "
+            f"{len(compared)} channels, worst {worst.name} {worst.psi:.2f}",
+            fix="choose windows from the training recordings, with their own preprocess.json",
+            channels=shifted,
+            actual=mean,
+            limit=MAX_MEAN_PSI,
+        )
+    elif shifted:
+        yield Finding(
+            rule="shifted",
+            severity="warning",
+            message=f"{channel_count(shifted)} shifted against training, worst {worst.name}: PSI {worst.psi:.2f}",
+            fix="take more windows, or --method class-balanced",
+            channels=shifted,
+            actual=worst.psi,
+            limit=MAX_CHANNEL_PSI,
+        )
+
+
+def shape_of_motion(compared: Sequence[ChannelComparison]) -> Iterator[Finding]:
+    """Judge quantiles and autocorrelation, which a like spread can hide."""
+    tails = [row for row in compared if row.quantile_shift > MAX_QUANTILE_SHIFT]
+    if tails:
+        worst = max(tails, key=lambda row: row.quantile_shift)
+        yield Finding(
+            rule="quantiles",
+            severity="warning",
+            message=f"the 1 % to 99 % quantiles of {channel_count(tails)} lie elsewhere than in training, "
+            f"worst {worst.name} by {worst.quantile_shift:.1f} sigma",
+            fix="take more windows, or --method class-balanced",
+            channels=tuple(row.name for row in tails),
+            actual=worst.quantile_shift,
+            limit=MAX_QUANTILE_SHIFT,
+        )
+    paced = [row for row in compared if abs(row.lag1_other - row.lag1_reference) > MAX_LAG1_SHIFT]
+    if paced:
+        worst = max(paced, key=lambda row: abs(row.lag1_other - row.lag1_reference))
+        yield Finding(
+            rule="autocorrelation",
+            severity="warning",
+            message=f"another pace than in training in {channel_count(paced)}, worst {worst.name}: lag-1 "
+            f"autocorrelation {worst.lag1_other:.2f} against {worst.lag1_reference:.2f}",
+            fix="check the sample rate and any filter of the recordings",
+            channels=tuple(row.name for row in paced),
+            actual=worst.lag1_other,
+            limit=worst.lag1_reference,
+        )
+
+
+def ranges(compared: Sequence[ChannelComparison], found: Distribution) -> Iterator[Finding]:
+    """Judge how much of the training range each channel spans, and what lies beyond the clip."""
+    narrow = tuple(row.name for row in compared if row.range_coverage < GOOD_RANGE)
+    if narrow:
+        worst = min(compared, key=lambda row: row.range_coverage)
+        yield Finding(
+            rule="range",
+            severity="error" if worst.range_coverage < LEAST_RANGE else "warning",
+            message=f"less than {GOOD_RANGE:.0%} of the training range spanned in {channel_count(narrow)}, "
+            f"worst {worst.name} {worst.range_coverage:.0%}: int8 would clip the rest",
+            fix="--method extremes or coverage, or more windows",
+            channels=narrow,
+            actual=worst.range_coverage,
+            limit=GOOD_RANGE if worst.range_coverage >= LEAST_RANGE else LEAST_RANGE,
+        )
+    edge = found.clip_sigma * 1.001
+    beyond = tuple(channel.name for channel in found.channels if channel.high > edge or channel.low < -edge)
+    if beyond:
+        yield Finding(
+            rule="beyond-clip",
+            severity="error",
+            message=f"{channel_count(beyond)} beyond the clip of {found.clip_sigma:g} sigma, "
+            "which preprocessing never does",
+            fix="build the set with the model's own preprocess.json",
+            channels=beyond,
+            limit=found.clip_sigma,
+        )
+
+
+def people(found: Distribution, training: Distribution) -> Iterator[Finding]:
+    """Judge subjects and classes, where the set says them."""
+    if found.subjects and len(found.subjects) == 1 and len(training.subjects) > 1:
+        yield Finding(
+            rule="one-subject",
+            severity="error",
+            message=f"all {found.n_windows} windows are of subject {next(iter(found.subjects))}, "
+            f"training has {len(training.subjects)}",
+            fix="--method class-balanced or subject-balanced over all training subjects",
+            actual=1,
+            limit=len(training.subjects),
+        )
+    lacking = [name for name in training.labels if name not in found.labels]
+    if found.labels and lacking:
+        yield Finding(
+            rule="missing-class",
+            severity="warning",
+            message=f"{len(lacking)} of {len(training.labels)} classes do not occur: {', '.join(lacking)}",
+            fix="--method class-balanced",
+            actual=len(lacking),
+            limit=0,
+        )
+    if found.labels and not lacking:
+        ratio = {name: share / shares(training.labels).get(name, 1.0) for name, share in shares(found.labels).items()}
+        uneven = max(ratio.values()) / max(min(ratio.values()), 1e-9)
+        spread = max(found.labels.values()) / min(found.labels.values())
+        if min(uneven, spread) > MAX_IMBALANCE:
+            yield Finding(
+                rule="imbalance",
+                severity="warning",
+                message=f"the largest class has {spread:.1f} times the windows of the smallest",
+                fix="--method class-balanced",
+                actual=spread,
+                limit=MAX_IMBALANCE,
+            )
+
+
+def codes(found: Distribution, training: Distribution) -> Iterator[Finding]:
+    """Judge how many of the codes in use the set reaches."""
+    covered = code_coverage(training, found)
+    if covered is not None and covered < LEAST_CODE_COVERAGE:
+        yield Finding(
+            rule="codes",
+            severity="warning",
+            message=f"the set reaches the codes of {covered:.0%} of the training windows",
+            fix="--method coverage-codes, or more windows",
+            actual=covered,
+            limit=LEAST_CODE_COVERAGE,
+        )

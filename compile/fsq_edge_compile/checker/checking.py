@@ -1,0 +1,109 @@
+"""The check itself: load, normalise, judge, cut, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import onnx
+
+from fsq_edge_compile.checker.cut import Cut, find_cut
+from fsq_edge_compile.checker.families.predicate import Breach
+from fsq_edge_compile.checker.filelimits import file_breaches
+from fsq_edge_compile.checker.judge import Judgement, judge, make_finding, weakest
+from fsq_edge_compile.checker.loading import read_model
+from fsq_edge_compile.checker.normalise import Normalised, normalise
+from fsq_edge_compile.checker.report import CheckReport, Confidence, Finding, NodeVerdict, Verdict
+from fsq_edge_compile.checker.rulebook import rulebook
+from fsq_edge_compile.checker.targets import Target, target_for
+
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+def check(
+    model: str | Path | onnx.ModelProto,
+    arch: str = "hailo8l",
+    dfc: str | None = None,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> CheckReport:
+    """Judge an ONNX model against a Hailo chip and its compiler, with nothing of Hailo's installed.
+
+    The rules come from public reports and carry their source and confidence; nothing here ran the compiler.
+
+    Args:
+        model: path of an .onnx file of at most 768 MiB (external data is not read), or a model in memory, which is
+            not changed.
+        arch: ``hailo8``, ``hailo8l``, ``hailo8r``, ``hailo10h``, ``hailo15h``, ``hailo15m`` or ``hailo15l``.
+        dfc: compiler version such as ``"3.33"``; None reads the rules for the chip's generation.
+        input_shapes: sizes of the graph inputs by name, as they would be given to the parser; they replace what
+            the file declares, and leaving an input out is an error finding.
+
+    Returns:
+        the report; an incompatible model is a finding, never an exception.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        DataError: the file is not a valid ONNX model.
+        UsageError: unknown chip or compiler.
+    """
+    target = target_for(arch, dfc)
+    if isinstance(model, onnx.ModelProto):
+        name, folder = model.graph.name or "model", None
+    else:
+        name, folder = Path(model).name, Path(model).parent
+        model = read_model(model)
+    normalised = normalise(model, name, folder, input_shapes)
+    return judge_normalised(normalised, name, target, from_file=folder is not None)
+
+
+def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_file: bool = False) -> CheckReport:
+    """Judge a graph that is already normalised, for one target.
+
+    Args:
+        normalised: as ``normalise`` returns it; one graph can be judged for many targets.
+        name: for the report.
+        target: chip and compiler.
+        from_file: ``name`` is a file name, from which the compiler would take its net name.
+    """
+    judgement = judge(normalised.graph, target)
+    file_findings = list(_file_findings(normalised, name, target, from_file))
+    refused = set(judgement.refused)
+    if any(finding.severity == "error" for finding in file_findings):
+        refused = {node.name for node in normalised.graph.nodes}
+    cut = find_cut(normalised.graph, refused)
+    verdict: Verdict = "full" if cut.device and cut.complete else "cut" if cut.device else "none"
+    findings = sorted(file_findings + judgement.findings, key=lambda finding: _ORDER[finding.severity])
+    return CheckReport(
+        model=name,
+        arch=target.arch,
+        dfc=target.dfc,
+        verdict=verdict,
+        confidence=_confidence(judgement, cut, findings),
+        start_nodes=cut.start_nodes,
+        end_nodes=cut.end_nodes,
+        nodes=tuple(
+            NodeVerdict(node.name, node.op, node.name not in refused, node.name in cut.device)
+            for node in normalised.graph.nodes
+        ),
+        findings=tuple(findings),
+        simplifier=normalised.facts.simplifier,
+    )
+
+
+def _file_findings(normalised: Normalised, name: str, target: Target, from_file: bool) -> Iterator[Finding]:
+    book = rulebook()
+    breaches: list[Breach] = list(file_breaches(normalised, target, Path(name).stem if from_file else None))
+    for breach in breaches:
+        finding = make_finding(book, breach, target)
+        if finding is not None:
+            yield finding
+
+
+def _confidence(judgement: Judgement, cut: Cut, findings: list[Finding]) -> Confidence:
+    """The weakest evidence among the device nodes and the errors; anything unknown makes it low."""
+    levels: list[Confidence] = [judgement.confidence.get(name, "high") for name in cut.device]
+    levels += [finding.confidence for finding in findings if finding.severity == "error"]
+    if any(finding.support == "unknown" for finding in findings if finding.severity == "error"):
+        levels.append("low")
+    return weakest(levels)

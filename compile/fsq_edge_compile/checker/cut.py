@@ -1,0 +1,94 @@
+"""Where to cut: the part of a graph that runs on the device, its first and its last nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsq_edge_compile.checker.graph import Graph, Node
+
+# Nodes that multiply weights or activations: the reason to have a device at all.
+HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
+# Nodes that only move or relabel data. A device part made of nothing else is refused by the compiler.
+MOVES_DATA = frozenset(
+    {
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Cast",
+        "Slice",
+        "Split",
+        "Gather",
+        "Concat",
+        "Pad",
+        "Tile",
+        "Identity",
+        "Dropout",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The device part of a graph.
+
+    Attributes:
+        device: names of its nodes.
+        start_nodes: nodes of it that read a graph input or a tensor made on the host, in graph order.
+        end_nodes: nodes of it that a host node reads or that make a graph output, in graph order.
+        complete: no node is left for the host.
+    """
+
+    device: frozenset[str]
+    start_nodes: tuple[str, ...]
+    end_nodes: tuple[str, ...]
+    complete: bool
+
+
+def find_cut(graph: Graph, refused: set[str]) -> Cut:
+    """Choose the device part.
+
+    Accepted nodes fall into layers: a node's layer is the number of refused stretches on the way to it. Layer 0 is
+    everything in front of the first refused nodes, and it is the device part if it holds any heavy node; only when
+    it holds none does the device part begin behind a refused front (an embedding, a layout change, a cast).
+    """
+    layer = _layers(graph, refused)
+    chosen = _chosen_layer(graph, layer)
+    device = frozenset(node.name for node in graph.nodes if chosen is not None and layer.get(node.name) == chosen)
+    members = [node for node in graph.nodes if node.name in device]
+    starts = tuple(node.name for node in members if _reads_from_outside(graph, node, device))
+    ends = tuple(node.name for node in members if _is_read_outside(graph, node, device))
+    return Cut(device, starts, ends, complete=len(device) == len(graph.nodes))
+
+
+def _layers(graph: Graph, refused: set[str]) -> dict[str, int]:
+    """Return the layer of every accepted node."""
+    depth: dict[str, int] = {}
+    for node in graph.nodes:
+        behind = 0
+        for before in graph.predecessors(node):
+            behind = max(behind, depth[before.name] + (before.name in refused and node.name not in refused))
+        depth[node.name] = behind
+    return {name: level for name, level in depth.items() if name not in refused}
+
+
+def _chosen_layer(graph: Graph, layer: dict[str, int]) -> int | None:
+    accepted = [node for node in graph.nodes if node.name in layer]
+    heavy = [layer[node.name] for node in accepted if node.op in HEAVY]
+    real = [layer[node.name] for node in accepted if node.op not in MOVES_DATA]
+    return min(heavy or real, default=None)
+
+
+def _reads_from_outside(graph: Graph, node: Node, device: frozenset[str]) -> bool:
+    for name in graph.activations(node):
+        maker = graph.producer(name)
+        if maker is None or maker.name not in device:
+            return True
+    return not graph.activations(node)
+
+
+def _is_read_outside(graph: Graph, node: Node, device: frozenset[str]) -> bool:
+    if any(name in graph.outputs for name in node.outputs if name):
+        return True
+    return any(reader.name not in device for reader in graph.successors(node))

@@ -1,0 +1,147 @@
+"""Follows the channel axis through a graph.
+
+The vendor's layers are channels-last while ONNX convolutions are channels-first, so rules about "the channel axis"
+need to know where it went: a Transpose moves it, a Linear after it makes the last axis the channels, and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
+
+_CHANNELS_FIRST = frozenset(
+    {
+        "Conv",
+        "ConvTranspose",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "BatchNormalization",
+        "InstanceNormalization",
+        "GroupNormalization",
+        "Resize",
+        "Upsample",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "LRN",
+        "Flatten",
+        "PRelu",
+    }
+)
+_CHANNELS_LAST = frozenset({"MatMul", "Gemm", "LSTM", "GRU", "RNN"})
+_REDUCTIONS = frozenset(
+    {
+        "ReduceMean",
+        "ReduceSum",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceSumSquare",
+        "ReduceProd",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ArgMax",
+        "ArgMin",
+    }
+)
+
+
+def channel_axes(graph: Graph) -> dict[str, int]:
+    """Return the channel axis of every activation whose rank is known, counted from the front."""
+    axes: dict[str, int] = {}
+    for name in graph.inputs:
+        rank = graph.rank(name)
+        if rank:
+            axes[name] = _input_axis(graph, name, rank)
+    for node in graph.nodes:
+        for name in node.outputs:
+            rank = graph.rank(name) if name else None
+            if rank:
+                axis = _output_axis(graph, axes, node, rank)
+                axes[name] = axis if 0 <= axis < rank else rank - 1
+    return axes
+
+
+def _input_axis(graph: Graph, name: str, rank: int) -> int:
+    """Rank 4 inputs are NCHW; of rank 3 only convolutions and their kin read (N, C, L)."""
+    if rank != 3:
+        return min(1, rank - 1)
+    return 1 if any(node.op in _CHANNELS_FIRST for node in graph.consumers(name)) else 2
+
+
+def _output_axis(graph: Graph, axes: dict[str, int], node: Node, rank: int) -> int:
+    if node.op in _CHANNELS_FIRST:
+        return 1
+    if node.op in _CHANNELS_LAST:
+        return rank - 1
+    source = _main_input(graph, node)
+    if source is None or source not in axes:
+        return 1 if rank in (2, 4, 5) else rank - 1
+    follow = _FOLLOW.get(node.op)
+    if follow is not None:
+        return follow(graph, node, source, axes[source], rank)
+    if node.op in _REDUCTIONS:
+        return _reduced(graph, node, source, axes[source], rank)
+    return axes[source]
+
+
+def _main_input(graph: Graph, node: Node) -> str | None:
+    """Return the activation of the highest rank: the one whose layout the result keeps."""
+    best: str | None = None
+    for name in graph.activations(node):
+        rank = graph.rank(name)
+        if rank is not None and (best is None or rank > (graph.rank(best) or 0)):
+            best = name
+    return best
+
+
+def _transposed(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
+    permutation = node.attribute("perm") or list(reversed(range(rank)))
+    return permutation.index(axis) if axis in permutation else rank - 1
+
+
+def _reshaped(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
+    """The channels stay where a size survives a reshape: at the same axis, else at the end."""
+    before, after = graph.shape(source) or (), graph.shape(node.outputs[0]) or ()
+    if axis == len(before) - 1 and before[-1] is not None and before[-1] == after[-1]:
+        return rank - 1
+    if axis < len(before) and axis < rank and before[axis] == after[axis]:
+        return axis
+    return 1 if rank in (2, 4, 5) else rank - 1
+
+
+def _squeezed(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
+    before = graph.shape(source) or ()
+    given = graph.integers(node, 1, "axes")
+    gone = {positive_axis(item, len(before)) for item in given or ()} or {
+        index for index, size in enumerate(before) if size == 1
+    }
+    return axis - sum(item < axis for item in gone)
+
+
+def _unsqueezed(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
+    added = {positive_axis(item, rank) for item in graph.integers(node, 1, "axes") or ()}
+    kept = [index for index in range(rank) if index not in added]
+    return kept[axis] if axis < len(kept) else rank - 1
+
+
+def _reduced(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
+    before = graph.rank(source) or rank
+    if before == rank:
+        return axis
+    if node.op in ("ArgMax", "ArgMin"):
+        gone: tuple[int, ...] = (int(node.attribute("axis", 0)),)
+    else:
+        gone = graph.integers(node, 1, "axes") or ()
+    return axis - sum(positive_axis(item, before) < axis for item in gone)
+
+
+_FOLLOW: dict[str, Callable[[Graph, Node, str, int, int], int]] = {
+    "Transpose": _transposed,
+    "Reshape": _reshaped,
+    "Squeeze": _squeezed,
+    "Unsqueeze": _unsqueezed,
+}

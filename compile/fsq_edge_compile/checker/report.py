@@ -1,0 +1,130 @@
+"""What a check returns: findings as data, a verdict, and where to cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["full", "cut", "none"]
+Severity = Literal["error", "warning", "info"]
+Support = Literal["supported", "conditional", "unsupported", "unknown", "trap"]
+Stage = Literal["parse", "optimise", "quantise", "allocate", "load"]
+Confidence = Literal["high", "medium", "low"]
+
+SCHEMA_VERSION = 1
+EXIT_CODES: dict[Verdict, int] = {"full": 0, "cut": 1, "none": 2}
+CONFIDENCE_ORDER: dict[str, int] = {"high": 2, "medium": 1, "low": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One judgement about one node or about the file.
+
+    Attributes:
+        rule: id in the rule table; ``fsq-edge check --explain RULE`` prints its evidence.
+        severity: errors end the device part; warnings and infos never change the verdict.
+        support: what the rule says of the construct.
+        stage: the compiler stage that would refuse it.
+        node: the node's name in the user's file; empty for the file itself.
+        op: operator type; empty for the file itself.
+        message: one line with the measured value and the limit.
+        limit: the rule's limit, as text; empty when it has none.
+        actual: the measured value, as text; empty when there is none.
+        fix: what to change.
+        source: where the rule comes from.
+        confidence: how far the evidence carries.
+    """
+
+    rule: str
+    severity: Severity
+    support: Support
+    stage: Stage
+    node: str
+    op: str
+    message: str
+    limit: str
+    actual: str
+    fix: str
+    source: str
+    confidence: Confidence
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the finding as plain JSON values."""
+        return {name: getattr(self, name) for name in Finding.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeVerdict:
+    """Where one node of the normalised graph runs.
+
+    Attributes:
+        name: node name.
+        op: operator type.
+        accepted: no error finding names the node.
+        device: the node is part of the device graph (accepted, and not behind a cut).
+    """
+
+    name: str
+    op: str
+    accepted: bool
+    device: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The verdict on one model for one target.
+
+    Attributes:
+        model: file name, or the graph's name for an in-memory model.
+        arch: target architecture.
+        dfc: compiler version or generation that the rules were read for.
+        verdict: ``full`` all of it runs on the device, ``cut`` a device part exists, ``none`` nothing does.
+        confidence: the weakest evidence that the verdict rests on.
+        start_nodes: first nodes of the device part, by their names in the user's file.
+        end_nodes: last nodes of the device part: accepted nodes that feed a refused node or a graph output.
+        nodes: every node of the normalised graph, in topological order.
+        findings: errors first, then warnings, then infos, each in graph order.
+        simplifier: what normalised the graph.
+    """
+
+    model: str
+    arch: str
+    dfc: str
+    verdict: Verdict
+    confidence: Confidence
+    start_nodes: tuple[str, ...]
+    end_nodes: tuple[str, ...]
+    nodes: tuple[NodeVerdict, ...]
+    findings: tuple[Finding, ...]
+    simplifier: str = field(default="built-in")
+
+    @property
+    def exit_code(self) -> int:
+        """0 full, 1 cut, 2 none."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that end the device part."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings to look at that leave the verdict alone."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as the JSON object of the command line, schema version 1."""
+        device = sum(node.device for node in self.nodes)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": self.model,
+            "arch": self.arch,
+            "dfc": self.dfc,
+            "verdict": self.verdict,
+            "confidence": self.confidence,
+            "start_nodes": list(self.start_nodes),
+            "end_nodes": list(self.end_nodes),
+            "nodes": {"total": len(self.nodes), "device": device, "host": len(self.nodes) - device},
+            "findings": [finding.to_dict() for finding in self.findings],
+        }

@@ -1,0 +1,155 @@
+"""``fsq-edge data``: list, make and inspect data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from fsq_edge.cli.output import console, output_options, table, write_json
+
+DEFAULT_OUT = Path("quadruped_data/processed")
+
+
+@click.group("data")
+def command() -> None:
+    """List, make, inspect and quality-check data sets.
+
+    SOURCE is watch, quadruped or folder:PATH.
+    """
+
+
+@command.command("list")
+@output_options
+def list_sources(json_to: str | None, quiet: bool) -> None:
+    """Show the data sources that train, demo and the other verbs take."""
+    from fsq_edge.data.sources import SOURCES
+
+    console(quiet, json_to).print(table("", ["source", "what it is"], list(SOURCES.items())))
+    write_json({"schema_version": 1, "sources": SOURCES}, json_to)
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(["quadruped"]))
+@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True, help="Folder to write.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the data and of the split.")
+@click.option("--animals", type=click.IntRange(3), default=12, show_default=True, help="Subjects, two recordings each.")
+@click.option("--seconds", type=click.FloatRange(10, 36_000), default=240.0, show_default=True, help="A recording.")
+@click.option(
+    "--form",
+    type=click.Choice(["windows", "recordings"]),
+    default="windows",
+    show_default=True,
+    help="windows: X_train, X_val, X_test, y_* and metadata; recordings: a dataset folder to stream from.",
+)
+@click.option("--force", is_flag=True, help="Replace window files of an earlier run in that folder.")
+@output_options
+def make(
+    kind: str,
+    out: Path,
+    seed: int,
+    animals: int,
+    seconds: float,
+    form: str,
+    force: bool,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Make the synthetic quadruped data set: 9 channels, 100 Hz, ten behaviours. Synthetic, never measured."""
+    from fsq_edge.data.folder import write_folder
+    from fsq_edge.data.quadruped import make_quadruped
+    from fsq_edge.data.seed_form import write_seed_folder
+    from fsq_edge.data.splits import split_by_subject
+
+    dataset = make_quadruped(seed, animals, seconds)
+    result: dict[str, Any] = {"schema_version": 1, "kind": kind, "form": form, "out": str(out), "name": dataset.name}
+    shown = console(quiet, json_to)
+    if form == "recordings":
+        write_folder(dataset, out)
+        result["recordings"] = len(dataset.recordings)
+        shown.print(f"wrote {len(dataset.recordings)} synthetic recordings of {seconds:g} s to {out}", markup=False)
+    else:
+        order = np.random.default_rng(seed).permutation(animals) + 1
+        held_out = max(1, round(0.2 * animals))
+        test, val = ([str(i) for i in order[a : a + held_out]] for a in (0, held_out))
+        split = split_by_subject(dataset, test, val)
+        result["windows"] = write_seed_folder(split, out, kind, replace=force)
+        result["split"] = split.description
+        counts = ", ".join(f"{role} {count}" for role, count in result["windows"].items())
+        shown.print(f"wrote synthetic windows (N, 9, 100) to {out}: {counts}\n{split.description}", markup=False)
+    write_json(result, json_to)
+
+
+@command.command()
+@click.argument("source")
+@click.option("--window", type=click.IntRange(1), default=100, show_default=True, help="Samples a window.")
+@click.option("--hop", type=click.IntRange(1), default=50, show_default=True, help="Samples between window starts.")
+@output_options
+def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool) -> None:
+    """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut."""
+    from fsq_edge.data.sources import open_dataset
+    from fsq_edge.data.windows import cut_windows
+
+    dataset = open_dataset(source, check_finite=False)
+    index = cut_windows(dataset, window, hop)
+    n_classes = len(dataset.classes)
+    samples = np.zeros(n_classes + 1, np.int64)
+    for recording in dataset.recordings:
+        samples += np.bincount(recording.labels.astype(np.int64) + 1, minlength=n_classes + 1)
+    per_class = np.bincount(index.label, minlength=n_classes)
+    classes = [
+        {"name": name, "seconds": float(samples[i + 1] / dataset.sample_rate_hz), "windows": int(per_class[i])}
+        for i, name in enumerate(dataset.classes)
+    ]
+    summary = {
+        "schema_version": 1,
+        "name": dataset.name,
+        "source": dataset.source,
+        "licence": dataset.licence,
+        "channels": [{"name": channel.name, "unit": channel.unit} for channel in dataset.channels],
+        "sample_rate_hz": dataset.sample_rate_hz,
+        "mirror": dataset.mirror,
+        "subjects": list(dataset.subjects),
+        "recordings": len(dataset.recordings),
+        "samples": dataset.n_samples,
+        "seconds": dataset.n_samples / dataset.sample_rate_hz,
+        "unlabelled_seconds": float(samples[0] / dataset.sample_rate_hz),
+        "timestamps": sum(recording.timestamps is not None for recording in dataset.recordings),
+        "classes": classes,
+        "windows": {
+            "window_samples": window,
+            "hop_samples": hop,
+            "pure": len(index),
+            "mixed": index.n_mixed,
+            "unlabelled": index.n_unlabelled,
+        },
+    }
+    shown = console(quiet, json_to)
+    for name, text in _facts(summary):
+        shown.print(f"{name:11s}{text}", markup=False)
+    shown.print(
+        table("", ["class", "seconds", "windows"], [(c["name"], f"{c['seconds']:.0f}", c["windows"]) for c in classes])
+    )
+    write_json(summary, json_to)
+
+
+def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    windows = summary["windows"]
+    mirror = "none declared" if summary["mirror"] is None else " ".join(f"{sign:+d}" for sign in summary["mirror"])
+    return [
+        ("name", summary["name"]),
+        ("source", summary["source"]),
+        ("licence", summary["licence"] or "not stated"),
+        ("channels", ", ".join(f"{c['name']} ({c['unit'] or 'unit unknown'})" for c in summary["channels"])),
+        ("mirror", mirror),
+        ("rate", f"{summary['sample_rate_hz']:g} Hz"),
+        ("subjects", f"{len(summary['subjects'])}: {', '.join(summary['subjects'])}"),
+        ("recordings", f"{summary['recordings']}, {summary['seconds'] / 60:.1f} min together"),
+        (
+            "windows",
+            f"{windows['pure']} of {windows['window_samples']} samples, hop {windows['hop_samples']} "
+            f"({windows['mixed']} mixed, {windows['unlabelled']} unlabelled left out)",
+        ),
+    ]

@@ -1,0 +1,67 @@
+"""``fsq-edge evaluate``: score a run on windows that it was not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from fsq_edge.cli.output import console, need, output_options, table, write_json
+
+
+@click.command(
+    epilog="Exit codes: 0 the report is written; 64 usage; 65 the data cannot be used (NaN everywhere, other channels, "
+    "a class that the model does not know) or the run is damaged; 66 RUN or the data are missing; 69 a package is "
+    "missing, or DIR or the record of openings cannot be written."
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True, help="Which part.")
+@click.option(
+    "--data", metavar="SOURCE", help="Read from here: the run's data set moved, or another one, judged whole."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: RUN/evaluation, -val for val.")
+@output_options
+def command(
+    run: Path, split: Literal["test", "val"], data: str | None, out: Path | None, json_to: str | None, quiet: bool
+) -> None:
+    """Evaluate the torch model of RUN on its held-out subjects.
+
+    Writes evaluation_report.md, evaluation.html, summary.json and predictions.npz. The test split is meant to be
+    opened once: each opening is recorded in RUN, and every later report says so.
+    """
+    torch = need("torch", "train")
+    for module, extra in (
+        ("safetensors", "train"),
+        ("sklearn", "train"),
+        ("matplotlib", "report"),
+        ("jinja2", "report"),
+    ):
+        need(module, extra)
+    from fsq_edge.evaluation.folder import prepare_folder, write_evaluation
+    from fsq_edge.evaluation.judgement import judge, summary
+    from fsq_edge.training import load_run
+
+    torch.set_num_threads(1)
+    loaded = load_run(run)
+    folder = out or run / ("evaluation" if split == "test" else "evaluation-val")
+    prepare_folder(folder)
+    judgement = judge(loaded, split, data)
+    write_evaluation(judgement, folder)
+    scores, intervals = judgement.evaluation, judgement.evaluation.intervals
+    show = console(quiet, json_to)
+    for notice in judgement.notices:
+        show.print(f"note: {notice}", style="yellow", markup=False, soft_wrap=True)
+    rows = [
+        ("accuracy", f"{scores.accuracy:.4f}", intervals.accuracy, f"{scores.majority.accuracy:.4f}"),
+        ("macro-F1", f"{scores.macro_f1:.4f}", intervals.macro_f1, f"{scores.majority.macro_f1:.4f}"),
+    ]
+    show.print(
+        table(
+            f"{judgement.held_out.dataset}, {judgement.held_out.description}: {scores.n} windows",
+            ["score", "value", "95 % interval", "majority baseline"],
+            [(name, value, f"{i.low:.3f} to {i.high:.3f}", base) for name, value, i, base in rows],
+        )
+    )
+    show.print(f"intervals: {intervals.made}\nwrote {folder}", markup=False, soft_wrap=True)
+    write_json({**summary(judgement), "evaluation": scores.to_dict()}, json_to)

@@ -1,0 +1,70 @@
+"""The folder that an evaluation leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from fsq_edge.evaluation.document import to_markdown
+from fsq_edge.evaluation.html import render
+from fsq_edge.evaluation.judgement import Judgement, summary
+from fsq_edge.evaluation.report import TITLE, sections, subtitle
+from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.errors import UnavailableError
+
+REPORT_FILE, PAGE_FILE = "evaluation_report.md", "evaluation.html"
+SUMMARY_FILE, PREDICTIONS_FILE = "summary.json", "predictions.npz"
+
+
+def write_evaluation(judgement: Judgement, out: Path) -> tuple[Path, ...]:
+    """Write report, page, summary and predictions, each whole or not at all; earlier ones are replaced.
+
+    ``generate_report`` and ``save_predictions`` of the run's configuration leave out what they name.
+
+    Args:
+        judgement: what was found.
+        out: folder; made if it is not there.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UnavailableError: the folder cannot be written to.
+    """
+    wanted = judgement.run.config.evaluation
+    files: dict[str, bytes] = {}
+    if wanted.generate_report:
+        parts, line, notices = sections(judgement), subtitle(judgement), judgement.notices
+        files[REPORT_FILE] = to_markdown(TITLE, parts, subtitle=line, notices=notices).encode()
+        files[PAGE_FILE] = render(TITLE, parts, subtitle=line, notices=notices).encode()
+        files |= {picture.file_name: picture.file_bytes() for part in parts for picture in part.figures}
+    if wanted.save_predictions:
+        files[PREDICTIONS_FILE] = judgement.predictions.to_bytes(judgement.run.classes, judgement.temperature_used)
+    files[SUMMARY_FILE] = (
+        json.dumps(summary(judgement), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    ).encode()
+    try:
+        for name, content in files.items():
+            write_file(out / name, content)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    return tuple(out / name for name in files)
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the folder, so that a wrong path is known before the test split is opened.
+
+    Raises:
+        UnavailableError: it cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    if not os.access(out, os.W_OK):
+        raise UnavailableError(f"cannot write to {out}: permission denied", hint="take another --out")
+
+
+def _cannot_write(out: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(f"cannot write to {out}: {error.strerror}", hint="take another --out")

@@ -1,0 +1,166 @@
+"""Which windows a run is judged on: its own held-out part, or another data set that speaks of the same things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from fsq_edge.data.recording import Dataset, subject_order
+from fsq_edge.data.sources import open_dataset
+from fsq_edge.data.windows import WindowIndex, cut_windows
+from fsq_edge.training.run import Run
+from fsq_edge_runtime.errors import DataError, MissingInputError
+
+Part = Literal["test", "val"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Windows to judge a run on.
+
+    Attributes:
+        index: the windows; labels are indices into the run's classes.
+        dataset: name of the data set.
+        source: as the data set was opened.
+        part: ``test`` or ``val`` of the run's split, or ``all`` of another data set.
+        description: one line: how the windows were held out.
+        notices: what a reader must know about them.
+        validation: windows to fit the temperature on, empty or None where there are none.
+    """
+
+    index: WindowIndex
+    dataset: str
+    source: str
+    part: str
+    description: str
+    notices: tuple[str, ...]
+    validation: WindowIndex | None
+
+
+def held_out_windows(run: Run, part: Part, source: str | None = None) -> HeldOut:
+    """Choose windows.
+
+    Args:
+        run: the run to be judged.
+        part: which part of the run's own split.
+        source: another place to read from. A data set of the run's name is taken for the same data moved, and the
+            same subjects are judged; any other is judged whole.
+
+    Raises:
+        DataError: no such part, other channels or rate, a class the model does not know, or no usable data.
+        MissingInputError: the source is gone.
+        UsageError: an unknown source.
+    """
+    split = run.record.split
+    if source is None:
+        windows = run.windows()
+        index = windows.test if part == "test" else windows.val
+        return _own(run, part, index, windows.val, run.record.data.source)
+    dataset = open_dataset(source)
+    index = _aligned(run, dataset)
+    if dataset.name == run.record.data.name:
+        judged = split.test_subjects if part == "test" else split.val_subjects
+        return _own(run, part, _of_subjects(index, judged), _of_subjects(index, split.val_subjects), source)
+    return _foreign(run, index, source)
+
+
+def validation_windows(run: Run) -> WindowIndex | None:
+    """Return the validation windows of a run's own data; None where there are none or the data are gone."""
+    try:
+        index = run.windows().val
+    except MissingInputError:
+        return None
+    return index if len(index) else None
+
+
+def _of_subjects(index: WindowIndex, subjects: Sequence[str]) -> WindowIndex:
+    return index.take(np.flatnonzero(np.isin(index.subject, list(subjects))))
+
+
+def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex, source: str) -> HeldOut:
+    """Describe a part of the run's own split."""
+    if len(index) == 0:
+        other = "val" if part == "test" else "test"
+        raise DataError(
+            f"{run.folder} has no {part} windows", hint=f"train with --{part}-subjects A,B, or take --split {other}"
+        )
+    notices = []
+    if part == "val":
+        notices.append(
+            "Validation split: these windows chose the epoch and the temperature, so the scores are optimistic."
+        )
+    kind = run.record.split.kind
+    if "random" in kind.lower():
+        notices.append(
+            "Random split: windows of the same recordings stand on both sides, so the scores say nothing about new "
+            "subjects or recordings."
+        )
+    subjects = sorted({str(subject) for subject in index.subject}, key=subject_order)
+    made = kind if " " in kind or kind == "temporal" else f"by {kind}"
+    return HeldOut(
+        index=index,
+        dataset=run.record.data.name,
+        source=source,
+        part=part,
+        description=f"{made}, {'held out' if part == 'test' else 'validation'} {', '.join(subjects)}",
+        notices=tuple(notices),
+        validation=validation if len(validation) else None,
+    )
+
+
+def _foreign(run: Run, index: WindowIndex, source: str) -> HeldOut:
+    """Describe another data set, judged whole."""
+    dataset = index.dataset
+    known = {*run.record.split.train_subjects, *run.record.split.val_subjects}
+    shared = sorted(known & set(dataset.subjects), key=subject_order)
+    notices = []
+    if shared:
+        notices.append(
+            f"Subjects {', '.join(shared)} have the names of training or validation subjects: make sure that they are "
+            "not the same."
+        )
+    return HeldOut(
+        index=index,
+        dataset=dataset.name,
+        source=source,
+        part="all",
+        description=f"all windows of {dataset.name}, another data set than the run's",
+        notices=tuple(notices),
+        validation=validation_windows(run),
+    )
+
+
+def _aligned(run: Run, dataset: Dataset) -> WindowIndex:
+    """Cut windows as the run did and name their labels by the run's classes."""
+    expected = tuple((channel.name, channel.unit) for channel in run.preprocess.channels)
+    got = tuple((channel.name, channel.unit) for channel in dataset.channels)
+    if got != expected:
+        raise DataError(
+            f"data set {dataset.name!r} has the channels {_listed(got)}, the run was trained on {_listed(expected)}",
+            hint="give the recordings the same channels, in that order and those units",
+        )
+    if not np.isclose(dataset.sample_rate_hz, run.preprocess.sample_rate_hz, rtol=1e-3):
+        raise DataError(
+            f"data set {dataset.name!r} has {dataset.sample_rate_hz:g} samples a second, the run was trained on "
+            f"{run.preprocess.sample_rate_hz:g}",
+            hint="resample the recordings",
+        )
+    index = cut_windows(dataset, run.preprocess.window_samples, run.preprocess.hop_samples)
+    place = {name: number for number, name in enumerate(run.classes)}
+    renamed = np.array([place.get(name, -1) for name in dataset.classes], np.int64)
+    label = renamed[index.label]
+    if (label < 0).any():
+        name = dataset.classes[int(index.label[label < 0][0])]
+        raise DataError(
+            f"unknown class {name!r}: {int((label < 0).sum())} windows of {dataset.name!r} have a label that the "
+            "model was not trained on",
+            hint=f"its classes are {', '.join(run.classes)}",
+        )
+    return replace(index, label=label)
+
+
+def _listed(channels: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"{name} ({unit})" for name, unit in channels)

@@ -1,0 +1,109 @@
+"""What the torch model of a run says about windows, and the file that keeps it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fsq_edge.data.windows import WindowIndex
+from fsq_edge.training.run import Run
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.tail import softmax
+
+BATCH = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Answers for N windows of K classes.
+
+    Attributes:
+        logits: float32 (N, K), before temperature.
+        codes: int64 (N,), FSQ indices.
+        labels: int64 (N,), true classes.
+        subjects: str (N,).
+        recordings: str (N,), recording ids.
+        starts: int64 (N,), first sample of the window in its recording.
+        n_unusable: windows that were not judged, because values are missing over more than ``max_gap_ms``.
+    """
+
+    logits: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    subjects: npt.NDArray[np.str_]
+    recordings: npt.NDArray[np.str_]
+    starts: npt.NDArray[np.int64]
+    n_unusable: int
+
+    def probabilities(self, temperature: float = 1.0) -> npt.NDArray[np.float32]:
+        """Return softmax(logits / temperature), float32 (N, K)."""
+        return softmax(self.logits, temperature)
+
+    def to_bytes(self, classes: Sequence[str], temperature: float) -> bytes:
+        """Return ``predictions.npz``.
+
+        Keys: ``probabilities`` (N, K) float32 at ``temperature``, ``labels``, ``codes``, ``subjects``, ``recordings``,
+        ``starts`` (N,), ``classes`` (K,) and ``temperature``; no pickles.
+        """
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            probabilities=self.probabilities(temperature),
+            labels=self.labels,
+            codes=self.codes,
+            subjects=self.subjects,
+            recordings=self.recordings,
+            starts=self.starts,
+            classes=np.array(list(classes), dtype=np.str_),
+            temperature=np.float64(temperature),
+        )
+        return buffer.getvalue()
+
+
+@torch.no_grad()
+def predict(run: Run, index: WindowIndex) -> Predictions:
+    """Run the network of a run, in evaluation mode on the CPU, over windows in raw units.
+
+    Args:
+        run: a loaded run; its own preprocessing is applied.
+        index: the windows; its labels must be indices into the run's classes.
+
+    Raises:
+        DataError: no window is usable.
+
+    Cost: holds one batch of 512 windows at a time, whatever the size of the data.
+    """
+    preprocessor, model = run.preprocessor, run.model.eval()
+    kept: list[npt.NDArray[np.int64]] = []
+    logits: list[npt.NDArray[np.float32]] = []
+    codes: list[npt.NDArray[np.int64]] = []
+    for at in range(0, len(index), BATCH):
+        rows = np.arange(at, min(at + BATCH, len(index)))
+        windows, valid = preprocessor.fill_gaps(index.gather(rows))
+        if valid.any():
+            output = model(torch.from_numpy(preprocessor.frames(windows[valid])))
+            kept.append(rows[valid])
+            logits.append(output.logits.numpy())
+            codes.append(output.code.numpy())
+    if not kept:
+        raise DataError(
+            f"none of the {len(index)} windows is usable: all have values missing for more than "
+            f"{run.preprocess.max_gap_ms:g} ms",
+            hint="fsq-edge data qa says what is wrong with the recordings",
+        )
+    used = index.take(np.concatenate(kept))
+    ids = np.array([recording.recording_id for recording in used.dataset.recordings])
+    return Predictions(
+        logits=np.concatenate(logits),
+        codes=np.concatenate(codes),
+        labels=used.label,
+        subjects=used.subject,
+        recordings=ids[used.recording],
+        starts=used.start,
+        n_unusable=len(index) - len(used),
+    )

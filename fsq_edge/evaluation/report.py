@@ -1,0 +1,174 @@
+"""The sections of the evaluation report, the same for Markdown and HTML."""
+
+from __future__ import annotations
+
+from fsq_edge.evaluation import figures
+from fsq_edge.evaluation.document import Cell, Fact, Picture, Section, Table
+from fsq_edge.evaluation.intervals import Interval
+from fsq_edge.evaluation.judgement import Judgement
+from fsq_edge.evaluation.recommendations import recommendations
+
+TITLE = "Model Evaluation Report"
+MOST_CODES_SHOWN = 20
+
+
+def sections(judgement: Judgement) -> list[Section]:
+    """Return the sections of the report in order, with figures."""
+    return [
+        _configuration(judgement),
+        _performance(judgement),
+        _per_class(judgement),
+        _per_subject(judgement),
+        _code_book(judgement),
+        _history(judgement),
+        _data_quality(judgement),
+        Section("Recommendations", "\n".join(f"- {line}" for line in recommendations(judgement))),
+    ]
+
+
+def subtitle(judgement: Judgement) -> str:
+    """Return the line below the title: which run, which data, which split, when."""
+    held_out = judgement.held_out
+    return f"Run {judgement.run.folder.name} on {held_out.dataset}, split {held_out.description}; {judgement.made}"
+
+
+def _configuration(judgement: Judgement) -> Section:
+    run, split = judgement.run, judgement.run.record.split
+    config, preprocess = run.config, run.preprocess
+    rows: list[list[str]] = [
+        ["Data", f"{run.record.data.name} ({run.record.data.source}), {run.record.data.n_recordings} recordings"],
+        ["Split", f"by {split.kind.removeprefix('by ')}"],
+        ["Training subjects", f"{', '.join(split.train_subjects)}; {split.n_train:,} windows"],
+        ["Validation subjects", f"{', '.join(split.val_subjects) or 'none'}; {split.n_val:,} windows"],
+        ["Test subjects", f"{', '.join(split.test_subjects) or 'none'}; {split.n_test:,} windows"],
+        ["Channels", ", ".join(f"{channel.name} ({channel.unit})" for channel in preprocess.channels)],
+        ["Window", f"{preprocess.window_samples} samples, hop {preprocess.hop_samples}, "
+                   f"{preprocess.sample_rate_hz:g} Hz"],
+        ["Frame", " x ".join(str(size) for size in preprocess.frame_shape)],
+        ["Epochs", str(len(run.history))],
+        ["Seed", str(config.training.seed)],
+        ["Weights", run.record.model_sha256[:16]],
+        ["Preprocessing", run.record.preprocess_sha256[:16]],
+    ]  # fmt: skip
+    facts = [
+        Fact("Architecture", config.model.architecture),
+        Fact("Parameters", f"{run.record.parameters:,}"),
+        Fact("FSQ Levels", str(list(config.model.fsq_levels)), f"{run.model.fsq.codes} codes"),
+    ]
+    return Section("Model Configuration", facts=facts, tables=[Table(["setting", "value"], rows)])
+
+
+def _performance(judgement: Judgement) -> Section:
+    scores, intervals = judgement.evaluation, judgement.evaluation.intervals
+    name = {"test": "Test", "val": "Validation"}.get(judgement.held_out.part, "Overall")
+    gain = scores.accuracy - scores.majority.accuracy
+    facts = [
+        Fact(f"{name} Accuracy", f"{scores.accuracy:.4f}", f"95 % {_between(intervals.accuracy)}, n = {scores.n:,}"),
+        Fact("Macro-F1", f"{scores.macro_f1:.4f}", f"95 % {_between(intervals.macro_f1)}"),
+        Fact("Balanced Accuracy", f"{scores.balanced_accuracy:.4f}", f"95 % {_between(intervals.balanced_accuracy)}"),
+        Fact("Improvement", f"{gain:+.4f}", "accuracy over the majority baseline"),
+        Fact("Majority Baseline", f"{scores.majority.accuracy:.4f}",
+             f"{scores.majority.made}; macro-F1 {scores.majority.macro_f1:.4f}"),
+        Fact("Stratified Baseline", f"{scores.stratified.accuracy:.4f}",
+             f"{scores.stratified.made}; macro-F1 {scores.stratified.macro_f1:.4f}"),
+        Fact("Calibration Error", f"{scores.reliability.ece:.4f}",
+             f"ECE, equal width; {judgement.uncalibrated.ece:.4f} at temperature 1; "
+             f"equal mass {scores.reliability.ece_equal_mass:.4f}"),
+        Fact("Brier Score", f"{scores.reliability.brier:.4f}", f"0 to 2; log loss {scores.reliability.log_loss:.4f}"),
+    ]  # fmt: skip
+    text = f"Intervals: {intervals.made}.\n\n{_temperature_text(judgement)}"
+    pictures = [
+        Picture(
+            figures.confusion_matrix_figure(scores),
+            "Confusion matrix. Shade and percentage are shares of the true class, the count stands below.",
+            "confusion_matrix",
+        ),
+        Picture(
+            figures.reliability_figure(scores),
+            "Reliability: accuracy against confidence. On the dashed line, confidence can be taken at its word.",
+            "reliability",
+        ),
+    ]
+    return Section("Performance Metrics", text, facts, figures=pictures)
+
+
+def _temperature_text(judgement: Judgement) -> str:
+    fitted = judgement.temperature
+    if fitted is None:
+        return "Temperature 1: there were no validation windows to fit one on."
+    return (
+        f"Temperature {fitted.value:.3f}, fitted on the {fitted.n:,} windows of validation subjects "
+        f"{', '.join(fitted.groups)} (log loss {fitted.log_loss_before:.4f} to {fitted.log_loss_after:.4f} there)."
+    )
+
+
+def _per_class(judgement: Judgement) -> Section:
+    scores = judgement.evaluation
+    table = Table(
+        ["class", "precision", "recall", "F1", "support", "predicted"],
+        [[s.name, s.precision, s.recall, s.f1, s.support, s.predicted] for s in scores.per_class],
+    )
+    picture = Picture(figures.per_class_figure(scores), "Precision, recall and F1 of every class.", "per_class")
+    return Section("Per-Class Performance", tables=[table], figures=[picture])
+
+
+def _per_subject(judgement: Judgement) -> Section:
+    table = Table(
+        ["subject", "windows", "accuracy", "macro-F1"],
+        [[s.subject, s.n, s.accuracy, s.macro_f1] for s in judgement.evaluation.per_subject],
+    )
+    return Section("Per-Subject Performance", tables=[table])
+
+
+def _code_book(judgement: Judgement) -> Section:
+    codes = judgement.evaluation.codes
+    if codes is None:
+        return Section("Code Book", "No codes were recorded.")
+    facts = [
+        Fact("Codes Used", f"{codes.used} of {codes.n_codes}"),
+        Fact("Perplexity", f"{codes.perplexity:.1f}", "codes in even use that would be as spread"),
+        Fact("Purity", f"{codes.purity:.4f}", "windows that carry their code's most frequent class"),
+    ]
+    rows: list[list[Cell]] = [
+        [str(e.code), e.label, e.purity, e.support, ", ".join(f"{k} {n}" for k, n in e.classes.items())]
+        for e in codes.entries[:MOST_CODES_SHOWN]
+    ]
+    caption = f"The {len(rows)} most frequent codes"
+    return Section(
+        "Code Book", facts=facts, tables=[Table(["code", "class", "purity", "support", "classes"], rows, caption)]
+    )
+
+
+def _history(judgement: Judgement) -> Section:
+    history = [
+        {
+            "epoch": float(record.epoch + 1),
+            **{k: v for k, v in record.model_dump().items() if k != "epoch" and v is not None},
+        }
+        for record in judgement.run.history
+    ]
+    if not history:
+        return Section("Training History", "The run has no history.")
+    return Section(
+        "Training History",
+        figures=[Picture(figures.learning_curves_figure(history), "Loss and scores by epoch.", "learning_curves")],
+    )
+
+
+def _data_quality(judgement: Judgement) -> Section:
+    index, lost = judgement.held_out.index, judgement.predictions.n_unusable
+    shape = f"({judgement.evaluation.n}, {len(judgement.run.preprocess.channels)}, {index.window_samples})"
+    facts = [
+        Fact("QA Status", "pass" if lost == 0 else "windows lost", "windows with values missing beyond repair"),
+        Fact("Data Shape", shape, "windows, channels, samples"),
+        Fact("Unusable Windows", f"{lost:,} of {len(index):,}"),
+    ]
+    text = (
+        "Scored windows carry one label and lie inside one recording. Counted but not scored, over the whole data "
+        f"set: {index.n_mixed:,} windows with more than one label and {index.n_unlabelled:,} without a label."
+    )
+    return Section("Data Quality", text, facts)
+
+
+def _between(interval: Interval) -> str:
+    return f"{interval.low:.3f} to {interval.high:.3f}"

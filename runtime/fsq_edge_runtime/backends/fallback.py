@@ -1,0 +1,376 @@
+"""The hot fallback: the Hailo device while it is well, the CPU within the same window when it is not.
+
+    device --error, deadline, lost, wrong codes--> CPU --back-off--> reopen --codes agree--> device
+    device --hot--> CPU (device kept open, polled) --cool--> codes agree --> device
+
+Every window ends as one result or one :class:`Missed`; nothing is answered twice and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.backends.base import Backend
+from fsq_edge_runtime.backends.hailo_device import Telemetry
+from fsq_edge_runtime.errors import BackendError
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+T = TypeVar("T")
+LEAST_RESERVE_NS = 2_000_000
+RESERVE_FACTOR = 8
+
+
+class Missed(BackendError):
+    """A window that no backend could answer before its deadline; ``cause`` says why."""
+
+    def __init__(self, cause: str, *, status: int | None = None) -> None:
+        super().__init__(f"the window was missed: {cause}", status=status)
+        self.cause = cause
+
+
+class DeviceBackend(Protocol):
+    """What the fallback needs of a device: a backend that keeps deadlines and says how hot it is."""
+
+    name: str
+
+    def infer(self, frame: Float32Array, deadline_ns: int | None = None) -> Float32Array:
+        """As :meth:`Backend.infer`, ended by the deadline on the monotonic clock."""
+
+    def infer_batch(self, frames: Float32Array, deadline_ns: int | None = None) -> Float32Array:
+        """As :meth:`Backend.infer_batch`, ended by the deadline."""
+
+    def telemetry(self) -> Future[Telemetry]:
+        """Temperature and power, when the device gets to it."""
+
+    def close(self) -> None:
+        """As :meth:`Backend.close`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendEvent:
+    """One switch, or one change of the device's state (then both names are equal).
+
+    Args:
+        from_backend: name of the backend before.
+        to_backend: name of the backend after.
+        cause: one sentence.
+        code: HailoRT's status code, where there is one.
+        t_monotonic: seconds on the monotonic clock.
+    """
+
+    from_backend: str
+    to_backend: str
+    cause: str
+    code: int | None
+    t_monotonic: float
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackPolicy:
+    """When to leave the device and when to trust it again.
+
+    Args:
+        deadline_s: the longest that a window may take when the caller gives no deadline; one hop is sensible.
+        first_retry_s: how long after a failure the device is opened again.
+        retry_factor: each further failure multiplies that by this.
+        longest_retry_s: but it never gets longer than this.
+        parity_windows: K, the latest windows that the device must repeat before it is trusted again.
+        parity_agreement: share of them whose codes must equal the CPU's. Quantisation alone flips about 3 %.
+        shadow_every: one window in this many also runs on the CPU to catch a device that answers wrongly without an
+            error; 0 never. Where the two differ, the CPU's answer is given.
+        hot_c: from this temperature on the CPU takes over; HailoRT halves the clock at 104 C by default.
+        cool_c: below this the device may come back.
+        poll_s: how often the temperature is asked for; 0 never.
+    """
+
+    deadline_s: float = 1.0
+    first_retry_s: float = 0.5
+    retry_factor: float = 2.0
+    longest_retry_s: float = 60.0
+    parity_windows: int = 8
+    parity_agreement: float = 0.75
+    shadow_every: int = 32
+    hot_c: float = 100.0
+    cool_c: float = 90.0
+    poll_s: float = 5.0
+
+
+@dataclass(slots=True)
+class FallbackCounters:
+    """What happened so far, for metrics."""
+
+    windows: int = 0
+    on_device: int = 0
+    missed: int = 0
+    switches: int = 0
+    reopen_attempts: int = 0
+    shadow_runs: int = 0
+    shadow_differences: int = 0
+
+
+def in_thread(work: Callable[[], T]) -> Future[T]:
+    """Run work on a daemon thread and return its future."""
+    future: Future[T] = Future()
+
+    def body() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=body, name="hailo-reopen", daemon=True).start()
+    return future
+
+
+class FallbackBackend:
+    """A device with a warm CPU standby. One owner thread, like every backend.
+
+    Args:
+        primary_factory: opens the device; raises BackendError.
+        standby: the CPU backend; closed with this one.
+        codes: t (N, D) -> code indices (N,); parity is judged on codes, since accuracy hides a damaged device.
+        policy: see :class:`FallbackPolicy`.
+        primary: the device, already opened; None starts on the CPU and opens it by the policy.
+        on_event: called with every :class:`BackendEvent`, on the caller's thread.
+        clock: monotonic nanoseconds.
+        background: runs the reopening; tests run it inline.
+
+    Attributes:
+        name: of the backend that answered the latest window.
+        counters: what happened so far.
+        temperature_c: as last polled, None before that.
+        on_event: as given; may be set later.
+    """
+
+    def __init__(
+        self,
+        primary_factory: Callable[[], DeviceBackend],
+        standby: Backend,
+        codes: Callable[[Float32Array], Int64Array],
+        policy: FallbackPolicy | None = None,
+        *,
+        primary: DeviceBackend | None = None,
+        on_event: Callable[[BackendEvent], None] | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        background: Callable[[Callable[[], DeviceBackend]], Future[DeviceBackend]] = in_thread,
+    ) -> None:
+        self.policy = policy or FallbackPolicy()
+        self.counters = FallbackCounters()
+        self.temperature_c: float | None = None
+        self.name = primary.name if primary is not None else standby.name
+        self._open_primary = primary_factory
+        self._standby = standby
+        self._codes = codes
+        self.on_event = on_event
+        self._clock = clock
+        self._background = background
+        self._primary = primary
+        self._retired: DeviceBackend | None = None  # to be closed, or hot and waiting to cool down
+        self._cooling = False
+        self._reopening: Future[DeviceBackend] | None = None
+        self._polling: Future[Telemetry] | None = None
+        self._next_poll_ns = 0
+        self._delay_s = self.policy.first_retry_s
+        self._retry_at_ns = clock()
+        self._adopted_ns = clock()
+        self._recent: deque[tuple[Float32Array, Float32Array]] = deque(maxlen=self.policy.parity_windows)
+        self._agreements: deque[bool] = deque(maxlen=self.policy.parity_windows)
+        self._standby_ns = 0
+
+    def infer(self, frame: Float32Array, deadline_ns: int | None = None) -> Float32Array:
+        """Return ``t`` (D,) for one frame (1, C', H, W), from the device or, in the same call, from the CPU.
+
+        Args:
+            frame: NCHW float32.
+            deadline_ns: on the monotonic clock; None allows ``policy.deadline_s``.
+
+        Raises:
+            Missed: neither could answer before the deadline.
+        """
+        return self._run(frame, deadline_ns, single=True)
+
+    def infer_batch(self, frames: Float32Array, deadline_ns: int | None = None) -> Float32Array:
+        """Return ``t`` (N, D), a copy, for frames (N, C', H, W); a failing device hands the whole batch to the CPU.
+
+        Raises:
+            Missed: neither could answer before the deadline.
+        """
+        return self._run(frames, deadline_ns, single=False)
+
+    def _run(self, frames: Float32Array, deadline_ns: int | None, *, single: bool) -> Float32Array:
+        now = self._clock()
+        limit = now + int(self.policy.deadline_s * 1e9) if deadline_ns is None else deadline_ns
+        self.counters.windows += len(frames)
+        self._adopt(now)
+        self._poll(now)
+        cause, status = "the deadline had passed before it was its turn", None
+        if self._primary is not None:
+            try:
+                t = self._ask_device(self._primary, frames, limit, single=single)
+            except BackendError as error:
+                cause, status = error.message, error.status
+                self._leave(cause, status)
+            else:
+                self.counters.on_device += len(frames)
+                self.name = self._primary.name
+                return self._shadow(frames, t)
+        return self._ask_standby(frames, limit, cause, status, single=single)
+
+    def _ask_device(self, device: DeviceBackend, frames: Float32Array, limit: int, *, single: bool) -> Float32Array:
+        # What the CPU would need to answer this window in time is kept back.
+        spare = max(LEAST_RESERVE_NS, RESERVE_FACTOR * self._standby_ns * len(frames))
+        return device.infer(frames, limit - spare) if single else device.infer_batch(frames, limit - spare)
+
+    def _ask_standby(
+        self, frames: Float32Array, limit: int, cause: str, status: int | None, *, single: bool
+    ) -> Float32Array:
+        started = self._clock()
+        if started + self._standby_ns * len(frames) > limit:
+            self.counters.missed += len(frames)
+            raise Missed(cause, status=status)
+        try:
+            t = self._standby.infer(frames) if single else self._standby.infer_batch(frames)
+        except BackendError as error:
+            self.counters.missed += len(frames)
+            raise Missed(f"{cause}; then {error.message}", status=status) from error
+        took = (self._clock() - started) // len(frames)
+        self._standby_ns = took if self._standby_ns == 0 else (7 * self._standby_ns + took) // 8
+        self.name = self._standby.name
+        for frame, row in zip(frames[-self.policy.parity_windows :], np.atleast_2d(t)[-len(frames) :], strict=False):
+            self._recent.append((frame.copy(), row.copy()))
+        self._maybe_reopen(self._clock())
+        return t
+
+    def _shadow(self, frames: Float32Array, t: Float32Array) -> Float32Array:
+        """Now and then compare the device with the CPU; return what is to be answered."""
+        every = self.policy.shadow_every
+        if not every or self.counters.on_device % every >= len(frames):
+            return t
+        rows = np.atleast_2d(t)
+        mine = self._standby.infer(frames[-1:])
+        same = bool(self._codes(rows[-1:])[0] == self._codes(mine[None])[0])
+        self.counters.shadow_runs += 1
+        self._agreements.append(same)
+        if same:
+            return t
+        self.counters.shadow_differences += 1
+        rows = rows.copy()
+        rows[-1] = mine
+        wanted = self.policy.parity_agreement * self.policy.parity_windows
+        if self._agreements.count(False) > self.policy.parity_windows - wanted:
+            differences = self._agreements.count(False)
+            self._leave(
+                f"the device's codes differ from the CPU's on {differences} of the latest compared windows", None
+            )
+        return rows[0] if t.ndim == 1 else rows
+
+    def _leave(self, cause: str, status: int | None, *, cooling: bool = False) -> None:
+        """Hand over to the CPU and say so."""
+        device, self._primary = self._primary, None
+        assert device is not None  # noqa: S101 - callers have looked
+        self._retired, self._cooling = device, cooling
+        self._recent.clear()
+        self._agreements.clear()
+        now = self._clock()
+        if now - self._adopted_ns > max(10.0, self._delay_s) * 1e9:
+            self._delay_s = self.policy.first_retry_s
+        self._retry_at_ns = now + int(self._delay_s * 1e9)
+        self._switch(device.name, self._standby.name, cause, status)
+
+    def _maybe_reopen(self, now: int) -> None:
+        waiting = self._reopening is not None or self._primary is not None or self._cooling
+        if waiting or now < self._retry_at_ns or len(self._recent) < self.policy.parity_windows:
+            return
+        frames = np.stack([frame for frame, _ in self._recent])
+        expected = self._codes(np.stack([t for _, t in self._recent]))
+        retired, self._retired = self._retired, None
+        self.counters.reopen_attempts += 1
+        self._reopening = self._background(lambda: self._reopen(retired, frames, expected))
+
+    def _reopen(self, retired: DeviceBackend | None, frames: Float32Array, expected: Int64Array) -> DeviceBackend:
+        """Close what failed, open anew, and let the device repeat the latest windows (on the background thread)."""
+        if retired is not None:
+            retired.close()
+        device = self._open_primary()
+        try:
+            agreeing = int((self._codes(device.infer_batch(frames)) == expected).sum())
+            if agreeing < self.policy.parity_agreement * len(frames):
+                raise ParityError(
+                    f"the device's codes agree with the CPU's on {agreeing} of {len(frames)} windows only"
+                )
+        except BaseException:
+            device.close()
+            raise
+        return device
+
+    def _adopt(self, now: int) -> None:
+        """Take a device that came back, or wait longer for one that did not."""
+        if self._reopening is None or not self._reopening.done():
+            return
+        finished, self._reopening = self._reopening, None
+        try:
+            self._primary = finished.result()
+        except BackendError as error:
+            self._delay_s = min(self._delay_s * self.policy.retry_factor, self.policy.longest_retry_s)
+            self._retry_at_ns = now + int(self._delay_s * 1e9)
+            if isinstance(error, ParityError):
+                self._tell(self._standby.name, self._standby.name, error.message, error.status)
+            return
+        self._adopted_ns = now
+        self._switch(self._standby.name, self._primary.name, "the device is back and its codes agree", None)
+
+    def _poll(self, now: int) -> None:
+        """Keep an eye on the temperature without waiting for it."""
+        device = self._primary or (self._retired if self._cooling else None)
+        if self._polling is not None and self._polling.done():
+            polled, self._polling = self._polling, None
+            if polled.exception() is None and polled.result().temperature_c is not None:
+                self._heat(polled.result().temperature_c or 0.0)
+        if self.policy.poll_s and device is not None and self._polling is None and now >= self._next_poll_ns:
+            self._next_poll_ns = now + int(self.policy.poll_s * 1e9)
+            self._polling = device.telemetry()
+
+    def _heat(self, temperature_c: float) -> None:
+        self.temperature_c = temperature_c
+        if self._primary is not None and temperature_c >= self.policy.hot_c:
+            self._leave(f"the device is at {temperature_c:.0f} C and about to throttle", None, cooling=True)
+        elif self._cooling and temperature_c <= self.policy.cool_c:
+            self._cooling = False  # from here on it comes back like after any other failure, parity check included
+            self._tell(self._standby.name, self._standby.name, f"the device cooled down to {temperature_c:.0f} C", None)
+
+    def _switch(self, before: str, after: str, cause: str, status: int | None) -> None:
+        self.counters.switches += 1
+        self.name = after
+        self._tell(before, after, cause, status)
+
+    def _tell(self, before: str, after: str, cause: str, status: int | None) -> None:
+        if self.on_event is not None:
+            self.on_event(BackendEvent(before, after, cause, status, self._clock() / 1e9))
+
+    def close(self) -> None:
+        """Close the device, the standby, and a device that is still being opened as soon as it is."""
+        if self._reopening is not None:
+            self._reopening.add_done_callback(lambda done: None if done.exception() else done.result().close())
+            self._reopening = None
+        for backend in (self._primary, self._retired, self._standby):
+            if backend is not None:
+                backend.close()
+        self._primary = self._retired = None
+
+
+class ParityError(BackendError):
+    """The device answers, but not what the CPU answers."""
+
+
+if TYPE_CHECKING:
+    _: type[Backend] = FallbackBackend

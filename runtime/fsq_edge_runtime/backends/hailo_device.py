@@ -1,0 +1,285 @@
+"""The one Hailo device of this process: its vendor binding, its owner thread, and when it may be let go.
+
+HailoRT allows one VDevice per process, must not be used across a fork, and hangs the whole interpreter when the device
+is released while a request is under way. So one daemon thread makes every call that opens, configures or releases;
+sessions share the device by counting users; and what cannot be released safely is kept until the process ends.
+
+Source: observed with the 4.23 and 5.2 bindings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fsq_edge_runtime.backends.hailo_errors import backend_error, from_status
+from fsq_edge_runtime.errors import BackendError
+
+T = TypeVar("T")
+# The vendor's modules and objects carry no types; this file and hailo_link.py are the boundary.
+Binding = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What the device says of its state; None where it does not say.
+
+    Args:
+        temperature_c: the hotter of the chip's two sensors, degrees Celsius.
+        power_w: watts, on boards with current monitoring only.
+    """
+
+    temperature_c: float | None = None
+    power_w: float | None = None
+
+
+def load_binding() -> Binding:
+    """Import ``hailo_platform`` with its log files and console chatter turned off.
+
+    Raises:
+        BackendError: it is not installed, or does not match its library.
+    """
+    # Read at import: without them it writes ./hailort.log and ~/.hailo/.
+    os.environ.setdefault("HAILORT_LOGGER_PATH", "NONE")
+    os.environ.setdefault("HAILORT_CONSOLE_LOGGER_LEVEL", "critical")
+    try:
+        return importlib.import_module("hailo_platform")
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            "HailoRT's Python binding (hailo_platform) is not installed for this Python",
+            hint="sudo apt install python3-hailort (8/8L) or python3-h10-hailort (10H), and use a virtual environment "
+            "made with --system-site-packages; fsq-edge doctor tells more",
+        ) from error
+    except Exception as error:
+        raise BackendError(
+            f"HailoRT's Python binding cannot be imported: {error}",
+            hint="binding and library must be of one release: fsq-edge doctor",
+        ) from error
+
+
+def keep_forever(thing: object) -> None:
+    """Never let an object be destroyed, not even when the interpreter ends: its destructor would hang."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+class OwnerThread:
+    """Runs calls one after another on a thread of its own; daemon, so a hanging call cannot keep the process."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, args=(self._work,), name="hailo-owner", daemon=True).start()
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Queue a call."""
+        future: Future[T] = Future()
+        self._work.put((call, future))
+        return future
+
+    def stop(self) -> None:
+        """End the thread after what is queued."""
+        self._work.put(None)
+
+    @staticmethod
+    def _serve(work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]) -> None:
+        while (item := work.get()) is not None:
+            call, future = item
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the result
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+                del result
+            del item, call, future  # the last reference to a device object must not linger in this frame
+
+
+class HailoDevice:
+    """The opened device, shared by all networks of this process. Use :func:`acquire` and :meth:`release`.
+
+    Attributes:
+        architecture: such as ``hailo8l``; None when the device does not say.
+        generation: major version of the binding.
+    """
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding
+        self.owner = OwnerThread()
+        self.users = 0
+        self.pid = os.getpid()
+        self.generation = int(str(getattr(binding, "__version__", "0")).split(".")[0] or 0)
+        self.architecture: str | None = None
+        self._vdevice: Any = None
+        self._control: Any = None
+        self._waiting: Callable[[], bool] = lambda: True  # whether every request has come back
+
+    def open(self, timeout_s: float) -> None:
+        """Open the device on the owner thread.
+
+        Raises:
+            BackendError: it cannot be opened, or not in time.
+        """
+        pending = self.owner.submit(self._open)
+        try:
+            pending.result(timeout_s)
+        except FutureTimeoutError as error:
+            pending.add_done_callback(lambda _: self.owner.submit(self._close))
+            raise from_status(f"opening the Hailo device in {timeout_s:g} s", 4) from error
+        except BackendError:
+            raise
+        except Exception as error:
+            raise backend_error("opening the Hailo device", error) from error
+
+    def _open(self) -> None:
+        params = self.binding.VDevice.create_params()
+        params.scheduling_algorithm = self.binding.HailoSchedulingAlgorithm.ROUND_ROBIN  # 4.x defaults to NONE
+        params.group_id = "SHARED"  # lets other networks and processes use the device where the stack allows it
+        self._vdevice = self.binding.VDevice(params)
+        try:
+            self._control = self._vdevice.get_physical_devices()[0]
+            board = self._control.control.identify()
+            self.architecture = str(getattr(board.device_architecture, "name", board.device_architecture)).lower()
+        except Exception:  # noqa: BLE001 - a device that does not say what it is may still run; HailoRT judges the HEF
+            self.architecture = None
+
+    def configure(self, hef: bytes, prepare: Callable[[Any], Any], timeout_s: float) -> tuple[Any, Any, Any]:
+        """Put a network on the device.
+
+        Args:
+            hef: checked by our own inspector before.
+            prepare: called with the InferModel before it is configured; sets formats, returns what it likes.
+            timeout_s: how long to wait.
+
+        Returns:
+            The InferModel, the configured model, and what ``prepare`` returned.
+
+        Raises:
+            BackendError: HailoRT refuses, or does not answer in time.
+        """
+
+        def work() -> tuple[Any, Any, Any]:
+            model = self._vdevice.create_infer_model(hef)
+            prepared = prepare(model)
+            return model, model.configure(), prepared
+
+        try:
+            return self.owner.submit(work).result(timeout_s)
+        except FutureTimeoutError as error:
+            raise from_status(f"configuring the network in {timeout_s:g} s", 4) from error
+        except BackendError:
+            raise
+        except Exception as error:
+            raise backend_error("configuring the network", error) from error
+
+    def telemetry(self) -> Future[Telemetry]:
+        """Ask for temperature and power on the owner thread; the caller need not wait."""
+        return self.owner.submit(self._telemetry)
+
+    def _telemetry(self) -> Telemetry:
+        heat = watts = None
+        try:
+            sensors = self._control.control.get_chip_temperature()
+            heat = max(float(sensors.ts0_temperature), float(sensors.ts1_temperature))
+            watts = float(self._control.control.power_measurement())
+        except Exception:  # noqa: BLE001 - most boards cannot measure power (status 18); a lost device shows elsewhere
+            return Telemetry(heat, watts)
+        return Telemetry(heat, watts)
+
+    def drop(self, things: list[Any]) -> None:
+        """Destroy objects of the binding on the owner thread; the list is emptied there."""
+        self.owner.submit(things.clear).result(10.0)
+
+    def release(self, orphans: Callable[[], bool] | None = None) -> None:
+        """Give back one use; the last one closes the device.
+
+        Args:
+            orphans: tells whether requests are still under way; such a device is kept open, since releasing it would
+                hang, and :func:`acquire` closes it once they have come back.
+        """
+        with _lock:
+            self.users -= 1
+            if orphans is not None:
+                before = self._waiting
+                self._waiting = lambda: before() and not orphans()
+            if self.users > 0:
+                return
+            if self._waiting():
+                self._shut()
+            else:
+                keep_forever(self._vdevice)
+
+    def _shut(self) -> None:
+        _devices.pop(id(self.binding), None)
+        try:
+            self.owner.submit(self._close).result(10.0)
+        except FutureTimeoutError:
+            keep_forever(self._vdevice)
+        self.owner.stop()
+
+    def _close(self) -> None:
+        control, self._control = self._control, None
+        vdevice, self._vdevice = self._vdevice, None
+        for thing in (control, vdevice):
+            try:
+                if thing is not None:
+                    thing.release()
+            except Exception:  # noqa: BLE001, S110 - 4.x lets raw errors of a lost device escape here; it is gone anyway
+                pass
+
+    def settled(self) -> bool:
+        """Whether no request of earlier users is under way."""
+        return self._waiting()
+
+
+_lock = threading.Lock()
+_devices: dict[int, HailoDevice] = {}
+
+
+def acquire(binding: Binding, timeout_s: float = 10.0) -> HailoDevice:
+    """Return the process's device, opened, and count one more user.
+
+    Raises:
+        BackendError: it cannot be opened, or an earlier request on it never came back.
+    """
+    with _lock:
+        device = _devices.get(id(binding))
+        if device is not None and device.users == 0:
+            if not device.settled():
+                raise BackendError(
+                    "an earlier request to the Hailo device has not come back, so it cannot be opened again",
+                    hint="start the program again if this lasts",
+                    status=4,
+                )
+            device._shut()
+            device = None
+        if device is None:
+            device = HailoDevice(binding)
+            try:
+                device.open(timeout_s)
+            except BackendError:
+                device.owner.stop()
+                raise
+            _devices[id(binding)] = device
+        device.users += 1
+        return device
+
+
+def _after_fork_in_child() -> None:
+    """Let go of the parent's device without touching it: its threads do not exist here."""
+    global _lock
+    _lock = threading.Lock()  # the old one may be held by a thread that does not exist in the child
+    for device in _devices.values():
+        keep_forever(device)
+        keep_forever(device._vdevice)
+        keep_forever(device._control)
+    _devices.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,248 @@
+"""One configured network on the Hailo device: buffers, requests under way, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.backends.hailo_device import Binding, HailoDevice, keep_forever
+from fsq_edge_runtime.backends.hailo_errors import backend_error, from_status
+from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.hef import HefReport
+
+Float32Array = npt.NDArray[np.float32]
+T_LIMIT = 1.1  # t ends in a Tanh; quantisation may overshoot a step, anything more is not a result
+TIMEOUT = 4
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """Buffers of one request: C-contiguous, writeable, float32, one frame, no batch axis.
+
+    Attributes:
+        x: (H, W, C) as HailoRT wants it.
+        x_as_chw: the same memory seen as (C, H, W), so that one copy does the transposition.
+        y: as the output stream is shaped.
+        t: the same memory seen as (D,).
+        bindings: of the configured model, with x attached.
+        output: the binding's output slot, to which y is attached before each launch.
+    """
+
+    x: Float32Array
+    x_as_chw: Float32Array
+    y: Float32Array
+    t: Float32Array
+    bindings: Any
+    output: Any
+
+
+class Ticket:
+    """One request: the callback that the binding calls, and the only source of truth about success.
+
+    ``run`` and ``job.wait`` do not raise when an inference fails, and an exception that leaves the callback aborts the
+    process. The ticket keeps the buffers alive until it was called, however late.
+    """
+
+    __slots__ = ("_done", "exception", "job", "slot")
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.job: Any = None
+        self.exception: BaseException | None = RuntimeError("the callback has not been called")
+        self._done = threading.Lock()  # a bare lock wakes a waiter sooner than an Event does
+        self._done.acquire()
+
+    def __call__(self, completion_info: Any = None, **_: Any) -> None:
+        """Take the result; never raise."""
+        try:
+            self.exception = completion_info.exception
+        except BaseException as error:  # noqa: BLE001 - nothing may leave a callback
+            self.exception = error
+        finally:
+            if self._done.locked():
+                self._done.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether the callback was called in time."""
+        if not self._done.acquire(timeout=max(0.0, timeout_s)):
+            return False
+        self._done.release()
+        return True
+
+    @property
+    def returned(self) -> bool:
+        """Whether the callback was called."""
+        return not self._done.locked()
+
+
+class HailoLink:
+    """A network on the device. Launches and collects are for one thread at a time; a lock holds that.
+
+    Args:
+        device: acquired for this link; given back by :meth:`close`.
+        hef: bytes of the HEF.
+        report: what our inspector says of it.
+        depth: requests that may be under way at once.
+        timeout_s: for opening and closing; each request brings its own.
+
+    Raises:
+        BackendError: HailoRT refuses the network.
+    """
+
+    def __init__(self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, timeout_s: float) -> None:
+        self._device = device
+        self._hef = hef
+        self._report = report
+        self._depth = depth
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread
+        self._free: deque[Slot] = deque()
+        self._under_way: deque[Ticket] = deque()
+        self._broken = False
+        self._closed = False
+        self._pid = os.getpid()
+        self._configure()
+
+    def _configure(self) -> None:
+        model, configured, names = self._device.configure(self._hef, self._prepare, self._timeout_s)
+        self._held = [configured, model]
+        self._configured = configured
+        self._free = deque(self._slot(configured, *names) for _ in range(self._depth))
+        self._broken = False
+
+    def _prepare(self, model: Any) -> tuple[str, str]:
+        """Set FLOAT32 on both sides and compare HailoRT's view of the streams with the inspector's."""
+        formats: Binding = self._device.binding.FormatType
+        source, sink = self._report.inputs[0], self._report.outputs[0]
+        names = list(model.input_names), list(model.output_names)
+        if names != ([source.name], [sink.name]):
+            raise BackendError(f"HailoRT names the streams {names}, the HEF {source.name!r} and {sink.name!r}")
+        model.input(source.name).set_format_type(formats.FLOAT32)
+        model.output(sink.name).set_format_type(formats.FLOAT32)
+        return source.name, sink.name
+
+    def _slot(self, configured: Any, source: str, sink: str) -> Slot:
+        x = np.zeros(self._report.inputs[0].shape, dtype=np.float32)
+        shape = self._report.outputs[0].shape
+        flat = self._report.outputs[0].order == "NC"
+        y = np.zeros(shape[2] if flat else shape, dtype=np.float32)
+        bindings = configured.create_bindings(input_buffers={source: x}, output_buffers={sink: y})
+        return Slot(x, x.transpose(2, 0, 1), y, y.reshape(-1), bindings, bindings.output(sink))
+
+    def launch(self, frame: Float32Array, deadline_ns: int) -> Ticket:
+        """Start one request.
+
+        Args:
+            frame: (C, H, W) float32.
+            deadline_ns: on the monotonic clock; nothing here waits longer.
+
+        Raises:
+            BackendError: no room in time, or HailoRT refuses; the network is configured again before the next one.
+        """
+        if os.getpid() != self._pid:
+            raise BackendError("the Hailo device was opened before a fork", hint="open it in the process that uses it")
+        with self._lock:
+            if self._closed:
+                raise BackendError("the Hailo backend is closed")
+            if self._broken:
+                self._renew(deadline_ns)
+            self._reclaim()
+            if not self._free:
+                raise from_status(f"{self._depth} earlier requests have not come back: launching one more", TIMEOUT)
+            slot = self._free.popleft()
+            np.copyto(slot.x_as_chw, frame)
+            ticket = Ticket(slot)
+            try:
+                # Waiting and launching belong together: two threads that both waited would overfill the queue.
+                self._configured.wait_for_async_ready(timeout_ms=_milliseconds(deadline_ns), frames_count=1)
+                slot.output.set_buffer(slot.y)  # older releases forget it after a run
+                ticket.job = self._configured.run_async([slot.bindings], ticket)
+            except Exception as error:
+                self._broken = True  # a refused launch shuts the configured model down; its buffers are not used again
+                raise backend_error("launching an inference", error) from error
+            self._under_way.append(ticket)
+            return ticket
+
+    def collect(self, ticket: Ticket, deadline_ns: int) -> Float32Array:
+        """Wait for one request and return ``t`` (D,), a view that a later launch overwrites.
+
+        Raises:
+            BackendError: it failed, or did not come back in time; a late result is thrown away when it comes.
+        """
+        if not ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9):
+            raise from_status("waiting for the device", TIMEOUT)
+        if ticket.exception is not None:
+            self._broken = True  # HailoRT shuts the pipeline down after a failed inference
+            raise backend_error("the inference", ticket.exception) from ticket.exception
+        t = ticket.slot.t
+        if not np.abs(t).max(initial=0.0) <= T_LIMIT:  # NaN compares false
+            raise BackendError(f"the device returned values outside [-1, 1]: {t[:8].tolist()}")
+        return t
+
+    def _reclaim(self) -> None:
+        """Take back the buffers of every request that has come back, in order of launch."""
+        for _ in range(len(self._under_way)):
+            ticket = self._under_way.popleft()
+            if ticket.returned:
+                self._free.append(ticket.slot)
+            else:
+                self._under_way.append(ticket)
+
+    def _renew(self, deadline_ns: int) -> None:
+        if not self._drain(deadline_ns):
+            raise from_status("an earlier request has not come back: configuring again", TIMEOUT)
+        self._forget()
+        self._configure()
+
+    def _forget(self) -> None:
+        """Drop everything of the configured model, on the owner thread, in an order that cannot hang."""
+        held, self._held = self._held, []
+        held[:0] = [*self._free, *self._under_way]
+        self._free.clear()
+        self._under_way.clear()
+        self._configured = None
+        self._device.drop(held)
+
+    def _drain(self, deadline_ns: int) -> bool:
+        """Wait for every callback, and for HailoRT to have left it; return whether all came."""
+        for ticket in self._under_way:
+            if not ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9):
+                return False
+        for ticket in self._under_way:
+            try:
+                if ticket.job is not None:
+                    ticket.job.wait(1000)
+            except Exception:  # noqa: BLE001, S110 - the callback was called; this only lets its thread finish
+                pass
+        return True
+
+    def close(self) -> None:
+        """Drain, drop the network and give the device back; never hangs. A second call does nothing."""
+        if os.getpid() != self._pid:  # a child must not touch the parent's device
+            keep_forever(self.__dict__)
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._drain(time.monotonic_ns() + int(self._timeout_s * 1e9)):
+                self._forget()
+                self._device.release()
+                return
+            # Releasing now would hang: keep model, buffers and device until the late callbacks have come.
+            orphans = tuple(self._under_way)
+            for thing in (*self._held, *orphans):
+                keep_forever(thing)
+            self._device.release(lambda: not all(ticket.returned for ticket in orphans))
+
+
+def _milliseconds(deadline_ns: int) -> int:
+    return max(1, (deadline_ns - time.monotonic_ns()) // 1_000_000)

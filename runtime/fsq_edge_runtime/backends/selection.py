@@ -1,0 +1,136 @@
+"""Which backend runs a bundle here, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fsq_edge_runtime.backends.base import Backend
+from fsq_edge_runtime.backends.fallback import BackendEvent, FallbackBackend, FallbackPolicy
+from fsq_edge_runtime.backends.hailo import HailoBackend
+from fsq_edge_runtime.backends.hailo_device import Binding, load_binding
+from fsq_edge_runtime.backends.onnx import OnnxBackend
+from fsq_edge_runtime.errors import BackendError, UsageError
+from fsq_edge_runtime.preprocess import Preprocessor
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle import Bundle
+
+CHOICES = ("auto", "hailo", "onnx", "onnx-int8")
+# A device that fails to open with one of these may be there later: busy, hung, gone, hot.
+PASSING = frozenset({3, 4, 36, 62, 63, 64, 73, 74, 77, 87, 88, 89, 90, 95, 96, 97})
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A backend and the sentence that says why it was taken."""
+
+    backend: Backend
+    reason: str
+
+
+def open_backend(
+    bundle: Bundle,
+    choice: str = "auto",
+    *,
+    binding: Binding = None,
+    policy: FallbackPolicy | None = None,
+    on_event: Callable[[BackendEvent], None] | None = None,
+) -> Backend:
+    """Return the backend of :func:`select_backend`; arguments and errors as there."""
+    return select_backend(bundle, choice, binding=binding, policy=policy, on_event=on_event).backend
+
+
+def select_backend(
+    bundle: Bundle,
+    choice: str = "auto",
+    *,
+    binding: Binding = None,
+    policy: FallbackPolicy | None = None,
+    on_event: Callable[[BackendEvent], None] | None = None,
+) -> Selection:
+    """Open the backend that runs this bundle on this machine.
+
+    Args:
+        bundle: the verified bundle.
+        choice: ``auto`` takes the Hailo device if the bundle has a HEF for the one that is here and its answers agree
+            with the reference, with the CPU as hot fallback, else the CPU; ``hailo`` takes the device and nothing
+            else; ``onnx`` and ``onnx-int8`` the CPU.
+        binding: a module in the place of ``hailo_platform``; None imports the installed one. A fake is used only when
+            it is given here or put in place on purpose.
+        policy: of the fallback.
+        on_event: called with every switch.
+
+    Raises:
+        UsageError: unknown choice, or the bundle has no graph for it.
+        BackendError: ``hailo`` was asked for and cannot be had; ``status`` has HailoRT's code.
+    """
+    if choice == "onnx":
+        return Selection(OnnxBackend(bundle.read("encoder")), "onnx was asked for")
+    if choice == "onnx-int8":
+        if not bundle.has("encoder-int8"):
+            raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
+        return Selection(OnnxBackend(bundle.read("encoder-int8"), name="onnx-int8"), "onnx-int8 was asked for")
+    if choice not in CHOICES:
+        raise UsageError(f"unknown backend {choice!r}", hint="one of " + ", ".join(CHOICES))
+    policy = policy or FallbackPolicy(deadline_s=bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz)
+    if choice == "hailo":
+        return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
+    return _automatic(bundle, policy, binding, on_event)
+
+
+def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None) -> HailoBackend:
+    """Open the Hailo device for a bundle and let it prove itself on the bundle's self-test windows.
+
+    Raises:
+        BackendError: it cannot be opened, or its codes differ from the reference.
+    """
+    hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
+    shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
+    backend = HailoBackend(hefs, shape, size, binding=binding, timeout_s=policy.deadline_s)
+    try:
+        _prove(backend, bundle, policy)
+    except BaseException:
+        backend.close()
+        raise
+    return backend
+
+
+def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> None:
+    test = bundle.selftest
+    t = backend.infer_batch(Preprocessor(bundle.preprocess).frames(test.windows))
+    agreeing = int(np.count_nonzero(bundle.tail.index(t) == test.codes))
+    if agreeing < policy.parity_agreement * len(test.codes):
+        raise BackendError(
+            f"the device gives the reference's code on {agreeing} of {len(test.codes)} self-test windows only",
+            hint="the HEF may be calibrated badly: fsq-edge hef inspect FILE --bundle BUNDLE",
+        )
+
+
+def _automatic(
+    bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendEvent], None] | None
+) -> Selection:
+    encoder = bundle.read("encoder")
+    if not bundle.hef_architectures:
+        return Selection(OnnxBackend(encoder), "the bundle has no HEF")
+    primary: HailoBackend | None = None
+    try:
+        module = load_binding() if binding is None else binding
+        primary = open_device(bundle, policy, module)
+        reason = f"the bundle has a HEF for the {primary.architecture} that is here"
+    except BackendError as error:
+        reason = error.message
+        if error.status not in PASSING:
+            return Selection(OnnxBackend(encoder), reason)
+    backend = FallbackBackend(
+        lambda: open_device(bundle, policy, binding),
+        OnnxBackend(encoder),
+        bundle.tail.index,
+        policy,
+        primary=primary,
+        on_event=on_event,
+    )
+    return Selection(backend, reason)

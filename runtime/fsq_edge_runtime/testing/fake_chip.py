@@ -1,0 +1,216 @@
+"""The silicon of the fake: one thread that takes frames in order, computes the device graph and calls back.
+
+It computes in onnxruntime on the CPU. Nothing it does is a measurement of a Hailo device.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.backends.onnx import OnnxBackend
+from fsq_edge_runtime.hef import HefReport, QuantInfo
+from fsq_edge_runtime.testing.fake_errors import FakeDeadlockError, FakeErrors, FakeFatalError
+from fsq_edge_runtime.testing.faults import Fault, FaultScript
+
+Float32Array = npt.NDArray[np.float32]
+Callback = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Job:
+    """One frame under way. The buffers are referenced, not copied, as the device's DMA does."""
+
+    frame: npt.NDArray[Any]
+    out: npt.NDArray[Any]
+    report: HefReport
+    fault: Fault | None
+    callback: Callback
+    finished: threading.Event = field(default_factory=threading.Event)
+
+
+class FakeChip:
+    """State of one fake device, shared by every object of the fake binding.
+
+    Args:
+        graph: bytes of encoder.onnx; None when no inference is needed.
+        script: what goes wrong and when.
+        errors: the exceptions of the generation.
+        quantised: round inputs and outputs to the integers that the HEF's numbers give.
+        present: whether a device is there at all.
+
+    Attributes:
+        fatal: what would have killed or hung the process; see :meth:`check`.
+        compute_ns: nanoseconds of the last 100,000 computations, without any hand-off.
+    """
+
+    def __init__(
+        self, graph: bytes | None, script: FaultScript, errors: FakeErrors, *, quantised: bool, present: bool
+    ) -> None:
+        self.script = script
+        self.errors = errors
+        self.quantised = quantised
+        self.fatal: list[BaseException] = []
+        self.compute_ns: deque[int] = deque(maxlen=100_000)
+        self.open_groups: list[str] = []
+        self.outstanding = 0
+        self._present = present
+        self._graph = graph
+        self._engine: OnnxBackend | None = None
+        self._lost: Fault | None = None
+        self._reopens_left = 0
+        self._damaged = 0
+        self._rng = np.random.default_rng(0)
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.lock = threading.Condition()
+
+    def check(self) -> None:
+        """Raise the first thing that would have killed or hung the process.
+
+        Raises:
+            FakeFatalError: the process would have been killed.
+            FakeDeadlockError: the process would have hung.
+        """
+        if self.fatal:
+            raise self.fatal[0]
+
+    def kill(self, what: str) -> BaseException:
+        """Record that the real binding would have killed the process here; return the exception to raise."""
+        self.fatal.append(FakeFatalError(what))
+        return self.fatal[-1]
+
+    def hang(self, what: str) -> BaseException:
+        """Record that the real binding would have hung here; return the exception to raise."""
+        self.fatal.append(FakeDeadlockError(what))
+        return self.fatal[-1]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the device is gone."""
+        return self._lost is not None
+
+    def visible(self) -> bool:
+        """Return whether a scan finds the device."""
+        return self._present and not self.lost
+
+    def open(self, group_id: str) -> int:
+        """Try to open the device and return a status."""
+        with self.lock:
+            if self._lost is not None:
+                if self._reopens_left > 0:
+                    self._reopens_left -= 1
+                    return 74
+                self._lost = None
+            status = self.script.next_open() if self._present else 74
+            if status == 0 and self.open_groups and (group_id == "UNIQUE" or group_id not in self.open_groups):
+                status = 74  # one VDevice per process, unless the group is shared
+            if status == 0:
+                self._damaged = max(0, self._damaged - 1)
+                self.open_groups.append(group_id)
+            return status
+
+    def close(self, group_id: str) -> None:
+        """Give the device back."""
+        with self.lock:
+            self.open_groups.remove(group_id)
+
+    def submit(self, job: Job) -> None:
+        """Queue a frame; the callback comes from the chip's own thread."""
+        with self.lock:
+            self.outstanding += 1
+            if self._thread is None:
+                # The thread must not keep the fake alive: it holds the queue and asks for the chip frame by frame.
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._jobs, weakref.ref(self)), name="fake-hailo", daemon=True
+                )
+                self._thread.start()
+                weakref.finalize(self, self._jobs.put, None)
+        self._jobs.put(job)
+
+    def serve(self, job: Job) -> None:
+        """Compute one frame and report it, as its fault demands."""
+        fault = job.fault
+        if fault is not None and fault.kind == "never":
+            return
+        if fault is not None and fault.kind == "late":
+            timer = threading.Timer(fault.seconds, self._finish, (job, 0))
+            timer.daemon = True
+            timer.start()
+            return
+        if fault is not None and fault.kind == "delay":
+            time.sleep(fault.seconds)
+        if fault is not None and fault.kind == "lost":
+            self._lost, self._reopens_left = fault, fault.reopens
+        if fault is not None and fault.kind == "damage":
+            self._damaged = fault.reopens + 1
+        if self._lost is not None:
+            self._finish(job, self._lost.status or 62)
+        else:
+            self._finish(job, fault.status if fault is not None and fault.kind == "fail" else 0)
+
+    def _finish(self, job: Job, status: int) -> None:
+        if status:
+            job.out[...] = 0  # a failed inference leaves zeros in the output and raises nowhere
+        else:
+            wrong = self._damaged > 0 or (job.fault is not None and job.fault.kind == "wrong")
+            try:
+                self._compute(job, wrong)
+            except Exception as error:  # noqa: BLE001 - a test's own mistake must not hang the test
+                self.fatal.append(error)
+                status = 8
+        try:
+            job.callback(status)
+        except BaseException as error:  # noqa: BLE001 - the real binding dies here, whatever the exception
+            self.kill(f"an exception escaped the callback, the process would abort: {error!r}")
+        with self.lock:
+            self.outstanding -= 1
+            self.lock.notify_all()
+        job.finished.set()
+
+    def _compute(self, job: Job, wrong: bool) -> None:
+        started = time.perf_counter_ns()
+        tensor_in, tensor_out = job.report.inputs[0], job.report.outputs[0]
+        # dtype is never checked: the bytes are taken as float32 whatever they are.
+        frame = np.frombuffer(job.frame.tobytes(), dtype=np.float32).reshape(tensor_in.shape)
+        if self.quantised:
+            frame = _round_trip(frame, tensor_in.quant, tensor_in.dtype)
+        t = self._engine_for().infer(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
+        if wrong:
+            t = self._rng.uniform(-1.0, 1.0, size=t.shape).astype(np.float32)
+        if self.quantised:
+            t = _round_trip(t, tensor_out.quant, tensor_out.dtype)
+        job.out.reshape(-1)[...] = t
+        self.compute_ns.append(time.perf_counter_ns() - started)
+
+    def _engine_for(self) -> OnnxBackend:
+        if self._engine is None:
+            if self._graph is None:
+                raise RuntimeError("the fake was made without a graph, so it cannot infer")
+            self._engine = OnnxBackend(self._graph)
+        return self._engine
+
+
+def _serve(jobs: queue.SimpleQueue[Job | None], chip: weakref.ref[FakeChip]) -> None:
+    while (job := jobs.get()) is not None:
+        alive = chip()
+        if alive is None:
+            return
+        alive.serve(job)
+        del alive, job
+
+
+def _round_trip(values: npt.NDArray[Any], quant: QuantInfo, dtype: str) -> Float32Array:
+    """Round to the device's integers and back, with saturation."""
+    top = 65535 if dtype == "uint16" else 255
+    steps = np.clip(np.rint(values / quant.scale + quant.zero_point), 0, top)
+    return np.asarray((steps - quant.zero_point) * quant.scale, dtype=np.float32)

@@ -1,0 +1,96 @@
+"""What may go wrong on a fake device, and when: a script that tests write and the fake follows."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["delay", "fail", "launch", "lost", "late", "never", "wrong", "damage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault.
+
+    Kinds:
+        delay: the device takes ``seconds`` longer; everything behind it waits.
+        fail: the inference fails with ``status``; nothing raises, the output holds zeros, the callback is told.
+        launch: ``run_async`` raises ``status`` and the configured model is shut down.
+        lost: the device is gone: this inference and all later ones fail with ``status``, and opening fails with 74,
+            ``reopens`` times; the opening after that finds it again.
+        late: the result comes ``seconds`` late while the device serves what follows.
+        never: neither result nor callback ever comes.
+        wrong: this one result is noise that looks valid.
+        damage: every result is noise until the device was opened ``reopens`` more times.
+
+    Args:
+        kind: as above.
+        status: HailoRT's code.
+        seconds: for ``delay`` and ``late``.
+        reopens: for ``lost`` and ``damage``.
+    """
+
+    kind: Kind
+    status: int = 0
+    seconds: float = 0.0
+    reopens: int = 0
+
+
+class FaultScript:
+    """Faults by number of inference, statuses of successive openings, and the state that is read off the chip.
+
+    Args:
+        inferences: number of the inference since the fake was made (from 0) -> fault.
+        opens: statuses of the first calls of ``VDevice()``; 0 succeeds, 73 and 74 mean busy.
+        configures: statuses of the first calls of ``configure()``; 0 succeeds.
+        temperature_c: what both sensors of the chip say; may be set at any time.
+        power_w: what a power measurement gives; None: the board cannot measure (status 18).
+    """
+
+    def __init__(
+        self,
+        inferences: Mapping[int, Fault] | None = None,
+        *,
+        opens: Iterable[int] = (),
+        configures: Iterable[int] = (),
+        temperature_c: float = 45.0,
+        power_w: float | None = None,
+    ) -> None:
+        self.temperature_c = temperature_c
+        self.power_w = power_w
+        self._inferences = dict(inferences or {})
+        self._opens = deque(opens)
+        self._configures = deque(configures)
+        self._next: deque[Fault] = deque()
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def inject(self, fault: Fault) -> None:
+        """Let the next inference that has no fault of its own suffer this one."""
+        with self._lock:
+            self._next.append(fault)
+
+    def next_inference(self) -> Fault | None:
+        """Return the fault of the inference that starts now and count it."""
+        with self._lock:
+            fault = self._inferences.get(self._count)
+            self._count += 1
+            return fault or (self._next.popleft() if self._next else None)
+
+    def next_open(self) -> int:
+        """Return the status of the opening that starts now."""
+        with self._lock:
+            return self._opens.popleft() if self._opens else 0
+
+    def next_configure(self) -> int:
+        """Return the status of the configuration that starts now."""
+        with self._lock:
+            return self._configures.popleft() if self._configures else 0
+
+    @property
+    def inferences_started(self) -> int:
+        """How many inferences were launched so far."""
+        return self._count

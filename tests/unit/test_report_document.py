@@ -1,0 +1,135 @@
+"""One report, two forms: Markdown and a self-contained page."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from fsq_edge.evaluation.document import Fact, Picture, Section, Table, cell_text, to_markdown
+from fsq_edge.evaluation.html import render
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'
+PNG = base64.b64encode(b"\x89PNG\r\n").decode()
+SECTIONS = [
+    Section("Numbers", facts=[Fact("Accuracy", "0.91", "n = 600"), Fact("Codes", "70")]),
+    Section("Rows", tables=[Table(["class", "F1", "n"], [["a|b", 0.5, 1234], ["<i>", None, 2]], "per class")]),
+    Section("Pictures", figures=[Picture(SVG, "a drawing", "drawing"), Picture(PNG, "a photo", "photo")]),
+    Section("Words", "First\nline with `code` and **weight**.\n\n- one\n- [two](docs/a.md)"),
+]
+
+
+class Page(HTMLParser):
+    """Collects tags and complains about ones that are not closed in order."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.seen, self.open, self.ids = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def attributes(self, tag):
+        return [attrs for name, attrs in self.seen if name == tag]
+
+
+def test_markdown_has_every_part():
+    text = to_markdown("Report", SECTIONS, subtitle="of a test", notices=["Look here."])
+    assert text.startswith(
+        "# Report\n\nof a test\n\n> **Look here.**\n\n## Numbers\n\n- **Accuracy**: 0.91 (n = 600)\n"
+    )
+    assert "- **Codes**: 70\n" in text
+    assert (
+        "**per class**\n\n| class | F1 | n |\n| --- | --- | --- |\n| a\\|b | 0.500 | 1,234 |\n| <i> | – | 2 |" in text
+    )
+    assert "![a drawing](figures/drawing.svg)" in text
+    assert "![a photo](figures/photo.png)" in text
+    assert text.endswith("- [two](docs/a.md)\n")
+
+
+def test_a_picture_without_a_name_is_for_the_page_only():
+    assert "![" not in to_markdown("t", [Section("s", figures=[Picture(SVG, "c")])])
+
+
+def test_picture_files_stand_alone():
+    drawing, photo = (Picture(image, "", "p") for image in (SVG, PNG))
+    assert drawing.file_bytes().startswith(b'<svg style="background: #fff')
+    assert photo.file_bytes() == b"\x89PNG\r\n"
+
+
+def test_cells():
+    assert [cell_text(cell) for cell in (1234567, 0.12345, None, "x", True)] == ["1,234,567", "0.123", "–", "x", "True"]
+
+
+def test_the_page_is_well_formed_and_fetches_nothing():
+    text = render("Report", SECTIONS, subtitle="of a test", notices=["Look here."])
+    page = Page(text)
+    tags = {tag for tag, _ in page.seen}
+    assert not tags & {"script", "link", "iframe", "object"}
+    assert [attrs["src"][:22] for attrs in page.attributes("img")] == ["data:image/png;base64,"]
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+    assert re.findall(r"https?://[^\"' ]+", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
+    assert len(page.ids) == len(set(page.ids))
+    anchors = [attrs["href"] for attrs in page.attributes("a") if attrs["href"].startswith("#")]
+    assert anchors == ["#numbers", "#rows", "#pictures", "#words"]
+    assert text.index("Look here.") < text.index("<h2>")
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+
+
+def test_columns_of_numbers_are_set_flush_right():
+    heads = Page(render("r", SECTIONS)).attributes("th")
+    assert [attrs.get("class") for attrs in heads] == [None, "number", "number"]
+    units = Table(["a", "b", "c"], [["12.5 µs", "2.1 %", "1.3 MB"], ["1,234", "+0.5", "1 or 2"]])
+    heads = Page(render("r", [Section("s", tables=[units])])).attributes("th")
+    assert [attrs.get("class") for attrs in heads] == ["number", "number", None]
+
+
+def test_text_is_escaped_everywhere():
+    evil = "<script>alert(1)</script>"
+    section = Section(
+        evil,
+        f"{evil} `{evil}` **{evil}**",
+        [Fact(evil, evil, evil)],
+        [Table([evil], [[evil]], evil)],
+        [Picture(SVG, evil)],
+    )
+    text = render(evil, [section], subtitle=evil, notices=[evil])
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 10
+    Page(text)
+
+
+def test_little_markdown_is_read_and_no_more():
+    text = render("r", [Section("s", "A `b<` **c** [d](https://e.org/f) [g](javascript:h) # i\n\n- j\n- k")])
+    assert (
+        '<p>A <code>b&lt;</code> <strong>c</strong> <a href="https://e.org/f">d</a> [g](javascript:h) # i</p>' in text
+    )
+    assert "<ul><li>j</li><li>k</li></ul>" in text
+
+
+@pytest.mark.parametrize("image", ["<img src=x>", "not base64!", '"><script>'])
+def test_a_picture_that_is_none_is_refused(image):
+    with pytest.raises(ValueError, match="picture"):
+        render("r", [Section("s", figures=[Picture(image)])])
+
+
+def test_a_row_that_does_not_fit_its_columns_is_refused():
+    with pytest.raises(ValueError, match="2 cells under 1 columns"):
+        render("r", [Section("s", tables=[Table(["a"], [["b", "c"]])])])
+
+
+def test_an_empty_table_keeps_its_head():
+    assert '<th scope="col">a</th>' in render("r", [Section("s", tables=[Table(["a"], [])])])
