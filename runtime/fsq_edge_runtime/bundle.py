@@ -218,8 +218,10 @@ class Bundle:
     @cached_property
     def stream(self) -> StreamSettings:
         """Policies for imperfect input; the defaults where the bundle has none."""
-        return StreamSettings.from_json(self.read("stream"), origin="stream.json") if self.has("stream") else (
-            StreamSettings()
+        return (
+            StreamSettings.from_json(self.read("stream"), origin="stream.json")
+            if self.has("stream")
+            else (StreamSettings())
         )
 
     def tail_for(self, backend: str) -> FsqTail:

@@ -136,8 +136,9 @@ class Session:
             BackendError: the backend failed for good.
         """
         begun = time.monotonic_ns()
+        state = self._streams.get(stream) or self._open(stream, self.settings)
         decisions = []
-        for state, start in self._due(stream, samples, timestamps):
+        for start in self._place(state, self._take(state, samples, timestamps)):
             decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:
@@ -168,7 +169,8 @@ class Session:
         decisions: list[Decision] = []
         try:
             for stream, samples, timestamps in items:
-                for state, start in self._due(stream, samples, timestamps):
+                state = self._streams.get(stream) or self._open(stream, self.settings)
+                for start in self._place(state, self._take(state, samples, timestamps)):
                     if self._classifier.collect(state, start):
                         decisions += self._flush(arrived)
                         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
@@ -221,19 +223,15 @@ class Session:
         state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision)
         return state
 
-    def _due(
-        self, stream: str, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None
-    ) -> Iterator[tuple[StreamState, int]]:
-        """Take samples; yield each window that becomes due, to be read before the next is asked for."""
+    def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> list[Piece]:
         rows, times = self._checked(samples, timestamps)
-        state = self._streams.get(stream) or self._open(stream, self.settings)
         if self._paused:
             state.pause(len(rows))
-        else:
-            for start in self._place(state, state.take(rows, times)):
-                yield state, start
+            return []
+        return state.take(rows, times)
 
     def _place(self, state: StreamState, pieces: list[Piece]) -> Iterator[int]:
+        """Put pieces on the ring; yield the grid index of each window that becomes due, to be read at once."""
         ring, size, hop = state.ring, self._size, self._hop
         for piece in pieces:
             if piece.begins is not None:
@@ -271,9 +269,8 @@ class Session:
         self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None
     ) -> tuple[Float32Array, Float64Array | None]:
         try:
-            with np.errstate(over="ignore"):  # beyond float32 becomes Inf, which is missing
-                rows = np.asarray(samples, dtype=np.float32)
-            times = None if timestamps is None else np.asarray(timestamps, dtype=np.float64)
+            rows = samples if isinstance(samples, np.ndarray) and samples.dtype == np.float32 else _float32(samples)
+            times = None if timestamps is None else np.asarray(timestamps, np.float64)
         except (TypeError, ValueError) as error:
             raise DataError(f"samples or timestamps are not numbers: {error}") from error
         if rows.ndim == 1 and rows.size:
@@ -282,9 +279,15 @@ class Session:
             rows = rows.reshape(0, self._channels)
         if rows.ndim != 2 or rows.shape[1] != self._channels:
             names = ", ".join(channel.name for channel in self._config.channels)
+            got = f"{rows.shape[1]} channels" if rows.ndim == 2 else f"shape {rows.shape}"
             raise DataError(
-                f"samples have shape {rows.shape}, expected (n, {self._channels})", hint=f"the channels are {names}"
+                f"samples have {got}, the bundle expects {self._channels}", hint=f"(n, channels) of {names}"
             )
         if times is not None and times.shape != rows.shape[:1]:
             raise DataError(f"{times.shape} timestamps for {len(rows)} samples")
         return rows, times
+
+
+def _float32(samples: npt.ArrayLike) -> Float32Array:
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, and Inf is missing
+        return np.asarray(samples, dtype=np.float32)

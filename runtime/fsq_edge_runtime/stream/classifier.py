@@ -85,12 +85,12 @@ class WindowClassifier:
             arrived: at which those had arrived.
         """
         placed = time.monotonic_ns()
-        due, window = self._judge(state, start)
+        due = self._judge(state, start)
         if not due.sound:
             return self._unanswered(due, None)
         if self._is_late(arrived, placed):
             return self._unanswered(due, "overrun")
-        self._writer.write(window)
+        self._writer.write(self._check.window)
         prepared = time.monotonic_ns()
         try:
             t = self._backend.infer(self._frame)
@@ -100,14 +100,15 @@ class WindowClassifier:
         if self._is_late(arrived, inferred):
             return self._unanswered(due, "deadline")
         spent = (placed - begun, prepared - placed, inferred - prepared)
-        return self._answered(due, self.head.code(t), spent, inferred, arrived)
+        head = self.head
+        return self._answered(due, head, head.code(t), spent, inferred, arrived)
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
-        due, window = self._judge(state, start)
+        due = self._judge(state, start)
         self._batch.append(due)
         if due.sound:
-            self._windows[self._filled] = window
+            self._windows[self._filled] = self._check.window
             self._filled += 1
         return self._filled == MAX_BATCH
 
@@ -144,7 +145,9 @@ class WindowClassifier:
                 reason = late or reasons.get(row)
                 code = LOST if reason else int(codes[row])
                 records.append(
-                    self._unanswered(due, reason) if reason else self._answered(due, code, spent, inferred, arrived)
+                    self._unanswered(due, reason)
+                    if reason
+                    else self._answered(due, self.head, code, spent, inferred, arrived)
                 )
                 row += 1
         return records
@@ -196,28 +199,30 @@ class WindowClassifier:
                 reasons[row] = error.reason
         return codes, reasons
 
-    def _judge(self, state: StreamState, start: int) -> tuple[_Due, Float32Array]:
-        """Take a window off its stream: its place, its flags and its samples, short gaps filled."""
+    def _judge(self, state: StreamState, start: int) -> _Due:
+        """Take a window off its stream: its place and its flags; its samples are then the check's."""
         ring, check = state.ring, self._check
         window = ring.window(start)
         flags: tuple[str, ...] = ()
         sound = True
         if ring.irregular_until > start or not check.sound(window):
-            flags, window = check.examine(window, ring, start)
+            flags = check.examine(window, ring, start)
             sound = not check.abstains(flags)
-        seq, state.seq = state.seq, state.seq + 1
+        seq = state.seq
+        state.seq = seq + 1
         state.counters.windows += 1
         t0, rate = state.t0, self._rate
-        return _Due(state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags, sound), window
+        return _Due(state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags, sound)
 
     def _is_late(self, arrived: int, now: int) -> bool:
         return self._deadline_ns is not None and now - arrived > self._deadline_ns
 
-    def _answered(self, due: _Due, code: int, spent: tuple[int, int, int], inferred: int, arrived: int) -> Decision:
-        head = self.head
+    def _answered(
+        self, due: _Due, head: DecisionHead, code: int, spent: tuple[int, int, int], inferred: int, arrived: int
+    ) -> Decision:
         if code < 0:
             return self._unanswered(due, "backend")
-        state, probabilities = due.state, head.probabilities[code]
+        state, probabilities = due.state, head.row(code)
         label, smoothed = state.chain.step(probabilities)
         state.counters.decided += 1
         done = time.monotonic_ns()
@@ -228,7 +233,7 @@ class WindowClassifier:
             due.t_end,
             UNKNOWN_LABEL if label == UNKNOWN else self._classes[label],
             self._classes[head.raw[code]],
-            float(smoothed.max() if label == UNKNOWN else smoothed[label]),
+            max(smoothed) if label == UNKNOWN else smoothed[label],
             code,
             due.flags,
             self._backend.name,

@@ -82,9 +82,9 @@ class Grid:
         self._counters = counters
         self._source_rate = source_rate_hz
         self._native = source_rate_hz == rate_hz
-        self._iota: Float64Array = np.arange(BLOCK, dtype=np.float64)
-        self._slots: Float64Array = np.empty(BLOCK, dtype=np.float64)
-        self._expected: Float64Array = np.empty(BLOCK, dtype=np.float64)
+        self._surely_s = 0.99 * jitter_tolerance / rate_hz  # less than the tolerance by more than any rounding
+        self._base_times: Float64Array = np.arange(BLOCK, dtype=np.float64) / rate_hz
+        self._offsets: Float64Array = np.empty(BLOCK, dtype=np.float64)
         self._last_row: Float32Array = np.zeros(channels, dtype=np.float32)
         self._t0 = 0.0
         self._next = 0  # slot to be filled next
@@ -153,13 +153,12 @@ class Grid:
         """Return whether each sample stands for exactly the next slot, as :meth:`_interpolate` would find."""
         if not (self._native and self._next and self._waiting == 0 and self._pending is None):
             return False
-        off, expected = self._slots[:n], self._expected[:n]
-        np.subtract(times, self._t0, off)
-        np.multiply(off, self._rate, off)
-        np.add(self._iota[:n], self._next, expected)
-        np.subtract(off, expected, off)
-        low, high = np.minimum.reduce(off), np.maximum.reduce(off)  # NaN fails both comparisons
-        return bool(low >= -self._tolerance and high <= self._tolerance)
+        # Sufficient, not necessary: what this sees as regular, _interpolate would place in the same way to the bit.
+        offset = np.subtract(times, self._base_times[:n], self._offsets[:n])
+        np.subtract(offset, self._t0 + self._next / self._rate, offset)
+        if offset.dot(offset) <= self._surely_s * self._surely_s:  # then each is; NaN fails
+            return True
+        return bool(np.absolute(offset, offset).max() <= self._surely_s)
 
     def _pass(self, samples: Float32Array, n: int) -> Piece:
         self._counters.accepted += n
@@ -251,8 +250,5 @@ class Grid:
         return Piece(rows, begins, used, imputed)
 
     def _slot_reached(self, u: Float64Array) -> npt.NDArray[np.int64]:
-        """Return for each sample the last slot k with u - k >= -tolerance, to the bit as :meth:`_is_regular`."""
-        reached = np.floor(u + self._tolerance)
-        reached += u - (reached + 1) >= -self._tolerance
-        reached -= u - reached < -self._tolerance
-        return reached.astype(np.int64)
+        """Return for each sample the last slot k with u - k >= -tolerance."""
+        return np.floor(u + self._tolerance).astype(np.int64)

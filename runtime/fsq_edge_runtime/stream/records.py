@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,10 @@ Float32Array = npt.NDArray[np.float32]
 STAGES = ("grid", "preprocess", "inference", "decision", "total")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
+class Decision(NamedTuple):
     """What one due window ended as: a label, an abstention (label None), or missed (label None).
+
+    A named tuple since a frozen dataclass of this size takes five times as long to make, once for every window.
 
     Attributes:
         seq: number of the window in its stream, from 0, over all segments.
@@ -29,8 +31,8 @@ class Decision:
         quality: flags of the window, ``flag`` or ``flag:channel``; empty when it is sound.
         backend: what computed it.
         missed: why the window was lost (``deadline``, ``overrun``, ``backend``), or None.
-        probabilities: (classes,) float32 of this window alone; read-only, shared between decisions.
-        smoothed: (classes,) float32 after smoothing; read-only.
+        probabilities: (classes,) of this window alone; None without inference.
+        smoothed: (classes,) after smoothing; None without inference.
         stages_ns: nanoseconds on the monotonic clock by stage, in the order of ``STAGES``.
     """
 
@@ -45,8 +47,8 @@ class Decision:
     quality: tuple[str, ...]
     backend: str
     missed: str | None
-    probabilities: Float32Array | None
-    smoothed: Float32Array | None
+    probabilities: Sequence[float] | None
+    smoothed: Sequence[float] | None
     stages_ns: tuple[int, int, int, int, int]
 
     @property
@@ -54,7 +56,7 @@ class Decision:
         """Microseconds by stage, from the arrival of the window's last sample."""
         return {stage: nanoseconds / 1e3 for stage, nanoseconds in zip(STAGES, self.stages_ns, strict=True)}
 
-    def to_dict(self, *, latency: bool = True, scores: bool = False) -> dict[str, Any]:
+    def to_dict(self, latency: bool = True, *, scores: bool = False) -> dict[str, Any]:
         """Return the fields of the JSON line.
 
         Args:
@@ -77,8 +79,8 @@ class Decision:
         if self.missed:
             line["reason"] = self.missed
         if scores:
-            line["probabilities"] = None if self.probabilities is None else self.probabilities.tolist()
-            line["smoothed"] = None if self.smoothed is None else self.smoothed.tolist()
+            line["probabilities"] = self.probabilities
+            line["smoothed"] = self.smoothed
         if latency:
             line["latency_us"] = self.latency_us
         return line

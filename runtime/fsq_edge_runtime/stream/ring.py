@@ -13,8 +13,9 @@ Float32Array = npt.NDArray[np.float32]
 class SampleRing:
     """A sliding buffer over one segment's grid.
 
-    Samples are written once; when the buffer is full the few that are still needed move to its front, which costs
-    less than writing each sample twice. Positions are grid indices of the segment.
+    Wherever nothing irregular was written, ``used`` is one and ``imputed`` False, so that the common append writes
+    samples only. When the buffer is full the few samples that are still needed move to its front, which costs less
+    than writing each sample twice. Positions are grid indices of the segment.
 
     Args:
         channels: C.
@@ -41,6 +42,8 @@ class SampleRing:
         """Begin a new segment."""
         self._base = self.end = 0
         self.irregular_until = 0
+        self._used[:] = 1
+        self._imputed[:] = False
 
     def append(self, piece: Piece, first: int, last: int, keep: int) -> None:
         """Write rows ``first:last`` of a piece, at most ``room``, keeping what lies from ``keep`` on."""
@@ -51,10 +54,7 @@ class SampleRing:
         until = at + count
         self._data[:, at:until] = piece.rows[first:last].T
         self.end += count
-        if piece.used is None or piece.imputed is None:
-            self._used[at:until] = 1
-            self._imputed[at:until] = False
-        else:
+        if piece.used is not None and piece.imputed is not None:
             self._used[at:until] = piece.used[first:last]
             self._imputed[at:until] = piece.imputed[first:last]
             self.irregular_until = self.end
@@ -77,7 +77,10 @@ class SampleRing:
     def _move_to_front(self, keep: int) -> int:
         kept = max(0, self.end - keep)
         at = self.end - self._base
-        for store in (self._data, self._used, self._imputed):
-            store[..., :kept] = store[..., at - kept : at]
+        self._data[:, :kept] = self._data[:, at - kept : at]
+        if self.irregular_until > self._base:
+            for store, regular in ((self._used, 1), (self._imputed, False)):
+                store[:kept] = store[at - kept : at]
+                store[kept:] = regular
         self._base = self.end - kept
         return kept
