@@ -251,7 +251,8 @@ class Session:
         if begins.cause != "start":
             facts = {"cause": begins.cause, "t_start": begins.t_before, "t_end": begins.t_start}
             gap = StreamEvent("gap", state.name, facts)
-            if not self._classifier.defer(gap):
+            if not self._classifier.defer(state, gap):
+                state.chain.reset()
                 self._tell(gap)
 
     def _flush(self, arrived: int) -> list[Decision]:

@@ -61,7 +61,7 @@ class WindowClassifier:
         self._heads: dict[str, DecisionHead] = {}
         self._deadline_ns = settings.deadline_ns(config)
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
-        self._batch: list[_Due | StreamEvent] = []
+        self._batch: list[_Due | tuple[StreamState, StreamEvent]] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
 
@@ -112,10 +112,10 @@ class WindowClassifier:
             self._filled += 1
         return self._filled == MAX_BATCH
 
-    def defer(self, event: StreamEvent) -> bool:
-        """Keep an event's place among the windows collected; False when there are none and it need not wait."""
+    def defer(self, state: StreamState, gap: StreamEvent) -> bool:
+        """Keep the end of a segment in its place among the windows collected; False if there are none to wait for."""
         if self._batch:
-            self._batch.append(event)
+            self._batch.append((state, gap))
         return bool(self._batch)
 
     def decide_batch(self, arrived: int) -> list[Decision | StreamEvent]:
@@ -137,8 +137,9 @@ class WindowClassifier:
         records: list[Decision | StreamEvent] = []
         row = 0
         for due in batch:
-            if isinstance(due, StreamEvent):
-                records.append(due)
+            if isinstance(due, tuple):
+                due[0].chain.reset()
+                records.append(due[1])
             elif not due.sound:
                 records.append(self._unanswered(due, None))
             else:

@@ -238,7 +238,8 @@ class Grid:
         taken = u[source] - slots <= self._tolerance
         span = u[source] - u_before
         share = ((slots - u_before) / np.where(span > 0, span, 1.0)).astype(np.float32)
-        rows = np.where(taken[:, None], after, before + (after - before) * share[:, None])
+        with np.errstate(invalid="ignore", over="ignore"):  # Inf is missing, and stays so
+            rows = np.where(taken[:, None], after, before + (after - before) * share[:, None])
         imputed = ~taken & (span > self._imputed_slots)
         used = np.diff(source, prepend=-1 - self._waiting)
         self._waiting = len(u) - 1 - int(source[-1]) if len(source) else self._waiting + len(u)

@@ -120,7 +120,8 @@ class Polyphase:
         middle = self._rows[centre]
         weights = self._weights[phase]
         # One pairwise sum of fixed length per value: unlike a matrix product, independent of the number of rows.
-        out = middle + np.sum((support - middle[:, :, None]) * weights[:, None, :], axis=-1, dtype=np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # Inf is missing
+            out = middle + np.sum((support - middle[:, :, None]) * weights[:, None, :], axis=-1, dtype=np.float32)
         if not np.isfinite(out).all():
             at, channel = np.nonzero(~np.isfinite(out))
             out[at, channel] = _partial(support[at, channel], weights[at])
@@ -141,7 +142,7 @@ def _partial(support: Float32Array, weights: Float32Array) -> Float32Array:
     """Return the filter's output (K,) where samples are missing: what is there, if it holds half of the weight."""
     present = np.isfinite(support)
     weight = np.where(present, weights, 0).sum(axis=-1)
-    value = np.where(present, support * weights, 0).sum(axis=-1)
+    value = (np.where(present, support, 0) * weights).sum(axis=-1)
     return np.where(weight > 0.5, value / np.where(weight > 0.5, weight, 1), np.nan).astype(np.float32)
 
 
