@@ -26,27 +26,31 @@ def run(quick: bool = False) -> dict[str, Any]:
         ``accuracy_mean``, ``accuracy_min`` and one entry a seed: accuracy, macro-F1, int8 accuracy drop in points,
         code flip rate, and code and label mismatches of ONNX against torch.
     """
-    from fsq_edge.data import cut_windows, open_dataset
     from fsq_edge.deploy import device_outputs, export_run, usable_windows
     from fsq_edge.training import load_config, load_run, train
-    from fsq_edge.training.partition import split_by_subject
+    from fsq_edge.training.sides import open_sides
     from fsq_edge_calibration import build_calibration_set
     from fsq_edge_compile.agreement import compare_codes
     from fsq_edge_compile.quantize import quantize_preview
     from fsq_edge_runtime.backends import OnnxBackend
     from fsq_edge_runtime.tail import FsqTail
 
-    index = cut_windows(open_dataset("watch"), 100, 50)
     rows = []
     for seed in range(1 if quick else 3):
-        config = load_config(None, {"training": {"seed": seed, "max_epochs": 2 if quick else None}})
-        split = split_by_subject(index, TEST_SUBJECTS, val_fraction=config.data.val_fraction, seed=seed)
+        config = load_config(
+            None,
+            {
+                "data": {"source": "watch", "test_subjects": TEST_SUBJECTS},
+                "training": {"seed": seed, "max_epochs": 2 if quick else None},
+            },
+        )
+        sides = open_sides(config)
         with tempfile.TemporaryDirectory() as folder:
-            train(split, config, Path(folder) / "run", source="watch")
+            train(config, Path(folder) / "run", sides=sides)
             trained = load_run(Path(folder) / "run")
             record = export_run(trained, Path(folder) / "build")
             encoder = (Path(folder) / "build" / "encoder.onnx").read_bytes()
-        held_out, training = usable_windows(trained, split.test), usable_windows(trained, split.train)
+        held_out, training = usable_windows(trained, sides.test), usable_windows(trained, sides.train)
         calibration = build_calibration_set(
             training.windows, training.index.label, training.index.subject, trained.preprocess, size=256, seed=seed
         )

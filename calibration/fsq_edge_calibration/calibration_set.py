@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
 Float32Array = npt.NDArray[np.float32]
@@ -41,6 +40,7 @@ class CalibrationSet:
         seed: of that choice.
         n_candidates: windows that it chose from.
         input_name: the device graph's input.
+        classes: names of the classes in label order; empty where unknown.
     """
 
     frames_nhwc: Float32Array
@@ -54,7 +54,8 @@ class CalibrationSet:
     method: str
     seed: int
     n_candidates: int
-    input_name: str = field(default="input")
+    input_name: str = "input"
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every array speaks of the same windows."""
@@ -80,6 +81,11 @@ class CalibrationSet:
         """The frames as (N, C', H, W), a view: what onnxruntime takes."""
         return self.frames_nhwc.transpose(0, 3, 1, 2)
 
+    def first(self, count: int) -> CalibrationSet:
+        """Return the first ``count`` windows: a fair selection too, whatever the method."""
+        columns = ("frames_nhwc", "labels", "subjects", "recording_ids", "starts", "codes")
+        return replace(self, **{name: getattr(self, name)[:count] for name in columns})
+
     def channel_ranges(self) -> Float32Array:
         """Return (C', 2) float32: smallest and largest value of each channel."""
         axes = (0, 1, 2)
@@ -95,6 +101,7 @@ class CalibrationSet:
             "seed": self.seed,
             "n_candidates": self.n_candidates,
             "input_name": self.input_name,
+            "classes": list(self.classes),
         }
         buffer = io.BytesIO()
         np.savez(
@@ -107,13 +114,13 @@ class CalibrationSet:
             codes=self.codes,
             meta=np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8),
         )
-        write_whole(path, buffer.getbuffer())
+        write_file(path, buffer.getvalue())
 
     def save_npy(self, path: Path) -> None:
         """Write the frames alone as ``.npy`` (N, H, W, C'): the file that ``hailo optimize --calib-set-path`` takes."""
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(self.frames_nhwc), allow_pickle=False)
-        write_whole(path, buffer.getbuffer())
+        write_file(path, buffer.getvalue())
 
 
 def input_frames(sets: Mapping[str, CalibrationSet]) -> dict[str, Float32Array]:
@@ -181,22 +188,7 @@ def _from_parts(meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], origi
             seed=int(meta["seed"]),
             n_candidates=int(meta["n_candidates"]),
             input_name=str(meta["input_name"]),
+            classes=tuple(str(name) for name in meta["classes"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{origin} is not a calibration set: {error}", hint="fsq-edge calibrate RUN") from error
-
-
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file whole or not at all: temporary name in the same folder, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -65,7 +66,7 @@ def build_bundle(
         if build.has(path):
             parts[role, None] = (path, build.read(path))
     return make_bundle(
-        name or record.name,
+        name or plain_name(record.name),
         build.classes,
         parts,
         versions={**record.versions, "fsq-edge": _version("fsq-edge"), "onnxruntime": _version("onnxruntime")},
@@ -74,6 +75,11 @@ def build_bundle(
         parity=dict(parity or {}),
         forced=tuple(forced),
     )
+
+
+def plain_name(text: str) -> str:
+    """Return a model name made of letters, digits, ``_`` and ``-``: what a data set calls itself may be any text."""
+    return re.sub(r"[^A-Za-z0-9_\-]+", "_", text).strip("_")[:64] or "model"
 
 
 def _selftest(build: BuildFolder) -> bytes:

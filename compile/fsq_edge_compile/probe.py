@@ -18,7 +18,7 @@ class ActivationProbe:
 
     Args:
         model: a ``ModelProto`` whose one input is ``input``.
-        names: tensors to show; ``input`` may be among them.
+        names: tensors to show, float32 unless they are outputs of the model; ``input`` may be among them.
     """
 
     def __init__(self, model: Any, names: Sequence[str]) -> None:
@@ -29,8 +29,9 @@ class ActivationProbe:
         watched = onnx.ModelProto()
         watched.CopyFrom(model)
         del watched.graph.output[:]
+        typed = {info.name: info for info in model.graph.output}
         watched.graph.output.extend(
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self._inner
+            typed.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self._inner
         )
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
@@ -38,7 +39,7 @@ class ActivationProbe:
         options.log_severity_level = 3
         self._session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    def observe(self, frames: Float32Array) -> Iterator[dict[str, Float32Array]]:
+    def observe(self, frames: Float32Array) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Yield name -> value for each of frames (N, C', H, W); values have batch 1."""
         for row in range(len(frames)):
             frame = np.ascontiguousarray(frames[row : row + 1])

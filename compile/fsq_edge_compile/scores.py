@@ -13,6 +13,7 @@ Float64Array = npt.NDArray[np.float64]
 
 RESAMPLES: Final = 1000
 COVERAGE: Final = 0.95
+LEAST_GROUPS: Final = 3  # with two, a bootstrap over groups has three outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,13 @@ def resampled_confusions(
         predictions: each (N,).
         classes: number of classes.
         groups: (N,) recording or subject of each window, resampled whole because windows of one recording are alike;
-            None resamples windows.
+            None, or fewer than 3 of them, resamples windows.
         rng: the generator.
     """
     square = classes * classes
     cells = np.stack([labels * classes + predicted for predicted in predictions], axis=1)
-    if groups is None:
+    group = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+    if group is None or group.max() + 1 < LEAST_GROUPS:
         # Drawing windows with replacement is a multinomial draw over the distinct rows.
         kinds, counts = np.unique(cells, axis=0, return_counts=True)
         tables = np.zeros((len(kinds), len(predictions), square))
@@ -72,7 +74,6 @@ def resampled_confusions(
             tables[np.arange(len(kinds)), column, kinds[:, column]] = 1.0
         weights = rng.multinomial(len(cells), counts / counts.sum(), size=RESAMPLES)
     else:
-        group = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
         size = int(group.max()) + 1
         tables = np.stack(
             [

@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
+from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, read_limited, sign
+from fsq_edge.cli.bundle_device import install, rollback
+from fsq_edge.cli.gate_report import stop_if_shut
 from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge_compile.checker.targets import ARCHES
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle import Bundle
@@ -15,37 +20,59 @@ if TYPE_CHECKING:
 
 @click.group("bundle")
 def command() -> None:
-    """Build, verify and inspect deployment bundles (.fsqb files or folders)."""
+    """Build, verify, inspect, sign and install deployment bundles (.fsqb files or folders)."""
+
+
+command.add_command(add_hef)
+command.add_command(sign)
+command.add_command(install)
+command.add_command(rollback)
 
 
 @command.command()
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.fsqb, or a folder without suffix.")
 @click.option("--name", help="Name of the model; the export's by default.")
-@click.option("--arch", default="hailo8l", show_default=True, help="Target that the device graph is checked for.")
+@click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target to check for.")
+@click.option("--force", metavar="REASON", default="", help="Go on though a gate is shut; recorded in the manifest.")
 @output_options
-def build(build: Path, out: Path, name: str | None, arch: str, json_to: str | None, quiet: bool) -> None:
-    """Make a bundle from the BUILD folder of export, calibrate and quantize."""
+def build(build: Path, out: Path, name: str | None, arch: str, force: str, json_to: str | None, quiet: bool) -> None:
+    """Make a bundle from the BUILD folder of export, calibrate and quantize.
+
+    The device graph is checked for the target first, and the calibration audit must have passed. Exit code 1: one of
+    them refuses (nothing is written).
+    """
     need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.bundle import build_bundle
+    from fsq_edge_compile.gate import check_gate
 
-    bundle = build_bundle(BuildFolder(build), name=name)
+    screen, folder = console(quiet, json_to), BuildFolder(build)
+    gate = check_gate(folder, arch, force=force)
+    stop_if_shut(screen, gate, json_to, "not built")
+    bundle = build_bundle(folder, name=name, check={arch: gate.report.verdict}, forced=gate.forced)
     bundle.save(out)
-    _show(bundle, console(quiet, json_to), f"wrote {out}")
+    _show(bundle, screen, f"wrote {out}")
     write_json(summary(bundle), json_to)
 
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), help="Ed25519 public key, PEM: it must be signed with it.")
 @output_options
-def verify(bundle: Path, json_to: str | None, quiet: bool) -> None:
-    """Check every byte of a bundle and how its parts fit. Exit 0 if it is whole, 65 if not."""
+def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> None:
+    """Check every byte of a bundle, how its parts fit, and with --key who made it.
+
+    Hashes find damage; only --key finds an attacker. Exit 0 if it is whole, 65 if not.
+    """
     from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle_install import verify_parts
 
     opened = Bundle.open(bundle)
-    console(quiet, json_to).print(f"{bundle}: good, {len(opened.manifest.files)} files")
-    write_json(summary(opened), json_to)
+    verify_parts(opened, read_limited(key, MAX_KEY_BYTES) if key else None)
+    signed = "signature good" if key else _signature_state(opened)
+    console(quiet, json_to).print(f"{escape(str(bundle))}: good, {len(opened.manifest.files)} files, {signed}")
+    write_json({**summary(opened), "signature_checked": key is not None}, json_to)
 
 
 @command.command()
@@ -66,13 +93,21 @@ def summary(bundle: Bundle) -> dict[str, Any]:
     return {**manifest, "total_bytes": sum(entry.bytes for entry in bundle.manifest.files)}
 
 
+def _signature_state(bundle: Bundle) -> str:
+    return "signed (not checked: no --key)" if bundle.has("signature") else "not signed"
+
+
 def _show(bundle: Bundle, out: Any, title: str) -> None:
     manifest, config = bundle.manifest, bundle.preprocess
     channels = ", ".join(f"{channel.name} [{channel.unit}]" for channel in config.channels)
-    out.print(f"[bold]{title}[/bold]\nmodel     {manifest.name}\nclasses   {', '.join(manifest.classes)}")
+    out.print(f"[bold]{escape(title)}[/bold]")
+    out.print(f"model     {manifest.name}\nclasses   {', '.join(manifest.classes)}", markup=False)
     out.print(f"channels  {channels}", markup=False)
     out.print(f"window    {config.window_samples} samples at {config.sample_rate_hz:g} Hz, hop {config.hop_samples}")
     rows = [(entry.role, entry.arch or "", entry.path, entry.bytes, entry.sha256[:12]) for entry in manifest.files]
     out.print(table("files", ["role", "arch", "path", "bytes", "sha256"], rows))
     for reason in manifest.forced:
-        out.print(f"[yellow]forced[/yellow]: {reason}")
+        out.print(f"[yellow]forced[/yellow]: {escape(reason)}")
+    for arch, verdict in manifest.check.items():
+        out.print(f"check     {arch}: {verdict}", markup=False)
+    out.print(f"signature {_signature_state(bundle)}")

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge.data import Dataset, cut_windows, open_dataset
-from fsq_edge.deploy import UsableWindows, device_outputs, export_run, usable_windows
-from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
+from fsq_edge.data import Dataset, open_dataset
+from fsq_edge.deploy import UsableWindows, export_run, usable_windows
+from fsq_edge.evaluation.judgement import Judgement, judge
 from fsq_edge.training import Run, TrainConfig, load_run, train
-from fsq_edge.training.partition import WindowSplit, split_by_subject
+from fsq_edge.training.record import EpochRecord
+from fsq_edge.training.sides import WindowSides, cut_sides
 from fsq_edge_benchmarks.latency import Latency, decision_latency
 from fsq_edge_calibration import build_calibration_set
 from fsq_edge_compile import check
@@ -27,7 +28,7 @@ from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle import Bundle
 from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import InternalError
-from fsq_edge_runtime.tail import FsqTail, softmax
+from fsq_edge_runtime.tail import FsqTail
 
 CALIBRATION_WINDOWS = 256
 STREAM_SECONDS = 150.0
@@ -55,9 +56,8 @@ class DemoResult:
 
     Attributes:
         dataset: name of the data set.
-        split: how it was split.
         run: the trained run.
-        evaluation: of the torch model on the held-out subjects.
+        judgement: of the torch model on the held-out subjects.
         exported: what ``export.json`` says.
         verdict: of the compatibility check for ``arch``.
         arch: the target.
@@ -69,9 +69,8 @@ class DemoResult:
     """
 
     dataset: Dataset
-    split: str
     run: Run
-    evaluation: Evaluation
+    judgement: Judgement
     exported: ExportRecord
     verdict: str
     arch: str
@@ -100,10 +99,13 @@ def run_demo(
         FsqEdgeError: as each stage does.
         InternalError: the stream and ``predict`` disagree.
     """
-    dataset, split = _data(source, test_subjects, config, say)
-    run = _train(split, config, out / "run", source, say)
-    held_out = usable_windows(run, split.test)
-    evaluation = _evaluate(run, held_out, say)
+    data = config.data.model_copy(update={"source": source, "test_subjects": tuple(test_subjects)})
+    config = config.model_copy(update={"data": data})
+    dataset = open_dataset(source)
+    sides = _data(dataset, config, say)
+    run = _train(sides, config, out / "run", say)
+    held_out = usable_windows(run, sides.test)
+    judgement = _evaluate(run, say)
     exported = export_run(run, out / "build")
     checked = exported.onnx_check
     say(
@@ -116,7 +118,7 @@ def run_demo(
     whole = check(build.path / "model.onnx", arch=arch)
     cut = ", ".join(whole.end_nodes)
     say("check", f"device graph: {verdict} for {arch}; the full graph: {whole.verdict}, to be cut at {cut}")
-    preview = _quantize(run, split, build, held_out, say)
+    preview = _quantize(run, sides, build, held_out, say)
     bundle = build_bundle(build, check={arch: verdict})
     path = out / f"{bundle.manifest.name}.fsqb"
     bundle.save(path)
@@ -126,64 +128,48 @@ def run_demo(
     samples = dataset.select(subjects=list(test_subjects)).recordings[0].samples
     latency = decision_latency(bundle, np.asarray(samples), hops)
     say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
-    return DemoResult(
-        dataset, split.kind, run, evaluation, exported, verdict, arch, preview, path, size, latency, timeline
-    )
+    return DemoResult(dataset, run, judgement, exported, verdict, arch, preview, path, size, latency, timeline)
 
 
-def _data(source: str, test_subjects: Sequence[str], config: TrainConfig, say: Say) -> tuple[Dataset, WindowSplit]:
-    dataset = open_dataset(source)
-    window = config.preprocessing.window_samples or 100
-    index = cut_windows(dataset, window, config.preprocessing.hop_samples or window // 2)
-    split = split_by_subject(
-        index,
-        list(test_subjects),
-        val_fraction=config.data.val_fraction,
-        seed=config.training.seed,
-    )
+def _data(dataset: Dataset, config: TrainConfig, say: Say) -> WindowSides:
+    sides = cut_sides(dataset, config)
+    parts = (sides.train, sides.val, sides.test)
     say(
         "data",
         f"{dataset.name}: {len(dataset.recordings)} recordings of {len(dataset.subjects)} subjects, "
-        f"{len(dataset.classes)} classes, {dataset.sample_rate_hz:g} Hz; windows: {len(split.train)} training, "
-        f"{len(split.val)} validation, {len(split.test)} held out (subjects {', '.join(test_subjects)}); "
-        f"{index.n_mixed} mixed and {index.n_unlabelled} unlabelled are left out",
+        f"{len(dataset.classes)} classes, {dataset.sample_rate_hz:g} Hz; windows: {len(sides.train)} training, "
+        f"{len(sides.val)} validation, {len(sides.test)} held out (subjects {', '.join(sides.split.test.subjects)}); "
+        f"{sum(part.n_mixed for part in parts)} mixed and {sum(part.n_unlabelled for part in parts)} unlabelled are "
+        "left out",
     )
-    return dataset, split
+    return sides
 
 
-def _train(split: WindowSplit, config: TrainConfig, out: Path, source: str, say: Say) -> Run:
-    def progress(epoch: Any, epochs: int) -> None:
-        if (epoch.epoch + 1) % 8 == 0 or epoch.epoch + 1 == epochs:
-            checked = "" if epoch.val_macro_f1 is None else f", validation macro-F1 {epoch.val_macro_f1:.3f}"
-            say("train", f"epoch {epoch.epoch + 1}/{epochs}: loss {epoch.train_loss:.3f}{checked}")
+def _train(sides: WindowSides, config: TrainConfig, out: Path, say: Say) -> Run:
+    def progress(record: EpochRecord, epochs: int) -> None:
+        if record.epoch % 8 == 0 or record.epoch == epochs:
+            checked = "" if record.val_macro_f1 is None else f", validation macro-F1 {record.val_macro_f1:.3f}"
+            say("train", f"epoch {record.epoch}/{epochs}: loss {record.train_loss:.3f}{checked}")
 
-    train(split, config, out, source=source, progress=progress)
+    train(config, out, sides=sides, progress=progress)
     run = load_run(out)
-    say("train", f"{run.record.parameters} parameters, kept epoch {run.metrics.get('best_epoch', 0):.0f}")
+    say("train", f"{run.record.parameters} parameters, best epoch {run.metrics['best_epoch']:.0f}")
     return run
 
 
-def _evaluate(run: Run, held_out: UsableWindows, say: Say) -> Evaluation:
-    tail = FsqTail(run.model.fsq.levels, run.model.head_table())
-    t = device_outputs(run, held_out.frames)
-    evaluation = evaluate_predictions(
-        softmax(tail.logits(t)),
-        held_out.index.label,
-        held_out.index.subject,
-        run.classes,
-        tail.index(t),
-        tail.codebook.n_codes,
-    )
+def _evaluate(run: Run, say: Say) -> Judgement:
+    judgement = judge(run)
+    evaluation = judgement.evaluation
     say(
         "evaluate",
         f"accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f} on n = {evaluation.n}, "
         f"majority baseline {evaluation.majority.accuracy:.3f}",
     )
-    return evaluation
+    return judgement
 
 
-def _quantize(run: Run, split: WindowSplit, build: BuildFolder, held_out: UsableWindows, say: Say) -> PreviewReport:
-    training = usable_windows(run, split.train)
+def _quantize(run: Run, sides: WindowSides, build: BuildFolder, held_out: UsableWindows, say: Say) -> PreviewReport:
+    training = usable_windows(run, sides.train)
     calibration = build_calibration_set(
         training.windows,
         training.index.label,

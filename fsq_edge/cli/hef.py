@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.output import console, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
@@ -126,10 +127,7 @@ def _date(timestamp_ms: int) -> str:
 def _show_findings(out: Console, findings: tuple[HefFinding, ...]) -> None:
     errors = sum(finding.severity == "error" for finding in findings)
     out.print(f"\nagainst the bundle: {'does not fit' if errors else 'fits'}")
-    for finding in findings:
-        out.print(f"{finding.severity}: {escape(finding.message)}", soft_wrap=True)
-        if finding.fix:
-            out.print(f"  fix: {escape(finding.fix)}", soft_wrap=True)
+    show_findings(out, findings)
 
 
 def _show_verdict(out: Console, device: str, hailort: str, verdict: LoadVerdict) -> None:

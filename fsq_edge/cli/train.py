@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fsq_edge.cli.output import console, need, output_options, write_json
+from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
-
-def _names(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"no subject in {text!r}", hint="write them as A,B")
-    return names
+if TYPE_CHECKING:
+    from fsq_edge.training import TrainConfig, TrainResult
+    from fsq_edge.training.record import EpochRecord
 
 
 @click.command(
+    "train",
     epilog="Exit codes: 0 the run folder is written; 64 usage; 65 the data cannot be trained on; 66 missing input; "
-    "69 a package is missing. Under torchrun --nproc-per-node N the same command trains on N processes.",
+    "69 a package is missing. Under `torchrun --nproc-per-node N -m fsq_edge train ...` the same training runs on N "
+    "processes. The same call in the same folder continues a training that was interrupted.",
 )
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--data", metavar="SOURCE", help="watch, quadruped or folder:PATH.")
-@click.option("--test-subjects", metavar="A,B", help="Subjects kept for `evaluate`.")
-@click.option("--val-subjects", metavar="C,D", help="Validation subjects; a seeded 20 % of the others without it.")
-@click.option("--seed", type=click.IntRange(0), help="Of weights, order, augmentation and validation share.")
+@click.option("--test-subjects", metavar="A,B", help="Kept for `evaluate`; always the same 20 % without it.")
+@click.option("--val-subjects", metavar="C,D", help="Choose the epoch; a seeded 20 % of the others without it.")
+@click.option("--seed", type=click.IntRange(0), help="Of weights, order, augmentation and the validation subjects.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows.")
 @click.option("--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run folder.")
 @output_options
@@ -42,17 +45,17 @@ def command(
     json_to: str | None,
     quiet: bool,
 ) -> None:
-    """Train a Conv2d-FSQ classifier on windows split by subject.
+    """Train a Conv2d-FSQ classifier.
 
-    CONFIG is a YAML file; flags win over it, and without one the measured recipe is used.
+    CONFIG is a YAML file; flags win over it, and without one the measured recipe is used. RUN then holds
+    model.safetensors, run.json, preprocess.json, training.log and the events for `tensorboard --logdir RUN`.
     """
     torch = need("torch", "train")
     for module in ("safetensors", "yaml"):
         need(module, "train")
-    from fsq_edge.data import cut_windows, open_dataset
     from fsq_edge.training import load_config, train
-    from fsq_edge.training.partition import split_by_subject
-    from fsq_edge.training.run import EpochRecord, choose_device
+    from fsq_edge.training.sides import open_sides
+    from fsq_edge.training.world import choose_device
 
     settings = load_config(
         config,
@@ -61,31 +64,73 @@ def command(
             "training": {"seed": seed, "max_epochs": epochs},
         },
     )
-    show = console(quiet, json_to)
-    device = choose_device(settings.training.device)
+    show = console(quiet or os.environ.get("RANK", "0") != "0", json_to)
+    device, asked = choose_device(settings.training.device), settings.training.device
     cuda = "yes" if torch.cuda.is_available() else "no"
-    show.print(f"torch {torch.__version__}, CUDA available: {cuda}, device: {device}")
-    source = settings.data.source
-    if source is None:
-        raise UsageError("no data source", hint="--data watch, --data quadruped or --data folder:PATH")
-    dataset = open_dataset(source)
-    window = settings.preprocessing.window_samples or 100
-    index = cut_windows(dataset, window, settings.preprocessing.hop_samples or max(window // 2, 1))
-    split = split_by_subject(
-        index,
-        [str(subject) for subject in settings.data.test_subjects],
-        [str(subject) for subject in settings.data.val_subjects],
-        val_fraction=settings.data.val_fraction,
-        seed=settings.training.seed,
-    )
-    show.print(
-        f"{dataset.name}: {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test windows"
-    )
+    fallback = " (cuda was asked for)" if asked == "cuda" and device.type != "cuda" else ""
+    show.print(f"torch {torch.__version__}, CUDA available: {cuda}, device: {device}{fallback}")
+    sides = open_sides(settings)
+    show.print(sides.split.description, markup=False, soft_wrap=True)
+    for note in sides.split.notes:
+        show.print(f"note: {note}", markup=False, soft_wrap=True)
+    show.print(f"windows: {len(sides.train)} training, {len(sides.val)} validation, {len(sides.test)} test")
+    with _bar(show) as listen:
+        result = train(settings, out, sides=sides, progress=listen)
+    _report(show, result, settings)
+    write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
 
-    def progress(epoch: EpochRecord, epochs: int) -> None:
-        checked = "" if epoch.val_macro_f1 is None else f", validation macro-F1 {epoch.val_macro_f1:.3f}"
-        show.print(f"epoch {epoch.epoch + 1}/{epochs}: loss {epoch.train_loss:.3f}{checked}")
 
-    result = train(split, settings, out, source=source, progress=progress)
-    write_json({"schema_version": 1, "run": str(result.folder), **result.record.metrics}, json_to)
-    show.print(f"wrote {result.folder}")
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"no subject in {text!r}", hint="write them as A,B")
+    return names
+
+
+@contextmanager
+def _bar(show: Console) -> Iterator[Callable[[EpochRecord, int], None] | None]:
+    """Show a progress bar on a terminal and nothing elsewhere."""
+    if not show.is_terminal or show.quiet:
+        yield None
+        return
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=show) as bar:
+        task = bar.add_task("", total=None)
+
+        def listen(record: EpochRecord, epochs: int) -> None:
+            text = f"loss {record.train_loss:.3f}"
+            if record.val_macro_f1 is not None:
+                text += f", validation macro-F1 {record.val_macro_f1:.3f}"
+            bar.update(task, total=epochs, completed=record.epoch, description=text)
+
+        yield listen
+
+
+def _summary(result: TrainResult) -> dict[str, object]:
+    record = result.record
+    return {
+        "dataset": record.data.name,
+        "split": record.split.model_dump(mode="json"),
+        "parameters": record.parameters,
+        "device": record.device,
+        "processes": record.processes,
+        "epochs": len(record.history),
+        "resumed_after": result.resumed_after,
+        "seconds": sum(epoch.seconds for epoch in record.history),
+        **record.metrics,
+    }
+
+
+def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:
+    record = result.record
+    if result.resumed_after:
+        show.print(f"resumed after epoch {result.resumed_after}")
+    rows = [
+        ("parameters", f"{record.parameters:,}"),
+        ("epochs", f"{len(record.history)}, best {record.metrics['best_epoch']:.0f} by {settings.training.monitor}"),
+        ("validation accuracy", f"{record.metrics['val_accuracy']:.3f} (n = {record.split.n_val})"),
+        ("validation macro-F1", f"{record.metrics['val_macro_f1']:.3f}"),
+    ]
+    show.print(table(f"Run {result.folder}", ["", "value"], rows))

@@ -12,8 +12,8 @@ from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
 from fsq_edge.evaluation.openings import Openings, record_opening
 from fsq_edge.evaluation.predictions import Predictions, predict
 from fsq_edge.evaluation.reliability import Reliability, reliability_of
-from fsq_edge.evaluation.temperature import FittedTemperature, fit_temperature
 from fsq_edge.training.run import Run
+from fsq_edge_compile.temperature import FittedTemperature, fit_temperature
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ def judge(run: Run, part: Part = "test", source: str | None = None) -> Judgement
     held_out = held_out_windows(run, part, source)
     temperature = None if held_out.validation is None else _fit(run, held_out.validation)
     openings = record_opening(run.folder, run.record.model_sha256) if held_out.part == "test" else None
-    predictions = predict(run, held_out.index)
+    predictions = predict(run.validated() if held_out.part == "val" else run, held_out.index)
     evaluation = evaluate_predictions(
         predictions.probabilities(temperature.value if temperature else 1.0),
         predictions.labels,
@@ -100,7 +100,8 @@ def validation_temperature(run: Run) -> FittedTemperature | None:
 
 
 def _fit(run: Run, index: WindowIndex) -> FittedTemperature:
-    seen = predict(run, index)
+    # The refit learns from validation windows, so they are judged by the weights from before it.
+    seen = predict(run.validated(), index)
     return fit_temperature(seen.logits, seen.labels, run.record.split.val_subjects)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from fsq_edge.data.windows import WindowIndex
+from fsq_edge.evaluation.channels import ChannelShift, ChannelTally
 from fsq_edge.training.run import Run
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tail import softmax
@@ -30,6 +31,7 @@ class Predictions:
         recordings: str (N,), recording ids.
         starts: int64 (N,), first sample of the window in its recording.
         n_unusable: windows that were not judged, because values are missing over more than ``max_gap_ms``.
+        channels: how the channels of all windows, judged or not, differ from the training split.
     """
 
     logits: npt.NDArray[np.float32]
@@ -39,6 +41,7 @@ class Predictions:
     recordings: npt.NDArray[np.str_]
     starts: npt.NDArray[np.int64]
     n_unusable: int
+    channels: tuple[ChannelShift, ...]
 
     def probabilities(self, temperature: float = 1.0) -> npt.NDArray[np.float32]:
         """Return softmax(logits / temperature), float32 (N, K)."""
@@ -78,13 +81,15 @@ def predict(run: Run, index: WindowIndex) -> Predictions:
 
     Cost: holds one batch of 512 windows at a time, whatever the size of the data.
     """
-    preprocessor, model = run.preprocessor, run.model.eval()
+    preprocessor, model, tally = run.preprocessor, run.model.eval(), ChannelTally(run.preprocess)
     kept: list[npt.NDArray[np.int64]] = []
     logits: list[npt.NDArray[np.float32]] = []
     codes: list[npt.NDArray[np.int64]] = []
     for at in range(0, len(index), BATCH):
         rows = np.arange(at, min(at + BATCH, len(index)))
-        windows, valid = preprocessor.fill_gaps(index.gather(rows))
+        raw = index.gather(rows)
+        tally.add(raw)
+        windows, valid = preprocessor.fill_gaps(raw)
         if valid.any():
             output = model(torch.from_numpy(preprocessor.frames(windows[valid])))
             kept.append(rows[valid])
@@ -106,4 +111,5 @@ def predict(run: Run, index: WindowIndex) -> Predictions:
         recordings=ids[used.recording],
         starts=used.start,
         n_unusable=len(index) - len(used),
+        channels=tally.shifts(),
     )

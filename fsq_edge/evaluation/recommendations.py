@@ -22,12 +22,12 @@ def recommendations(judgement: Judgement) -> tuple[str, ...]:
     scores = judgement.evaluation
     found = [
         *_against_baseline(scores),
+        *_data(judgement),
         *_validation_gap(judgement),
         *_subjects(scores),
         *_classes(scores),
         *_codes(scores),
         *_calibration(judgement),
-        *_left_out(judgement),
     ]
     return tuple(found) or (
         "Nothing stands out. Check the stream next: windows of changing behaviour are not scored here.",
@@ -132,8 +132,10 @@ def _calibration(judgement: Judgement) -> list[str]:
     return found
 
 
-def _left_out(judgement: Judgement) -> list[str]:
-    index, lost = judgement.held_out.index, judgement.predictions.n_unusable
-    if lost <= LEFT_OUT_SHARE * len(index):
-        return []
-    return [f"{lost} of {len(index)} windows have too many missing values to be judged: run fsq-edge data qa."]
+def _data(judgement: Judgement) -> list[str]:
+    index, predictions = judgement.held_out.index, judgement.predictions
+    found = [f"Channel {channel.name}: {channel.finding}." for channel in predictions.channels if channel.finding]
+    lost = predictions.n_unusable
+    if lost > LEFT_OUT_SHARE * len(index):
+        found.append(f"{lost} of {len(index)} windows have too many missing values to be judged: see fsq-edge data qa.")
+    return found

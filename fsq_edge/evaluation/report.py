@@ -37,7 +37,7 @@ def _configuration(judgement: Judgement) -> Section:
     config, preprocess = run.config, run.preprocess
     rows: list[list[str]] = [
         ["Data", f"{run.record.data.name} ({run.record.data.source}), {run.record.data.n_recordings} recordings"],
-        ["Split", f"by {split.kind.removeprefix('by ')}"],
+        ["Split", split.description],
         ["Training subjects", f"{', '.join(split.train_subjects)}; {split.n_train:,} windows"],
         ["Validation subjects", f"{', '.join(split.val_subjects) or 'none'}; {split.n_val:,} windows"],
         ["Test subjects", f"{', '.join(split.test_subjects) or 'none'}; {split.n_test:,} windows"],
@@ -45,7 +45,7 @@ def _configuration(judgement: Judgement) -> Section:
         ["Window", f"{preprocess.window_samples} samples, hop {preprocess.hop_samples}, "
                    f"{preprocess.sample_rate_hz:g} Hz"],
         ["Frame", " x ".join(str(size) for size in preprocess.frame_shape)],
-        ["Epochs", str(len(run.history))],
+        ["Epochs", f"{len(run.history)}, best by validation {run.metrics['best_epoch']:.0f}"],
         ["Seed", str(config.training.seed)],
         ["Weights", run.record.model_sha256[:16]],
         ["Preprocessing", run.record.preprocess_sha256[:16]],
@@ -98,7 +98,8 @@ def _temperature_text(judgement: Judgement) -> str:
         return "Temperature 1: there were no validation windows to fit one on."
     return (
         f"Temperature {fitted.value:.3f}, fitted on the {fitted.n:,} windows of validation subjects "
-        f"{', '.join(fitted.groups)} (log loss {fitted.log_loss_before:.4f} to {fitted.log_loss_after:.4f} there)."
+        f"{', '.join(fitted.groups)} with the best epoch's weights (log loss {fitted.log_loss_before:.4f} to "
+        f"{fitted.log_loss_after:.4f} there)."
     )
 
 
@@ -141,33 +142,44 @@ def _code_book(judgement: Judgement) -> Section:
 
 def _history(judgement: Judgement) -> Section:
     history = [
-        {
-            "epoch": float(record.epoch + 1),
-            **{k: v for k, v in record.model_dump().items() if k != "epoch" and v is not None},
-        }
+        {name: value for name, value in record.model_dump().items() if value is not None}
         for record in judgement.run.history
     ]
     if not history:
         return Section("Training History", "The run has no history.")
     return Section(
         "Training History",
-        figures=[Picture(figures.learning_curves_figure(history), "Loss and scores by epoch.", "learning_curves")],
+        figures=[
+            Picture(
+                figures.learning_curves_figure(history),
+                "Loss and scores by epoch. Epochs without validation scores are the refit on all but test subjects.",
+                "learning_curves",
+            )
+        ],
     )
 
 
 def _data_quality(judgement: Judgement) -> Section:
     index, lost = judgement.held_out.index, judgement.predictions.n_unusable
     shape = f"({judgement.evaluation.n}, {len(judgement.run.preprocess.channels)}, {index.window_samples})"
+    channels = judgement.predictions.channels
+    findings = [f"- {channel.name}: {channel.finding}." for channel in channels if channel.finding]
     facts = [
-        Fact("QA Status", "pass" if lost == 0 else "windows lost", "windows with values missing beyond repair"),
+        Fact("QA Status", "findings" if findings or lost else "pass", "of the scored data, against the training split"),
         Fact("Data Shape", shape, "windows, channels, samples"),
-        Fact("Unusable Windows", f"{lost:,} of {len(index):,}"),
+        Fact("Unusable Windows", f"{lost:,} of {len(index):,}", "values missing beyond repair"),
     ]
     text = (
-        "Scored windows carry one label and lie inside one recording. Counted but not scored, over the whole data "
-        f"set: {index.n_mixed:,} windows with more than one label and {index.n_unlabelled:,} without a label."
+        "Scored windows carry one label and lie inside one recording. Counted but not scored in this part: "
+        f"{index.n_mixed:,} windows with more than one label and {index.n_unlabelled:,} without a label."
     )
-    return Section("Data Quality", text, facts)
+    table = Table(
+        ["channel", "unit", "missing %", "shift", "spread", "clipped %"],
+        [[c.name, c.unit, 100 * c.missing, c.shift, c.spread, 100 * c.clipped] for c in channels],
+        "Shift and spread in the training split's standard deviation; healthy other subjects stay within 1.5 and "
+        "between 0.5 and 2.3",
+    )
+    return Section("Data Quality", "\n\n".join([text, "\n".join(findings)]), facts, [table])
 
 
 def _between(interval: Interval) -> str:

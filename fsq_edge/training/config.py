@@ -22,12 +22,15 @@ class DataSection(StrictModel):
 
     Attributes:
         source: ``watch``, ``quadruped`` or ``folder:PATH``; None where the paths below are used.
-        train_path: X_train npy of windows (N, C, T), labels and metadata beside it; likewise the next two.
-        val_path: windows that choose the best epoch.
-        test_path: windows that are kept for ``evaluate``.
-        test_subjects: subjects nobody trains on or chooses by.
-        val_subjects: subjects for validation; empty takes a seeded share of the others.
-        val_fraction: that share, 0 to below 1; 0 trains on everything that is not held out.
+        train_path: stored windows X_train_NAME.npy (N, C, T), labels and metadata beside them in the same folder.
+        val_path: windows that choose the best epoch, in that folder.
+        test_path: windows that are kept for ``evaluate``, in that folder.
+        split: what the parts have apart; ``declared`` takes the parts that the data name themselves. None is
+            ``declared`` for stored windows, else ``subject``.
+        test_subjects: subjects nobody trains on or chooses by; empty takes ``test_fraction``, always the same ones.
+        val_subjects: subjects for validation; empty takes ``val_fraction`` of the others, chosen by the seed.
+        test_fraction: share of subjects, recordings or time for the test.
+        val_fraction: share of what is left for validation.
         memory_mb: samples beyond this are kept in a memory-mapped file instead of in memory.
     """
 
@@ -35,9 +38,11 @@ class DataSection(StrictModel):
     train_path: str | None = None
     val_path: str | None = None
     test_path: str | None = None
+    split: Literal["subject", "recording", "temporal", "declared"] | None = None
     test_subjects: tuple[str | int, ...] = ()
     val_subjects: tuple[str | int, ...] = ()
-    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    val_fraction: float = Field(default=0.2, gt=0, lt=1)
     memory_mb: int = Field(default=1024, ge=0)
 
 
@@ -61,7 +66,11 @@ class TrainingSection(StrictModel):
         batch_size: windows of one optimiser step, over all processes.
         learning_rate: the peak rate of one-cycle, the first rate of plateau.
         weight_decay: AdamW's, on weights only; 0 is Adam.
-        max_epochs: passes over the training windows.
+        max_epochs: passes over the training windows; None is 32, fewer for large sets and more for tiny ones (see
+            ``default_epochs``).
+        refit_epochs: passes that follow from the best weights over training and validation windows together, in a
+            one-cycle of their own, so that no subject is lost to the final network; 0 keeps the best weights as they
+            are, None is half of ``max_epochs`` and at most 16.
         schedule: ``one-cycle`` or ``plateau``; None is plateau where ``scheduler_patience`` is given, else one-cycle.
         warmup_fraction: share of the steps in which one-cycle rises.
         scheduler_patience: epochs without a better ``monitor`` before plateau lowers the rate.
@@ -80,7 +89,8 @@ class TrainingSection(StrictModel):
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
-    max_epochs: int = Field(default=32, ge=1, le=100_000)
+    max_epochs: int | None = Field(default=None, ge=1, le=100_000)
+    refit_epochs: int | None = Field(default=None, ge=0, le=100_000)
     schedule: Literal["one-cycle", "plateau"] | None = None
     warmup_fraction: float = Field(default=0.25, gt=0, lt=1)
     scheduler_patience: int | None = Field(default=None, ge=0)

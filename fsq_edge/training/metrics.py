@@ -1,21 +1,27 @@
-"""Metrics of one pass: loss, accuracy, macro-F1, and how the code book is used."""
+"""What a pass over windows gave: loss, accuracy, macro-F1, and how the code book is used."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fsq_edge.model import ModelOutput
+from fsq_edge.training.world import World
 
 Int64Array = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Pass:
-    """What a pass over n windows gave.
+    """The answers of n windows.
 
     Args:
-        loss: mean cross-entropy per window, not per batch.
+        loss: mean cross-entropy of a window (not a mean of batch means).
         label: (n,) int64 true classes.
         predicted: (n,) int64.
         code: (n,) int64 FSQ indices.
@@ -35,18 +41,16 @@ class Pass:
         """Share of windows whose class is right."""
         return float(np.mean(self.label == self.predicted))
 
-    @property
+    @cached_property
     def confusion(self) -> Int64Array:
         """(classes, classes) counts, true class by row."""
-        return np.bincount(self.label * self.classes + self.predicted, minlength=self.classes**2).reshape(
-            self.classes, self.classes
-        )
+        pairs = np.bincount(self.label * self.classes + self.predicted, minlength=self.classes**2)
+        return pairs.reshape(self.classes, self.classes)
 
     @property
     def macro_f1(self) -> float:
         """Mean F1 of the classes that occur as truth or as answer, as scikit-learn computes it."""
-        confusion = self.confusion
-        hits, total = np.diag(confusion), confusion.sum(axis=0) + confusion.sum(axis=1)
+        hits, total = np.diag(self.confusion), self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
         return float(np.mean(2 * hits[total > 0] / total[total > 0]))
 
     @property
@@ -56,7 +60,41 @@ class Pass:
 
     @property
     def perplexity(self) -> float:
-        """Exponential of the entropy of the codes: how many are used evenly, 1 to codes."""
+        """Exponential of the entropy of the codes: how many are used evenly, 1 to ``codes``."""
         counts = np.unique(self.code, return_counts=True)[1]
         share = counts / counts.sum()
         return float(np.exp(-(share * np.log(share)).sum()))
+
+
+class Tally:
+    """Collects the batches of a pass without waiting for the device.
+
+    Args:
+        classes: number of classes.
+        codes: size of the code book.
+    """
+
+    def __init__(self, classes: int, codes: int) -> None:
+        self._classes, self._codes = classes, codes
+        self._losses: list[Tensor] = []
+        self._rows: list[Tensor] = []
+
+    def add(self, output: ModelOutput, label: Tensor, mean_loss: Tensor) -> None:
+        """Take a batch: the model's output, labels (b,) int64, and the batch's mean loss, a scalar."""
+        self._losses.append(mean_loss.detach().float() * len(label))
+        self._rows.append(torch.stack([label, output.logits.detach().argmax(dim=1), output.code], dim=1))
+
+    def result(self, world: World) -> Pass:
+        """Return the pass over the batches of all processes.
+
+        Raises:
+            ValueError: no process has seen a window.
+        """
+        empty = torch.empty(0, 3, dtype=torch.int64, device=world.device)
+        rows = world.gather(torch.cat(self._rows) if self._rows else empty).cpu().numpy()
+        if not len(rows):
+            raise ValueError("a pass needs at least one window")
+        total = torch.stack(self._losses).sum() if self._losses else torch.zeros((), device=world.device)
+        loss = float(world.gather(total.reshape(1, 1)).sum()) / len(rows)
+        label, predicted, code = rows.T
+        return Pass(loss, label, predicted, code, self._classes, self._codes)

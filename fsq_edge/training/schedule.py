@@ -1,12 +1,33 @@
-"""The learning rate: one-cycle as a function of the step, plateau as a small state."""
+"""How long training runs and how fast it learns: the number of epochs, one-cycle, plateau."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+EPOCHS = 32
+LEAST_EPOCHS, MOST_EPOCHS = 8, 400
+MOST_PASSES = 250_000  # windows shown in all; the larger public sets gain nothing beyond half of it
+LEAST_STEPS = 1_000  # below it the codes have not settled
+
 START_DIVISOR = 25.0  # one-cycle starts at peak / 25 and ends at peak / 250,000, as in torch's OneCycleLR
 END_DIVISOR = START_DIVISOR * 1e4
+
+
+def default_epochs(n_windows: int, steps_per_epoch: int) -> int:
+    """Return the epochs of a training that leaves ``max_epochs`` open.
+
+    32, fewer where that would show more than 250,000 windows (never below 8), more where it would be under 1,000
+    steps (never above 400).
+    """
+    if steps_per_epoch * EPOCHS < LEAST_STEPS:
+        return min(math.ceil(LEAST_STEPS / steps_per_epoch), MOST_EPOCHS)
+    return max(min(EPOCHS, MOST_PASSES // n_windows), LEAST_EPOCHS)
+
+
+def default_refit_epochs(epochs: int) -> int:
+    """Return the epochs of a refit that the configuration leaves open: half of the training's, at most 16."""
+    return max(min(epochs, EPOCHS) // 2, 1)
 
 
 def one_cycle(step: int, total_steps: int, peak: float, warmup_fraction: float) -> float:

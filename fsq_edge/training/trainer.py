@@ -1,48 +1,42 @@
-"""Training from a split to a run folder."""
+"""Training from windows in three parts to a run folder."""
 
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from fsq_edge.data.recording import Dataset
-from fsq_edge.data.windows import WindowIndex
+from fsq_edge.data.windows import cut_windows
 from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.augmentation import Augmenter
-from fsq_edge.training.config import TrainConfig
-from fsq_edge.training.feed import TrainingFeed, pack
+from fsq_edge.training.checkpoint import read_checkpoint, tensor_bytes, write_whole
+from fsq_edge.training.config import TrainConfig, TrainingSection
+from fsq_edge.training.feed import PackedWindows, TrainingFeed, pack
+from fsq_edge.training.journal import Journal
+from fsq_edge.training.loop import Loop, Stage
 from fsq_edge.training.metrics import Pass
-from fsq_edge.training.partition import WindowSplit
-from fsq_edge.training.run import (
-    MODEL_FILE,
-    PREPROCESS_FILE,
-    RUN_FILE,
-    DataRecord,
-    EpochRecord,
-    RunRecord,
-    SplitRecord,
-    build_model,
-    choose_device,
-    git_revision,
-    model_bytes,
-    versions,
-    write_whole,
-)
-from fsq_edge.training.schedule import one_cycle
+from fsq_edge.training.record import EpochRecord, RunRecord, git_revision, record_data, record_split, versions
+from fsq_edge.training.run import MODEL_FILE, PREPROCESS_FILE, RUN_FILE, VALIDATED_FILE, build_model
+from fsq_edge.training.schedule import default_epochs, default_refit_epochs
+from fsq_edge.training.sides import WindowSides, gap_seconds, open_sides, source_of
+from fsq_edge.training.validation import WindowFrames
+from fsq_edge.training.world import World, join_world
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
 
-Progress = Callable[[EpochRecord, int], None]
+CHECKPOINT_FILE = "checkpoint.safetensors"
+FIT_WINDOWS = 20_000  # enough for means and deviations; more would only cost memory
 
-PREDICT_BATCH = 512
+# Called after each epoch with its record and the number of epochs.
+ProgressListener = Callable[[EpochRecord, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,13 +47,48 @@ class TrainResult:
         folder: the run folder.
         record: content of its ``run.json``.
         preprocess: the fitted preprocessing.
-        model: the kept weights, on the CPU, in evaluation mode.
+        model: the final weights, on the CPU, in evaluation mode.
+        resumed_after: epochs that an interrupted training had done already.
     """
 
     folder: Path
     record: RunRecord
     preprocess: PreprocessConfig
     model: Conv2dFSQ
+    resumed_after: int
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    sides: WindowSides | None = None,
+    progress: ProgressListener | None = None,
+) -> TrainResult:
+    """Train and write the run folder: ``model.safetensors``, ``run.json``, ``preprocess.json``.
+
+    While it runs the folder also holds ``training.log``, TensorBoard events and, after each epoch, a checkpoint. The
+    same call in the same folder continues an interrupted training to the same bits. Under ``torchrun`` every process
+    calls this, trains on its share of each batch, and the first one writes.
+
+    Args:
+        config: everything; ``config.data`` names the source and the split.
+        out: run folder, made if it is not there; files of an earlier run are replaced.
+        sides: the windows, where they are open already; None opens ``config.data``.
+        progress: called by the leading process after each epoch.
+
+    Raises:
+        FsqEdgeError: the data cannot be opened or split.
+        DataError: no usable window, one class only, or the loss stopped being a number.
+    """
+    sides = sides or open_sides(config)
+    sides.split.refuse()
+    if len(np.unique(sides.train.label)) < 2:
+        raise DataError("the training windows are all of one class", hint="train on more recordings")
+    with ExitStack() as stack:
+        stack.enter_context(_torch_settings(config.training))
+        world = stack.enter_context(join_world(config.training.device))
+        return _Training(config, out, sides, world).run(progress)
 
 
 def draft_preprocess(dataset: Dataset, config: TrainConfig, window_samples: int, hop_samples: int) -> PreprocessConfig:
@@ -80,201 +109,160 @@ def draft_preprocess(dataset: Dataset, config: TrainConfig, window_samples: int,
     )
 
 
-def train(
-    split: WindowSplit, config: TrainConfig, out: Path, *, source: str, progress: Progress | None = None
-) -> TrainResult:
-    """Train on a split and write the run folder.
-
-    Args:
-        split: windows by part; preprocessing is fitted on ``split.train`` alone.
-        config: everything else.
-        out: run folder, made if it is not there.
-        source: name of the data source, kept in the record so that later stages open it again.
-        progress: called after each epoch with its record and the number of epochs.
-
-    Raises:
-        DataError: no usable window, one class only, or the loss stopped being a number.
-    """
-    if len(np.unique(split.train.label)) < 2:
-        raise DataError("the training windows are all of one class", hint="train on more recordings")
-    torch.set_num_threads(config.training.threads)
-    torch.manual_seed(config.training.seed)
-    dataset, index = split.train.dataset, split.train
-    draft = draft_preprocess(dataset, config, index.window_samples, index.hop_samples)
-    preprocess = fit_preprocess(index.gather(), draft)
-    device = choose_device(config.training.device)
-    model = build_model(config, len(dataset.channels), len(dataset.classes), preprocess)
-    # Pooling and convolution of these narrow frames take half the time in this layout.
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    out.mkdir(parents=True, exist_ok=True)
-    packed = pack(
-        index, preprocess.max_gap_samples, memory_bytes=config.data.memory_mb << 20, spill=out / "samples.tmp"
-    )
-    feed = TrainingFeed(
-        packed,
-        Preprocessor(preprocess),
-        Augmenter(dataset.channels, dataset.mirror),
-        config.augmentation,
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
-    )
-    history, metrics, best = _fit(model, feed, split.val, Preprocessor(preprocess), config, device, progress)
-    model.load_state_dict(best)
-    model.cpu().eval()
-    content = model_bytes(model)
-    record = RunRecord(
-        config=config,
-        data=DataRecord(
-            source=source,
-            name=dataset.name,
-            licence=dataset.licence,
-            n_recordings=len(dataset.recordings),
-            n_mixed=index.n_mixed,
-            n_unlabelled=index.n_unlabelled,
-        ),
-        classes=dataset.classes,
-        split=_split_record(split),
-        metrics=metrics,
-        history=tuple(history),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        device=str(device),
-        versions=versions(),
-        git_revision=git_revision(),
-        model_sha256=hashlib.sha256(content).hexdigest(),
-        preprocess_sha256=preprocess.digest(),
-    )
-    write_whole(out / MODEL_FILE, content)
-    write_whole(out / PREPROCESS_FILE, preprocess.to_json().encode())
-    write_whole(out / RUN_FILE, record.to_json().encode())
-    return TrainResult(folder=out, record=record, preprocess=preprocess, model=model)
+def fit_on_training(sides: WindowSides, config: TrainConfig) -> PreprocessConfig:
+    """Fit the preprocessing statistics on the training windows alone, on at most 20,000 of them evenly spread."""
+    index = sides.train
+    draft = draft_preprocess(index.dataset, config, index.window_samples, index.hop_samples)
+    rows = np.unique(np.linspace(0, len(index) - 1, min(len(index), FIT_WINDOWS)).round().astype(np.int64))
+    return fit_preprocess(index.gather(rows), draft)
 
 
-def _split_record(split: WindowSplit) -> SplitRecord:
-    def subjects(index: WindowIndex) -> tuple[str, ...]:
-        present = set(index.subject.tolist())
-        return tuple(subject for subject in index.dataset.subjects if subject in present)
+class _Training:
+    """One call of ``train`` in one process."""
 
-    return SplitRecord(
-        kind=split.kind,
-        train_subjects=subjects(split.train),
-        val_subjects=subjects(split.val),
-        test_subjects=subjects(split.test),
-        n_train=len(split.train),
-        n_val=len(split.val),
-        n_test=len(split.test),
-    )
+    def __init__(self, config: TrainConfig, out: Path, sides: WindowSides, world: World) -> None:
+        self._config, self._out, self._sides, self._world = config, out, sides, world
+        self._dataset = sides.train.dataset
+        self._preprocess = fit_on_training(sides, config)
+        out.mkdir(parents=True, exist_ok=True)
+        self._spill = out / f"samples.{os.environ.get('GROUP_RANK', '0')}.tmp"  # one a machine
+        self._loop = self._make_loop()
 
+    def run(self, progress: ProgressListener | None) -> TrainResult:
+        file = self._out / CHECKPOINT_FILE
+        self._world.wait()
+        found = read_checkpoint(file)
+        resumed = found is not None and found.progress.digest == self._digest()
+        if found is not None and resumed:
+            self._loop.resume(found)
+        done = len(self._loop.history)
+        try:
+            if self._world.leads:
+                self._lead(file, done, progress)
+            else:
+                self._loop.run(None)
+            self._world.wait()
+        finally:
+            if self._world.leads_machine:
+                self._spill.unlink(missing_ok=True)
+        return self._finish(done)
 
-def _fit(
-    model: Conv2dFSQ,
-    feed: TrainingFeed,
-    val: WindowIndex,
-    preprocessor: Preprocessor,
-    config: TrainConfig,
-    device: torch.device,
-    progress: Progress | None,
-) -> tuple[list[EpochRecord], dict[str, float], dict[str, Tensor]]:
-    section = config.training
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    other = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": section.weight_decay}, {"params": other, "weight_decay": 0.0}],
-        lr=section.learning_rate,
-        fused=True,
-    )
-    loss_of = nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
-    total = section.max_epochs * feed.steps
-    history: list[EpochRecord] = []
-    step = 0
-    metrics: dict[str, float] = {}
-    for epoch in range(section.max_epochs):
-        begin = time.perf_counter()
-        model.train()
-        losses, norms, labels, predicted, codes = [], [], [], [], []
-        rate = section.learning_rate
-        for frames, target in feed.epoch(epoch):
-            rate = one_cycle(step, total, section.learning_rate, section.warmup_fraction)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            output = model(frames.to(device))
-            loss = loss_of(output.logits, target.to(device))
-            loss.backward()
-            norms.append(nn.utils.clip_grad_norm_(model.parameters(), section.gradient_clip or float("inf")))
-            optimiser.step()
-            losses.append(loss.detach())
-            labels.append(target)
-            predicted.append(output.logits.detach().argmax(dim=1))
-            codes.append(output.code)
-            step += 1
-        done = Pass(
-            loss=float(torch.stack(losses).mean()),
-            label=torch.cat(labels).numpy(),
-            predicted=torch.cat(predicted).cpu().numpy(),
-            code=torch.cat(codes).cpu().numpy(),
-            classes=model.num_classes,
-            codes=model.fsq.codes,
+    def _lead(self, checkpoint: Path, done: int, progress: ProgressListener | None) -> None:
+        with Journal(self._out, done) as journal:
+            journal.note(
+                f"{self._dataset.name}: {len(self._sides.train)} training windows, {self._loop.epochs} epochs, "
+                f"device {self._world.device}, {self._world.size} processes, resumed after epoch {done}"
+            )
+
+            def listen(record: EpochRecord, checked: Pass | None, epochs: int) -> None:
+                journal.epoch(record, checked, epochs)
+                if progress is not None:
+                    progress(record, epochs)
+
+            self._loop.run(checkpoint, listen)
+
+    def _make_loop(self) -> Loop:
+        config, section, world = self._config, self._config.training, self._world
+        torch.manual_seed(section.seed)
+        model = build_model(config, len(self._dataset.channels), len(self._dataset.classes), self._preprocess)
+        # Pooling and convolution of these narrow frames take half the time in this layout.
+        model = model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        packed = self._pack()
+        preprocessor, memory = Preprocessor(self._preprocess), config.data.memory_mb << 20
+        held = WindowFrames(self._sides.val, preprocessor, memory, world)
+        feed = self._feed(packed.take(packed.row < len(self._sides.train)))
+        epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps)
+        validated = Stage(feed, held, epochs, section.schedule_used, section.learning_rate)
+        again = default_refit_epochs(epochs) if section.refit_epochs is None else section.refit_epochs
+        refit = Stage(self._feed(packed), None, again, "one-cycle", section.learning_rate) if again else None
+        return Loop(model, validated, refit, section, world, self._digest())
+
+    def _pack(self) -> PackedWindows:
+        """Pack training windows and, behind them, validation windows for the refit."""
+        train, val = self._sides.split.train, self._sides.split.val
+        index = self._sides.train
+        joined = cut_windows(
+            replace(train, recordings=train.recordings + val.recordings),
+            index.window_samples,
+            index.hop_samples,
+            max_gap_s=gap_seconds(self._config),
         )
-        if not np.isfinite(done.loss):
-            raise DataError(f"epoch {epoch}: the loss is {done.loss}", hint="lower training.learning_rate")
-        norm = torch.stack(norms)
-        checked = predict(model, val, preprocessor, device) if len(val) else None
-        record = EpochRecord(
-            epoch=epoch,
-            learning_rate=rate,
-            grad_norm_mean=float(norm.mean()),
-            grad_norm_max=float(norm.max()),
-            train_loss=done.loss,
-            train_accuracy=done.accuracy,
-            code_usage=done.code_usage,
-            perplexity=done.perplexity,
-            val_loss=checked.loss if checked else None,
-            val_accuracy=checked.accuracy if checked else None,
-            val_macro_f1=checked.macro_f1 if checked else None,
-            seconds=time.perf_counter() - begin,
+        return pack(
+            joined,
+            self._preprocess.max_gap_ms,
+            memory_bytes=self._config.data.memory_mb << 20,
+            spill=self._spill,
+            world=self._world,
         )
-        history.append(record)
-        if progress:
-            progress(record, section.max_epochs)
-    last = history[-1]
-    metrics = {"best_epoch": float(last.epoch)}
-    if last.val_accuracy is not None and last.val_macro_f1 is not None and last.val_loss is not None:
-        metrics |= {
-            "val_accuracy": last.val_accuracy, "val_macro_f1": last.val_macro_f1, "val_loss": last.val_loss
-        }  # fmt: skip
-    return history, metrics, deepcopy(model.state_dict())
 
-
-@torch.no_grad()
-def predict(model: Conv2dFSQ, index: WindowIndex, preprocessor: Preprocessor, device: torch.device) -> Pass:
-    """Classify the usable windows of an index with the network in evaluation mode.
-
-    Raises:
-        DataError: none of them is usable.
-    """
-    model.eval()
-    losses, labels, predicted, codes = [], [], [], []
-    for at in range(0, len(index), PREDICT_BATCH):
-        rows = np.arange(at, min(at + PREDICT_BATCH, len(index)))
-        windows, valid = preprocessor.fill_gaps(index.gather(rows))
-        if not valid.any():
-            continue
-        target = torch.from_numpy(index.label[rows[valid]])
-        output = model(
-            torch.from_numpy(preprocessor.frames(windows[valid])).to(device, memory_format=torch.channels_last)
+    def _feed(self, windows: PackedWindows) -> TrainingFeed:
+        section = self._config.training
+        return TrainingFeed(
+            windows,
+            Preprocessor(self._preprocess),
+            Augmenter(self._dataset.channels, self._dataset.mirror),
+            self._config.augmentation,
+            batch_size=section.batch_size,
+            seed=section.seed,
+            world=self._world,
         )
-        losses.append(nn.functional.cross_entropy(output.logits.cpu(), target, reduction="sum"))
-        labels.append(target)
-        predicted.append(output.logits.argmax(dim=1).cpu())
-        codes.append(output.code.cpu())
-    if not labels:
-        raise DataError("no window is usable: all have missing values beyond max_gap_ms")
-    label = torch.cat(labels).numpy()
-    return Pass(
-        loss=float(torch.stack(losses).sum()) / len(label),
-        label=label,
-        predicted=torch.cat(predicted).numpy(),
-        code=torch.cat(codes).numpy(),
-        classes=model.num_classes,
-        codes=model.fsq.codes,
-    )
+
+    def _digest(self) -> str:
+        """Hash of all that decides the outcome, so that a checkpoint is resumed by the training that wrote it only."""
+        parts = {
+            "config": self._config.to_dict(),
+            "split": record_split(self._sides).model_dump(mode="json"),
+            "preprocess": self._preprocess.digest(),
+            "processes": self._world.size,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _finish(self, resumed_after: int) -> TrainResult:
+        model = self._loop.model.cpu().eval()
+        content, validated = tensor_bytes(model.state_dict()), tensor_bytes(self._loop.best)
+        record = self._record(content, validated)
+        if self._world.leads:
+            write_whole(self._out / VALIDATED_FILE, validated)
+            write_whole(self._out / MODEL_FILE, content)
+            write_whole(self._out / PREPROCESS_FILE, self._preprocess.to_json().encode())
+            write_whole(self._out / RUN_FILE, record.to_json().encode())
+            (self._out / CHECKPOINT_FILE).unlink(missing_ok=True)
+        return TrainResult(self._out, record, self._preprocess, model, resumed_after)
+
+    def _record(self, content: bytes, validated: bytes) -> RunRecord:
+        loop = self._loop
+        kept = loop.history[loop.best_epoch - 1].model_dump()
+        metrics = {name: float(kept[name]) for name in ("val_loss", "val_accuracy", "val_macro_f1")}
+        return RunRecord(
+            config=self._config,
+            data=record_data(self._sides, source_of(self._config.data)),
+            classes=self._dataset.classes,
+            split=record_split(self._sides),
+            metrics={"best_epoch": float(loop.best_epoch), **metrics},
+            history=tuple(loop.history),
+            parameters=sum(parameter.numel() for parameter in loop.model.parameters()),
+            device=str(self._world.device),
+            processes=self._world.size,
+            versions=versions(),
+            git_revision=git_revision(),
+            model_sha256=hashlib.sha256(content).hexdigest(),
+            validated_sha256=hashlib.sha256(validated).hexdigest(),
+            preprocess_sha256=self._preprocess.digest(),
+        )
+
+
+@contextmanager
+def _torch_settings(section: TrainingSection) -> Iterator[None]:
+    """Set torch's threads and determinism for one training and put them back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(section.threads)
+    if section.deterministic:
+        # cuBLAS repeats its sums only with a fixed workspace; it reads this when it is first used.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
+# Terminal controls and text-direction overrides: artefacts come from outside and their text is printed and logged.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class StrictModel(BaseModel):
@@ -49,6 +52,8 @@ class Artefact(StrictModel):
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not valid JSON ({error})", hint=f"write {cls.KIND} again") from error
+        if _has_control(value):
+            raise DataError(f"{where}: a text in it has control characters", hint=f"mend or rewrite {cls.KIND}")
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != cls.VERSION:
             raise DataError(
@@ -89,3 +94,11 @@ class Artefact(StrictModel):
         """Return the SHA-256 (hex) of the canonical form: sorted keys, no white space."""
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _has_control(value: Any) -> bool:
+    if isinstance(value, str):
+        return _CONTROL.search(value) is not None
+    if isinstance(value, dict):
+        return any(_has_control(key) or _has_control(item) for key, item in value.items())
+    return isinstance(value, list) and any(_has_control(item) for item in value)

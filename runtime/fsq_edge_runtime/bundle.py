@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.bundle_archive import MANIFEST, encode_archive, read_files, write_file, write_folder
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, UsageError
+from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.onnx_graph import check_plain_graph
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.tail import FsqTail
@@ -44,6 +46,7 @@ Role = Literal[
 ]
 
 INT8_BACKENDS: Final = ("hailo", "onnx-int8")
+MAX_LABEL: Final = 128  # characters of a class name
 REQUIRED_ROLES: Final = ("preprocess", "encoder", "head", "decision", "fingerprint", "selftest")
 
 
@@ -98,6 +101,10 @@ class Manifest(Artefact):
         missing = [role for role in REQUIRED_ROLES if role not in roles]
         if missing or len(set(roles)) != len(roles):
             raise ValueError(f"roles missing: {missing}" if missing else "a role occurs twice")
+        unprintable = [name for name in self.classes if not name.isprintable() or not 0 < len(name) <= MAX_LABEL]
+        if unprintable or len(set(self.classes)) != len(self.classes):
+            # Labels go to terminals and logs: an escape sequence in one is an attack, not a label.
+            raise ValueError("class names must be different, printable and at most 128 characters")
         targets = [entry.arch for entry in self.files if entry.role == "hef"]
         if None in targets or len(set(targets)) != len(targets):
             raise ValueError("each HEF needs an architecture of its own")
@@ -133,13 +140,15 @@ class SelfTest:
 
     def __init__(self, data: bytes) -> None:
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                self.windows: npt.NDArray[np.float32] = archive["windows"]
-                self.t: npt.NDArray[np.float32] = archive["t"]
-                self.codes: npt.NDArray[np.int64] = archive["codes"]
-                self.labels: npt.NDArray[np.int64] = archive["labels"]
-        except Exception as error:
+            windows, t, codes, labels = read_arrays(data, ("windows", "t", "codes", "labels"))
+        except ValueError as error:
             raise BundleError(f"selftest.npz cannot be read: {error}") from error
+        if any(array.dtype.kind not in "fiu" or not array.ndim for array in (windows, t, codes, labels)):
+            raise BundleError("selftest.npz: the arrays are not numbers in rows")
+        self.windows: npt.NDArray[np.float32] = windows.astype(np.float32, copy=False)
+        self.t: npt.NDArray[np.float32] = t.astype(np.float32, copy=False)
+        self.codes: npt.NDArray[np.int64] = codes.astype(np.int64, copy=False)
+        self.labels: npt.NDArray[np.int64] = labels.astype(np.int64, copy=False)
         sizes = {len(self.windows), len(self.t), len(self.codes), len(self.labels)}
         if len(sizes) != 1 or 0 in sizes:
             raise BundleError(f"selftest.npz: the arrays differ in length or are empty: {sorted(sizes)}")
@@ -267,15 +276,26 @@ class Bundle:
 
         return Session(self, open_backend(self, backend), **options)
 
-    def save(self, path: str | Path) -> None:
-        """Write the bundle whole or not at all: as a folder if ``path`` has no suffix, else as one file."""
+    def save(self, path: str | Path, *, replace: bool = False) -> None:
+        """Write the bundle whole or not at all: as a folder if ``path`` is one or has no suffix, else as one file.
+
+        Args:
+            path: where to.
+            replace: an existing folder form is replaced (a file always is).
+
+        Raises:
+            BundleError: the folder exists and ``replace`` is not set.
+        """
         path = Path(path)
-        if path.suffix:
+        if path.suffix and not path.is_dir():
             write_file(path, encode_archive(self.files))
         else:
-            write_folder(self.files, path)
+            write_folder(self.files, path, replace=replace)
 
     def _check_agreement(self) -> None:
+        for entry in self.manifest.files:
+            if entry.role in ("encoder", "encoder-int8"):
+                check_plain_graph(self.files[entry.path], entry.path)
         if self.preprocess.digest() != self.manifest.preprocess_sha256:
             raise BundleError("preprocess.json is not the one that the manifest names (hash mismatch)")
         if self.tail.table.shape[1] != len(self.classes):
@@ -314,7 +334,12 @@ def make_bundle(
         for (role, arch), (path, data) in parts.items()
     )
     preprocess = PreprocessConfig.from_json(parts["preprocess", None][1], origin="preprocess.json")
-    manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
+    try:
+        manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise BundleError(f"the bundle cannot be made: {field}: {first['msg']}") from error
     files = {MANIFEST: make_manifest_json(manifest), **dict(parts.values())}
     return Bundle.from_files(files)
 

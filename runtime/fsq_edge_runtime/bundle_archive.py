@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -24,8 +25,11 @@ MAX_FILES: Final = 256
 COMMENT_BYTES: Final = 64
 FOLDER_DIGEST: Final = "manifest.sha256"
 MANIFEST: Final = "manifest.json"
+CURRENT: Final = "current"  # the link of an install folder to the bundle in use
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}){0,3}")
+_END_RECORD = struct.Struct("<4s4H2IH")  # the zip's end of central directory
+_ENTRY_BYTES = 46 + 600  # of the central directory: its fixed part and the longest safe name
 _FETCH_AGAIN = "fetch or build the bundle again"
 
 
@@ -65,6 +69,7 @@ def decode_archive(data: bytes) -> dict[str, bytes]:
         raise BundleError("this is not a bundle (no zip signature at its start)", hint=_FETCH_AGAIN)
     if hashlib.sha256(body).hexdigest().encode("ascii") != comment:
         raise BundleError("the bundle is damaged: its bytes do not match the SHA-256 at its end", hint=_FETCH_AGAIN)
+    _check_end_record(body)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -79,16 +84,37 @@ def decode_archive(data: bytes) -> dict[str, bytes]:
     return files
 
 
+def _check_end_record(body: bytes) -> None:
+    """Bound the central directory before zipfile reads it: a million entries would cost a minute and a gigabyte."""
+    record = body[-_END_RECORD.size :]
+    if len(record) < _END_RECORD.size or record[:4] != b"PK\x05\x06":
+        raise BundleError("the bundle's zip structure is damaged: no end record", hint=_FETCH_AGAIN)
+    _, _, _, _, entries, directory_bytes, directory_offset, _ = _END_RECORD.unpack(record)
+    end = len(body) - _END_RECORD.size
+    if entries > MAX_FILES or directory_bytes > entries * _ENTRY_BYTES or directory_offset + directory_bytes != end:
+        raise BundleError(
+            f"the bundle is not in canonical form: its directory says {entries} entries in {directory_bytes} bytes",
+            hint=_FETCH_AGAIN,
+        )
+
+
 def read_files(path: Path) -> dict[str, bytes]:
     """Return the files of a bundle, from its zip or its folder form, after the container's own checks.
+
+    Args:
+        path: the file, the folder, or a folder that ``bundle install`` made (its current bundle is read).
 
     Raises:
         MissingInputError: no such file or folder.
         BundleError: as :func:`decode_archive`; for a folder: no digest, a wrong one, or a link in it.
     """
     try:
+        if (path / CURRENT).is_symlink():
+            path = Path(os.path.realpath(path / CURRENT, strict=True))  # a loop is an OSError here
         if path.is_dir():
             return _read_folder(path)
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise MissingInputError(f"the bundle {path} is not a regular file")
         with path.open("rb") as file:
             data = file.read(MAX_BUNDLE_BYTES + 1)
     except OSError as error:
@@ -111,24 +137,48 @@ def _read_folder(path: Path) -> dict[str, bytes]:
     return {MANIFEST: files.pop(MANIFEST), **files}
 
 
-def write_folder(files: Mapping[str, bytes], path: Path) -> None:
-    """Write the folder form into ``path``, which must not exist yet; complete or not at all.
+def write_folder(files: Mapping[str, bytes], path: Path, *, replace: bool = False) -> None:
+    """Write the folder form into ``path``; complete or not at all.
+
+    Args:
+        files: name to content.
+        path: must not exist yet, unless ``replace``.
+        replace: put it in the place of an existing bundle folder. Two renames: between them the old folder stands
+            under a temporary name beside it (``bundle install`` has no such gap).
 
     Raises:
-        BundleError: the folder exists, or as :func:`encode_archive`.
+        BundleError: the folder exists, or is no bundle folder, or as :func:`encode_archive`.
     """
-    if path.exists():
+    if path.exists() and not (replace and (path / MANIFEST).is_file()):
         raise BundleError(f"{path} exists already", hint="choose another name or remove it first")
     _check_limits({name: len(data) for name, data in files.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
         target = Path(temporary) / "bundle"
-        digest = hashlib.sha256(files[MANIFEST]).hexdigest() + "\n"
-        for name, data in {**files, FOLDER_DIGEST: digest.encode("ascii")}.items():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            write_synced(target / name, data)
+        target.mkdir()
+        write_tree(files, target)
+        if path.exists():
+            path.rename(Path(temporary) / "old")
         target.rename(path)
     sync_folder(path.parent)
+
+
+def write_tree(files: Mapping[str, bytes], target: Path) -> None:
+    """Write the folder form's files and its digest into an empty folder and wait until all of it is on the disk.
+
+    Args:
+        files: name to content; the names are safe.
+        target: an existing empty folder.
+    """
+    digest = hashlib.sha256(files[MANIFEST]).hexdigest() + "\n"
+    folders = {target}
+    for name, data in {**files, FOLDER_DIGEST: digest.encode("ascii")}.items():
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        folders.update(folder for folder in file.parents if folder.is_relative_to(target))
+        write_synced(file, data)
+    for folder in sorted(folders, reverse=True):
+        sync_folder(folder)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.npz import read_arrays
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
@@ -161,13 +162,14 @@ class FsqTail:
         if len(data) > MAX_HEAD_BYTES:
             raise DataError(f"head.npz: {len(data)} bytes is more than the {MAX_HEAD_BYTES} allowed")
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                levels, table = archive["levels"], archive["table"]
-                temperature = float(archive["temperature"])
-        except Exception as error:
+            levels, table, warmth = read_arrays(data, ("levels", "table", "temperature"))
+            temperature = float(warmth)
+        except (ValueError, TypeError) as error:
             raise DataError(f"head.npz cannot be read: {error}") from error
         if levels.ndim != 1 or levels.dtype.kind not in "iu":
             raise DataError("head.npz: levels must be a list of integers")
+        if table.dtype.kind != "f":
+            raise DataError(f"head.npz: the logits table is {table.dtype}, expected floats")
         return cls([int(level) for level in levels], table, temperature)
 
 

@@ -28,8 +28,8 @@ def drawn(n=400, seed=0, subjects=6):
     return softmax(logits.astype(np.float32)), labels, rng.integers(1, subjects + 1, n).astype(str)
 
 
-def certain(predicted, classes=len(CLASSES)):
-    return np.eye(classes, dtype=np.float32)[predicted]
+def certain(predicted):
+    return np.eye(len(CLASSES), dtype=np.float32)[predicted]
 
 
 def test_scores_equal_scikit_learn():

@@ -22,6 +22,10 @@ from fsq_edge.evaluation.figures import (
 CLASSES = ("sit & <wait>", "$trot$", "跳")  # what XML, mathematics and matplotlib's font trip over
 
 
+def parsed(svg):
+    return ElementTree.fromstring(svg)
+
+
 def evaluation():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet([0.4] * 3, 60)
@@ -50,7 +54,7 @@ FIGURES = {
 def test_a_figure_is_one_svg_element_in_the_colour_of_the_page(draw):
     before = dict(mpl.rcParams)
     svg = draw()
-    root = ElementTree.fromstring(svg)
+    root = parsed(svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert root.get("viewBox")
     assert root.get("height") is None
@@ -62,9 +66,7 @@ def test_a_figure_is_one_svg_element_in_the_colour_of_the_page(draw):
 
 
 def texts(svg):
-    return [
-        "".join(node.itertext()).strip() for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")
-    ]
+    return ["".join(node.itertext()).strip() for node in parsed(svg).iter() if node.tag.endswith("text")]
 
 
 def test_class_names_are_written_as_they_are():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fsq_edge.evaluation.reliability import reliability_of
-from fsq_edge.evaluation.temperature import HIGHEST, LOWEST, fit_temperature
+from fsq_edge_compile.temperature import HIGHEST, LOWEST, fit_temperature
 from fsq_edge_runtime.tail import softmax
 
 
@@ -43,7 +43,7 @@ def test_it_is_the_minimum_that_a_gradient_method_finds():
     solver.step(closure)
     fitted = fit_temperature(3 * logits, labels, ["a"])
     assert fitted.value == pytest.approx(float(parameter.detach().exp()), rel=1e-5)
-    assert fitted.log_loss_after == pytest.approx(float(closure()), rel=1e-9)
+    assert fitted.log_loss_after == pytest.approx(closure().item(), rel=1e-9)
 
 
 def test_overconfidence_on_other_windows_shrinks():

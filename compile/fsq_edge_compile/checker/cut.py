@@ -53,9 +53,16 @@ def find_cut(graph: Graph, refused: set[str]) -> Cut:
     everything in front of the first refused nodes, and it is the device part if it holds any heavy node; only when
     it holds none does the device part begin behind a refused front (an embedding, a layout change, a cast).
     """
+    if not refused:
+        everything = frozenset(node.name for node in graph.nodes)
+        return _cut_around(graph, everything)
     layer = _layers(graph, refused)
     chosen = _chosen_layer(graph, layer)
     device = frozenset(node.name for node in graph.nodes if chosen is not None and layer.get(node.name) == chosen)
+    return _cut_around(graph, device)
+
+
+def _cut_around(graph: Graph, device: frozenset[str]) -> Cut:
     members = [node for node in graph.nodes if node.name in device]
     starts = tuple(node.name for node in members if _reads_from_outside(graph, node, device))
     ends = tuple(node.name for node in members if _is_read_outside(graph, node, device))

@@ -20,12 +20,18 @@ from fsq_edge_compile.checker.loading import LightModel, StandIn
 
 MAX_FOLDED_ELEMENTS = 1 << 16
 MAX_ROUNDS = 8
+# Integers up to this many elements may be a shape: without a kernel for them they are left to the simplifier.
+MAX_SHAPE_ELEMENTS = 64
 
 Attributes = Mapping[str, Any]
 Kernel = Callable[[list[Any], Attributes], Any]
 
-_NOT_FOLDED = frozenset(
+# Random, no tensors, or meant to stay: folding a quantised weight would hide that the model is quantised.
+NEVER_FOLDED = frozenset(
     {
+        "SequenceEmpty",
+        "SequenceConstruct",
+        "Optional",
         "QuantizeLinear",
         "DequantizeLinear",
         "DynamicQuantizeLinear",
@@ -35,11 +41,6 @@ _NOT_FOLDED = frozenset(
         "RandomUniformLike",
         "Bernoulli",
         "Multinomial",
-        "If",
-        "Loop",
-        "Scan",
-        "SequenceMap",
-        "Optional",
     }
 )
 
@@ -88,7 +89,7 @@ def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
 
 
 def _fold_node(light: LightModel, node: onnx.NodeProto, info: TensorInfo) -> bool:
-    if node.domain or node.op_type in _NOT_FOLDED or not node.output:
+    if node.domain or node.op_type in NEVER_FOLDED or not node.output:
         return False
     if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute):
         return False
@@ -119,11 +120,18 @@ def _as_stand_ins(light: LightModel, node: onnx.NodeProto, info: TensorInfo) -> 
         shape, dtype = info.shapes.get(name), info.dtypes.get(name)
         if shape is None or dtype is None or any(size is None for size in shape):
             return False
+        known = all(item in light.constants for item in node.input if item)
+        if known and dtype in (onnx.TensorProto.INT64, onnx.TensorProto.INT32) and _count(shape) <= MAX_SHAPE_ELEMENTS:
+            return False
         found[name] = StandIn(dtype, tuple(size or 0 for size in shape))
     for name, stand_in in found.items():
         light.stand_ins[name] = stand_in
         light.proto.graph.input.append(onnx.helper.make_tensor_value_info(name, stand_in.dtype, stand_in.shape))
     return True
+
+
+def _count(shape: Shape) -> int:
+    return math.prod(size or 0 for size in shape)
 
 
 def _store(light: LightModel, name: str, value: Array) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import onnx
@@ -11,15 +11,31 @@ from fsq_edge_compile.checker.families import PREDICATES, Breach, Context
 from fsq_edge_compile.checker.families.predicate import text
 from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.layout import channel_axes
-from fsq_edge_compile.checker.normalise import UNREGISTERED
+from fsq_edge_compile.checker.normalise import STATIC_PARAMETERS, UNREGISTERED
 from fsq_edge_compile.checker.patterns import Claim, find_patterns
+from fsq_edge_compile.checker.patterns.heads import packed_heads
 from fsq_edge_compile.checker.report import CONFIDENCE_ORDER, Confidence, Finding
 from fsq_edge_compile.checker.rulebook import Operator, Rule, Rulebook, rulebook
 from fsq_edge_compile.checker.targets import Target
 
-_RANK_5 = frozenset({"Conv", "BatchNormalization", "GlobalAveragePool"})
+MAX_RANK = 4
+# 3-D convolutions were compiled, so rank 5 passes on them and on what works element by element.
+_RANK_5 = frozenset(
+    {
+        "Conv",
+        "BatchNormalization",
+        "GlobalAveragePool",
+        "Relu",
+        "LeakyRelu",
+        "Sigmoid",
+        "Add",
+        "Mul",
+        "Reshape",
+        "Flatten",
+    }
+)
 # Comparisons make masks and ArgMax makes indices; everything else computes in float.
-_MAKES_OTHER_TYPES = frozenset({"Equal", "Greater", "Less", "ArgMax", "Cast"})
+_OTHER_TYPES = frozenset({"Equal", "Greater", "Less", "ArgMax", "Cast"})
 
 
 @dataclass(slots=True)
@@ -51,21 +67,27 @@ def judge(graph: Graph, target: Target) -> Judgement:
     claims = find_patterns(graph, channels)
     judgement = Judgement()
     for node in graph.nodes:
-        context = Context(node, graph, channels, target)
+        claim = claims.get(node.name)
         operator = operator_for(node, graph, book)
-        findings = [
-            finding
-            for breach in _breaches(context, operator, claims.get(node.name))
-            if (finding := make_finding(book, breach, target, node)) is not None
-        ]
-        judgement.findings += findings
-        if any(finding.severity == "error" for finding in findings):
-            judgement.refused.add(node.name)
-        elif operator is not None:
-            judgement.confidence[node.name] = _evidence(operator, target)
-            if operator.measured and not operator.measured_for(target):
-                judgement.foreign[operator.key] = operator.measured
+        breaches = _breaches(Context(node, graph, channels, target), operator, claim)
+        _record(judgement, book, target, node, breaches)
+        evidence = book.operators[claim.row] if claim is not None and claim.row else operator
+        if node.name not in judgement.refused and evidence is not None:
+            judgement.confidence[node.name] = _evidence(evidence, target)
+            if evidence.measured and not evidence.measured_for(target):
+                judgement.foreign[evidence.key] = evidence.measured
+    for node, breach in packed_heads(graph, channels, judgement.refused):
+        _record(judgement, book, target, node, [breach])
     return judgement
+
+
+def _record(judgement: Judgement, book: Rulebook, target: Target, node: Node, breaches: Iterable[Breach]) -> None:
+    for breach in breaches:
+        finding = make_finding(book, breach, target, node)
+        if finding is not None:
+            judgement.findings.append(finding)
+            if finding.severity == "error":
+                judgement.refused.add(node.name)
 
 
 def _evidence(operator: Operator, target: Target) -> Confidence:
@@ -98,56 +120,45 @@ def _breaches(context: Context, operator: Operator | None, claim: Claim | None) 
     if operator is None:
         yield Breach("operator.unlisted", node.op)
         return
-    if operator.rule.severity == "error" and not (claim is not None and claim.accepts):
+    accepted = claim is not None and claim.accepts
+    if operator.rule.severity == "error" and not accepted:
         yield Breach(operator.rule.id, f"{node.domain}.{node.op}" if node.domain else node.op)
+        return
+    broken = _tensor_breach(context, any_rank=accepted)
+    if broken is not None:
+        yield broken
         return
     if operator.rule.severity == "warning":
         yield Breach(operator.rule.id, text(context.shape()))
-    general = list(_general(context))
-    yield from general
-    if general and any(breach.rule.startswith("tensor.") for breach in general):
-        return
     if claim is not None:
         yield from claim.breaches
-        if claim.accepts:
-            return
     predicate = PREDICATES.get(node.op)
-    if predicate is not None:
+    if predicate is not None and not accepted:
         yield from predicate(context)
 
 
-def _general(context: Context) -> Iterator[Breach]:
-    """Limits that hold for every node: known static shapes, rank, size, float32."""
+def _tensor_breach(context: Context, any_rank: bool) -> Breach | None:
+    """Limits that hold for every node: known static shapes, something in them, rank, float32."""
     graph, node = context.graph, context.node
-    tensors = [*graph.activations(node), *(name for name in node.outputs if name and _is_used(graph, name))]
-    for name in tensors:
+    parameters = {node.input(index) for index in STATIC_PARAMETERS.get(node.op, ())}
+    read = [name for name in graph.activations(node) if name not in parameters]
+    for name in (*read, *(name for name in node.outputs if name and _is_used(graph, name))):
         shape = graph.shape(name)
         if shape is None or None in shape:
-            yield Breach("tensor.unknown-shape", f"{name}: {text(shape)}")
-            return
+            return Breach("tensor.unknown-shape", f"{name}: {text(shape)}")
         if 0 in shape:
-            yield Breach("tensor.empty", f"{name}: {text(shape)}")
-            return
-    for name in tensors:
-        if len(graph.shapes[name]) > 4 and not _three_dimensional(context):
-            yield Breach("tensor.rank", f"rank {len(graph.shapes[name])}")
-            return
-    for name in tensors:
+            return Breach("tensor.empty", f"{name}: {text(shape)}")
+        if len(shape) > MAX_RANK and not any_rank and node.op not in _RANK_5:
+            return Breach("tensor.rank", f"rank {len(shape)}")
         dtype = graph.dtypes.get(name, onnx.TensorProto.FLOAT)
-        if dtype == onnx.TensorProto.FLOAT or (dtype == onnx.TensorProto.BOOL and node.op in ("Mul", "Min", "Max")):
-            continue
-        if node.op not in _MAKES_OTHER_TYPES and not (node.op == "Gather" and name == node.input(1)):
-            yield Breach("tensor.dtype", f"{name}: {_type_name(dtype)}")
-            return
+        is_index = node.op == "Gather" and name == node.input(1)
+        if dtype != onnx.TensorProto.FLOAT and node.op not in _OTHER_TYPES and not is_index:
+            return Breach("tensor.dtype", f"{name}: {_type_name(dtype)}")
+    return None
 
 
 def _is_used(graph: Graph, name: str) -> bool:
     return bool(graph.consumers(name)) or name in graph.outputs
-
-
-def _three_dimensional(context: Context) -> bool:
-    """3-D convolutions were compiled, so rank 5 passes on them and on what works element by element."""
-    return context.node.op in _RANK_5 or context.node.op in ("Relu", "LeakyRelu", "Sigmoid", "Add", "Mul", "Reshape")
 
 
 def _type_name(dtype: int) -> str:

@@ -73,7 +73,7 @@ def _input_axis(graph: Graph, name: str, rank: int) -> int:
 
 
 def _output_axis(graph: Graph, axes: dict[str, int], node: Node, rank: int) -> int:
-    if node.op in _CHANNELS_FIRST:
+    if node.op in _CHANNELS_FIRST or rank == 2:
         return 1
     if node.op in _CHANNELS_LAST:
         return rank - 1

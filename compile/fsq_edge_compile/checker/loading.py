@@ -50,7 +50,7 @@ class LightModel:
         constants: small constants by name.
         stand_ins: large constants by name.
         external: names of tensors whose data lies beside the file.
-        unnamed: how many nodes came without a name.
+        generated: names given here to nodes that came without one.
     """
 
     name: str
@@ -58,7 +58,7 @@ class LightModel:
     constants: dict[str, Array] = field(default_factory=dict)
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
     external: tuple[str, ...] = ()
-    unnamed: int = 0
+    generated: set[str] = field(default_factory=set)
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
@@ -121,7 +121,8 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
     source = model.graph
     if len(source.node) > MAX_NODES:
         raise DataError(f"{name} has {len(source.node)} nodes, more than the {MAX_NODES} that are judged")
-    light = LightModel(name, onnx.ModelProto(ir_version=model.ir_version, producer_name=model.producer_name))
+    # Before IR 4 every initialiser had to be a graph input as well; here none is.
+    light = LightModel(name, onnx.ModelProto(ir_version=max(4, model.ir_version), producer_name=model.producer_name))
     light.proto.opset_import.extend(model.opset_import)
     light.proto.functions.extend(model.functions)
     graph = light.proto.graph
@@ -140,8 +141,8 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
         if copy.domain == "ai.onnx":
             copy.domain = ""
         if not copy.name:
-            light.unnamed += 1
             copy.name = generated_name(node, index, taken)
+            light.generated.add(copy.name)
     known = light.constants.keys() | light.stand_ins.keys()
     graph.input.extend(value for value in source.input if value.name not in known)
     for tensor_name, stand_in in light.stand_ins.items():

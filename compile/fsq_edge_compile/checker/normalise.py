@@ -14,7 +14,7 @@ import onnx
 import onnx.inliner
 from onnx import shape_inference
 
-from fsq_edge_compile.checker.folding import MAX_ROUNDS, TensorInfo, fold_once
+from fsq_edge_compile.checker.folding import MAX_ROUNDS, NEVER_FOLDED, TensorInfo, fold_once
 from fsq_edge_compile.checker.graph import Array, Graph, Node, Shape
 from fsq_edge_compile.checker.loading import LightModel, lighten
 from fsq_edge_compile.checker.simplify import simplify
@@ -22,7 +22,7 @@ from fsq_edge_runtime.errors import DataError
 
 # Standard operators unknown to the installed onnx are moved here, so that checker and inference let them pass.
 UNREGISTERED = "unregistered"
-SHAPE_ARITHMETIC = frozenset({"Shape", "Size", "ConstantOfShape", "Range", "EyeLike", "If"})
+# Inputs that are shapes, axes or bounds, by operator.
 STATIC_PARAMETERS: dict[str, tuple[int, ...]] = {
     "Reshape": (1,),
     "Expand": (1,),
@@ -49,7 +49,6 @@ class Facts:
         dynamic: (input, axis) of every other size that is not fixed.
         undeclared: inputs for which the caller gave no shape although it gave some.
         computed_shapes: nodes whose shape parameter was computed in the graph and then folded.
-        missing_kernel_shape: convolutions without that attribute.
         batches: inputs with a fixed first size other than 1.
         dtypes: element type of every graph input.
         ranks: rank of every graph input; None where it is not declared.
@@ -64,7 +63,6 @@ class Facts:
     dynamic: list[tuple[str, int]] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
     computed_shapes: list[str] = field(default_factory=list)
-    missing_kernel_shape: list[str] = field(default_factory=list)
     batches: dict[str, int] = field(default_factory=dict)
     dtypes: dict[str, int] = field(default_factory=dict)
     ranks: dict[str, int | None] = field(default_factory=dict)
@@ -99,16 +97,11 @@ def normalise(
     if model.functions:
         model = _inline(model, name)
     light = lighten(model, name, folder)
-    facts = Facts(ir_version=model.ir_version, unnamed=light.unnamed, external=light.external)
+    facts = Facts(ir_version=model.ir_version, external=light.external)
     facts.opset = _opset(light.proto)
     _set_aside_unregistered(light.proto, facts.opset)
     _validate(light.proto, name)
     _fix_inputs(light, facts, input_shapes)
-    facts.missing_kernel_shape = [
-        node.name
-        for node in light.proto.graph.node
-        if node.op_type in ("Conv", "ConvTranspose") and not any(a.name == "kernel_shape" for a in node.attribute)
-    ]
     computed = _with_computed_parameters(light)
     info = _fold(light)
     if not facts.dynamic and _shape_arithmetic_left(light):
@@ -118,6 +111,7 @@ def normalise(
             info = _fold(light)
     graph = build_graph(light, info, facts.opset)
     present = {node.name for node in graph.nodes}
+    facts.unnamed = len(light.generated & present)
     still = _with_computed_parameters(light)
     facts.computed_shapes = [node for node in computed if node in present and node not in still]
     return Normalised(graph, facts)
@@ -135,14 +129,24 @@ def _opset(model: onnx.ModelProto) -> int:
 
 
 def _set_aside_unregistered(model: onnx.ModelProto, opset: int) -> None:
-    """Move standard operators that onnx does not know at this opset into a domain of their own."""
+    """Move standard operators that this opset does not have (any more) into a domain of their own."""
     moved = False
+    known: dict[str, bool] = {}
     for node in model.graph.node:
-        if not node.domain and not onnx.defs.has(node.op_type, min(opset, onnx.defs.onnx_opset_version())):
+        if node.domain:
+            continue
+        if node.op_type not in known:
+            known[node.op_type] = _in_opset(node.op_type, opset)
+        if not known[node.op_type]:
             node.domain = UNREGISTERED
             moved = True
     if moved:
         model.opset_import.append(onnx.helper.make_opsetid(UNREGISTERED, 1))
+
+
+def _in_opset(op: str, opset: int) -> bool:
+    version = max(1, min(opset, onnx.defs.onnx_opset_version()))
+    return bool(onnx.defs.has(op, version) and not onnx.defs.get_schema(op, version).deprecated)
 
 
 def _validate(model: onnx.ModelProto, name: str) -> None:
@@ -218,9 +222,24 @@ def _with_computed_parameters(light: LightModel) -> list[str]:
 
 
 def _shape_arithmetic_left(light: LightModel) -> bool:
-    return any(not node.domain and node.op_type in SHAPE_ARITHMETIC for node in light.proto.graph.node) or bool(
-        _with_computed_parameters(light)
-    )
+    """Whether a node is left whose result does not depend on the values of any input, so that it ought to fold."""
+    depends = {value.name for value in light.proto.graph.input} - light.stand_ins.keys()
+    left = False
+    for node in light.proto.graph.node:
+        reads = (*node.input, *(name for item in node.attribute for name in _captured_by(item)))
+        if (
+            node.op_type in NEVER_FOLDED
+            or node.domain
+            or (node.op_type not in ("Shape", "Size") and any(name in depends for name in reads))
+        ):
+            depends.update(node.output)
+        else:
+            left = True
+    return left
+
+
+def _captured_by(attribute: onnx.AttributeProto) -> set[str]:
+    return _captured(attribute.g) if attribute.type == onnx.AttributeProto.GRAPH else set()
 
 
 def _fold(light: LightModel) -> TensorInfo:
@@ -313,7 +332,7 @@ def _does_nothing(node: Node, constants: Mapping[str, Array | None], info: Tenso
             training = constants.get(node.input(2)) if node.input(2) else None
             return len([name for name in node.outputs if name]) == 1 and (training is None or not training.any())
         case "Cast":
-            return info.dtypes.get(node.inputs[0]) == node.attribute("to")
+            return bool(info.dtypes.get(node.inputs[0]) == node.attribute("to"))
         case "Reshape" | "Flatten" | "Expand":
             return same
         case "Transpose":

@@ -20,14 +20,17 @@ MEMORY_BYTES = 2 << 30
 
 # Address space is not what a process uses: native libraries reserve much more, so the data segment is limited too.
 _CHILD = """
-import resource, sys
+import os, resource, sys
 limit = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+answer = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
 import onnx, onnxsim
 model = onnx.load_model_from_string(sys.stdin.buffer.read())
 simplified, _ = onnxsim.simplify(model, check_n=0)
-sys.stdout.buffer.write(simplified.SerializeToString())
+answer.write(simplified.SerializeToString())
+answer.close()
 """
 
 
@@ -43,10 +46,14 @@ def simplify(light: LightModel, timeout_s: float = TIMEOUT_S) -> tuple[str, Ligh
     """
     if importlib.util.find_spec("onnxsim") is None:
         return "built-in (onnxsim is not installed)", None
+    question = onnx.ModelProto()
+    question.CopyFrom(light.proto)
+    bare = _declare_outputs(question)
     try:
         child = subprocess.run(
-            [sys.executable, "-c", _CHILD, str(MEMORY_BYTES)],
-            input=light.proto.SerializeToString(),
+            # -P: what lies in the working directory must not be imported in place of onnx.
+            [sys.executable, "-P", "-c", _CHILD, str(MEMORY_BYTES)],
+            input=question.SerializeToString(),
             capture_output=True,
             timeout=timeout_s,
             check=False,
@@ -60,7 +67,20 @@ def simplify(light: LightModel, timeout_s: float = TIMEOUT_S) -> tuple[str, Ligh
         model.ParseFromString(child.stdout)
     except DecodeError:
         return "built-in (onnxsim returned no model)", None
+    for value in model.graph.output:
+        if value.name in bare:
+            value.type.tensor_type.ClearField("shape")
     return "onnxsim", _carry_over(light, model)
+
+
+def _declare_outputs(model: onnx.ModelProto) -> set[str]:
+    """Give every output some shape, which onnxsim insists on, and return the names of those that had none."""
+    bare = set()
+    for value in model.graph.output:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.SetInParent()
+            bare.add(value.name)
+    return bare
 
 
 def _carry_over(light: LightModel, model: onnx.ModelProto) -> LightModel:
@@ -78,5 +98,5 @@ def _carry_over(light: LightModel, model: onnx.ModelProto) -> LightModel:
             simplified.proto.graph.input.append(
                 onnx.helper.make_tensor_value_info(name, stand_in.dtype, stand_in.shape)
             )
-    simplified.external, simplified.unnamed = light.external, light.unnamed
+    simplified.external, simplified.generated = light.external, light.generated
     return simplified

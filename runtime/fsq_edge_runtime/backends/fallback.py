@@ -13,109 +13,30 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.backends.base import Backend
+from fsq_edge_runtime.backends.base import Backend, Missed
+from fsq_edge_runtime.backends.fallback_policy import (
+    BackendEvent,
+    DeviceBackend,
+    FallbackCounters,
+    FallbackPolicy,
+    ParityError,
+)
 from fsq_edge_runtime.backends.hailo_device import Telemetry
 from fsq_edge_runtime.errors import BackendError
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 T = TypeVar("T")
-LEAST_RESERVE_NS = 2_000_000
-RESERVE_FACTOR = 8
-
-
-class Missed(BackendError):
-    """A window that no backend could answer before its deadline; ``cause`` says why."""
-
-    def __init__(self, cause: str, *, status: int | None = None) -> None:
-        super().__init__(f"the window was missed: {cause}", status=status)
-        self.cause = cause
-
-
-class DeviceBackend(Protocol):
-    """What the fallback needs of a device: a backend that keeps deadlines and says how hot it is."""
-
-    name: str
-
-    def infer(self, frame: Float32Array, deadline_ns: int | None = None) -> Float32Array:
-        """As :meth:`Backend.infer`, ended by the deadline on the monotonic clock."""
-
-    def infer_batch(self, frames: Float32Array, deadline_ns: int | None = None) -> Float32Array:
-        """As :meth:`Backend.infer_batch`, ended by the deadline."""
-
-    def telemetry(self) -> Future[Telemetry]:
-        """Temperature and power, when the device gets to it."""
-
-    def close(self) -> None:
-        """As :meth:`Backend.close`."""
-
-
-@dataclass(frozen=True, slots=True)
-class BackendEvent:
-    """One switch, or one change of the device's state (then both names are equal).
-
-    Args:
-        from_backend: name of the backend before.
-        to_backend: name of the backend after.
-        cause: one sentence.
-        code: HailoRT's status code, where there is one.
-        t_monotonic: seconds on the monotonic clock.
-    """
-
-    from_backend: str
-    to_backend: str
-    cause: str
-    code: int | None
-    t_monotonic: float
-
-
-@dataclass(frozen=True, slots=True)
-class FallbackPolicy:
-    """When to leave the device and when to trust it again.
-
-    Args:
-        deadline_s: the longest that a window may take when the caller gives no deadline; one hop is sensible.
-        first_retry_s: how long after a failure the device is opened again.
-        retry_factor: each further failure multiplies that by this.
-        longest_retry_s: but it never gets longer than this.
-        parity_windows: K, the latest windows that the device must repeat before it is trusted again.
-        parity_agreement: share of them whose codes must equal the CPU's. Quantisation alone flips about 3 %.
-        shadow_every: one window in this many also runs on the CPU to catch a device that answers wrongly without an
-            error; 0 never. Where the two differ, the CPU's answer is given.
-        hot_c: from this temperature on the CPU takes over; HailoRT halves the clock at 104 C by default.
-        cool_c: below this the device may come back.
-        poll_s: how often the temperature is asked for; 0 never.
-    """
-
-    deadline_s: float = 1.0
-    first_retry_s: float = 0.5
-    retry_factor: float = 2.0
-    longest_retry_s: float = 60.0
-    parity_windows: int = 8
-    parity_agreement: float = 0.75
-    shadow_every: int = 32
-    hot_c: float = 100.0
-    cool_c: float = 90.0
-    poll_s: float = 5.0
-
-
-@dataclass(slots=True)
-class FallbackCounters:
-    """What happened so far, for metrics."""
-
-    windows: int = 0
-    on_device: int = 0
-    missed: int = 0
-    switches: int = 0
-    reopen_attempts: int = 0
-    shadow_runs: int = 0
-    shadow_differences: int = 0
+# What is kept back of a deadline so that the CPU can still answer: the most of these.
+LEAST_SPARE_NS = 2_000_000
+SPARE_SHARE = 0.05
+SPARE_FACTOR = 8  # times what the CPU usually needs
+STABLE_NS = 10_000_000_000  # a device that served this long since it came back starts with a clean record
 
 
 def in_thread(work: Callable[[], T]) -> Future[T]:
@@ -180,7 +101,7 @@ class FallbackBackend:
         self._reopening: Future[DeviceBackend] | None = None
         self._polling: Future[Telemetry] | None = None
         self._next_poll_ns = 0
-        self._delay_s = self.policy.first_retry_s
+        self._failures = 0
         self._retry_at_ns = clock()
         self._adopted_ns = clock()
         self._recent: deque[tuple[Float32Array, Float32Array]] = deque(maxlen=self.policy.parity_windows)
@@ -208,45 +129,52 @@ class FallbackBackend:
         return self._run(frames, deadline_ns, single=False)
 
     def _run(self, frames: Float32Array, deadline_ns: int | None, *, single: bool) -> Float32Array:
+        if not len(frames):
+            return self._standby.infer_batch(frames)
         now = self._clock()
         limit = now + int(self.policy.deadline_s * 1e9) if deadline_ns is None else deadline_ns
         self.counters.windows += len(frames)
         self._adopt(now)
         self._poll(now)
-        cause, status = "the deadline had passed before it was its turn", None
-        if self._primary is not None:
+        failure: BackendError | None = None
+        device_limit = limit - self._spare(limit - now, len(frames))
+        if self._primary is not None and device_limit > now:
             try:
-                t = self._ask_device(self._primary, frames, limit, single=single)
+                t = self._ask_device(self._primary, frames, device_limit, single=single)
             except BackendError as error:
-                cause, status = error.message, error.status
-                self._leave(cause, status)
+                failure = error
+                self._leave(error.message, error.status)
             else:
                 self.counters.on_device += len(frames)
                 self.name = self._primary.name
                 return self._shadow(frames, t)
-        return self._ask_standby(frames, limit, cause, status, single=single)
+        return self._ask_standby(frames, limit, failure, single=single)
 
     def _ask_device(self, device: DeviceBackend, frames: Float32Array, limit: int, *, single: bool) -> Float32Array:
-        # What the CPU would need to answer this window in time is kept back.
-        spare = max(LEAST_RESERVE_NS, RESERVE_FACTOR * self._standby_ns * len(frames))
-        return device.infer(frames, limit - spare) if single else device.infer_batch(frames, limit - spare)
+        return device.infer(frames, limit) if single else device.infer_batch(frames, limit)
+
+    def _spare(self, left_ns: int, windows: int) -> int:
+        return max(LEAST_SPARE_NS, int(SPARE_SHARE * left_ns), SPARE_FACTOR * self._standby_ns * windows)
 
     def _ask_standby(
-        self, frames: Float32Array, limit: int, cause: str, status: int | None, *, single: bool
+        self, frames: Float32Array, limit: int, failure: BackendError | None, *, single: bool
     ) -> Float32Array:
         started = self._clock()
         if started + self._standby_ns * len(frames) > limit:
             self.counters.missed += len(frames)
-            raise Missed(cause, status=status)
+            if failure is None:
+                raise Missed("deadline", "the deadline had passed before it was the window's turn")
+            raise Missed("backend", failure.message, status=failure.status) from failure
         try:
             t = self._standby.infer(frames) if single else self._standby.infer_batch(frames)
         except BackendError as error:
             self.counters.missed += len(frames)
-            raise Missed(f"{cause}; then {error.message}", status=status) from error
+            raise Missed("backend", error.message, status=error.status) from error
         took = (self._clock() - started) // len(frames)
         self._standby_ns = took if self._standby_ns == 0 else (7 * self._standby_ns + took) // 8
         self.name = self._standby.name
-        for frame, row in zip(frames[-self.policy.parity_windows :], np.atleast_2d(t)[-len(frames) :], strict=False):
+        latest = slice(-self.policy.parity_windows, None)
+        for frame, row in zip(frames[latest], np.atleast_2d(t)[latest], strict=True):
             self._recent.append((frame.copy(), row.copy()))
         self._maybe_reopen(self._clock())
         return t
@@ -257,7 +185,10 @@ class FallbackBackend:
         if not every or self.counters.on_device % every >= len(frames):
             return t
         rows = np.atleast_2d(t)
-        mine = self._standby.infer(frames[-1:])
+        try:
+            mine = self._standby.infer(frames[-1:])
+        except BackendError:
+            return t
         same = bool(self._codes(rows[-1:])[0] == self._codes(mine[None])[0])
         self.counters.shadow_runs += 1
         self._agreements.append(same)
@@ -282,10 +213,16 @@ class FallbackBackend:
         self._recent.clear()
         self._agreements.clear()
         now = self._clock()
-        if now - self._adopted_ns > max(10.0, self._delay_s) * 1e9:
-            self._delay_s = self.policy.first_retry_s
-        self._retry_at_ns = now + int(self._delay_s * 1e9)
+        if now - self._adopted_ns > STABLE_NS:
+            self._failures = 0
+        self._back_off(now)
         self._switch(device.name, self._standby.name, cause, status)
+
+    def _back_off(self, now: int) -> None:
+        policy = self.policy
+        delay_s = min(policy.first_retry_s * policy.retry_factor ** min(self._failures, 64), policy.longest_retry_s)
+        self._failures += 1
+        self._retry_at_ns = now + int(delay_s * 1e9)
 
     def _maybe_reopen(self, now: int) -> None:
         waiting = self._reopening is not None or self._primary is not None or self._cooling
@@ -303,15 +240,16 @@ class FallbackBackend:
             retired.close()
         device = self._open_primary()
         try:
-            agreeing = int((self._codes(device.infer_batch(frames)) == expected).sum())
-            if agreeing < self.policy.parity_agreement * len(frames):
-                raise ParityError(
-                    f"the device's codes agree with the CPU's on {agreeing} of {len(frames)} windows only"
-                )
+            self._repeat(device, frames, expected)
         except BaseException:
             device.close()
             raise
         return device
+
+    def _repeat(self, device: DeviceBackend, frames: Float32Array, expected: Int64Array) -> None:
+        agreeing = int((self._codes(device.infer_batch(frames)) == expected).sum())
+        if agreeing < self.policy.parity_agreement * len(frames):
+            raise ParityError(f"the device's codes agree with the CPU's on {agreeing} of {len(frames)} windows only")
 
     def _adopt(self, now: int) -> None:
         """Take a device that came back, or wait longer for one that did not."""
@@ -320,9 +258,8 @@ class FallbackBackend:
         finished, self._reopening = self._reopening, None
         try:
             self._primary = finished.result()
-        except BackendError as error:
-            self._delay_s = min(self._delay_s * self.policy.retry_factor, self.policy.longest_retry_s)
-            self._retry_at_ns = now + int(self._delay_s * 1e9)
+        except Exception as error:  # noqa: BLE001 - whatever a broken device raises when opened, the CPU serves on
+            self._back_off(now)
             if isinstance(error, ParityError):
                 self._tell(self._standby.name, self._standby.name, error.message, error.status)
             return
@@ -334,8 +271,11 @@ class FallbackBackend:
         device = self._primary or (self._retired if self._cooling else None)
         if self._polling is not None and self._polling.done():
             polled, self._polling = self._polling, None
-            if polled.exception() is None and polled.result().temperature_c is not None:
-                self._heat(polled.result().temperature_c or 0.0)
+            heat = None if polled.exception() else polled.result().temperature_c
+            if heat is not None:
+                self._heat(heat)
+            elif self._cooling:
+                self._cooling = False  # a device that no longer answers is opened again like any lost one
         if self.policy.poll_s and device is not None and self._polling is None and now >= self._next_poll_ns:
             self._next_poll_ns = now + int(self.policy.poll_s * 1e9)
             self._polling = device.telemetry()
@@ -366,10 +306,6 @@ class FallbackBackend:
             if backend is not None:
                 backend.close()
         self._primary = self._retired = None
-
-
-class ParityError(BackendError):
-    """The device answers, but not what the CPU answers."""
 
 
 if TYPE_CHECKING:

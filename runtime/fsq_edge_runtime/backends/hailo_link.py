@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +49,16 @@ class Ticket:
     """One request: the callback that the binding calls, and the only source of truth about success.
 
     ``run`` and ``job.wait`` do not raise when an inference fails, and an exception that leaves the callback aborts the
-    process. The ticket keeps the buffers alive until it was called, however late.
+    process. The ticket keeps the buffers alive until it was called, however late; they serve again once it was called
+    and nobody will read them any more (``settled``).
     """
 
-    __slots__ = ("_done", "exception", "job", "slot")
+    __slots__ = ("_done", "exception", "job", "settled", "slot")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.job: Any = None
+        self.settled = False
         self.exception: BaseException | None = RuntimeError("the callback has not been called")
         self._done = threading.Lock()  # a bare lock wakes a waiter sooner than an Event does
         self._done.acquire()
@@ -83,25 +87,29 @@ class Ticket:
 
 
 class HailoLink:
-    """A network on the device. Launches and collects are for one thread at a time; a lock holds that.
+    """A network on the device, for one thread at a time.
 
     Args:
         device: acquired for this link; given back by :meth:`close`.
         hef: bytes of the HEF.
         report: what our inspector says of it.
         depth: requests that may be under way at once.
-        timeout_s: for opening and closing; each request brings its own.
+        configure_s: the longest that configuring may take.
+        drain_s: how long closing waits for what is under way.
 
     Raises:
         BackendError: HailoRT refuses the network.
     """
 
-    def __init__(self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, timeout_s: float) -> None:
+    def __init__(
+        self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, configure_s: float, drain_s: float
+    ) -> None:
         self._device = device
         self._hef = hef
         self._report = report
         self._depth = depth
-        self._timeout_s = timeout_s
+        self._configure_s = configure_s
+        self._drain_s = drain_s
         self._lock = threading.Lock()
         self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread
         self._free: deque[Slot] = deque()
@@ -112,22 +120,27 @@ class HailoLink:
         self._configure()
 
     def _configure(self) -> None:
-        model, configured, names = self._device.configure(self._hef, self._prepare, self._timeout_s)
+        model, configured, names = self._device.configure(self._hef, self._prepare, self._configure_s)
         self._held = [configured, model]
         self._configured = configured
         self._free = deque(self._slot(configured, *names) for _ in range(self._depth))
         self._broken = False
 
     def _prepare(self, model: Any) -> tuple[str, str]:
-        """Set FLOAT32 on both sides and compare HailoRT's view of the streams with the inspector's."""
+        """Set FLOAT32 on both sides; HailoRT's names are used, its sizes must be those of the inspected HEF."""
         formats: Binding = self._device.binding.FormatType
-        source, sink = self._report.inputs[0], self._report.outputs[0]
-        names = list(model.input_names), list(model.output_names)
-        if names != ([source.name], [sink.name]):
-            raise BackendError(f"HailoRT names the streams {names}, the HEF {source.name!r} and {sink.name!r}")
-        model.input(source.name).set_format_type(formats.FLOAT32)
-        model.output(sink.name).set_format_type(formats.FLOAT32)
-        return source.name, sink.name
+        inputs, outputs = list(model.input_names), list(model.output_names)
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise BackendError(f"HailoRT sees the inputs {inputs} and outputs {outputs}, expected one of each")
+        for stream, tensor in (
+            (model.input(inputs[0]), self._report.inputs[0]),
+            (model.output(outputs[0]), self._report.outputs[0]),
+        ):
+            stream.set_format_type(formats.FLOAT32)
+            shape = tuple(stream.shape)
+            if math.prod(shape) != math.prod(tensor.shape):
+                raise BackendError(f"HailoRT sees {tensor.name!r} as {shape}, the HEF says {tensor.shape}")
+        return inputs[0], outputs[0]
 
     def _slot(self, configured: Any, source: str, sink: str) -> Slot:
         x = np.zeros(self._report.inputs[0].shape, dtype=np.float32)
@@ -177,21 +190,34 @@ class HailoLink:
         Raises:
             BackendError: it failed, or did not come back in time; a late result is thrown away when it comes.
         """
+        ticket.settled = True
         if not ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9):
             raise from_status("waiting for the device", TIMEOUT)
         if ticket.exception is not None:
             self._broken = True  # HailoRT shuts the pipeline down after a failed inference
             raise backend_error("the inference", ticket.exception) from ticket.exception
         t = ticket.slot.t
-        if not np.abs(t).max(initial=0.0) <= T_LIMIT:  # NaN compares false
+        if not all(-T_LIMIT <= value <= T_LIMIT for value in t.tolist()):  # NaN compares false; D is a handful
             raise BackendError(f"the device returned values outside [-1, 1]: {t[:8].tolist()}")
         return t
 
+    def abandon(self, tickets: Iterable[Ticket], deadline_ns: int) -> None:
+        """Wait for requests whose results nobody wants any more."""
+        for ticket in tickets:
+            ticket.settled = True
+            ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request can be launched now."""
+        self._reclaim()
+        return bool(self._free)
+
     def _reclaim(self) -> None:
-        """Take back the buffers of every request that has come back, in order of launch."""
+        """Take back the buffers of every request that has come back and was read or given up, in order of launch."""
         for _ in range(len(self._under_way)):
             ticket = self._under_way.popleft()
-            if ticket.returned:
+            if ticket.settled and ticket.returned:
                 self._free.append(ticket.slot)
             else:
                 self._under_way.append(ticket)
@@ -233,7 +259,7 @@ class HailoLink:
             if self._closed:
                 return
             self._closed = True
-            if self._drain(time.monotonic_ns() + int(self._timeout_s * 1e9)):
+            if self._drain(time.monotonic_ns() + int(self._drain_s * 1e9)):
                 self._forget()
                 self._device.release()
                 return

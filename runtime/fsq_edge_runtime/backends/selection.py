@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsq_edge_runtime.backends.base import Backend
-from fsq_edge_runtime.backends.fallback import BackendEvent, FallbackBackend, FallbackPolicy
+from fsq_edge_runtime.backends.fallback import FallbackBackend
+from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy, ParityError
 from fsq_edge_runtime.backends.hailo import HailoBackend
 from fsq_edge_runtime.backends.hailo_device import Binding, load_binding
 from fsq_edge_runtime.backends.onnx import OnnxBackend
@@ -69,7 +70,7 @@ def select_backend(
         BackendError: ``hailo`` was asked for and cannot be had; ``status`` has HailoRT's code.
     """
     if choice == "onnx":
-        return Selection(OnnxBackend(bundle.read("encoder")), "onnx was asked for")
+        return Selection(_processor(bundle), "onnx was asked for")
     if choice == "onnx-int8":
         if not bundle.has("encoder-int8"):
             raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
@@ -80,6 +81,11 @@ def select_backend(
     if choice == "hailo":
         return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
     return _automatic(bundle, policy, binding, on_event)
+
+
+def _processor(bundle: Bundle) -> OnnxBackend:
+    batched = bundle.read("encoder-batch") if bundle.has("encoder-batch") else None
+    return OnnxBackend(bundle.read("encoder"), batched=batched)
 
 
 def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None) -> HailoBackend:
@@ -104,7 +110,7 @@ def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> Non
     t = backend.infer_batch(Preprocessor(bundle.preprocess).frames(test.windows))
     agreeing = int(np.count_nonzero(bundle.tail.index(t) == test.codes))
     if agreeing < policy.parity_agreement * len(test.codes):
-        raise BackendError(
+        raise ParityError(
             f"the device gives the reference's code on {agreeing} of {len(test.codes)} self-test windows only",
             hint="the HEF may be calibrated badly: fsq-edge hef inspect FILE --bundle BUNDLE",
         )
@@ -113,9 +119,8 @@ def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> Non
 def _automatic(
     bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendEvent], None] | None
 ) -> Selection:
-    encoder = bundle.read("encoder")
     if not bundle.hef_architectures:
-        return Selection(OnnxBackend(encoder), "the bundle has no HEF")
+        return Selection(_processor(bundle), "the bundle has no HEF")
     primary: HailoBackend | None = None
     try:
         module = load_binding() if binding is None else binding
@@ -124,10 +129,12 @@ def _automatic(
     except BackendError as error:
         reason = error.message
         if error.status not in PASSING:
-            return Selection(OnnxBackend(encoder), reason)
+            return Selection(_processor(bundle), reason)
+    standby = _processor(bundle)
+    standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(
         lambda: open_device(bundle, policy, binding),
-        OnnxBackend(encoder),
+        standby,
         bundle.tail.index,
         policy,
         primary=primary,

@@ -6,19 +6,16 @@ z-score to 0: it loads, runs and answers at chance. Nothing else in the tool cha
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fsq_edge_runtime.errors import BundleError
-from fsq_edge_runtime.hef.onnx_names import GraphEnd, read_graph_end
+from fsq_edge_runtime.hef.expected import ExpectedValues, expected_values
 from fsq_edge_runtime.hef.report import HefReport, HefTensor
-from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.onnx_graph import GraphEnd, read_graph_end
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle import Bundle
@@ -71,7 +68,7 @@ def compare_hef(report: HefReport, bundle: Bundle) -> tuple[HefFinding, ...]:
     end = read_graph_end(bundle.read("encoder"))
     findings += _input_shape(source, bundle.preprocess.frame_shape)
     if not findings:
-        findings += _input_limits(source, _expected_frames(bundle), _calibration_range(bundle))
+        findings += _input_limits(source, expected_values(bundle))
     findings += _output_width(sink, bundle.tail.codebook.dimensions)
     findings += _output_limits(sink, bundle)
     findings += _output_node(sink, end)
@@ -103,15 +100,11 @@ def _input_shape(source: HefTensor, frame_shape: tuple[int, int, int]) -> Iterat
     yield HefFinding("input-shape", "error", message, wanted, source.shape, "compile this bundle's encoder.onnx")
 
 
-def _input_limits(
-    source: HefTensor, frames: npt.NDArray[np.float32], calibrated: tuple[float, float] | None
-) -> Iterator[HefFinding]:
+def _input_limits(source: HefTensor, expected: ExpectedValues) -> Iterator[HefFinding]:
     quant = source.quant
-    limits = (quant.limit_min, quant.limit_max)
-    clipped = float(np.mean((frames < limits[0] - quant.scale) | (frames > limits[1] + quant.scale)))
-    seen = calibrated or (float(frames.min()), float(frames.max()))
-    where = "calibration set" if calibrated else "self-test windows"
-    shown = f"limits [{limits[0]:.4g}, {limits[1]:.4g}], {where} [{seen[0]:.4g}, {seen[1]:.4g}]"
+    limits, seen = (quant.limit_min, quant.limit_max), (expected.low, expected.high)
+    clipped = expected.share_beyond(limits[0] - quant.scale, limits[1] + quant.scale)
+    shown = f"limits [{limits[0]:.4g}, {limits[1]:.4g}], {expected.origin} [{seen[0]:.4g}, {seen[1]:.4g}]"
     fix = "calibrate with real training windows (fsq-edge calibrate) and compile again"
     if _looks_like_noise(limits, seen):
         message = f"input {source.name} was calibrated with uniform noise, not with motion: {shown}"
@@ -193,26 +186,6 @@ def _origin(network: str, preprocess_sha256: str, encoder_sha256: str) -> Iterat
         if not expected.startswith(tag):
             message = f"made with another {what}: hash {tag}, the bundle has {expected[:8]}"
             yield HefFinding("origin", "error", message, expected[:8], tag, "compile this bundle's build again")
-
-
-def _expected_frames(bundle: Bundle) -> npt.NDArray[np.float32]:
-    """Frames (K, C', H, W) that the bundle's own self-test windows become."""
-    preprocessor = Preprocessor(bundle.preprocess)
-    filled, valid = preprocessor.fill_gaps(bundle.selftest.windows)
-    if not valid.any():
-        raise BundleError("selftest.npz has no usable window")
-    return preprocessor.frames(filled[valid])
-
-
-def _calibration_range(bundle: Bundle) -> tuple[float, float] | None:
-    """Smallest and largest value of the calibration set, from its audit; None when the bundle has none."""
-    if not bundle.has("calibration"):
-        return None
-    try:
-        channels = json.loads(bundle.read("calibration"))["channels"]
-        return min(float(one["min"]) for one in channels), max(float(one["max"]) for one in channels)
-    except (ValueError, TypeError, KeyError) as error:
-        raise BundleError(f"the calibration audit has no channel ranges: {error}") from error
 
 
 def _sha256_of(bundle: Bundle, role: str) -> str:

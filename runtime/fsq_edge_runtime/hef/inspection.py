@@ -13,7 +13,7 @@ from fsq_edge_runtime.hef import architecture as arch
 from fsq_edge_runtime.hef.content import read_group
 from fsq_edge_runtime.hef.header import PAGE_BYTES, HeaderError, HefHeader, read_header
 from fsq_edge_runtime.hef.report import HefReport, NetworkGroup
-from fsq_edge_runtime.hef.wire import FieldBudget, Message, WireError
+from fsq_edge_runtime.wire import FieldBudget, Message, WireError
 
 MAX_GROUPS = 64
 _CHUNK_BYTES = 1 << 20

@@ -71,7 +71,7 @@ class FakeMachine:
             text = str(error)
             if "crash" in text:
                 raise self.chip.kill(f"HailoRT crashes on this HEF: {text}") from error
-            raise self.chip.errors.make(91 if "checksum" in text else 26) from error
+            raise self.chip.errors.make(91 if "damaged" in text else 26) from error
         if report.generation != self.generation:
             raise self.chip.errors.make(92)
         return report

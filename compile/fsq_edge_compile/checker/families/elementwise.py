@@ -74,6 +74,13 @@ def _bounds(low: float, high: float) -> str:
     return "no bounds known" if low == -math.inf and high == math.inf else f"[{low:g}, {high:g}]"
 
 
+def equal(context: Context) -> Iterator[Breach]:
+    """Equal: against another tensor or a constant."""
+    if context.node.input(0) == context.node.input(1):
+        yield Breach("equal.same-tensor", context.node.input(0))
+    yield from broadcast(context)
+
+
 def power(context: Context) -> Iterator[Breach]:
     """Pow: a constant exponent, usually 2."""
     exponent = context.node.input(1)
@@ -124,7 +131,7 @@ PREDICATES: dict[str, Predicate] = {
     "Min": minimum,
     "Max": minimum,
     "Sum": variadic_sum,
-    "Equal": broadcast,
+    "Equal": equal,
     "Greater": broadcast,
     "Less": broadcast,
 }

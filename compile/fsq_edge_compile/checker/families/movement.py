@@ -232,12 +232,8 @@ def _type_name(dtype: int | None) -> str:
 
 
 def one_hot(context: Context) -> Iterator[Breach]:
-    """OneHot: accepted in one exact chain only."""
-    reader = context.graph.only_consumer(context.node.outputs[0])
-    then = context.graph.only_consumer(reader.outputs[0]) if reader is not None else None
-    last = int(context.node.attribute("axis", -1)) == -1
-    if not (last and reader is not None and reader.op == "Transpose" and then is not None and then.op == "Squeeze"):
-        yield Breach("one-hot.chain", f"axis {context.node.attribute('axis', -1)}")
+    """OneHot: taken in one exact chain only, which is a pattern."""
+    yield Breach("one-hot.chain", f"axis {context.node.attribute('axis', -1)}")
 
 
 PREDICATES: dict[str, Predicate] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
-from fsq_edge_compile.checker.graph import positive_axis
+from fsq_edge_compile.checker.graph import Graph, positive_axis
 
 
 def batch_normalization(context: Context) -> Iterator[Breach]:
@@ -35,15 +35,15 @@ def layer_normalization(context: Context) -> Iterator[Breach]:
     over_all = axis == 1 and rank == 4 and channel == 1
     if not over_channels and not over_all:
         yield Breach("layer-norm.axis", f"axis {axis} of {text(context.shape())}", f"axis {channel}")
-    yield from untracked_layout(context, context.node.input(0))
+    yield from untracked_layout(context.graph, context.node.input(0))
 
 
-def untracked_layout(context: Context, name: str) -> Iterator[Breach]:
-    """A LayerNorm right behind Concat, Reshape or Transpose has been seen to lose its layout."""
-    maker = context.graph.producer(name)
+def untracked_layout(graph: Graph, name: str) -> Iterator[Breach]:
+    """A LayerNorm right behind Concat or Reshape has been seen to lose its layout."""
+    maker = graph.producer(name)
     if maker is not None and maker.op in ("Add", "Sub"):
-        activations = context.graph.activations(maker)
-        maker = context.graph.producer(activations[0]) if len(activations) == 1 else maker
+        activations = graph.activations(maker)
+        maker = graph.producer(activations[0]) if len(activations) == 1 else maker
     if maker is not None and maker.op in ("Concat", "Reshape"):
         yield Breach("layer-norm.untracked-layout", f"{maker.op} {maker.name}")
 

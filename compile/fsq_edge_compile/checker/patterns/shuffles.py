@@ -1,0 +1,180 @@
+"""Shuffles of axes that the compiler knows: channel and depth shuffles, maps to tokens, channels-last stretches."""
+
+from __future__ import annotations
+
+from fsq_edge_compile.checker.families.predicate import Breach
+from fsq_edge_compile.checker.graph import Graph, Node, Shape
+from fsq_edge_compile.checker.patterns.matching import Claim, Claims, claim_all, maker, permutation, reader
+
+MAX_REGION = 400
+MAX_HOPS = 8
+_TO_LAST = {4: (0, 2, 3, 1), 3: (0, 2, 1)}
+_TO_FIRST = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
+# Operators that work the same whichever axis holds the channels, or on the last one.
+_ANY_LAYOUT = frozenset(
+    {
+        "Relu",
+        "LeakyRelu",
+        "Elu",
+        "Sigmoid",
+        "HardSigmoid",
+        "Tanh",
+        "Softplus",
+        "Softmax",
+        "Clip",
+        "Erf",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Sqrt",
+        "Exp",
+        "Abs",
+        "Neg",
+        "MatMul",
+        "ReduceMean",
+        "ReduceSum",
+        "LayerNormalization",
+        "Gelu",
+        "HardSwish",
+    }
+)
+# What follows when tokens really go into an encoder.
+_ENCODER = frozenset({"MatMul", "LayerNormalization", "ReduceMean", "Sqrt"})
+
+
+def channel_shuffle(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
+    """Reshape, Transpose, Reshape that shuffle channels, or move blocks between space and channels."""
+    first, last = maker(graph, transpose.input(0), "Reshape"), reader(graph, transpose, "Reshape")
+    if first is None or last is None or graph.only_consumer(first.outputs[0]) is None:
+        return {}
+    before, middle, after = (graph.shape(name) for name in (first.input(0), first.outputs[0], last.outputs[0]))
+    if before is None or middle is None or after is None or len(before) != 4 or len(after) != 4:
+        return {}
+    order = permutation(graph, transpose)
+    if _is_channel_shuffle(before, middle, after, order):
+        return claim_all((first, transpose, last), Claim("channel-shuffle", row="Reshape"))
+    found = _depth_shuffle(before, middle, after, order)
+    if not found:
+        return {}
+    row = "SpaceToDepth" if found.startswith("space") else "DepthToSpace"
+    claims = claim_all((first, transpose, last), Claim(found, row=row))
+    claims[first.name] = Claim(found, row=row, breaches=(Breach("depth-shuffle.spelling", found),))
+    return claims
+
+
+def _is_channel_shuffle(before: Shape, middle: Shape, after: Shape, order: tuple[int, ...]) -> bool:
+    return (
+        before == after
+        and len(middle) == 5
+        and order == (0, 2, 1, 3, 4)
+        and middle[0] == before[0]
+        and middle[3:] == before[2:]
+    )
+
+
+def _depth_shuffle(before: Shape, middle: Shape, after: Shape, order: tuple[int, ...]) -> str:
+    """Return the name of the depth shuffle that three shapes and an order make, or an empty string."""
+    if len(middle) != 6:
+        return ""
+    if order in ((0, 1, 3, 5, 2, 4), (0, 3, 5, 1, 2, 4)):
+        _, c, h, block, w, again = middle
+        fits = block == again and before == (middle[0], c, _times(h, block), _times(w, again))
+        return "space-to-depth" if fits and after[2:] == (h, w) else ""
+    if order == (0, 1, 4, 2, 5, 3):
+        _, c, block, again, h, w = middle
+    elif order == (0, 3, 4, 1, 5, 2):
+        _, block, again, c, h, w = middle
+    else:
+        return ""
+    fits = block == again and before[2:] == (h, w)
+    return "depth-to-space" if fits and after == (middle[0], c, _times(h, block), _times(w, block)) else ""
+
+
+def _times(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left * right
+
+
+def maps_to_tokens(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
+    """[N, C, H, W] to [N, H*W, C] in front of an encoder."""
+    if permutation(graph, transpose) != (0, 2, 1):
+        return {}
+    flat = maker(graph, transpose.input(0), "Reshape") or maker(graph, transpose.input(0), "Flatten")
+    if flat is None or graph.rank(flat.input(0)) != 4 or graph.only_consumer(flat.outputs[0]) is None:
+        return {}
+    before, after = graph.shape(flat.input(0)) or (), graph.shape(flat.outputs[0]) or ()
+    if before[:2] != after[:2] or not _reaches_encoder(graph, transpose):
+        return {}
+    return claim_all((flat, transpose), Claim("maps-to-tokens", row="Reshape"))
+
+
+def _reaches_encoder(graph: Graph, node: Node) -> bool:
+    """Whether the tokens come to a dense layer or a normalisation with nothing but joins and sums between."""
+    front, seen = [node], {node.name}
+    for _ in range(MAX_HOPS):
+        following: list[Node] = []
+        for item in front:
+            for after in graph.successors(item):
+                if after.op in _ENCODER:
+                    return True
+                if after.op in ("Add", "Sub", "Concat") and after.name not in seen:
+                    seen.add(after.name)
+                    following.append(after)
+        front = following
+    return False
+
+
+def tokens_to_maps(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
+    """[N, H*W, C] back to [N, C, H, W] in front of a convolution."""
+    maps = reader(graph, transpose, "Reshape")
+    if permutation(graph, transpose) != (0, 2, 1) or maps is None or graph.rank(maps.outputs[0]) != 4:
+        return {}
+    before, after = graph.shape(maps.input(0)) or (), graph.shape(maps.outputs[0]) or ()
+    into_maps = any(node.op in ("Conv", "ConvTranspose", "Resize") for node in graph.consumers(maps.outputs[0]))
+    if before[:2] != after[:2] or not into_maps:
+        return {}
+    return claim_all((transpose, maps), Claim("tokens-to-maps", row="Reshape"))
+
+
+def layout_excursion(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
+    """A stretch of the graph with the channels last, between two transposes that cancel."""
+    rank = graph.rank(transpose.input(0)) or 0
+    if permutation(graph, transpose) != _TO_LAST.get(rank):
+        return {}
+    back: dict[str, Node] = {}
+    region = {transpose.name}
+    front = list(graph.successors(transpose))
+    while front:
+        node = front.pop()
+        if node.name in region or node.name in back:
+            continue
+        if node.op == "Transpose" and permutation(graph, node) == _TO_FIRST[rank]:
+            back[node.name] = node
+            continue
+        if node.op not in _ANY_LAYOUT or node.domain or _leaves(graph, node) or len(region) > MAX_REGION:
+            return {}
+        region.add(node.name)
+        front.extend(graph.successors(node))
+    if not back or _leaves(graph, transpose):
+        return {}
+    members = [transpose, *back.values()]
+    claim = Claim("layout-pair", row="Transpose")
+    claims = claim_all(members, claim)
+    if len(region) > 1:
+        stretch = Breach("transpose.stretch", f"{len(region) - 1} nodes")
+        claims[transpose.name] = Claim("layout-pair", row="Transpose", breaches=(stretch,))
+    return claims
+
+
+def one_hot(graph: Graph, channels: dict[str, int], node: Node) -> Claims:
+    """The one chain around OneHot that was taken: OneHot over a new last axis, Transpose, Squeeze."""
+    transpose = reader(graph, node, "Transpose")
+    squeeze = reader(graph, transpose, "Squeeze") if transpose is not None else None
+    if transpose is None or squeeze is None or int(node.attribute("axis", -1)) != -1:
+        return {}
+    return claim_all((node, transpose, squeeze), Claim("one-hot", row="OneHot"))
+
+
+def _leaves(graph: Graph, node: Node) -> bool:
+    return any(name in graph.outputs for name in node.outputs)

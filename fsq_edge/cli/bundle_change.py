@@ -1,0 +1,104 @@
+"""``fsq-edge bundle add-hef`` and ``sign``: a new bundle from an old one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge_runtime.errors import MissingInputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fsq_edge_runtime.hef import HefFinding
+
+MAX_KEY_BYTES = 64 * 1024
+MAX_HEF_BYTES = 512 << 20
+_OUT_HELP = "Write the new bundle here; the given one is replaced by default."
+
+
+@click.command("add-hef")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("hef", type=click.Path(path_type=Path))
+@click.option("--arch", metavar="ARCH", help="Target it was compiled for; taken from the HEF by default.")
+@click.option("--force", metavar="REASON", default="", help="Take it though it does not fit; recorded in the manifest.")
+@click.option("--out", type=click.Path(path_type=Path), help=_OUT_HELP)
+@output_options
+def add_hef(
+    bundle: Path, hef: Path, arch: str | None, force: str, out: Path | None, json_to: str | None, quiet: bool
+) -> None:
+    """Put a compiled network into a bundle, after inspecting it and comparing it with the bundle.
+
+    Exit codes: 1 it does not fit the bundle (nothing is written); 65 damaged.
+    """
+    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle_edit import add_hef as add
+
+    screen = console(quiet, json_to)
+    added = add(Bundle.open(bundle), read_limited(hef, MAX_HEF_BYTES), arch=arch, force=force)
+    show_findings(screen, added.findings)
+    if added.bundle is not None:
+        added.bundle.save(out or bundle, replace=True)
+        verb = "replaced" if added.replaced else "added"
+        screen.print(f"{verb} the HEF for {added.arch} in {escape(str(out or bundle))}")
+        if added.unsigned:
+            screen.print("the bundle was signed: its content changed, sign it again")
+    else:
+        screen.print("not added: it does not fit this bundle (--force REASON takes it all the same)")
+    findings = [dataclasses.asdict(finding) for finding in added.findings]
+    value = {"schema_version": 1, "added": added.bundle is not None, "arch": added.arch, "findings": findings}
+    write_json(value, json_to)
+    if added.bundle is None:
+        click.get_current_context().exit(1)
+
+
+@click.command("sign")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="Ed25519 private key, PEM, not encrypted.")
+@click.option("--out", type=click.Path(path_type=Path), help=_OUT_HELP)
+@output_options
+def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: bool) -> None:
+    """Sign a bundle, in place of an older signature.
+
+    Make a pair of keys with: openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out
+    key.pub
+    """
+    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle_signature import SignatureFile, sign_bundle
+
+    signed = sign_bundle(Bundle.open(bundle), read_limited(key, MAX_KEY_BYTES))
+    signed.save(out or bundle, replace=True)
+    signer = SignatureFile.from_json(signed.read("signature")).public_key
+    console(quiet, json_to).print(f"signed {escape(str(out or bundle))}, public key {signer[:16]}...")
+    write_json({"schema_version": 1, "signed": True, "public_key": signer}, json_to)
+
+
+def show_findings(screen: Console, findings: tuple[HefFinding, ...]) -> None:
+    """Print what a comparison of a HEF with a bundle found, with the remedy."""
+    for finding in findings:
+        screen.print(f"{finding.severity}: {escape(finding.message)}", soft_wrap=True)
+        if finding.fix:
+            screen.print(f"  fix: {escape(finding.fix)}", soft_wrap=True)
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        MissingInputError: it cannot be read, is not a regular file, or is larger than ``limit`` bytes.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise MissingInputError(f"{path} is not a regular file")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > limit:
+        raise MissingInputError(f"{path} is larger than {limit} bytes")
+    return data

@@ -1,0 +1,75 @@
+"""``fsq-edge bundle install`` and ``rollback``: the bundle in use on a device."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, read_limited
+from fsq_edge.cli.output import console, output_options, write_json
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle_install import Installed
+
+
+@click.command("install")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
+    default="auto",
+    show_default=True,
+    help="What will run it; the self-test runs on it.",
+)
+@click.option("--key", type=click.Path(path_type=Path), help="Ed25519 public key, PEM: refuse what it did not sign.")
+@output_options
+def install(bundle: Path, destination: Path, backend: str, key: Path | None, json_to: str | None, quiet: bool) -> None:
+    """Make BUNDLE the current one in the folder DESTINATION, whole or not at all.
+
+    It is verified, its self-test is run on the backend, and the one before is kept for rollback. A kill or a power cut
+    at any moment leaves the old bundle or the new one. Run it with: fsq-edge run DESTINATION
+
+    Exit codes: 65 damaged, not signed with the key, or the self-test failed; 69 no space or no device.
+    """
+    from fsq_edge_runtime.bundle_install import install as install_bundle
+
+    public_key = read_limited(key, MAX_KEY_BYTES) if key else None
+    done = install_bundle(bundle, destination, backend=backend, public_key=public_key)
+    screen = console(quiet, json_to)
+    test = done.selftest
+    if test:
+        screen.print(
+            f"self-test on {escape(test.backend)}: {test.windows} windows, codes {test.code_agreement:.0%} and labels "
+            f"{test.label_agreement:.0%} as the reference"
+        )
+    verb = "already in use" if done.already else "installed"
+    screen.print(f"{verb}: {escape(done.version)}" + (f", before it {escape(done.previous)}" if done.previous else ""))
+    write_json(_to_dict(done), json_to)
+
+
+@click.command("rollback")
+@click.argument("destination", type=click.Path(path_type=Path))
+@output_options
+def rollback(destination: Path, json_to: str | None, quiet: bool) -> None:
+    """Return to the bundle that was in use before; a second call returns to the newer one."""
+    from fsq_edge_runtime.bundle_install import rollback as roll_back
+
+    done = roll_back(destination)
+    console(quiet, json_to).print(f"in use: {escape(done.version)}, before it {escape(done.previous)}")
+    write_json(_to_dict(done), json_to)
+
+
+def _to_dict(done: Installed) -> dict[str, object]:
+    return {
+        "schema_version": 1,
+        "destination": str(done.destination),
+        "version": done.version,
+        "previous": done.previous,
+        "already": done.already,
+        "selftest": dataclasses.asdict(done.selftest) if done.selftest else None,
+    }

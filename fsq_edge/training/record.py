@@ -1,0 +1,176 @@
+"""``run.json``: what a run was made from, how it went, and what its files hash to."""
+
+from __future__ import annotations
+
+import math
+import platform
+import subprocess
+from importlib import metadata
+from typing import ClassVar
+
+from pydantic import Field
+
+from fsq_edge.training.config import TrainConfig
+from fsq_edge.training.sides import WindowSides
+from fsq_edge_runtime.artefact import Artefact, StrictModel
+
+_PACKAGES = ("fsq-edge", "torch", "numpy", "safetensors", "scikit-learn")
+
+
+class DataRecord(StrictModel):
+    """Where a run's windows came from; windows of mixed or no label are counted over all three sides."""
+
+    source: str
+    name: str
+    licence: str
+    n_recordings: int
+    n_mixed: int
+    n_unlabelled: int
+
+
+class SplitRecord(StrictModel):
+    """Who was on which side, and how many windows each had."""
+
+    kind: str
+    description: str
+    notes: tuple[str, ...]
+    train_subjects: tuple[str, ...]
+    val_subjects: tuple[str, ...]
+    test_subjects: tuple[str, ...]
+    n_train: int
+    n_val: int
+    n_test: int
+
+
+class EpochRecord(StrictModel):
+    """One epoch of the history.
+
+    Attributes:
+        epoch: from 1.
+        learning_rate: of the last step.
+        grad_norm_mean: mean over the steps of the gradient norm before clipping.
+        grad_norm_max: largest.
+        train_loss: mean over the augmented windows, while the weights moved.
+        train_accuracy: likewise.
+        code_usage: share of the code book that the training windows used, 0 to 1.
+        perplexity: how many codes they used evenly.
+        val_loss: cross-entropy of the validation windows, mean; None in the refit, which learns from them too.
+        val_accuracy: share of them that is right.
+        val_macro_f1: mean F1 of the classes.
+        seconds: wall clock, validation included.
+    """
+
+    epoch: int = Field(ge=1)
+    learning_rate: float
+    grad_norm_mean: float
+    grad_norm_max: float
+    train_loss: float
+    train_accuracy: float
+    code_usage: float
+    perplexity: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    val_macro_f1: float | None = None
+    seconds: float = Field(ge=0)
+
+    def watched(self, monitor: str) -> float:
+        """Return the monitored validation value, turned so that larger is better; worst where there is none."""
+        values = {"loss": self.val_loss, "accuracy": self.val_accuracy, "macro_f1": self.val_macro_f1}
+        value = values[monitor]
+        if value is None:
+            return -math.inf
+        return -value if monitor == "loss" else value
+
+
+class RunRecord(Artefact):
+    """``run.json``: everything about a run but the weights and the preprocessing.
+
+    Attributes:
+        config: the whole configuration, defaults written out.
+        data: the data set.
+        classes: names in label order.
+        split: the three sides.
+        metrics: ``best_epoch``, and ``val_loss``, ``val_accuracy``, ``val_macro_f1`` of that epoch's weights.
+        history: one record an epoch.
+        parameters: trained numbers of the network.
+        device: where it was trained.
+        processes: how many trained together.
+        versions: of Python, the platform and the packages that matter.
+        git_revision: commit of the working folder, ``+changes`` behind it where files differed; None outside one.
+        model_sha256: of ``model.safetensors``, the final weights.
+        validated_sha256: of ``validated.safetensors``, the weights of the best epoch: they never saw validation
+            windows. Without a refit both files are equal.
+        preprocess_sha256: digest of ``preprocess.json``.
+    """
+
+    KIND: ClassVar[str] = "run.json"
+
+    config: TrainConfig
+    data: DataRecord
+    classes: tuple[str, ...]
+    split: SplitRecord
+    metrics: dict[str, float]
+    history: tuple[EpochRecord, ...]
+    parameters: int
+    device: str
+    processes: int
+    versions: dict[str, str]
+    git_revision: str | None
+    model_sha256: str
+    validated_sha256: str
+    preprocess_sha256: str
+
+
+def record_data(sides: WindowSides, source: str) -> DataRecord:
+    """Describe where windows came from."""
+    indices = (sides.train, sides.val, sides.test)
+    dataset = sides.train.dataset
+    return DataRecord(
+        source=source,
+        name=dataset.name,
+        licence=dataset.licence,
+        n_recordings=sum(len(index.dataset.recordings) for index in indices),
+        n_mixed=sum(index.n_mixed for index in indices),
+        n_unlabelled=sum(index.n_unlabelled for index in indices),
+    )
+
+
+def record_split(sides: WindowSides) -> SplitRecord:
+    """Describe a split."""
+    split = sides.split
+    return SplitRecord(
+        kind=split.kind,
+        description=split.description,
+        notes=split.notes,
+        train_subjects=split.train.subjects,
+        val_subjects=split.val.subjects,
+        test_subjects=split.test.subjects,
+        n_train=len(sides.train),
+        n_val=len(sides.val),
+        n_test=len(sides.test),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run depends on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def git_revision() -> str | None:
+    """Return the commit of the working folder, with ``+changes`` if it has any; None outside a repository."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return f"{commit}+changes" if _git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,96 @@
+"""Bundles with HEFs, frames, and fakes that run the bundle's own device graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fsq_edge_runtime.backends.fallback import FallbackBackend
+from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
+from fsq_edge_runtime.backends.hailo import HailoBackend
+from fsq_edge_runtime.backends.onnx import OnnxBackend
+from fsq_edge_runtime.bundle import Bundle, make_bundle
+from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.testing import FakePlatform, FaultScript, TensorSpec, fake_hailo_platform, hef_bytes
+from tests.factories.bundles import motion, random_bundle
+
+ARCHITECTURE = {4: "hailo8l", 5: "hailo10h"}
+SDK = {"hailo8": "3.33.0", "hailo8l": "3.33.0", "hailo10h": "5.2.0", "hailo15h": "5.2.0"}
+
+
+def hef_for(arch: str, frame_shape: tuple[int, int, int] = (12, 2, 50), size: int = 3, **changes: object) -> bytes:
+    """Return a synthetic HEF that takes these frames and gives ``size`` values."""
+    channels, height, width = frame_shape
+    inputs = [TensorSpec("input_layer1", (height, width, channels))]
+    outputs = [TensorSpec("fc1", (size,), -1.0, 1.0)]
+    return hef_bytes(arch=arch, inputs=inputs, outputs=outputs, sdk=SDK[arch], **changes)  # type: ignore[arg-type]
+
+
+def bundle_with_hefs(*architectures: str, bundle: Bundle | None = None) -> Bundle:
+    """Return a random bundle with a HEF for each architecture."""
+    plain = bundle or random_bundle()
+    parts = {(entry.role, entry.arch): (entry.path, plain.files[entry.path]) for entry in plain.manifest.files}
+    for arch in architectures:
+        parts["hef", arch] = (f"{arch}.hef", hef_for(arch, plain.preprocess.frame_shape))
+    return make_bundle(plain.manifest.name, plain.classes, parts)
+
+
+def frames_of(bundle: Bundle, n: int, seed: int = 0) -> np.ndarray:
+    """Return frames (n, C', H, W) of random motion."""
+    config = bundle.preprocess
+    samples = motion(config.window_samples + 7 * n, len(config.channels), seed=seed)
+    windows = np.stack([samples[7 * at : 7 * at + config.window_samples].T for at in range(n)])
+    return Preprocessor(config).frames(windows)
+
+
+@dataclass
+class Rig:
+    """A bundle, a fake device under it, and what the CPU says to every frame."""
+
+    bundle: Bundle
+    fake: FakePlatform
+    frames: np.ndarray
+    t: np.ndarray
+    codes: np.ndarray
+
+    def device(self, **options: object) -> HailoBackend:
+        """Open the Hailo backend on the fake."""
+        hefs = {arch: self.bundle.read("hef", arch) for arch in self.bundle.hef_architectures}
+        shape = self.bundle.preprocess.frame_shape
+        return HailoBackend(hefs, shape, 3, binding=self.fake, **options)  # type: ignore[arg-type]
+
+    def fallback(
+        self, policy: FallbackPolicy | None = None, events: list[BackendEvent] | None = None, **options: object
+    ) -> FallbackBackend:
+        """Open the device with the CPU as its standby."""
+        return FallbackBackend(
+            self.device,
+            OnnxBackend(self.bundle.read("encoder")),
+            self.bundle.tail.index,
+            policy,
+            primary=self.device(),
+            on_event=None if events is None else events.append,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def code(self, t: np.ndarray) -> int:
+        """Return the code of one ``t``."""
+        return int(self.bundle.tail.index(t[None])[0])
+
+
+def make_rig(
+    generation: int = 4,
+    *,
+    faults: FaultScript | None = None,
+    n: int = 64,
+    architectures: Sequence[str] | None = None,
+    **options: object,
+) -> Rig:
+    """Return a rig whose fake computes the bundle's device graph."""
+    bundle = bundle_with_hefs(*(architectures or (ARCHITECTURE[generation],)))
+    fake = fake_hailo_platform(generation, graph=bundle.read("encoder"), faults=faults, **options)  # type: ignore[arg-type]
+    frames = frames_of(bundle, n)
+    t = OnnxBackend(bundle.read("encoder")).infer_batch(frames)
+    return Rig(bundle, fake, frames, t, bundle.tail.index(t))
