@@ -227,11 +227,9 @@ class Bundle:
     @cached_property
     def stream(self) -> StreamSettings:
         """Policies for imperfect input; the defaults where the bundle has none."""
-        return (
-            StreamSettings.from_json(self.read("stream"), origin="stream.json")
-            if self.has("stream")
-            else (StreamSettings())
-        )
+        if not self.has("stream"):
+            return StreamSettings()
+        return StreamSettings.from_json(self.read("stream"), origin="stream.json")
 
     def tail_for(self, backend: str) -> FsqTail:
         """Return the host tail for a backend: the quantised graphs may have one of their own."""
@@ -294,7 +292,7 @@ class Bundle:
 
     def _check_agreement(self) -> None:
         for entry in self.manifest.files:
-            if entry.role in ("encoder", "encoder-int8"):
+            if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
                 check_plain_graph(self.files[entry.path], entry.path)
         if self.preprocess.digest() != self.manifest.preprocess_sha256:
             raise BundleError("preprocess.json is not the one that the manifest names (hash mismatch)")
