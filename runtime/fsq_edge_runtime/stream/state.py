@@ -82,7 +82,7 @@ class StreamState:
         self.grid.skip(n)
 
     def begin(self, t_start: float) -> None:
-        """Start a segment: no window reaches across. (The chain is reset when the windows before are decided.)"""
+        """Start a segment: no window reaches across; the chain is reset when the windows before are decided."""
         self.t0 = t_start
         self.next_start = 0
         self.ring.clear()
