@@ -364,7 +364,7 @@ def test_a_signature_is_removed_moved_or_made_with_another_key(
 
 @pytest.mark.parametrize("field", ["forced", "check", "provenance", "name", "classes", "schema_version"])
 def test_the_record_of_a_signed_bundle_is_rewritten(field: str, bundle: Bundle, keys: tuple[bytes, bytes]) -> None:
-    signed = sign_bundle(with_files(bundle, {}, forced="a gate was forced"), keys[0])
+    signed = sign_bundle(with_files(bundle, {}, forced=["a gate was forced"]), keys[0])
     manifest = json.loads(signed.files[MANIFEST])
     manifest[field] = {
         "forced": [],
