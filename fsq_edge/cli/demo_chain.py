@@ -21,13 +21,14 @@ from fsq_edge.training.sides import WindowSides, cut_sides
 from fsq_edge_benchmarks.latency import Latency, decision_latency
 from fsq_edge_calibration import CalibrationSet, audit_set
 from fsq_edge_compile import check
-from fsq_edge_compile.acceptance import Verdict, judge_build
 from fsq_edge_compile.agreement import PreviewReport
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord
 from fsq_edge_compile.bundle import build_bundle
+from fsq_edge_compile.gate import check_gate
+from fsq_edge_compile.parity import Gates
 from fsq_edge_compile.preview import preview_build, write_preview
 from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.errors import InternalError
+from fsq_edge_runtime.errors import DataError, InternalError
 
 CALIBRATION_WINDOWS = 1024  # what the compiler's higher optimisation levels ask for
 PREVIEW_WINDOWS = 256
@@ -118,7 +119,7 @@ def run_demo(
     cut = ", ".join(whole.end_nodes)
     say("check", f"device graph: {verdict} for {arch}; the full graph: {whole.verdict}, to be cut at {cut}")
     preview = _quantize(build, _calibrate(run, build, say), say)
-    bundle = build_bundle(build, check={arch: verdict}, parity=_climb(build, say).parity())
+    bundle = build_bundle(build, check={arch: verdict}, parity=_climb(build, arch, say))
     path = out / f"{bundle.manifest.name}.fsqb"
     bundle.save(path)
     bundle, size = Bundle.open(path), path.stat().st_size
@@ -195,13 +196,16 @@ def _quantize(build: BuildFolder, calibration: CalibrationSet, say: Say) -> Prev
     return report
 
 
-def _climb(build: BuildFolder, say: Say) -> Verdict:
-    verdict = judge_build(build)
-    if not verdict.passed:
-        raise InternalError("the demo's bundle is refused: " + "; ".join(verdict.reasons))
-    rungs = ", ".join(f"{rung.name} {rung.code_agreement or 0:.2%}" for rung in verdict.ladder.rungs)
+def _climb(build: BuildFolder, arch: str, say: Say) -> dict[str, Any]:
+    gate = check_gate(build, arch, parity=Gates())
+    if gate.ladder is None or not gate.opened:
+        raise DataError(
+            "the gates of `bundle build` refuse this model: check, calibration audit or parity ladder",
+            hint=f"fsq-edge bundle build {build.path} --out NAME.fsqb says which and why",
+        )
+    rungs = ", ".join(f"{rung.name} {rung.code_agreement or 0:.2%}" for rung in gate.ladder.rungs)
     say("parity", f"codes that agree with torch: {rungs}")
-    return verdict
+    return gate.ladder.to_dict()
 
 
 def _stream(bundle: Bundle, dataset: Dataset, test_subjects: Sequence[str], say: Say) -> Timeline:
