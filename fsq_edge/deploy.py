@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from fsq_edge.data.windows import WindowIndex
+from fsq_edge.evaluation.judgement import validation_temperature
 from fsq_edge.export import Exported, compare_with_torch, export_model
 from fsq_edge.training.run import Run, versions
 from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
@@ -68,14 +69,14 @@ def device_outputs(run: Run, frames: npt.NDArray[np.float32]) -> npt.NDArray[np.
     return t
 
 
-def export_run(run: Run, out: Path, *, name: str | None = None, temperature: float = 1.0) -> ExportRecord:
+def export_run(run: Run, out: Path, *, name: str | None = None, temperature: float | None = None) -> ExportRecord:
     """Write the BUILD folder of a run.
 
     Args:
         run: a loaded run; its data source is opened again.
         out: folder to write into; files of an earlier export are replaced.
         name: of the model; None takes the data set's.
-        temperature: of the host tail.
+        temperature: of the host tail; None fits it on the validation windows, or takes 1 where the run has none.
 
     Returns:
         What ``export.json`` says.
@@ -84,8 +85,10 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
         DataError: the data of the run are gone or unusable.
         InternalError: the graphs are not equal to the torch model.
     """
-    exported = export_model(run.model, temperature=temperature)
     split = run.windows()
+    validation = _reference(run, usable_windows(run, split.val, MAX_REFERENCE_WINDOWS)) if len(split.val) else None
+    fitted = temperature or _temperature(run)
+    exported = export_model(run.model, temperature=fitted)
     held_out = usable_windows(run, split.test if len(split.test) else split.val, MAX_REFERENCE_WINDOWS)
     training = usable_windows(run, split.train)
     record = ExportRecord(
@@ -103,15 +106,22 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
     codes = exported.tail.index(device_outputs(run, training.frames))
     counts = np.bincount(codes, minlength=exported.tail.codebook.n_codes)
     fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
-    reference = Reference(
-        held_out.windows,
-        held_out.index.label,
-        held_out.index.subject,
-        device_outputs(run, held_out.frames),
-    )
-    for file, content in _contents(run, exported, record, fingerprint, reference).items():
+    contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
+    if validation is not None:
+        contents["validation.npz"] = validation.to_bytes()
+    for file, content in contents.items():
         write_file(out / file, content)
     return record
+
+
+def _reference(run: Run, windows: UsableWindows) -> Reference:
+    return Reference(windows.windows, windows.index.label, windows.index.subject, device_outputs(run, windows.frames))
+
+
+def _temperature(run: Run) -> float:
+    """Fit the temperature on validation windows; 1 where there are none, or the fit ends at its bound."""
+    fit = validation_temperature(run)
+    return 1.0 if fit is None or fit.at_limit else fit.value
 
 
 def _contents(

@@ -13,7 +13,7 @@ from fsq_edge_calibration import array_rules, training_rules
 from fsq_edge_calibration.build import channel_names
 from fsq_edge_calibration.calibration_set import CalibrationSet
 from fsq_edge_calibration.comparison import compare_channels
-from fsq_edge_calibration.distribution import Distribution, FrameDescriber, psi
+from fsq_edge_calibration.distribution import Distribution, FrameDescriber, named_labels, psi
 from fsq_edge_calibration.finding import Finding
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.preprocess import PreprocessConfig
@@ -32,6 +32,7 @@ class CalibrationAudit(Artefact):
         n_candidates: windows that it chose from.
         preprocess_sha256: digest of the PreprocessConfig.
         frames_sha256: of the frames' bytes, NHWC float32.
+        allow_small: fewer than 64 windows were let through.
         recordings: windows per source recording.
         found: the set described; None where its structure forbids it.
         training: the training split described.
@@ -46,6 +47,7 @@ class CalibrationAudit(Artefact):
     n_candidates: int = 0
     preprocess_sha256: str = ""
     frames_sha256: str = ""
+    allow_small: bool = False
     recordings: dict[str, int] = Field(default_factory=dict)
     found: Distribution | None = None
     training: Distribution | None = None
@@ -71,7 +73,7 @@ def audit_set(
         calibration.frames_nhwc,
         training,
         preprocess,
-        labels=calibration.labels,
+        labels=named_labels(calibration.labels, calibration.classes),
         subjects=calibration.subjects,
         codes=calibration.codes,
         allow_small=allow_small,
@@ -117,7 +119,7 @@ def audit_frames(
         frames_nhwc: an array that claims to be (N, H, W, C') float32.
         training: the training split described.
         preprocess: the model's.
-        labels: (N,) class indices.
+        labels: (N,) classes, named as in ``training``.
         subjects: (N,) text.
         codes: (N,) FSQ codes.
         allow_small: fewer than 64 windows are a warning instead of an error.
@@ -142,6 +144,7 @@ def audit_frames(
         passed=all(finding.severity != "error" for finding in findings),
         findings=tuple(findings),
         frames_sha256=hashlib.sha256(np.ascontiguousarray(frames_nhwc).tobytes()).hexdigest(),
+        allow_small=allow_small,
         found=found,
         training=training,
     )

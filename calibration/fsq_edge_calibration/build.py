@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +39,7 @@ def build_calibration_set(
     recording_ids: npt.ArrayLike | None = None,
     starts: npt.ArrayLike | None = None,
     codes: npt.ArrayLike | None = None,
+    classes: Sequence[str] = (),
 ) -> CalibrationSet:
     """Choose windows of the training recordings and preprocess them as the device will.
 
@@ -55,6 +57,7 @@ def build_calibration_set(
         recording_ids: (N,) text, kept as the source of each window.
         starts: (N,) first sample of each window in its recording.
         codes: (N,) FSQ code of each window.
+        classes: names of the classes in label order, for the audit's messages.
 
     Raises:
         UsageError: size or method out of range, or codes missing.
@@ -97,6 +100,7 @@ def build_calibration_set(
         method=method,
         seed=seed,
         n_candidates=len(candidates),
+        classes=tuple(classes),
     )
 
 

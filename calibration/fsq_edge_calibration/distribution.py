@@ -56,7 +56,7 @@ class Distribution(StrictModel):
         clip_sigma: edge of the histograms.
         channels: one entry a graph channel.
         noise_share: share of windows whose autocorrelation is below 0.2 over all channels together.
-        labels: windows per class index.
+        labels: windows per class, by name where names are known, else by index.
         subjects: windows per subject.
         codes: windows per FSQ code, only codes that occur; empty where codes are unknown.
     """
@@ -165,6 +165,7 @@ def describe_windows(
     labels: npt.ArrayLike,
     subjects: npt.ArrayLike,
     codes: npt.ArrayLike | None = None,
+    classes: Sequence[str] = (),
 ) -> Distribution:
     """Describe raw windows as the device graph will see them: the training split's yardstick.
 
@@ -174,6 +175,7 @@ def describe_windows(
         labels: (N,) integers.
         subjects: (N,) text.
         codes: (N,) FSQ codes, -1 for unknown.
+        classes: names of the classes in label order.
 
     Raises:
         DataError: wrong shape.
@@ -186,7 +188,13 @@ def describe_windows(
         filled, usable[part] = preprocessor.fill_gaps(windows[part])
         describer.add(preprocessor.frames(filled[usable[part]]))
     known = np.full(len(windows), -1) if codes is None else np.asarray(codes)
-    return describer.distribution(np.asarray(labels)[usable], np.asarray(subjects)[usable], known[usable])
+    return describer.distribution(named_labels(labels, classes)[usable], np.asarray(subjects)[usable], known[usable])
+
+
+def named_labels(labels: npt.ArrayLike, classes: Sequence[str]) -> npt.NDArray[Any]:
+    """Return labels (N,) as class names, or as they are where no names are known."""
+    values = np.asarray(labels)
+    return np.asarray(classes)[values] if classes else values
 
 
 def psi(reference: Sequence[int], other: Sequence[int]) -> float:

@@ -25,10 +25,12 @@ FILES: Final = {
     "decision.json": "export",
     "fingerprint.json": "export",
     "reference.npz": "export",
+    "validation.npz": "export",
     "export.json": "export",
     "calibration.npz": "calibrate",
     "calibration.json": "calibrate",
     "encoder_int8.onnx": "quantize",
+    "int8_preview.json": "quantize",
     "head_int8.npz": "quantize",
     "decision_int8.json": "quantize",
 }
@@ -115,6 +117,10 @@ class BuildFolder:
     def reference(self) -> Reference:
         """Return the held-out windows with torch's answers."""
         return Reference.from_bytes(self.read("reference.npz"))
+
+    def validation(self) -> Reference | None:
+        """Return validation windows with torch's answers, to fit host parameters on; None where the run had none."""
+        return Reference.from_bytes(self.read("validation.npz")) if self.has("validation.npz") else None
 
 
 class Reference:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from fsq_edge_compile.batching import symbolic_batch
 from fsq_edge_compile.build_folder import BuildFolder, Reference
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle import Bundle, Role, make_bundle, selftest_bytes
@@ -60,12 +62,13 @@ def build_bundle(
     parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {}
     for role, path in _REQUIRED.items():
         parts[role, None] = (path, build.read(path))
+    parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
     parts["selftest", None] = ("selftest.npz", _selftest(build))
     for role, path in _OPTIONAL.items():
         if build.has(path):
             parts[role, None] = (path, build.read(path))
     return make_bundle(
-        name or record.name,
+        name or plain_name(record.name),
         build.classes,
         parts,
         versions={**record.versions, "fsq-edge": _version("fsq-edge"), "onnxruntime": _version("onnxruntime")},
@@ -74,6 +77,11 @@ def build_bundle(
         parity=dict(parity or {}),
         forced=tuple(forced),
     )
+
+
+def plain_name(text: str) -> str:
+    """Return a model name made of letters, digits, ``_`` and ``-``: what a data set calls itself may be any text."""
+    return re.sub(r"[^A-Za-z0-9_\-]+", "_", text).strip("_")[:64] or "model"
 
 
 def _selftest(build: BuildFolder) -> bytes:

@@ -1,14 +1,17 @@
-"""``fsq-edge data``: list, make and inspect data sets."""
+"""``fsq-edge data``: list, make, inspect and quality-check data sets."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import console, output_options, table, write_json, write_text
+
+if TYPE_CHECKING:
+    from fsq_edge.data import Dataset, WindowIndex
 
 DEFAULT_OUT = Path("quadruped_data/processed")
 
@@ -93,7 +96,51 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
     from fsq_edge.data.windows import cut_windows
 
     dataset = open_dataset(source, check_finite=False)
-    index = cut_windows(dataset, window, hop)
+    summary = _summary(dataset, cut_windows(dataset, window, hop))
+    shown = console(quiet, json_to)
+    for name, text in _facts(summary):
+        shown.print(f"{name:11s}{text}", markup=False)
+    rows = [(entry["name"], f"{entry['seconds']:.0f}", entry["windows"]) for entry in summary["classes"]]
+    shown.print(table("", ["class", "seconds", "windows"], rows))
+    write_json(summary, json_to)
+
+
+@command.command()
+@click.argument("source")
+@click.option("--strict", is_flag=True, help="Anything found counts, not only broken limits.")
+@click.option("--html", "html_to", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as a page.")
+@click.option(
+    "--max-nan", type=click.FloatRange(0, 100), default=5.0, show_default=True, help="NaN a channel, percent."
+)
+@click.option("--max-gap-ms", type=click.FloatRange(0), default=100.0, show_default=True, help="Longest gap to fill.")
+@output_options
+def qa(
+    source: str, strict: bool, html_to: Path | None, max_nan: float, max_gap_ms: float, json_to: str | None, quiet: bool
+) -> None:
+    """Check the quality of SOURCE: missing, stuck and clipped values, gaps, rate, units.
+
+    Exit 0: within the limits; 1: a limit is broken, or with --strict anything was found.
+    """
+    from fsq_edge.data.quality import DataQualityMonitor, QualityThresholds
+    from fsq_edge.data.quality.report import as_object
+    from fsq_edge.data.sources import open_dataset
+
+    thresholds = QualityThresholds(max_nan_percentage=max_nan, max_gap_ms=max_gap_ms)
+    monitor = DataQualityMonitor(thresholds=thresholds)
+    metrics = monitor.analyze(open_dataset(source, check_finite=False))
+    findings = monitor.findings(metrics)
+    passed = not (findings if strict else [finding for finding in findings if finding.severity == "failure"])
+    if html_to is not None:
+        write_text(html_to, monitor.generate_report("html"))
+    console(quiet, json_to).print(
+        f"{monitor.generate_report()}\n\n{'PASS' if passed else 'FAIL'}", markup=False, soft_wrap=True
+    )
+    write_json({**as_object([(metrics, findings)]), "passed": passed, "strict": strict}, json_to)
+    if not passed:
+        click.get_current_context().exit(1)
+
+
+def _summary(dataset: Dataset, index: WindowIndex) -> dict[str, Any]:
     n_classes = len(dataset.classes)
     samples = np.zeros(n_classes + 1, np.int64)
     for recording in dataset.recordings:
@@ -103,7 +150,7 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
         {"name": name, "seconds": float(samples[i + 1] / dataset.sample_rate_hz), "windows": int(per_class[i])}
         for i, name in enumerate(dataset.classes)
     ]
-    summary = {
+    return {
         "schema_version": 1,
         "name": dataset.name,
         "source": dataset.source,
@@ -119,20 +166,13 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
         "timestamps": sum(recording.timestamps is not None for recording in dataset.recordings),
         "classes": classes,
         "windows": {
-            "window_samples": window,
-            "hop_samples": hop,
+            "window_samples": index.window_samples,
+            "hop_samples": index.hop_samples,
             "pure": len(index),
             "mixed": index.n_mixed,
             "unlabelled": index.n_unlabelled,
         },
     }
-    shown = console(quiet, json_to)
-    for name, text in _facts(summary):
-        shown.print(f"{name:11s}{text}", markup=False)
-    shown.print(
-        table("", ["class", "seconds", "windows"], [(c["name"], f"{c['seconds']:.0f}", c["windows"]) for c in classes])
-    )
-    write_json(summary, json_to)
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import mmap
 import os
 import struct
 import sys
 import tempfile
+import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
-MAX_ARRAY_BYTES = 8 << 30  # one array of one recording: 90 hours of 9 float32 channels at 500 Hz
+MAX_ARRAY_BYTES = 8 << 30  # one array of one recording: 130 hours of 9 float32 channels at 500 Hz
 MAX_ENTRIES = 64
 _ALIGNMENT = 64
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _PADDING_FIELD = 0xD935  # the identifier that Android's zipalign gives to its padding field
+_MAX_NPY_HEADER = 16 << 10
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: equal content gives equal bytes
 
 _FORMAT: Any = np.lib.format  # numpy ships these functions without type information
 
 Array = npt.NDArray[Any]
+Content = TypeVar("Content")
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -78,25 +83,41 @@ def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = 
         DataError: empty, damaged, holds objects, lacks a required array, or an array is larger than
             ``MAX_ARRAY_BYTES``.
     """
+    return _opened(path, "npz", lambda file: _read_entries(path, file, required, optional))
+
+
+def read_npy(path: Path) -> Array:
+    """Return the array of an npy file as a read-only view of a memory map.
+
+    Raises:
+        MissingInputError: there is no such file, or it cannot be opened.
+        DataError: empty, damaged, or holds objects.
+    """
+
+    def view(file: io.BufferedReader) -> Array:
+        whole = _map(file)
+        return _array(whole, 0, len(whole), path.name)
+
+    return _opened(path, "npy", view)
+
+
+def _opened(path: Path, kind: str, read: Callable[[io.BufferedReader], Content]) -> Content:
+    """Open a file, read it, and turn what can go wrong into the project's errors."""
     try:
-        return _read_open(path, required, optional)
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise DataError(f"{path} is empty", hint=f"write it again with numpy.save{'z' * (kind == 'npz')}")
+            return read(file)
     except OSError as error:
         # Before Python 3.13 a memory map keeps a file descriptor of its own, so many recordings meet the soft limit
         # of open files (often 1024); it is raised towards the hard limit, as far as the data need it.
         if error.errno == errno.EMFILE and _raise_open_file_limit():
-            return read_npz(path, required, optional)
+            return _opened(path, kind, read)
         hint = "raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else ""
-        raise MissingInputError(f"cannot read {path}: {error.strerror}", hint=hint) from error
+        raise MissingInputError(f"cannot read {path}: {error.strerror or error}", hint=hint) from error
     except (zipfile.BadZipFile, EOFError, ValueError, struct.error, NotImplementedError, zlib.error) as error:
-        hint = "write it again with numpy.savez"
-        raise DataError(f"{path} is not a readable npz file: {error}", hint=hint) from error
-
-
-def _read_open(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Array]:
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            raise DataError(f"{path} is empty", hint="it must be an npz file with samples and labels")
-        return _read_entries(path, file, required, optional)
+        hint = f"write it again with numpy.save{'z' * (kind == 'npz')}"
+        raise DataError(f"{path} is not a readable {kind} file: {_one_line(error)}", hint=hint) from error
 
 
 def _read_entries(
@@ -107,7 +128,7 @@ def _read_entries(
         missing = [name for name in required if name not in entries]
         if missing:
             raise DataError(
-                f"{path} has no array {missing[0]!r}; it has {', '.join(sorted(entries)) or 'none'}",
+                f"{path} has no array {missing[0]!r}; it has {', '.join(map(repr, sorted(entries))) or 'none'}",
                 hint="an npz of a dataset folder holds samples (n, C), labels (n,) and, optionally, timestamps (n,)",
             )
         whole: mmap.mmap | None = None
@@ -121,40 +142,63 @@ def _read_entries(
                     f"{path}: array {name!r} unpacks to {entry.file_size} bytes, the limit is {MAX_ARRAY_BYTES}",
                     hint="cut the recording into parts",
                 )
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
+                raise ValueError(f"entry {name!r} is encrypted, or packed in a way that npz files never are")
             if entry.compress_type == zipfile.ZIP_STORED:
-                whole = whole if whole is not None else map_file(file)
-                arrays[name] = _mapped(whole, entry)
+                whole = whole if whole is not None else _map(file)
+                arrays[name] = _array(whole, _content_offset(whole, entry), entry.file_size, name)
             else:
                 with archive.open(entry) as source:
-                    arrays[name] = _FORMAT.read_array(source, allow_pickle=False)
+                    arrays[name] = _array(source.read(), 0, entry.file_size, name)
         return arrays
 
 
-def _mapped(whole: mmap.mmap, entry: zipfile.ZipInfo) -> Array:
-    """View one stored entry in the mapped file."""
+def _content_offset(whole: mmap.mmap, entry: zipfile.ZipInfo) -> int:
+    """Where the content of a stored entry begins in the mapped file."""
     header = _LOCAL_HEADER.unpack_from(whole, entry.header_offset)
     if header[0] != b"PK\x03\x04":
-        raise ValueError(f"entry {entry.filename} has no local header")
-    begin = entry.header_offset + _LOCAL_HEADER.size + header[-2] + header[-1]
-    end = begin + entry.file_size
-    if end > len(whole):
-        raise ValueError(f"entry {entry.filename} is cut short")
-    head = io.BytesIO(whole[begin : min(end, begin + 4096)])
-    version = _FORMAT.read_magic(head)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"entry {entry.filename} has npy version {version}")
-    read_header = _FORMAT.read_array_header_1_0 if version == (1, 0) else _FORMAT.read_array_header_2_0
-    shape, fortran, dtype = read_header(head)
+        raise ValueError(f"entry {entry.filename!r} has no local header")
+    return int(entry.header_offset + _LOCAL_HEADER.size + header[-2] + header[-1])
+
+
+def _array(buffer: mmap.mmap | bytes, begin: int, size: int, name: str) -> Array:
+    """View npy content of ``size`` bytes; its header is held to that size before anything is made."""
+    end = begin + size
+    if end > len(buffer):
+        raise ValueError(f"array {name!r} is cut short")
+    head = io.BytesIO(buffer[begin : min(end, begin + _MAX_NPY_HEADER)])
+    shape, fortran, dtype = _read_header(head, name)
     if dtype.hasobject:
-        raise ValueError(f"entry {entry.filename} holds Python objects")
-    count = int(np.prod(shape, dtype=np.int64))
+        raise ValueError(f"array {name!r} holds Python objects")
+    count = math.prod(shape)
     if begin + head.tell() + count * dtype.itemsize != end:
-        raise ValueError(f"entry {entry.filename} has {entry.file_size} bytes, its header says otherwise")
-    flat = np.frombuffer(whole, dtype, count, begin + head.tell())
+        raise ValueError(f"array {name!r} has {size} bytes, its header says otherwise")
+    flat = np.frombuffer(buffer, dtype, count, begin + head.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def map_file(file: io.BufferedReader) -> mmap.mmap:
+def _read_header(head: io.BytesIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read an npy header; numpy lets its parser's errors through when the text is damaged."""
+    version = _FORMAT.read_magic(head)
+    readers = {(1, 0): _FORMAT.read_array_header_1_0, (2, 0): _FORMAT.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"array {name!r} has npy version {version}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers of Python 2, which numpy then reads well
+            shape, fortran, dtype = readers[version](head)
+    except (SyntaxError, tokenize.TokenError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        raise ValueError(f"array {name!r} has a damaged header") from error
+    if any(length < 0 for length in shape):
+        raise ValueError(f"array {name!r} has the shape {shape}")
+    return shape, fortran, dtype
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _map(file: io.BufferedReader) -> mmap.mmap:
     """Map a whole file read-only; on Python 3.13 and later without keeping a file descriptor."""
     if sys.version_info >= (3, 13):
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)

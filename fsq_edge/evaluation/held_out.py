@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,7 +27,7 @@ class HeldOut:
         part: ``test`` or ``val`` of the run's split, or ``all`` of another data set.
         description: one line: how the windows were held out.
         notices: what a reader must know about them.
-        validation: windows to fit the temperature on, empty or None where there are none.
+        validation: windows to fit the temperature on; None where the run's data are gone.
     """
 
     index: WindowIndex
@@ -46,68 +45,56 @@ def held_out_windows(run: Run, part: Part, source: str | None = None) -> HeldOut
     Args:
         run: the run to be judged.
         part: which part of the run's own split.
-        source: another place to read from. A data set of the run's name is taken for the same data moved, and the
-            same subjects are judged; any other is judged whole.
+        source: another place to read from. A data set of the run's name is taken for the same data moved and has to
+            split as it did; any other is judged whole.
 
     Raises:
         DataError: no such part, other channels or rate, a class the model does not know, or no usable data.
         MissingInputError: the source is gone.
         UsageError: an unknown source.
     """
-    split = run.record.split
-    if source is None:
-        windows = run.windows()
-        index = windows.test if part == "test" else windows.val
-        return _own(run, part, index, windows.val, run.record.data.source)
-    dataset = open_dataset(source)
-    index = _aligned(run, dataset)
-    if dataset.name == run.record.data.name:
-        judged = split.test_subjects if part == "test" else split.val_subjects
-        return _own(run, part, _of_subjects(index, judged), _of_subjects(index, split.val_subjects), source)
-    return _foreign(run, index, source)
+    if source is not None:
+        dataset = open_dataset(source)
+        if dataset.name != run.record.data.name:
+            return _foreign(run, _aligned(run, dataset), source)
+        data = run.record.data.model_copy(update={"source": source})
+        run = replace(run, record=run.record.model_copy(update={"data": data}))
+    sides = run.windows()
+    return _own(run, part, sides.test if part == "test" else sides.val, sides.val)
 
 
 def validation_windows(run: Run) -> WindowIndex | None:
-    """Return the validation windows of a run's own data; None where there are none or the data are gone."""
+    """Return the validation windows of a run's own data; None where the data are gone."""
     try:
-        index = run.windows().val
+        return run.windows().val
     except MissingInputError:
         return None
-    return index if len(index) else None
 
 
-def _of_subjects(index: WindowIndex, subjects: Sequence[str]) -> WindowIndex:
-    return index.take(np.flatnonzero(np.isin(index.subject, list(subjects))))
-
-
-def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex, source: str) -> HeldOut:
+def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex) -> HeldOut:
     """Describe a part of the run's own split."""
-    if len(index) == 0:
-        other = "val" if part == "test" else "test"
-        raise DataError(
-            f"{run.folder} has no {part} windows", hint=f"train with --{part}-subjects A,B, or take --split {other}"
-        )
+    split = run.record.split
     notices = []
     if part == "val":
         notices.append(
-            "Validation split: these windows chose the epoch and the temperature, so the scores are optimistic."
+            "Validation split: these windows chose the epoch and the temperature, so the scores are optimistic. "
+            "They are of the best epoch's weights; the final ones may have learnt from these windows."
         )
-    kind = run.record.split.kind
-    if "random" in kind.lower():
+    if any(word in f"{split.kind} {split.description}".lower() for word in ("random", "forced")):
         notices.append(
             "Random split: windows of the same recordings stand on both sides, so the scores say nothing about new "
             "subjects or recordings."
         )
     subjects = sorted({str(subject) for subject in index.subject}, key=subject_order)
-    made = kind if " " in kind or kind == "temporal" else f"by {kind}"
+    made = f"{split.kind}, {'held out' if part == 'test' else 'validation'} {', '.join(subjects)}"
     return HeldOut(
         index=index,
         dataset=run.record.data.name,
-        source=source,
+        source=run.record.data.source,
         part=part,
-        description=f"{made}, {'held out' if part == 'test' else 'validation'} {', '.join(subjects)}",
-        notices=tuple(notices),
-        validation=validation if len(validation) else None,
+        description=made if split.kind == "by subject" else f"{part}; {split.description}",
+        notices=(*notices, *split.notes),
+        validation=validation,
     )
 
 

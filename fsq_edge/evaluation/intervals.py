@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
 REPLICATES = 2000
 LEVEL = 0.95
 LEAST_SUBJECTS = 3  # with two, a bootstrap over subjects has three outcomes
@@ -47,8 +50,8 @@ class Intervals:
 
 
 def bootstrap(
-    labels: npt.NDArray[np.integer],
-    predicted: npt.NDArray[np.integer],
+    labels: Int64Array,
+    predicted: Int64Array,
     subjects: npt.NDArray[np.str_],
     n_classes: int,
     *,
@@ -58,8 +61,8 @@ def bootstrap(
     """Resample subjects with replacement; with one or two of them, windows within each subject instead.
 
     Args:
-        labels: int (N,), true classes, 0 <= label < n_classes.
-        predicted: int (N,), predicted classes.
+        labels: int64 (N,), true classes, 0 <= label < n_classes.
+        predicted: int64 (N,), predicted classes.
         subjects: str (N,).
         n_classes: K.
         replicates: draws.
@@ -71,9 +74,9 @@ def bootstrap(
     generator = np.random.default_rng(seed)
     over_subjects = len(names) >= LEAST_SUBJECTS
     draw = _draw_subjects if over_subjects else _draw_windows
-    counts = _counts(labels, predicted, subject, len(names), n_classes)
     blocks = [
-        scores_of_counts(draw(generator, counts, min(BLOCK, replicates - done))) for done in range(0, replicates, BLOCK)
+        scores_of_tallies(draw(generator, labels, predicted, subject, n_classes, min(BLOCK, replicates - done)))
+        for done in range(0, replicates, BLOCK)
     ]
     tail = 100 * (1 - LEVEL) / 2
     accuracy, balanced, macro = (
@@ -85,15 +88,15 @@ def bootstrap(
     )
 
 
-def scores_of_counts(
-    counts: npt.NDArray[np.integer],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return accuracy, balanced accuracy and macro-F1, each (...), of confusion counts (..., K, K), truth in rows.
+def scores_of_tallies(tallies: npt.NDArray[np.integer]) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return accuracy, balanced accuracy and macro-F1, each (...), of tallies.
 
     As in scikit-learn: recall is averaged over classes that occur, F1 over classes that occur or were predicted.
+
+    Args:
+        tallies: (..., 3, K): right windows, true windows and predicted windows of each class.
     """
-    hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
-    support, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
+    hits, support, predicted = np.moveaxis(tallies, -2, 0)
     accuracy = hits.sum(axis=-1) / np.maximum(support.sum(axis=-1), 1)
     recall = hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + predicted, 1)
@@ -101,36 +104,50 @@ def scores_of_counts(
     return accuracy, recall.sum(axis=-1) / np.maximum(occurs, 1), f1.sum(axis=-1) / np.maximum(counted, 1)
 
 
-def _counts(
-    labels: npt.NDArray[np.integer],
-    predicted: npt.NDArray[np.integer],
-    subject: npt.NDArray[np.integer],
-    n_subjects: int,
+def _draw_subjects(
+    generator: np.random.Generator,
+    labels: Int64Array,
+    predicted: Int64Array,
+    subject: Int64Array,
     n_classes: int,
-) -> npt.NDArray[np.int64]:
-    """Confusion counts (S, K, K) of each subject."""
-    cell = (subject.astype(np.int64) * n_classes + labels) * n_classes + predicted
-    return np.bincount(cell, minlength=n_subjects * n_classes**2).reshape(n_subjects, n_classes, n_classes)
+    n: int,
+) -> Int64Array:
+    """Tallies (n, 3, K) of as many subjects as there are, drawn with replacement."""
+    subjects = int(subject.max()) + 1
 
+    def count(classes: Int64Array, of: Int64Array) -> Int64Array:
+        return np.bincount(of * n_classes + classes, minlength=subjects * n_classes).reshape(subjects, n_classes)
 
-def _draw_subjects(generator: np.random.Generator, counts: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """Confusion counts (n, K, K) of as many subjects as there are, drawn with replacement."""
-    subjects = len(counts)
+    right = labels == predicted
+    tallies = np.stack(
+        [count(labels[right], subject[right]), count(labels, subject), count(predicted, subject)], axis=1
+    )
     times = generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=n)
-    return np.tensordot(times, counts, axes=1)
+    return np.tensordot(times, tallies, axes=1)
 
 
-def _draw_windows(generator: np.random.Generator, counts: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """Confusion counts (n, K, K) of windows drawn with replacement inside each subject.
+def _draw_windows(
+    generator: np.random.Generator,
+    labels: Int64Array,
+    predicted: Int64Array,
+    subject: Int64Array,
+    n_classes: int,
+    n: int,
+) -> Int64Array:
+    """Tallies (n, 3, K) of windows drawn with replacement inside each subject.
 
-    Drawing windows and counting cells is drawing the cells from a multinomial, which needs no windows.
+    Drawing windows and counting pairs of truth and prediction is drawing the counts from a multinomial.
     """
-    drawn = np.zeros((n, counts[0].size), np.int64)
-    for cells in counts.reshape(len(counts), -1):
-        filled = np.flatnonzero(cells)
-        share = cells[filled] / cells.sum()
-        drawn[:, filled] += generator.multinomial(int(cells.sum()), share, size=n)
-    return drawn.reshape(n, *counts.shape[1:])
+    tallies = np.zeros((3, n_classes, n), np.int64)
+    for number in range(int(subject.max()) + 1):
+        rows = subject == number
+        pairs, count = np.unique(labels[rows] * n_classes + predicted[rows], return_counts=True)
+        drawn = generator.multinomial(int(count.sum()), count / count.sum(), size=n).T
+        truth, answer = np.divmod(pairs, n_classes)
+        np.add.at(tallies[0], truth[truth == answer], drawn[truth == answer])
+        np.add.at(tallies[1], truth, drawn)
+        np.add.at(tallies[2], answer, drawn)
+    return tallies.transpose(2, 0, 1)
 
 
 def _unit(over_subjects: bool) -> str:

@@ -131,8 +131,9 @@ def evaluate_predictions(
     # Here, so that reports can be rendered where scikit-learn is not installed.
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    names, truth = tuple(classes), np.asarray(labels)
-    _check(truth, np.asarray(subjects), names)
+    names = tuple(classes)
+    _check(np.asarray(labels), np.asarray(subjects), names)
+    truth = np.asarray(labels, np.int64)
     p = require_probabilities(np.asarray(probabilities), len(names))
     if len(p) != len(truth):
         raise ValueError(f"{len(p)} rows of probabilities for {len(truth)} labels")
@@ -183,9 +184,10 @@ def _per_subject(
 ) -> tuple[SubjectScore, ...]:
     from sklearn.metrics import f1_score
 
+    names, number = np.unique(subjects, return_inverse=True)
     scores = []
-    for name in sorted({str(subject) for subject in np.unique(subjects)}, key=subject_order):
-        rows = subjects == name
+    for name in sorted((str(name) for name in names), key=subject_order):
+        rows = number == np.searchsorted(names, name)
         right = float((truth[rows] == predicted[rows]).mean())
         macro = float(f1_score(truth[rows], predicted[rows], average="macro", zero_division=0.0))
         scores.append(SubjectScore(name, int(rows.sum()), right, macro))

@@ -37,7 +37,7 @@ def _configuration(judgement: Judgement) -> Section:
     config, preprocess = run.config, run.preprocess
     rows: list[list[str]] = [
         ["Data", f"{run.record.data.name} ({run.record.data.source}), {run.record.data.n_recordings} recordings"],
-        ["Split", f"by {split.kind.removeprefix('by ')}"],
+        ["Split", split.description],
         ["Training subjects", f"{', '.join(split.train_subjects)}; {split.n_train:,} windows"],
         ["Validation subjects", f"{', '.join(split.val_subjects) or 'none'}; {split.n_val:,} windows"],
         ["Test subjects", f"{', '.join(split.test_subjects) or 'none'}; {split.n_test:,} windows"],
@@ -45,7 +45,7 @@ def _configuration(judgement: Judgement) -> Section:
         ["Window", f"{preprocess.window_samples} samples, hop {preprocess.hop_samples}, "
                    f"{preprocess.sample_rate_hz:g} Hz"],
         ["Frame", " x ".join(str(size) for size in preprocess.frame_shape)],
-        ["Epochs", str(len(run.history))],
+        ["Epochs", f"{len(run.history)}, best by validation {run.metrics['best_epoch']:.0f}"],
         ["Seed", str(config.training.seed)],
         ["Weights", run.record.model_sha256[:16]],
         ["Preprocessing", run.record.preprocess_sha256[:16]],
@@ -98,7 +98,8 @@ def _temperature_text(judgement: Judgement) -> str:
         return "Temperature 1: there were no validation windows to fit one on."
     return (
         f"Temperature {fitted.value:.3f}, fitted on the {fitted.n:,} windows of validation subjects "
-        f"{', '.join(fitted.groups)} (log loss {fitted.log_loss_before:.4f} to {fitted.log_loss_after:.4f} there)."
+        f"{', '.join(fitted.groups)} with the best epoch's weights (log loss {fitted.log_loss_before:.4f} to "
+        f"{fitted.log_loss_after:.4f} there)."
     )
 
 
@@ -141,17 +142,20 @@ def _code_book(judgement: Judgement) -> Section:
 
 def _history(judgement: Judgement) -> Section:
     history = [
-        {
-            "epoch": float(record.epoch),
-            **{k: v for k, v in record.model_dump().items() if k != "epoch" and v is not None},
-        }
+        {name: value for name, value in record.model_dump().items() if value is not None}
         for record in judgement.run.history
     ]
     if not history:
         return Section("Training History", "The run has no history.")
     return Section(
         "Training History",
-        figures=[Picture(figures.learning_curves_figure(history), "Loss and scores by epoch.", "learning_curves")],
+        figures=[
+            Picture(
+                figures.learning_curves_figure(history),
+                "Loss and scores by epoch. Epochs without validation scores are the refit on all but test subjects.",
+                "learning_curves",
+            )
+        ],
     )
 
 
@@ -166,8 +170,8 @@ def _data_quality(judgement: Judgement) -> Section:
         Fact("Unusable Windows", f"{lost:,} of {len(index):,}", "values missing beyond repair"),
     ]
     text = (
-        "Scored windows carry one label and lie inside one recording. Counted but not scored, over the whole data "
-        f"set: {index.n_mixed:,} windows with more than one label and {index.n_unlabelled:,} without a label."
+        "Scored windows carry one label and lie inside one recording. Counted but not scored in this part: "
+        f"{index.n_mixed:,} windows with more than one label and {index.n_unlabelled:,} without a label."
     )
     table = Table(
         ["channel", "unit", "missing %", "shift", "spread", "clipped %"],

@@ -17,6 +17,7 @@ from fsq_edge.data.recording import Dataset
 from fsq_edge.data.windows import WindowIndex, segment_edges
 from fsq_edge.training.augmentation import Augmenter, draw, sample_positions
 from fsq_edge.training.config import AugmentationSection
+from fsq_edge.training.world import ALONE, World
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor, fill_missing
 
@@ -69,54 +70,74 @@ class PackedWindows:
         )
 
 
-def pack(index: WindowIndex, max_gap_ms: float, *, memory_bytes: int, spill: Path) -> PackedWindows:
+def pack(
+    index: WindowIndex, max_gap_ms: float, *, memory_bytes: int, spill: Path, world: World = ALONE
+) -> PackedWindows:
     """Lay the recordings of an index behind one another, so that windows are read in one indexing operation.
 
     Args:
         index: training windows; only their recordings are packed.
         max_gap_ms: the longest run of missing samples that is interpolated.
-        memory_bytes: larger sets go to ``spill``, a raw file that is then memory-mapped.
-        spill: where that file goes; it is replaced.
+        memory_bytes: larger sets go to ``spill``, and so does every set that several processes share.
+        spill: a raw file, replaced; all processes of a machine map the same one.
+        world: the processes; all call this together.
 
     Raises:
         DataError: no window is left, because all touch missing samples.
     """
-    max_gap_samples = int(max_gap_ms * index.dataset.sample_rate_hz / 1000.0 + 1e-9)
     used = np.unique(index.recording)
-    recordings = [index.dataset.recordings[int(number)] for number in used]
-    begin = np.concatenate(([0], np.cumsum([len(recording) for recording in recordings])))
-    samples = _allocate((int(begin[-1]), len(index.dataset.channels)), memory_bytes, spill)
+    lengths = [len(index.dataset.recordings[int(number)]) for number in used]
+    begin = np.concatenate(([0], np.cumsum(lengths)))
+    samples = _lay_out(index, used, begin, max_gap_ms, memory_bytes, spill, world)
     place = np.searchsorted(used, index.recording)
     start = index.start + begin[place]
     lowest, highest = np.empty_like(start), np.empty_like(start)
     order = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[order], np.arange(len(used) + 1))
-    for number, recording in enumerate(recordings):
-        part = samples[begin[number] : begin[number + 1]]
-        part[...] = recording.samples
-        finite = _complete(part)
-        if not finite.all():
-            part[...] = fill_missing(np.ascontiguousarray(part.T), max_gap_samples).T
-            finite = _complete(part)
-        edges = _stretches(index.dataset, int(used[number]), finite, max_gap_ms / 1000.0)
-        rows = order[bounds[number] : bounds[number + 1]]
+    for at, number in enumerate(used):
+        finite = _complete(samples[begin[at] : begin[at + 1]])
+        edges = _stretches(index.dataset, int(number), finite, max_gap_ms / 1000.0)
+        rows = order[bounds[at] : bounds[at + 1]]
         after = np.searchsorted(edges, index.start[rows], side="right")
-        lowest[rows] = edges[after - 1] + begin[number]
-        highest[rows] = edges[after] - 1 + begin[number]
+        lowest[rows] = edges[after - 1] + begin[at]
+        highest[rows] = edges[after] - 1 + begin[at]
     usable = (highest >= start + index.window_samples - 1) & _complete(samples[start])
     rows = np.arange(len(index))
     return PackedWindows(samples, start, lowest, highest, index.label, rows, index.window_samples).take(usable)
 
 
+def _lay_out(
+    index: WindowIndex,
+    used: Int64Array,
+    begin: Int64Array,
+    max_gap_ms: float,
+    memory_bytes: int,
+    spill: Path,
+    world: World,
+) -> Float32Array:
+    """Copy recordings ``used`` to their places with short gaps filled; (total, C) float32."""
+    shape = (int(begin[-1]), len(index.dataset.channels))
+    in_memory = world.size == 1 and shape[0] * shape[1] * 4 <= memory_bytes
+    if not in_memory and not world.leads_machine:
+        world.wait()
+        return np.memmap(spill, mode="r", dtype=np.float32, shape=shape)
+    samples: Float32Array = (
+        np.empty(shape, np.float32) if in_memory else np.memmap(spill, mode="w+", dtype=np.float32, shape=shape)
+    )
+    max_gap_samples = int(max_gap_ms * index.dataset.sample_rate_hz / 1000.0 + 1e-9)
+    for at, number in enumerate(used):
+        part = samples[begin[at] : begin[at + 1]]
+        part[...] = index.dataset.recordings[int(number)].samples
+        if not _complete(part).all():
+            part[...] = fill_missing(np.ascontiguousarray(part.T), max_gap_samples).T
+    if not in_memory:
+        world.wait()
+    return samples
+
+
 def _complete(samples: Float32Array) -> npt.NDArray[np.bool_]:
     """Which samples (n, C) miss no channel, (n,) bool."""
     return np.asarray(np.isfinite(samples).all(axis=1))
-
-
-def _allocate(shape: tuple[int, int], memory_bytes: int, spill: Path) -> Float32Array:
-    if shape[0] * shape[1] * 4 <= memory_bytes:
-        return np.empty(shape, np.float32)
-    return np.memmap(spill, mode="w+", dtype=np.float32, shape=shape)
 
 
 def _stretches(dataset: Dataset, number: int, finite: npt.NDArray[np.bool_], max_gap_s: float) -> Int64Array:
@@ -138,8 +159,7 @@ class TrainingFeed:
         augmentation: how strongly.
         batch_size: windows of a step over all processes; fewer windows make one smaller batch.
         seed: of order and augmentation.
-        rank: this process.
-        world: number of processes; each takes its share of every batch, a multiple of ``world``.
+        world: the processes; each takes its share of every batch.
     """
 
     def __init__(
@@ -151,12 +171,11 @@ class TrainingFeed:
         *,
         batch_size: int,
         seed: int,
-        rank: int = 0,
-        world: int = 1,
+        world: World = ALONE,
     ) -> None:
         self.windows, self._preprocessor, self._augmenter = windows, preprocessor, augmenter
-        self._augmentation, self._seed, self._rank, self._world = augmentation, seed, rank, world
-        self.batch_size = max(min(batch_size, len(windows)) // world, 1) * world
+        self._augmentation, self._seed, self._world = augmentation, seed, world
+        self.batch_size = max(min(batch_size, len(windows)) // world.size, 1) * world.size
 
     @property
     def steps(self) -> int:
@@ -169,7 +188,7 @@ class TrainingFeed:
         order = rng.permutation(len(self.windows))[: self.steps * self.batch_size]
         per_stretch = max(STRETCH_WINDOWS // self.batch_size, 1) * self.batch_size
         stretches = [order[at : at + per_stretch] for at in range(0, len(order), per_stretch)]
-        local = self.batch_size // self._world
+        local = self.batch_size // self._world.size
         with ThreadPoolExecutor(max_workers=1) as ahead:
             waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
             for place, rows in enumerate(stretches):
@@ -183,7 +202,8 @@ class TrainingFeed:
         rng = np.random.default_rng([self._seed, epoch, stretch + 1])
         draws = draw(self._augmentation, len(rows), self.windows.window_samples, rng)
         # Drawn for all processes, then shared out: the same windows change alike however many processes there are.
-        mine = np.arange(len(rows)).reshape(-1, self._world, self.batch_size // self._world)[:, self._rank].ravel()
+        shares = np.arange(len(rows)).reshape(-1, self._world.size, self.batch_size // self._world.size)
+        mine = shares[:, self._world.rank].ravel()
         rows, draws = rows[mine], draws.take(mine)
         packed = self.windows
         highest = packed.highest[rows]

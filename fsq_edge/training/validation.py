@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.metrics import Pass, Tally
-from fsq_edge.training.world import World
+from fsq_edge.training.world import ALONE, World
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
 
@@ -25,15 +25,12 @@ class WindowFrames:
         index: the windows.
         preprocessor: fitted on the training split.
         memory_bytes: frames beyond this are made again on every pass.
-        rank: this process.
-        size: number of processes; each takes every ``size``-th window.
+        world: the processes; each takes every ``size``-th window.
     """
 
-    def __init__(
-        self, index: WindowIndex, preprocessor: Preprocessor, memory_bytes: int, rank: int = 0, size: int = 1
-    ) -> None:
+    def __init__(self, index: WindowIndex, preprocessor: Preprocessor, memory_bytes: int, world: World = ALONE) -> None:
         self._index, self._preprocessor = index, preprocessor
-        self._rows = np.arange(rank, len(index), size)
+        self._rows = np.arange(world.rank, len(index), world.size)
         bytes_each = 4 * int(np.prod(preprocessor.config.frame_shape))
         self._kept = list(self._made()) if len(self._rows) * bytes_each <= memory_bytes else None
 

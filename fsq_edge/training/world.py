@@ -20,11 +20,13 @@ class World:
         rank: this process, 0 .. size - 1; 0 writes files and prints.
         size: number of processes.
         device: where this process computes.
+        leads_machine: True in the one process of this machine that writes what its others share.
     """
 
     rank: int
     size: int
     device: torch.device
+    leads_machine: bool = True
 
     @property
     def leads(self) -> bool:
@@ -75,6 +77,9 @@ class World:
             dist.barrier()
 
 
+ALONE = World(0, 1, torch.device("cpu"))
+
+
 def choose_device(wanted: str) -> torch.device:
     """Return the device for ``auto``, ``cpu`` or ``cuda``; without a GPU it is the CPU."""
     if wanted == "cpu" or not torch.cuda.is_available():
@@ -100,6 +105,6 @@ def join_world(wanted_device: str) -> Iterator[World]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), device)
+        yield World(dist.get_rank(), dist.get_world_size(), device, os.environ.get("LOCAL_RANK", "0") == "0")
     finally:
         dist.destroy_process_group()

@@ -45,6 +45,20 @@ def read_arrays(data: bytes, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         raise ValueError(f"not a sound npz: {error}") from error
 
 
+def array_names(data: bytes) -> tuple[str, ...]:
+    """Return the keys of an npz.
+
+    Raises:
+        ValueError: not a sound npz.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
+        raise ValueError(f"not a sound npz: {error}") from error
+    return tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))
+
+
 def _read_array(data: bytes, name: str) -> npt.NDArray[Any]:
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]  # numpy's stubs leave it open

@@ -69,6 +69,12 @@ _EXPLAINED: dict[int, tuple[str, str, str]] = {
         "the old VStreams interface was called on a Hailo-10H, which has InferModel only",
         "use the InferModel interface (this project does), or update the program that failed",
     ),
+    8: (
+        "INTERNAL_FAILURE",
+        "a check inside the library failed; on hosts with 16 KiB pages its log says max_desc_page_size given 16384",
+        "for that text: echo 'options hailo_pci force_desc_page_size=4096' | sudo tee /etc/modprobe.d/hailo_pci.conf "
+        "(hailo1x_pci on 10H) and reboot; otherwise report it to Hailo with sudo dmesg | grep -i hailo",
+    ),
     13: (
         "OPEN_FILE_FAILURE",
         "the file cannot be opened: it is not there or may not be read",
@@ -139,7 +145,7 @@ _EXPLAINED: dict[int, tuple[str, str, str]] = {
     73: (
         "DEVICE_IN_USE",
         "another process holds the device with another group id or outside the service",
-        "find it with: sudo fuser -v /dev/hailo*, end it, or give both programs group_id SHARED",
+        "find it with: sudo fuser -v /dev/hailo* /dev/h1x-*, end it, or give both programs group_id SHARED",
     ),
     74: (
         "OUT_OF_PHYSICAL_DEVICES",
@@ -198,7 +204,7 @@ _EXPLAINED: dict[int, tuple[str, str, str]] = {
 # Codes that share a cause: ({code: name}, cause, fix).
 _GROUPED: tuple[tuple[dict[int, str], str, str], ...] = (
     (
-        {1: "UNINITIALIZED", 8: "INTERNAL_FAILURE", 11: "INVALID_LOGGER_LEVEL", 12: "CLOSE_FAILURE"}
+        {1: "UNINITIALIZED", 11: "INVALID_LOGGER_LEVEL", 12: "CLOSE_FAILURE"}
         | {34: "EVENT_CREATE_FAIL", 35: "READ_EVENT_FAIL", 46: "MUTEX_INIT_FAIL", 58: "THREAD_ALREADY_ACTIVATED"}
         | {59: "THREAD_NOT_ACTIVATED", 60: "THREAD_NOT_JOINABLE", 68: "INVALID_PIPELINE"}
         | {51: "ANSI_TO_UTF16_CONVERSION_FAILED", 52: "UTF16_TO_ANSI_CONVERSION_FAILED"},
@@ -262,8 +268,7 @@ _GROUPED: tuple[tuple[dict[int, str], str, str], ...] = (
     (
         {47: "OUT_OF_DESCRIPTORS", 71: "OUT_OF_FW_MEMORY"},
         "the device has no room left for this network beside the others that are open",
-        "close other programs on the device; where dmesg says max_desc_page_size, run: "
-        "echo 'options hailo_pci force_desc_page_size=4096' | sudo tee /etc/modprobe.d/hailo_pci.conf, and reboot",
+        "close other programs on the device, or open fewer networks at once",
     ),
     (
         {81: "OUT_OF_HOST_CMA_MEMORY"},
@@ -314,3 +319,19 @@ def describe(code: int) -> Status:
         f"HailoRT status {code} is not in this table (0 to {max(STATUS)}); it may be newer than this project",
         "read the library's own text: sudo dmesg | grep -i hailo, and the HailoRT release notes",
     )
+
+
+def markdown() -> str:
+    """Return the table as Markdown; ``docs/hailort-status.md`` is its output."""
+    cells = ((entry, entry.fix.replace("|", "\\|")) for entry in STATUS.values())
+    rows = "".join(f"| {entry.code} | `{entry.name}` | {entry.cause} | {fix} |\n" for entry, fix in cells)
+    return (
+        "# HailoRT status codes\n\n"
+        "Made by `python -m fsq_edge_runtime.status`. Errors, `fsq-edge doctor` and `fsq-edge explain` read the same "
+        "table. None of these was provoked on silicon by this project.\n\n"
+        f"| code | name | usual cause | what mends it |\n|---:|---|---|---|\n{rows}"
+    )
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fsq_edge.cli.main import run
-from fsq_edge.data import open_dataset
+from fsq_edge.data import open_dataset, write_folder
+from tests.data_factories import make_dataset, make_recording
 
 
 def call(capsys, *words):
@@ -82,3 +83,37 @@ def test_mistakes_end_in_one_line_a_hint_and_a_code(capsys, words, code, text):
     assert text in err
     assert "Traceback" not in err
     assert err.startswith("error: ")
+
+
+def test_qa_passes_healthy_data_and_fails_broken_data(capsys, tmp_path):
+    code, out, _ = call(capsys, "qa", "watch", "--strict")
+    assert code == 0
+    assert out.rstrip().endswith("PASS")
+    recordings = [make_recording(f"r{i}", n=400, seed=i) for i in range(3)]
+    recordings[0].samples[:200] = np.nan
+    recordings[1].samples[:, 2] = 0.0
+    write_folder(make_dataset(recordings), tmp_path / "d")
+    code, out, _ = call(capsys, "qa", f"folder:{tmp_path / 'd'}", "--json", "-", "--html", tmp_path / "qa.html")
+    report = json.loads(out)
+    assert code == 1
+    assert report["passed"] is False
+    assert {"nan", "gap"} <= {finding["rule"] for finding in report["analyses"][0]["findings"]}
+    assert "<html" in (tmp_path / "qa.html").read_text()
+
+
+def test_qa_reports_on_data_that_are_nan_everywhere(capsys, tmp_path):
+    recording = make_recording(n=200)
+    recording.samples[:] = np.nan
+    write_folder(make_dataset([recording]), tmp_path / "d")
+    code, out, err = call(capsys, "qa", f"folder:{tmp_path / 'd'}")
+    assert (code, err) == (1, "")
+    assert "dead, nothing is finite" in out
+
+
+def test_qa_strict_counts_warnings(capsys, tmp_path):
+    recording = make_recording(n=200)
+    recording.samples[3, 1] = np.nan
+    write_folder(make_dataset([recording]), tmp_path / "d")
+    source = f"folder:{tmp_path / 'd'}"
+    assert call(capsys, "qa", source, "--quiet") == (0, "", "")
+    assert call(capsys, "qa", source, "--quiet", "--strict") == (1, "", "")

@@ -42,6 +42,6 @@ def train_small_run(folder: Path) -> Path:
     """Write ``folder/data``, train on it and return the run folder ``folder/run``."""
     write_folder(gait_dataset(), folder / "data")
     words = ["--data", f"folder:{folder / 'data'}", "--test-subjects", ",".join(TEST)]
-    words += ["--val-subjects", ",".join(VALIDATION), "--epochs", "60", "--out", str(folder / "run"), "--quiet"]
+    words += ["--val-subjects", ",".join(VALIDATION), "--epochs", "40", "--out", str(folder / "run"), "--quiet"]
     assert run(["train", *words]) == 0
     return folder / "run"

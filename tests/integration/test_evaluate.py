@@ -14,7 +14,7 @@ from fsq_edge.cli.main import run
 from fsq_edge.data import write_folder
 from fsq_edge.evaluation.judgement import judge, summary, validation_temperature
 from fsq_edge.evaluation.recommendations import recommendations
-from fsq_edge.training import load_run
+from fsq_edge.training import Run, load_run
 from tests.factories.runs import CLASSES, gait_dataset, train_small_run
 
 
@@ -74,7 +74,7 @@ def test_the_report_has_the_sections_and_an_interval(fresh):
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     wanted = ["Model Configuration", "Performance Metrics", "Per-Class Performance", "Data Quality", "Recommendations"]
     assert [heading for heading in headings if heading in wanted] == wanted
-    assert re.search(r"\*\*Test Accuracy\*\*: 0\.\d{4} \(95 % [\d.]+ to [\d.]+, n = 66\)", text)
+    assert re.search(r"\*\*Test Accuracy\*\*: [01]\.\d{4} \(95 % [\d.]+ to [\d.]+, n = 66\)", text)
     assert "says nothing about other subjects" in text
     assert "Majority Baseline" in text
     for path in re.findall(r"\]\((figures/[^)]+)\)", text):
@@ -96,12 +96,16 @@ def test_validation_scores_are_said_to_be_optimistic(fresh):
     assert "so the scores are optimistic" in (fresh / "evaluation-val" / "evaluation.html").read_text()
     written = json.loads((fresh / "evaluation-val" / "summary.json").read_text())
     assert (written["n_windows"], written["test_openings"]) == (33, 0)
+    kept = load_run(fresh).metrics
+    assert (written["accuracy"], written["macro_f1"]) == pytest.approx((kept["val_accuracy"], kept["val_macro_f1"]))
     assert not (fresh / "openings.json").exists()
 
 
-def test_a_random_split_is_marked(fresh):
+def test_a_random_split_is_marked(fresh, monkeypatch):
     loaded = load_run(fresh)
-    split = loaded.record.split.model_copy(update={"kind": "random windows (forced)"})
+    sides = loaded.windows()
+    split = loaded.record.split.model_copy(update={"kind": "random windows", "description": "FORCED"})
+    monkeypatch.setattr(Run, "windows", lambda run: sides)
     forced = replace(loaded, record=loaded.record.model_copy(update={"split": split}))
     assert "Random split" in judge(forced).notices[0]
 
@@ -140,6 +144,13 @@ def test_a_moved_data_set_is_judged_on_the_same_subjects(fresh, tmp_path):
     own = json.loads((fresh / "evaluation" / "summary.json").read_text())
     assert (moved["split"], moved["macro_f1"], moved["ece"]) == (own["split"], own["macro_f1"], own["ece"])
     assert (moved["test_openings"], own["test_openings"]) == (1, 2)
+
+
+def test_data_of_the_same_name_that_split_otherwise_are_refused(fresh, tmp_path, capsys):
+    write_folder(gait_dataset(subjects=8), tmp_path / "grown")
+    assert run(["evaluate", str(fresh), "--data", f"folder:{tmp_path / 'grown'}"]) == 65
+    assert "not the data of this run" in capsys.readouterr().err
+    assert not (fresh / "openings.json").exists()
 
 
 def test_another_data_set_is_judged_whole_with_its_classes_by_name(fresh, tmp_path):
@@ -220,10 +231,12 @@ def test_an_out_that_cannot_be_written_opens_nothing(fresh, tmp_path, capsys):
     assert not (fresh / "openings.json").exists()
 
 
-def test_a_run_without_validation_has_temperature_one_and_says_so(fresh):
+def test_without_the_data_of_the_run_the_temperature_is_one_and_the_report_says_so(fresh, tmp_path):
     loaded = load_run(fresh)
-    split = loaded.record.split.model_copy(update={"val_subjects": ()})
-    found = judge(replace(loaded, record=loaded.record.model_copy(update={"split": split})))
+    data = loaded.record.data.model_copy(update={"source": f"folder:{tmp_path / 'gone'}"})
+    write_folder(gait_dataset("other"), tmp_path / "other")
+    moved = replace(loaded, record=loaded.record.model_copy(update={"data": data}))
+    found = judge(moved, source=f"folder:{tmp_path / 'other'}")
     assert (found.temperature, found.temperature_used) == (None, 1.0)
     assert any("temperature is 1" in line for line in recommendations(found))
 

@@ -52,7 +52,9 @@ def test_one_proper_rotation_turns_all_triads_and_keeps_norms(seed, degrees):
         np.testing.assert_allclose(after, draws.rotation @ before, atol=1e-5)
     # Angles between sensors are physical: they survive only if all turn alike.
     np.testing.assert_allclose(
-        np.einsum("nct,nct->nt", turned[:, :3], turned[:, 3:6]), np.einsum("nct,nct->nt", x[:, :3], x[:, 3:6]), atol=1e-3
+        np.einsum("nct,nct->nt", turned[:, :3], turned[:, 3:6]),
+        np.einsum("nct,nct->nt", x[:, :3], x[:, 3:6]),
+        atol=1e-3,
     )
 
 

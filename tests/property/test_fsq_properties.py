@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+import vector_quantize_pytorch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vector_quantize_pytorch import FSQ as ReferenceFSQ
 
 from fsq_edge.fsq import FSQ
 from fsq_edge_runtime.tail import FsqCodebook
@@ -30,7 +30,7 @@ def threshold_digits(codebook: FsqCodebook, z: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("levels", PAPER_LEVELS, ids=lambda levels: "x".join(map(str, levels)))
 def test_four_implementations_agree_on_a_million_vectors(levels):
     z = torch.randn(VECTORS, len(levels), generator=torch.Generator().manual_seed(7)) * 1.5
-    layer, reference, codebook = FSQ(levels), ReferenceFSQ(list(levels)), FsqCodebook(levels)
+    layer, reference, codebook = FSQ(levels), vector_quantize_pytorch.FSQ(list(levels)), FsqCodebook(levels)
     out = layer(z)
     digits = layer.digits_of(out.code).numpy()
     values = reference.quantize(z)

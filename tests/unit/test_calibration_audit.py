@@ -172,6 +172,15 @@ def test_the_audit_survives_its_file_and_knows_its_sources() -> None:
     assert audit.found.labels == {"0": 64, "1": 64, "2": 64, "3": 64}
 
 
+def test_classes_are_called_by_name_where_the_names_are_known() -> None:
+    names = ("stand", "walk", "trot", "turn")
+    training = describe_windows(MOTION.windows, MOTION.preprocess, MOTION.labels, MOTION.subjects, classes=names)
+    audit = audit_set(choose(MOTION.labels != 2, classes=names), training, MOTION.preprocess)
+    assert "1 of 4 classes do not occur: trot" in next(
+        finding.message for finding in audit.findings if finding.rule == "missing-class"
+    )
+
+
 def test_distributions_agree_with_numpy() -> None:
     frames = Preprocessor(MOTION.preprocess).frames(MOTION.windows).reshape(1500, 12, 100)
     assert TRAINING.n_windows == 1500

@@ -165,7 +165,7 @@ def test_a_recording_cut_short_at_any_place_is_an_error_not_a_crash(folder):
 
 def test_an_archive_without_samples(folder):
     np.savez(folder / "plain.npz", x=np.zeros(3))
-    with pytest.raises(DataError, match="no array 'samples'; it has x"):
+    with pytest.raises(DataError, match="no array 'samples'; it has 'x'"):
         read_folder(folder)
 
 
@@ -175,11 +175,13 @@ def test_an_array_that_unpacks_too_large_is_refused(folder, monkeypatch):
         read_npz(folder / "plain.npz", ("samples",))
 
 
-def test_a_lying_npy_header_is_refused(tmp_path):
-    header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 3), }"
-    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("shape", [b"(100000, 3)", b"(10**15, 3)", b"(1000000000000000, 3)", b"(-1, 3)"])
+def test_a_lying_npy_header_is_refused(tmp_path, method, shape):
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + b", }"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
         archive.writestr("samples.npy", header.ljust(127) + b"\n" + bytes(12))
-    with pytest.raises(DataError, match="its header says otherwise"):
+    with pytest.raises(DataError, match=r"its header says otherwise|not a readable npz file"):
         read_npz(tmp_path / "a.npz", ("samples",))
 
 

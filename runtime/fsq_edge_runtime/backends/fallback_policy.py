@@ -15,14 +15,6 @@ from fsq_edge_runtime.errors import BackendError
 Float32Array = npt.NDArray[np.float32]
 
 
-class Missed(BackendError):  # noqa: N818 - what a window ends as, like the line of that type in a log
-    """A window that no backend could answer before its deadline; ``cause`` says why."""
-
-    def __init__(self, cause: str, *, status: int | None = None) -> None:
-        super().__init__(f"the window was missed: {cause}", status=status)
-        self.cause = cause
-
-
 class DeviceBackend(Protocol):
     """What the fallback needs of a device: a backend that keeps deadlines and says how hot it is."""
 
@@ -73,7 +65,7 @@ class FallbackPolicy:
         parity_agreement: share of them whose codes must equal the CPU's. Quantisation alone flips about 3 %.
         shadow_every: one window in this many also runs on the CPU to catch a device that answers wrongly without an
             error; 0 never. Where the two differ, the CPU's answer is given.
-        hot_c: from this temperature on the CPU takes over; HailoRT halves the clock at 104 C by default.
+        hot_c: from this temperature on the CPU takes over; in a public log a Hailo-8 lowers its clock from 104 C on.
         cool_c: below this the device may come back.
         poll_s: how often the temperature is asked for; 0 never.
     """

@@ -70,7 +70,7 @@ def _from_audit(audit: bytes) -> ExpectedValues | None:
         if described is None:
             return None  # the audit could not describe the set, and said why
         clip, channels = float(described["clip_sigma"]), described["channels"]
-        counts = np.sum([channel["counts"] for channel in channels], axis=0, dtype=np.float64)
+        counts = np.asarray(np.sum([channel["counts"] for channel in channels], axis=0, dtype=np.float64))
         low = min(float(channel["low"]) for channel in channels)
         high = max(float(channel["high"]) for channel in channels)
     except (ValueError, TypeError, KeyError) as error:

@@ -28,14 +28,27 @@ Callback = Callable[[int], None]
 
 @dataclass(slots=True)
 class Job:
-    """One frame under way. The buffers are referenced, not copied, as the device's DMA does."""
+    """One frame under way. The buffers are referenced, not copied, as the device's DMA does.
+
+    ``under_way`` is held until the callback has returned.
+    """
 
     frame: npt.NDArray[Any]
     out: npt.NDArray[Any]
     report: HefReport
     fault: Fault | None
     callback: Callback
-    finished: threading.Event = field(default_factory=threading.Event)
+    under_way: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.under_way.acquire()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether the callback has returned in time."""
+        if not self.under_way.acquire(timeout=timeout_s):
+            return False
+        self.under_way.release()
+        return True
 
 
 class FakeChip:
@@ -65,7 +78,7 @@ class FakeChip:
         self.outstanding = 0
         self._present = present
         self._graph = graph
-        self._engine: OnnxBackend | None = None
+        self._infer: Callable[[Float32Array], Float32Array] | None = None
         self._lost: Fault | None = None
         self._reopens_left = 0
         self._damaged = 0
@@ -105,6 +118,8 @@ class FakeChip:
 
     def open(self, group_id: str) -> int:
         """Try to open the device and return a status."""
+        if self.script.open_seconds:
+            time.sleep(self.script.open_seconds)
         with self.lock:
             if self._lost is not None:
                 if self._reopens_left > 0:
@@ -149,6 +164,10 @@ class FakeChip:
             return
         if fault is not None and fault.kind == "delay":
             time.sleep(fault.seconds)
+        if fault is not None and fault.kind == "throttle":
+            self.script.heat(fault.seconds)
+        if self.script.slowed_s:
+            time.sleep(self.script.slowed_s)
         if fault is not None and fault.kind == "lost":
             self._lost, self._reopens_left = fault, fault.reopens
         if fault is not None and fault.kind == "damage":
@@ -175,7 +194,7 @@ class FakeChip:
         with self.lock:
             self.outstanding -= 1
             self.lock.notify_all()
-        job.finished.set()
+        job.under_way.release()
 
     def _compute(self, job: Job, wrong: bool) -> None:
         started = time.perf_counter_ns()
@@ -184,7 +203,7 @@ class FakeChip:
         frame = np.frombuffer(job.frame.tobytes(), dtype=np.float32).reshape(tensor_in.shape)
         if self.quantised:
             frame = _round_trip(frame, tensor_in.quant, tensor_in.dtype)
-        t = self._engine_for().infer(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
+        t = self._network()(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
         if wrong:
             t = self._rng.uniform(-1.0, 1.0, size=t.shape).astype(np.float32)
         if self.quantised:
@@ -192,12 +211,16 @@ class FakeChip:
         job.out.reshape(-1)[...] = t
         self.compute_ns.append(time.perf_counter_ns() - started)
 
-    def _engine_for(self) -> OnnxBackend:
-        if self._engine is None:
+    def compute_with(self, infer: Callable[[Float32Array], Float32Array]) -> None:
+        """Put a function in the place of the device graph: frame (1, C', H, W) float32 -> t (D,)."""
+        self._infer = infer
+
+    def _network(self) -> Callable[[Float32Array], Float32Array]:
+        if self._infer is None:
             if self._graph is None:
                 raise RuntimeError("the fake was made without a graph, so it cannot infer")
-            self._engine = OnnxBackend(self._graph)
-        return self._engine
+            self._infer = OnnxBackend(self._graph).infer
+        return self._infer
 
 
 def _serve(jobs: queue.SimpleQueue[Job | None], chip: weakref.ref[FakeChip]) -> None:

@@ -99,7 +99,7 @@ class AsyncInferJob:
 
     def wait(self, timeout_ms: int) -> None:
         """Wait for the end; a failed inference does not raise here."""
-        if not self._job.finished.wait(timeout_ms / 1000.0):
+        if not self._job.wait(timeout_ms / 1000.0):
             raise self._errors.make(4)
 
 

@@ -1,0 +1,54 @@
+"""What the DFC's emulator made of held-out windows: three rungs of the parity ladder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.npz import array_names, read_arrays
+
+STAGES: Final = ("native", "fp_optimized", "quantized")
+MAX_BYTES: Final = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorOutputs:
+    """Outputs of the emulator.
+
+    Attributes:
+        reference_index: (K,) int64, which windows of the build's reference.npz they are.
+        t: stage of ``STAGES`` -> (K, D) float32; stages that failed are left out.
+    """
+
+    reference_index: npt.NDArray[np.int64]
+    t: dict[str, npt.NDArray[np.float32]]
+
+
+def read_emulator(path: Path) -> EmulatorOutputs:
+    """Read the ``emulator.npz`` that a compilation left in its folder.
+
+    Raises:
+        MissingInputError: it cannot be read.
+        DataError: damaged, or sizes that do not agree.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES)
+    except OSError as error:
+        raise MissingInputError(f"cannot read {path}: {error.strerror}", hint="fsq-edge compile writes it") from error
+    try:
+        stages = [stage for stage in STAGES if stage in array_names(data)]
+        index, *found = read_arrays(data, ("reference_index", *stages))
+    except ValueError as error:
+        raise DataError(f"{path.name} is not an emulator output: {error}") from error
+    outputs: dict[str, npt.NDArray[np.float32]] = {}
+    for stage, one in zip(stages, found, strict=True):
+        outputs[stage] = np.asarray(one, dtype=np.float32)
+    if any(t.ndim != 2 or len(t) != len(index) for t in outputs.values()):
+        raise DataError(f"{path.name}: the outputs are not (K, D) for {len(index)} windows")
+    return EmulatorOutputs(np.asarray(index, dtype=np.int64), outputs)

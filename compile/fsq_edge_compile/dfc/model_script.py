@@ -1,0 +1,257 @@
+"""Model scripts (.alls) for the DFC: one command a line, written from options and linted.
+
+A script is not Python, though it looks like it. The DFC stops at a line it does not know, late and unclearly; a
+calibration size above what the file holds or a second normalisation it does not notice at all.
+
+Source: commands and values seen in public projects and in Hailo's own examples.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+LEVELS: Final = (0, 1, 2, 4)  # of optimization_level
+FULL_CALIBRATION: Final = 1024  # below it the DFC drops the optimisation level to 0
+PRECISIONS: Final = {3: ("a8_w8", "a8_w4", "a16_w16")}  # by DFC generation, where they are known
+ACTIVATIONS: Final = ("linear", "sigmoid", "tanh")
+KNOWN: Final = (
+    "normalization",
+    "model_optimization_config",
+    "model_optimization_flavor",
+    "quantization_param",
+    "post_quantization_optimization",
+    "performance_param",
+    "change_output_activation",
+    "context_switch_param",
+    "allocator_param",
+    "pre_quantization_optimization",
+    "resources_param",
+    "input_conversion",
+    "transpose",
+    "logits_layer",
+    "nms_postprocess",
+)
+INVENTED: Final = ("quantization_precision", "performance_mode", "output_hef_path")  # found in public, never real
+_COMMAND = re.compile(r"(?:(?P<targets>[A-Za-z_][\w, ]*?)\s*=\s*)?(?P<name>[A-Za-z_]\w*)\((?P<arguments>.*)\)")
+_ARGUMENT = re.compile(r"(?:(?P<key>[A-Za-z_]\w*)\s*=\s*)?(?P<value>.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptOptions:
+    """What a generated script asks for.
+
+    Attributes:
+        calibration_windows: windows in the calibration file.
+        optimization_level: 0, 1, 2 or 4; above 0 it needs 1,024 windows and a GPU.
+        compression_level: 0 keeps all weights at 8 bits.
+        output_16bit: quantise the output layer to 16 bits, which removes the code flips of its own rounding.
+        effort: let the allocator search as long as it likes.
+    """
+
+    calibration_windows: int
+    optimization_level: int = 2
+    compression_level: int = 0
+    output_16bit: bool = False
+    effort: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFinding:
+    """One thing wrong with a script.
+
+    Attributes:
+        line: 1-based.
+        severity: ``error`` or ``warning``.
+        message: one line with the value.
+        fix: what to write instead.
+    """
+
+    line: int
+    severity: Literal["error", "warning"]
+    message: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One parsed line: ``targets = name(positional..., key=value...)``, values as text."""
+
+    line: int
+    targets: tuple[str, ...]
+    name: str
+    positional: tuple[str, ...]
+    keywords: dict[str, str]
+
+
+def write_model_script(options: ScriptOptions) -> str:
+    """Return a script for a graph whose host normalises.
+
+    The optimisation level is written as 0 where the DFC would silently drop it to 0 (fewer than 1,024 windows), so
+    that the file says what happens.
+
+    Args:
+        options: what to ask for.
+
+    Raises:
+        ValueError: the generated script does not pass the linter: an option is out of range.
+    """
+    enough = options.calibration_windows >= FULL_CALIBRATION
+    level = options.optimization_level if enough else 0
+    lines = [
+        f"model_optimization_flavor(optimization_level={level}, compression_level={options.compression_level})",
+        "model_optimization_config(calibration, batch_size=8, "
+        f"calibset_size={min(options.calibration_windows, FULL_CALIBRATION)})",
+    ]
+    if options.output_16bit:
+        lines.append("quantization_param(output_layer1, precision_mode=a16_w16)")
+    if options.effort:
+        lines.append("performance_param(compiler_optimization_level=max)")
+    text = "\n".join(lines) + "\n"
+    errors = [found for found in lint_model_script(text, options.calibration_windows) if found.severity == "error"]
+    if errors:
+        raise ValueError("; ".join(finding.message for finding in errors))
+    return text
+
+
+def lint_model_script(text: str, calibration_windows: int, *, generation: int = 3) -> tuple[ScriptFinding, ...]:
+    """Return what is wrong with a script.
+
+    Args:
+        text: the .alls file.
+        calibration_windows: windows in the calibration file.
+        generation: of the DFC, 3 or 5.
+    """
+    findings: list[ScriptFinding] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.split("#")[0].strip()
+        if not stripped:
+            continue
+        command = parse_command(stripped, number)
+        if command is None:
+            fix = "one command a line: name(arguments) or target = name(arguments)"
+            findings.append(ScriptFinding(number, "error", f"not a model script command: {stripped[:60]!r}", fix))
+            continue
+        findings += _lint(command, calibration_windows, generation)
+    return tuple(findings)
+
+
+def parse_command(line: str, number: int = 1) -> Command | None:
+    """Return one line parsed, or None if it is no command."""
+    match = _COMMAND.fullmatch(line)
+    if not match:
+        return None
+    positional: list[str] = []
+    keywords: dict[str, str] = {}
+    for part in _split(match["arguments"]):
+        argument = _ARGUMENT.fullmatch(part)
+        if not argument:
+            return None
+        if argument["key"]:
+            keywords[argument["key"]] = argument["value"].strip()
+        else:
+            positional.append(argument["value"].strip())
+    targets = tuple(target.strip() for target in (match["targets"] or "").split(",") if target.strip())
+    return Command(number, targets, match["name"], tuple(positional), keywords)
+
+
+def _split(arguments: str) -> list[str]:
+    """Split at commas outside brackets and braces."""
+    parts, depth, start = [], 0, 0
+    for place, character in enumerate(arguments):
+        depth += (character in "[{(") - (character in "]})")
+        if character == "," and depth == 0:
+            parts.append(arguments[start:place].strip())
+            start = place + 1
+    last = arguments[start:].strip()
+    return [*parts, last] if last or parts else []
+
+
+def _lint(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
+    line = command.line
+    invented = [name for name in (command.name, *command.keywords) if name.lower() in INVENTED]
+    if invented:
+        yield ScriptFinding(line, "error", f"{invented[0]} does not exist in any DFC", "remove it")
+        return
+    if command.name not in KNOWN:
+        yield ScriptFinding(
+            line, "warning", f"the command {command.name} is not known here", "see the DFC's user guide"
+        )
+        return
+    check = {
+        "normalization": _lint_normalization,
+        "model_optimization_config": _lint_config,
+        "model_optimization_flavor": _lint_flavor,
+        "quantization_param": _lint_precision,
+        "post_quantization_optimization": _lint_finetune,
+        "change_output_activation": _lint_activation,
+    }.get(command.name)
+    if check:
+        yield from check(command, windows, generation)
+
+
+def _lint_normalization(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
+    yield ScriptFinding(
+        command.line,
+        "error",
+        "normalization on the chip, but the host normalises already: exactly one place may",
+        "remove the line; preprocess.json is applied before the device graph",
+    )
+
+
+def _lint_config(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
+    wanted = _number(command.keywords.get("calibset_size", "0"))
+    if wanted is None or wanted > windows:
+        shown = command.keywords["calibset_size"]
+        message = f"calibset_size={shown}, the calibration file holds {windows} windows"
+        yield ScriptFinding(command.line, "error", message, f"calibset_size={windows}")
+
+
+def _lint_flavor(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
+    level = _number(command.keywords.get("optimization_level", "0"))
+    if level not in LEVELS:
+        message = f"optimization_level={command.keywords['optimization_level']}"
+        yield ScriptFinding(command.line, "error", message, f"one of {', '.join(map(str, LEVELS))}")
+    elif level and windows < FULL_CALIBRATION:
+        message = f"optimization_level={level} with {windows} windows: the DFC drops it to 0 below {FULL_CALIBRATION}"
+        yield ScriptFinding(command.line, "warning", message, "more calibration windows, or optimization_level=0")
+    compression = command.keywords.get("compression_level", "0")
+    if _number(compression) not in (0, 1, 2):
+        yield ScriptFinding(command.line, "error", f"compression_level={compression}", "one of 0, 1, 2")
+
+
+def _lint_precision(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
+    mode = command.keywords.get("precision_mode", "")
+    known = PRECISIONS.get(generation)
+    if known and mode not in known:
+        yield ScriptFinding(
+            command.line, "error", f"precision_mode={mode or '(missing)'}", f"one of {', '.join(known)}"
+        )
+    layers = " ".join(command.positional)
+    if mode == "a16_w16" and re.search("softmax|matmul", layers):
+        message = f"a16_w16 on {layers}: the allocator crashed on 16-bit attention"
+        yield ScriptFinding(command.line, "warning", message, "keep softmax and matmul at 8 bits")
+
+
+def _lint_finetune(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
+    wanted = _number(command.keywords.get("dataset_size", "0"))
+    if wanted is None or wanted > windows:
+        message = f"dataset_size={command.keywords['dataset_size']}, the calibration file holds {windows} windows"
+        yield ScriptFinding(command.line, "error", message, f"dataset_size={windows}")
+
+
+def _lint_activation(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
+    if len(command.positional) != 2 or command.positional[1] not in ACTIVATIONS:
+        message = f"change_output_activation({', '.join(command.positional)})"
+        yield ScriptFinding(command.line, "error", message, f"(layer, one of {', '.join(ACTIVATIONS)})")
+
+
+def _number(text: str) -> int | None:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return value if isinstance(value, int) else None

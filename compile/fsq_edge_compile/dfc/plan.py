@@ -1,0 +1,249 @@
+"""A plan: the folder with everything that a machine with the DFC needs to make a HEF from a BUILD folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shlex
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibration_set
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.checker.targets import Target
+from fsq_edge_compile.dfc.model_script import ScriptOptions, lint_model_script, write_model_script
+from fsq_edge_compile.dfc.readme import plan_readme
+from fsq_edge_runtime.artefact import Artefact
+from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.onnx_graph import read_graph_end
+from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+
+ENCODER: Final = "encoder.onnx"
+CALIBRATION: Final = "calib.npy"
+SCRIPT: Final = "model.alls"
+WINDOWS: Final = "windows.npz"
+PLAN: Final = "plan.json"
+SUMS: Final = "SHA256SUMS"
+MIN_WINDOWS: Final = 64  # the DFC's own default count
+EMULATED: Final = 128  # held-out windows that go through the DFC's emulator, for the parity ladder
+
+
+class Plan(Artefact):
+    """``plan.json``: what ``compile.py`` reads.
+
+    Attributes:
+        network: the DFC's network name: model, preprocessing and encoder hashes, so that the HEF says its origin.
+        arch: target architecture.
+        onnx: the device graph.
+        calibration: NHWC float32 array (N, H, W, C).
+        script: model script.
+        windows: held-out frames for the emulator: ``frames_nhwc`` (K, H, W, C) and ``reference_index`` (K,), which
+            windows of reference.npz they are.
+        input_name: the graph's input.
+        input_shape: (1, C, H, W).
+        start_nodes: the graph's inputs.
+        end_nodes: the ONNX node that ends the network.
+        calibration_windows: N.
+        preprocess_sha256: of the preprocessing that made the calibration frames.
+        check: verdict of the compatibility check.
+        forced: gates that were overridden, with the reason.
+        sha256: of each file that compile.py reads.
+    """
+
+    KIND: ClassVar[str] = PLAN
+
+    network: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
+    arch: str
+    onnx: str = ENCODER
+    calibration: str = CALIBRATION
+    script: str = SCRIPT
+    windows: str = WINDOWS
+    input_name: str = "input"
+    input_shape: tuple[int, int, int, int]
+    start_nodes: tuple[str, ...]
+    end_nodes: tuple[str, ...]
+    calibration_windows: int
+    preprocess_sha256: str
+    check: str
+    forced: tuple[str, ...] = ()
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What a caller may choose.
+
+    Attributes:
+        optimization_level: see :class:`ScriptOptions`.
+        output_16bit: see :class:`ScriptOptions`.
+        script: a model script of the caller's own; linted, errors refuse it.
+        check: verdict of the compatibility check, for the record.
+        forced: gates that were overridden, for the record.
+    """
+
+    optimization_level: int = 2
+    output_16bit: bool = False
+    script: str | None = None
+    check: str = ""
+    forced: tuple[str, ...] = ()
+
+
+def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOptions | None = None) -> Plan:
+    """Write a plan folder; equal input gives equal bytes.
+
+    Args:
+        build: with encoder.onnx, preprocess.json, export.json, reference.npz and calibration.npz.
+        target: architecture and compiler.
+        folder: made when it does not exist; files of an earlier plan are replaced.
+        options: choices; None takes the defaults.
+
+    Returns:
+        What ``plan.json`` says.
+
+    Raises:
+        MissingInputError: a part of the build is missing.
+        DataError: the calibration set was not made for this graph (preprocessing, layout, values, count).
+        UsageError: the model script is refused by the linter.
+    """
+    chosen = options or PlanOptions()
+    encoder, preprocess = build.read(ENCODER), build.preprocess
+    calibration = load_calibration_set(build.path / "calibration.npz")
+    frames = checked_frames(calibration, preprocess)
+    contents = {
+        ENCODER: encoder,
+        CALIBRATION: _npy(frames),
+        WINDOWS: _held_out_frames(build),
+        SCRIPT: _script(chosen, len(frames), target).encode(),
+    }
+    end = read_graph_end(encoder)
+    if not end.node:
+        raise DataError("the last node of encoder.onnx has no name, which the DFC needs", hint="fsq-edge export again")
+    channels, height, width = preprocess.frame_shape
+    plan = Plan(
+        network=network_name(build.record.name, preprocess, encoder),
+        arch=target.arch,
+        input_shape=(1, channels, height, width),
+        start_nodes=("input",),
+        end_nodes=(end.node,),
+        calibration_windows=len(frames),
+        preprocess_sha256=preprocess.digest(),
+        check=chosen.check,
+        forced=chosen.forced,
+        sha256={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+    )
+    contents[PLAN] = plan.to_json().encode()
+    contents["compile.py"] = resources.files(__package__).joinpath("plan_compile.py").read_bytes()
+    contents["compile.sh"] = _shell(plan).encode()
+    contents["README.md"] = plan_readme(plan, target).encode()
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(contents.items()))
+    for name, data in {**contents, SUMS: sums.encode()}.items():
+        write_file(folder / name, data)
+    (folder / "compile.sh").chmod(0o755)
+    return plan
+
+
+def load_plan(folder: Path) -> Plan:
+    """Return the plan of a folder.
+
+    Raises:
+        MissingInputError: there is none.
+        DataError: it cannot be read.
+    """
+    return Plan.load(folder / PLAN)
+
+
+def network_name(model: str, preprocess: PreprocessConfig, encoder: bytes) -> str:
+    """Return ``MODEL_PPPPPPPP_EEEEEEEE``: letters, digits and ``_`` only, or the DFC says "Invalid scope name".
+
+    Args:
+        model: name of the model, any text.
+        preprocess: its digest's first 8 digits go in.
+        encoder: encoder.onnx; its SHA-256's first 8 digits go in.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_]+", "_", model).strip("_")[:48] or "model"
+    if plain[0].isdigit():
+        plain = f"m{plain}"
+    return f"{plain}_{preprocess.digest()[:8]}_{hashlib.sha256(encoder).hexdigest()[:8]}"
+
+
+def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) -> npt.NDArray[np.float32]:
+    """Return the calibration frames (N, H, W, C) float32 after checking that they are this graph's.
+
+    Raises:
+        DataError: another preprocessing, channels first, another shape, values that are not finite, or fewer than 64.
+    """
+    hint = "fsq-edge calibrate RUN --out BUILD makes the right one"
+    if calibration.preprocess_sha256 != preprocess.digest():
+        raise DataError("calibration.npz was made with another preprocess.json than the build's", hint=hint)
+    frames = np.ascontiguousarray(calibration.frames_nhwc, dtype=np.float32)
+    channels, height, width = preprocess.frame_shape
+    if frames.shape[1:] == (channels, height, width) != (height, width, channels):
+        raise DataError(f"calibration frames are {frames.shape}: channels first, the DFC takes (N, H, W, C)", hint=hint)
+    if frames.shape[1:] != (height, width, channels):
+        raise DataError(
+            f"calibration frames are {frames.shape}, expected (N, {height}, {width}, {channels})", hint=hint
+        )
+    if len(frames) < MIN_WINDOWS:
+        raise DataError(f"{len(frames)} calibration windows, at least {MIN_WINDOWS} are needed", hint=hint)
+    if not np.isfinite(frames).all():
+        raise DataError("calibration frames hold NaN or Inf", hint=hint)
+    return frames
+
+
+def _held_out_frames(build: BuildFolder) -> bytes:
+    """Return ``windows.npz``: windows of reference.npz, spread evenly, as frames."""
+    preprocessor = Preprocessor(build.preprocess)
+    windows, valid = preprocessor.fill_gaps(build.reference().windows)
+    usable = np.flatnonzero(valid)
+    if not len(usable):
+        raise DataError("reference.npz has no usable window", hint="fsq-edge export again")
+    chosen = usable[np.linspace(0, len(usable) - 1, min(EMULATED, len(usable))).astype(np.int64)]
+    frames = preprocessor.frames(windows[chosen]).transpose(0, 2, 3, 1)
+    buffer = io.BytesIO()
+    np.savez(buffer, frames_nhwc=np.ascontiguousarray(frames), reference_index=chosen)
+    return buffer.getvalue()
+
+
+def _script(options: PlanOptions, windows: int, target: Target) -> str:
+    if options.script is None:
+        return write_model_script(ScriptOptions(windows, options.optimization_level, 0, options.output_16bit))
+    generation = int(target.generation.split(".")[0])
+    findings = lint_model_script(options.script, windows, generation=generation)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        first = errors[0]
+        raise UsageError(f"model script line {first.line}: {first.message}", hint=first.fix)
+    return options.script
+
+
+def _npy(frames: npt.NDArray[np.float32]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, frames, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _shell(plan: Plan) -> str:
+    network = plan.network
+    return f"""#!/usr/bin/env bash
+# The three commands of Hailo's compiler for this plan; compile.py does the same from Python and records more.
+set -euo pipefail
+cd "$(dirname "$0")"
+[ "$(uname -m)" = x86_64 ] || {{ echo "the DFC runs on x86-64 Linux only, this is $(uname -m)" >&2; exit 69; }}
+hailo parser --help >/dev/null 2>&1 || {{
+  echo "no Dataflow Compiler here (on a Raspberry Pi, hailo is HailoRT's own tool and has no parser)" >&2; exit 69; }}
+sha256sum --check --quiet {SUMS}
+hailo parser onnx {ENCODER} --net-name {network} --hw-arch {plan.arch} \\
+  --start-node-names {shlex.join(plan.start_nodes)} --end-node-names {shlex.join(plan.end_nodes)} \\
+  --har-path {network}.har -y
+hailo optimize {network}.har --hw-arch {plan.arch} --calib-set-path {CALIBRATION} --model-script {SCRIPT}
+hailo compiler {network}_optimized.har --hw-arch {plan.arch}
+echo "wrote {network}.hef: fsq-edge bundle add-hef BUNDLE {network}.hef"
+"""

@@ -1,0 +1,198 @@
+"""``fsq-edge compile``: drive Hailo's Dataflow Compiler, or write all that it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+
+from fsq_edge.cli.bundle_change import read_limited, show_findings
+from fsq_edge.cli.gate_report import stop_if_shut
+from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
+from fsq_edge_compile.checker.targets import ARCHES
+from fsq_edge_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fsq_edge_compile.build_folder import BuildFolder
+    from fsq_edge_compile.dfc.driver import Compilation
+    from fsq_edge_compile.gate import Gate
+    from fsq_edge_runtime.hef import HefFinding
+
+MAX_SCRIPT_BYTES = 1 << 20
+SHOWN_REFUSALS = 10
+
+
+@click.command(
+    epilog="Exit codes: 0 a HEF (or a plan) was written; 1 the check or the compiler refuses the network, or the HEF "
+    "does not fit; 69 no compiler, the wrong one for the target, or the time limit passed.",
+)
+@click.argument("build", type=click.Path(path_type=Path))
+@click.option("--arch", type=click.Choice(ARCHES), required=True, help="Target chip.")
+@click.option("--plan", type=click.Path(path_type=Path), help="Only write what a machine with the DFC needs, here.")
+@click.option("--dfc-python", metavar="PATH", help="Python interpreter that has hailo_sdk_client.")
+@click.option("--dfc-docker", metavar="IMAGE", help="Container image whose python3 has hailo_sdk_client.")
+@click.option("--dfc", metavar="VERSION", help="Compiler version, for example 3.33; default: the chip's generation.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to compile; default BUILD/compiled/ARCH.")
+@click.option("--optimization-level", type=click.Choice(["0", "1", "2", "4"]), default="2", show_default=True)
+@click.option("--output-16bit", is_flag=True, help="Quantise the output to 16 bits: fewer code flips.")
+@click.option("--script", type=click.Path(path_type=Path), help="A model script (.alls) of your own; it is linted.")
+@click.option("--time-limit", type=click.FloatRange(min=0.01), default=120.0, show_default=True, metavar="MINUTES")
+@force_option
+@output_options
+def command(
+    build: Path,
+    arch: str,
+    plan: Path | None,
+    dfc_python: str | None,
+    dfc_docker: str | None,
+    dfc: str | None,
+    out: Path | None,
+    optimization_level: str,
+    output_16bit: bool,
+    script: Path | None,
+    time_limit: float,
+    force: str,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Compile the device graph of BUILD with Hailo's Dataflow Compiler (DFC).
+
+    The DFC is proprietary and never installed here: --plan writes a folder for a machine that has it, --dfc-python
+    and --dfc-docker run it out of process; with none of them this interpreter's own DFC is tried.
+    """
+    need("onnx", "compile")
+    from fsq_edge_compile.build_folder import BuildFolder
+    from fsq_edge_compile.checker.targets import target_for
+    from fsq_edge_compile.dfc.plan import PlanOptions, write_plan
+    from fsq_edge_compile.gate import check_gate
+
+    if sum(choice is not None for choice in (plan, dfc_python, dfc_docker)) > 1:
+        raise UsageError("--plan, --dfc-python and --dfc-docker exclude each other")
+    screen = console(quiet, json_to)
+    folder = BuildFolder(build)
+    gate = check_gate(folder, arch, dfc, force=force)
+    stop_if_shut(screen, gate, json_to, "not compiled")
+    runner = None if plan else _runner(dfc_python, dfc_docker)
+    options = PlanOptions(
+        optimization_level=int(optimization_level),
+        output_16bit=output_16bit,
+        script=read_limited(script, MAX_SCRIPT_BYTES).decode("utf-8", "replace") if script else None,
+        check=gate.report.verdict,
+        forced=gate.forced,
+    )
+    place = plan or out or build / "compiled" / arch
+    written = write_plan(folder, target_for(arch, dfc), place, options)
+    if plan:
+        screen.print(f"wrote {escape(str(plan))}: {written.network} for {arch}, see README.md there")
+        write_json({"schema_version": 1, "plan": str(plan), **written.to_dict()}, json_to)
+        return
+    _compile(screen, folder, place, gate, runner, dfc_docker, time_limit, json_to)
+
+
+def _runner(dfc_python: str | None, dfc_docker: str | None) -> list[str] | None:
+    """Return the command of an interpreter; None for docker, whose command needs the folder."""
+    from fsq_edge_compile.dfc.driver import python_command
+
+    return None if dfc_docker else python_command(dfc_python)
+
+
+def _compile(
+    screen: Console,
+    build: BuildFolder,
+    place: Path,
+    gate: Gate,
+    runner: list[str] | None,
+    image: str | None,
+    time_limit: float,
+    json_to: str | None,
+) -> None:
+    from fsq_edge_compile.dfc.driver import docker_command, run_plan
+
+    command, stop = (runner, []) if runner else docker_command(image or "", place)
+    status = screen.status("compiling ...") if screen.is_terminal else nullcontext()
+    with status as live:
+        done = run_plan(
+            place,
+            command or [],
+            time_limit_s=time_limit * 60,
+            report=gate.report,
+            on_event=lambda event: _show_event(screen, event),
+            on_line=lambda line: live.update(escape(line[:100])) if live and line.strip() else None,
+            on_stop=stop,
+        )
+    findings = _findings(build, done)
+    record = _record(done, gate, findings)
+    write_text(place / "compile.json", json.dumps(finite(record), indent=2) + "\n")
+    _show_end(screen, done, findings)
+    write_json(record, json_to)
+    if done.hef is None or any(finding.severity == "error" for finding in findings):
+        click.get_current_context().exit(1)
+
+
+def _findings(build: BuildFolder, done: Compilation) -> tuple[HefFinding, ...]:
+    """Compare the HEF with the bundle that this build makes."""
+    from fsq_edge_compile.bundle import build_bundle
+    from fsq_edge_runtime.hef import compare_hef
+
+    return compare_hef(done.hef, build_bundle(build)) if done.hef else ()
+
+
+def _show_event(screen: Console, event: dict[str, Any]) -> None:
+    stage, state = str(event.get("stage")), str(event.get("state"))
+    if stage == "begin" and event.get("dfc_version"):
+        screen.print(f"DFC {escape(str(event['dfc_version']))}")
+    elif state == "begin":
+        screen.print(f"{escape(stage)} ...")
+    elif state == "end" and "seconds" in event:
+        screen.print(f"{escape(stage)} done in {float(event['seconds']):.1f} s")
+    elif state == "failed" and stage == "emulate":
+        screen.print(
+            f"the emulator failed at {escape(str(event.get('name')))}: that rung of the parity ladder is left out"
+        )
+
+
+def _show_end(screen: Console, done: Compilation, findings: tuple[HefFinding, ...]) -> None:
+    if done.hef is None:
+        screen.print(f"the compiler refuses the network at {done.result.stage}:")
+        for refusal in done.refusals[:SHOWN_REFUSALS]:
+            where = f" in {refusal.node}" if refusal.node else ""
+            rule = f" (our rule {refusal.rule}{', foreseen' if refusal.foreseen else ''})" if refusal.rule else ""
+            screen.print(escape(f"  {refusal.kind}{where}: {refusal.text}{rule}"), soft_wrap=True)
+            if refusal.fix:
+                screen.print(escape(f"    fix: {refusal.fix}"), soft_wrap=True)
+        if done.end_nodes:
+            screen.print(escape(done.end_nodes), soft_wrap=True)
+        screen.print(f"the whole log: {escape(str(done.folder / 'dfc.log'))}")
+        return
+    show_findings(screen, findings)
+    screen.print(
+        f"wrote {escape(str(done.hef_path))} ({done.hef.file_bytes} bytes, DFC {escape(done.hef.dfc_version)})"
+    )
+    if all(finding.severity != "error" for finding in findings):
+        screen.print(escape(f"next: fsq-edge bundle add-hef BUNDLE {done.hef_path}"), soft_wrap=True)
+
+
+def _record(done: Compilation, gate: Gate, findings: tuple[HefFinding, ...]) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "status": done.result.status,
+        "stage": done.result.stage,
+        "arch": gate.report.arch,
+        "dfc_version": done.result.dfc_version,
+        "check": gate.report.verdict,
+        "forced": list(gate.forced),
+        "seconds": done.result.seconds,
+        "refusals": [dataclasses.asdict(refusal) for refusal in done.refusals],
+        "end_nodes": done.end_nodes,
+        "emulator": str(done.emulator_path) if done.emulator_path else None,
+        "hef": str(done.hef_path) if done.hef else None,
+        "hef_sha256": done.result.hef_sha256,
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }

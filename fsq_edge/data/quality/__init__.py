@@ -1,0 +1,24 @@
+"""Data quality: measure, judge, report, correct."""
+
+from fsq_edge.data.quality.control import CodeReport, QualityControl, QualityReport
+from fsq_edge.data.quality.correction import STRATEGIES, Correction, Strategy, apply_corrections
+from fsq_edge.data.quality.findings import QualityFinding, judge
+from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics
+from fsq_edge.data.quality.monitor import DataQualityMonitor
+from fsq_edge.data.quality.thresholds import QualityThresholds
+
+__all__ = [
+    "STRATEGIES",
+    "ChannelQuality",
+    "CodeReport",
+    "Correction",
+    "DataQualityMonitor",
+    "QualityControl",
+    "QualityFinding",
+    "QualityMetrics",
+    "QualityReport",
+    "QualityThresholds",
+    "Strategy",
+    "apply_corrections",
+    "judge",
+]

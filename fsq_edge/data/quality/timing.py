@@ -1,0 +1,103 @@
+"""What the timestamps say: real rate, drift, gaps, steps back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class TimingQuality:
+    """Timing over all recordings that carry timestamps.
+
+    Args:
+        n_steps: neighbouring pairs of timestamps.
+        rate_hz: real rate, from the steps near the usual one.
+        rate_drift_percentage: largest difference of a recording's rate from the nominal one, signed.
+        drift_within_percentage: largest change of rate from the first to the second half of a recording, signed.
+        n_gaps: steps longer than the longest gap that is interpolated; a window never spans one.
+        gap_seconds: time in them.
+        longest_gap_s: the longest step.
+        n_lost: samples missing in shorter steps, by the usual step.
+        n_backward: steps back in time.
+        n_duplicates: repeated timestamps.
+        seconds: time covered, gaps included.
+    """
+
+    n_steps: int
+    rate_hz: float
+    rate_drift_percentage: float
+    drift_within_percentage: float
+    n_gaps: int
+    gap_seconds: float
+    longest_gap_s: float
+    n_lost: int
+    n_backward: int
+    n_duplicates: int
+    seconds: float
+
+
+class TimingCounter:
+    """Adds up recordings.
+
+    Args:
+        sample_rate_hz: nominal rate.
+        max_gap_s: longest gap that is interpolated.
+    """
+
+    def __init__(self, sample_rate_hz: float, max_gap_s: float) -> None:
+        self._rate = sample_rate_hz
+        self._longest = max(max_gap_s, 1.5 / sample_rate_hz)
+        self._parts: list[TimingQuality] = []
+
+    def feed(self, timestamps: npt.NDArray[np.float64]) -> None:
+        """Add the timestamps (n,) of one recording, seconds; fewer than two say nothing."""
+        step = np.diff(timestamps)
+        forward = step[step > 0]
+        if not forward.size:
+            return
+        usual = float(np.median(forward))
+        regular = (step > 0) & (step < 1.5 * usual)
+        middle = len(step) // 2
+        first, second = step[:middle][regular[:middle]], step[middle:][regular[middle:]]
+        within = 100 * (float(first.mean()) / float(second.mean()) - 1) if first.size and second.size else 0.0
+        rate = 1 / float(step[regular].mean())
+        gaps = step[step > self._longest]
+        late = step[(step >= 1.5 * usual) & (step <= self._longest)]
+        self._parts.append(
+            TimingQuality(
+                n_steps=len(step),
+                rate_hz=rate,
+                rate_drift_percentage=100 * (rate / self._rate - 1),
+                drift_within_percentage=within,
+                n_gaps=len(gaps),
+                gap_seconds=float(gaps.sum()),
+                longest_gap_s=float(step.max()),
+                n_lost=int(np.rint(late / usual - 1).sum()),
+                n_backward=int(np.count_nonzero(step < 0)),
+                n_duplicates=int(np.count_nonzero(step == 0)),
+                seconds=float(forward.sum()),
+            )
+        )
+
+    def result(self) -> TimingQuality | None:
+        """Return the sums and extremes over all recordings, None where none had timestamps."""
+        if not self._parts:
+            return None
+        parts = self._parts
+        steps = sum(part.n_steps for part in parts)
+        return TimingQuality(
+            n_steps=steps,
+            rate_hz=sum(part.rate_hz * part.n_steps for part in parts) / steps,
+            rate_drift_percentage=max((part.rate_drift_percentage for part in parts), key=abs),
+            drift_within_percentage=max((part.drift_within_percentage for part in parts), key=abs),
+            n_gaps=sum(part.n_gaps for part in parts),
+            gap_seconds=sum(part.gap_seconds for part in parts),
+            longest_gap_s=max(part.longest_gap_s for part in parts),
+            n_lost=sum(part.n_lost for part in parts),
+            n_backward=sum(part.n_backward for part in parts),
+            n_duplicates=sum(part.n_duplicates for part in parts),
+            seconds=sum(part.seconds for part in parts),
+        )

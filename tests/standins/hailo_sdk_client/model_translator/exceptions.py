@@ -1,0 +1,2 @@
+class ParsingWithRecommendationException(Exception):  # noqa: N818 - the vendor's name
+    pass
