@@ -11,7 +11,7 @@ from rich.markup import escape
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, read_limited, sign
 from fsq_edge.cli.bundle_device import install, rollback
 from fsq_edge.cli.gate_report import stop_if_shut
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
 
 if TYPE_CHECKING:
@@ -39,14 +39,7 @@ command.add_command(rollback)
 @click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target to check for.")
 @click.option("--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True)
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
-@click.option(
-    "--force",
-    metavar="[REASON]",
-    is_flag=False,
-    flag_value="no reason given",
-    default="",
-    help="Go on though a gate is shut; recorded in the manifest.",
-)
+@force_option
 @output_options
 def build(
     build: Path,

@@ -153,7 +153,12 @@ def _train(sides: WindowSides, config: TrainConfig, out: Path, say: Say) -> Run:
 
     train(config, out, sides=sides, progress=progress)
     run = load_run(out)
-    say("train", f"{run.record.parameters} parameters, best epoch {run.metrics['best_epoch']:.0f}")
+    subjects = len(sides.split.train.subjects) + len(sides.split.val.subjects)
+    say(
+        "train",
+        f"{run.record.parameters} parameters; best epoch {run.metrics['best_epoch']:.0f}, then refitted on all "
+        f"{subjects} subjects that are not held out",
+    )
     return run
 
 

@@ -128,9 +128,7 @@ def _read_windows(path: Path) -> tuple[Any, Any, Any]:
         subjects = read_arrays(data, ("subjects",))[0] if "subjects" in array_names(data) else None
         return np.asarray(x, dtype=np.float32), labels, subjects
     except ValueError as error:
-        raise DataError(
-            f"{path.name}: {error}", hint="numpy.savez with windows (N, C, T), labels (N,)"
-        ) from error
+        raise DataError(f"{path.name}: {error}", hint="numpy.savez with windows (N, C, T), labels (N,)") from error
 
 
 def _show(ladder: LadderReport, show: Console) -> None:

@@ -1,4 +1,7 @@
-"""Which backend runs a bundle here, and why."""
+"""Which backend runs a bundle here, and why.
+
+Everything about Hailo is imported only where a bundle has a HEF, so that a CPU stream starts without it.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsq_edge_runtime.backends.base import Backend
-from fsq_edge_runtime.backends.fallback import FallbackBackend
-from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy, ParityError
-from fsq_edge_runtime.backends.hailo import HailoBackend
-from fsq_edge_runtime.backends.hailo_device import Binding, load_binding
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.errors import BackendError, UsageError
-from fsq_edge_runtime.preprocess import Preprocessor
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
+    from fsq_edge_runtime.backends.hailo import HailoBackend
+    from fsq_edge_runtime.backends.hailo_device import Binding
     from fsq_edge_runtime.bundle import Bundle
 
 CHOICES = ("auto", "hailo", "onnx", "onnx-int8")
@@ -70,17 +71,30 @@ def select_backend(
         BackendError: ``hailo`` was asked for and cannot be had; ``status`` has HailoRT's code.
     """
     if choice == "onnx":
-        return Selection(OnnxBackend(bundle.read("encoder")), "onnx was asked for")
+        return Selection(_processor(bundle), "onnx was asked for")
     if choice == "onnx-int8":
         if not bundle.has("encoder-int8"):
             raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
         return Selection(OnnxBackend(bundle.read("encoder-int8"), name="onnx-int8"), "onnx-int8 was asked for")
     if choice not in CHOICES:
         raise UsageError(f"unknown backend {choice!r}", hint="one of " + ", ".join(CHOICES))
-    policy = policy or FallbackPolicy(deadline_s=bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz)
+    if choice == "auto" and not bundle.hef_architectures:
+        return Selection(_processor(bundle), "the bundle has no HEF")
+    policy = policy or _one_hop(bundle)
     if choice == "hailo":
         return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
     return _automatic(bundle, policy, binding, on_event)
+
+
+def _one_hop(bundle: Bundle) -> FallbackPolicy:
+    from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
+
+    return FallbackPolicy(deadline_s=bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz)
+
+
+def _processor(bundle: Bundle) -> OnnxBackend:
+    batched = bundle.read("encoder-batch") if bundle.has("encoder-batch") else None
+    return OnnxBackend(bundle.read("encoder"), batched=batched)
 
 
 def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None) -> HailoBackend:
@@ -89,6 +103,8 @@ def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None)
     Raises:
         BackendError: it cannot be opened, or its codes differ from the reference.
     """
+    from fsq_edge_runtime.backends.hailo import HailoBackend
+
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
     shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
     backend = HailoBackend(hefs, shape, size, binding=binding, timeout_s=policy.deadline_s)
@@ -101,6 +117,9 @@ def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None)
 
 
 def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> None:
+    from fsq_edge_runtime.backends.fallback_policy import ParityError
+    from fsq_edge_runtime.preprocess import Preprocessor
+
     test = bundle.selftest
     t = backend.infer_batch(Preprocessor(bundle.preprocess).frames(test.windows))
     agreeing = int(np.count_nonzero(bundle.tail.index(t) == test.codes))
@@ -114,9 +133,9 @@ def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> Non
 def _automatic(
     bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendEvent], None] | None
 ) -> Selection:
-    encoder = bundle.read("encoder")
-    if not bundle.hef_architectures:
-        return Selection(OnnxBackend(encoder), "the bundle has no HEF")
+    from fsq_edge_runtime.backends.fallback import FallbackBackend
+    from fsq_edge_runtime.backends.hailo_device import load_binding
+
     primary: HailoBackend | None = None
     try:
         module = load_binding() if binding is None else binding
@@ -125,8 +144,8 @@ def _automatic(
     except BackendError as error:
         reason = error.message
         if error.status not in PASSING:
-            return Selection(OnnxBackend(encoder), reason)
-    standby = OnnxBackend(encoder)
+            return Selection(_processor(bundle), reason)
+    standby = _processor(bundle)
     standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(
         lambda: open_device(bundle, policy, binding),
