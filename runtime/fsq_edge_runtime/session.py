@@ -21,6 +21,7 @@ from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.fallback_policy import BackendEvent
     from fsq_edge_runtime.bundle import Bundle
 
 Float32Array = npt.NDArray[np.float32]
@@ -77,6 +78,8 @@ class Session:
         self._streams: dict[str, StreamState] = {}
         self._paused = False
         StreamState("", config, self.settings, self.decision)  # refuses impossible rates now, not at the first push
+        if getattr(backend, "on_event", False) is None:
+            backend.on_event = self._switched  # type: ignore[attr-defined]  # only some backends have events
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +92,7 @@ class Session:
     @property
     def counters(self) -> dict[str, StreamCounters]:
         """Counters by stream, live."""
-        return {name: state.counters for name, state in self._streams.items()}
+        return {name: state.counters for name, state in list(self._streams.items())}  # read by other threads, too
 
     @property
     def totals(self) -> StreamCounters:
@@ -199,6 +202,11 @@ class Session:
         self._paused = False
         return self.drain()
 
+    def lose(self, samples: int, stream: str = "0") -> None:
+        """Account for samples that were dropped before they reached the session; the next ones start a new segment."""
+        state = self._streams.get(stream) or self._open(stream, self.settings)
+        state.lose(samples)
+
     def drain(self, stream: str | None = None) -> list[Decision]:
         """End the current segments (of one stream, or all) and return the windows that only a filter's delay held.
 
@@ -254,6 +262,10 @@ class Session:
             if not self._classifier.defer(state, gap):
                 state.chain.reset()
                 self._tell(gap)
+
+    def _switched(self, event: BackendEvent) -> None:
+        facts = {"from": event.from_backend, "backend": event.to_backend, "cause": event.cause, "code": event.code}
+        self._tell(StreamEvent("backend", "", facts))
 
     def _flush(self, arrived: int) -> list[Decision]:
         records = self._classifier.decide_batch(arrived)

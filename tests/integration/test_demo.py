@@ -12,7 +12,18 @@ KEYS = {"schema_version", "dataset", "split", "n_windows", "accuracy", "macro_f1
 def test_the_demo_runs_from_recordings_to_a_stream(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["demo", "--quick", "--out", str(tmp_path / "demo")]) == 0
     out = capfd.readouterr().out
-    stages = ("data", "train", "evaluate", "export", "check", "calibrate", "int8 preview", "bundle", "stream", "latency")
+    stages = (
+        "data",
+        "train",
+        "evaluate",
+        "export",
+        "check",
+        "calibrate",
+        "int8 preview",
+        "bundle",
+        "stream",
+        "latency",
+    )
     places = [out.index(f"s] {stage}") for stage in stages]
     assert places == sorted(places)
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
