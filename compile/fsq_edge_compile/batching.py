@@ -32,7 +32,7 @@ def symbolic_batch(model: bytes) -> bytes:
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     del graph.value_info[:]  # recorded for a batch of 1
     _free_reshapes(graph)
-    made = batched.SerializeToString()
+    made: bytes = batched.SerializeToString()
     _prove(model, made)
     return made
 

@@ -153,8 +153,12 @@ def write_preview(build: BuildFolder, preview: Int8Preview) -> None:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Usable reference windows as frames (N, C', H, W), with labels, subjects and torch's ``t``."""
+    """Usable reference windows as frames (N, C', H, W), with labels, subjects and torch's ``t``.
 
+    ``rows`` (N,) says which windows of the reference they are.
+    """
+
+    rows: npt.NDArray[np.int64]
     frames: Float32Array
     labels: npt.NDArray[np.int64]
     subjects: npt.NDArray[np.str_]
@@ -172,7 +176,11 @@ def reference_frames(reference: Reference, config: PreprocessConfig) -> HeldOut:
     if not valid.any():
         raise DataError("reference.npz: no window is usable")
     return HeldOut(
-        preprocessor.frames(filled[valid]), reference.labels[valid], reference.subjects[valid], reference.t[valid]
+        np.flatnonzero(valid),
+        preprocessor.frames(filled[valid]),
+        reference.labels[valid],
+        reference.subjects[valid],
+        reference.t[valid],
     )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.dfc.emulator import read_emulator
 from fsq_edge_compile.onnx_file import simplify
 from fsq_edge_compile.parity import Answers, Gates, LadderReport, Rung, run_ladder
 from fsq_edge_compile.preview import reference_frames
@@ -54,7 +55,7 @@ def ladder_of_build(
 
     Args:
         build: with ``model.onnx``, ``encoder.onnx``, ``head.npz``, ``reference.npz`` and, where it was made,
-            ``encoder_int8.onnx``.
+            ``encoder_int8.onnx`` and the compiler's ``emulator.npz``.
         gates: what must hold.
         forward: frames (N, C', H, W) to torch's ``t`` (N, D); None takes the answers that export stored.
         extra: further rungs, such as the compiler's emulator or a HEF on a device.
@@ -75,6 +76,7 @@ def ladder_of_build(
     ]
     if build.has("encoder_int8.onnx"):
         rungs.append(_int8_rung(build.read("encoder_int8.onnx"), tail))
+    rungs += emulator_rungs(build, held_out.rows, tail)
     return run_ladder(
         held_out.frames, held_out.labels, [*rungs, *extra], tail.codebook, gates=gates, groups=held_out.subjects
     )
@@ -127,6 +129,39 @@ def ladder_of_bundle(
     who = None if groups is None else np.asarray(groups)[valid]
     frames = preprocessor.frames(filled[valid])
     return run_ladder(frames, truth[valid], [*rungs, *extra], tail.codebook, gates=gates, groups=who)
+
+
+def emulator_rungs(build: BuildFolder, rows: npt.NDArray[np.int64], tail: FsqTail) -> list[Rung]:
+    """Return the rungs of every compilation of a BUILD folder: what the compiler's emulator said of its windows.
+
+    Args:
+        build: the folder; ``compiled/ARCH/emulator.npz`` is what a compilation left there.
+        rows: (N,) which windows of ``reference.npz`` the ladder's windows are.
+        tail: the host tail.
+
+    Raises:
+        DataError: an ``emulator.npz`` is damaged.
+    """
+    found = sorted((build.path / "compiled").glob("*/emulator.npz"))
+    rungs = []
+    for path in found:
+        outputs = read_emulator(path)
+        known = np.isin(outputs.reference_index, rows)
+        where = np.searchsorted(rows, outputs.reference_index[known])
+        for stage, t in outputs.t.items():
+            name = "dfc-" + stage.replace("_", "-")
+            label = name if len(found) == 1 else f"{name} {path.parent.name}"
+            rungs.append(
+                Rung(
+                    label,
+                    "quantised",
+                    lambda _, t=t[known]: with_tail(t, tail),  # type: ignore[misc]  # bound at once, per stage
+                    CAUSES[name],
+                    BROKEN.get(name, ""),
+                    rows=where,
+                )
+            )
+    return rungs
 
 
 def with_tail(t: Float32Array, tail: FsqTail) -> Answers:

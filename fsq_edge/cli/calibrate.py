@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from fsq_edge.cli.calibration_source import TrainingWindows, windows_of_run, windows_of_source
+from fsq_edge.cli.bundle_change import read_limited
+from fsq_edge.cli.calibration_source import TrainingWindows, windows_of_run, windows_of_source, write_set
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_calibration import (
     METHODS,
@@ -16,13 +17,13 @@ from fsq_edge_calibration import (
     CalibrationSet,
     audit_frames,
     audit_set,
-    build_calibration_set,
     compare_channels,
-    describe_windows,
     load_calibration_set,
 )
+from fsq_edge_calibration.calibration_set import MAX_FILE_BYTES
 from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
+from fsq_edge_runtime.npz import array_names, read_arrays
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 if TYPE_CHECKING:
@@ -78,30 +79,11 @@ def command(
         need("matplotlib", "report")
         need("jinja2", "report")
     training = _training(source, out, subjects, preprocess)
-    usual = describe_windows(
-        training.windows,
-        training.preprocess,
-        training.labels,
-        training.subjects,
-        training.codes,
-        classes=training.classes,
-    )
+    usual = training.describe()
     if audited is not None:
         chosen, audit = _audit_file(audited, usual, training.preprocess, allow_small)
     else:
-        chosen = build_calibration_set(
-            training.windows,
-            training.labels,
-            training.subjects,
-            training.preprocess,
-            size=size,
-            method=method,
-            seed=seed,
-            recording_ids=training.recording_ids,
-            starts=training.starts,
-            codes=training.codes,
-            classes=training.classes,
-        )
+        chosen = training.choose(size, method, seed)
         audit = audit_set(chosen, usual, training.preprocess, allow_small=allow_small)
     written = _write(chosen, audit, out, npy) if audit.passed and chosen is not None and audited is None else None
     show = console(quiet, json_to)
@@ -151,16 +133,18 @@ def _audit_file(
 
 
 def _foreign_frames(path: Path) -> Any:
+    hint = "npy, or npz (numpy.savez) with one array or frames_nhwc; nothing pickled"
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not hasattr(loaded, "files"):
-            return loaded
-        arrays = {name: loaded[name] for name in loaded.files}
+        if path.suffix != ".npz":
+            # Mapped, so that a header cannot promise more than the file holds.
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        data = read_limited(path, MAX_FILE_BYTES)
+        names = array_names(data)
+        if len(names) != 1 and "frames_nhwc" not in names:
+            raise DataError(f"{path.name} holds {len(names)} arrays", hint=hint)
+        return read_arrays(data, ["frames_nhwc" if "frames_nhwc" in names else names[0]])[0]
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path.name} holds no numbers", hint="npy, or npz with one array; nothing pickled") from error
-    if len(arrays) != 1 and "frames_nhwc" not in arrays:
-        raise DataError(f"{path.name} holds {len(arrays)} arrays", hint="one array, or frames_nhwc among them")
-    return arrays.get("frames_nhwc", next(iter(arrays.values())))
+        raise DataError(f"{path.name} holds no array of numbers", hint=hint) from error
 
 
 def _write(chosen: CalibrationSet, audit: CalibrationAudit, out: Path | None, npy: bool) -> Path | None:
@@ -169,10 +153,9 @@ def _write(chosen: CalibrationSet, audit: CalibrationAudit, out: Path | None, np
     if out.suffix and out.suffix != ".npz":
         raise UsageError(f"{out.name}: a calibration set is an npz file", hint="--out NAME.npz or --out BUILD")
     path = out if out.suffix else out / "calibration.npz"
-    chosen.save(path)
+    write_set(chosen, audit, path)
     if npy:
         chosen.save_npy(path.with_suffix(".npy"))
-    write_file(path.with_suffix(".json"), audit.to_json().encode())
     return path
 
 

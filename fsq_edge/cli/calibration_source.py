@@ -10,6 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge.cli.output import need
+from fsq_edge_calibration import (
+    CalibrationAudit,
+    CalibrationSet,
+    Distribution,
+    build_calibration_set,
+    describe_windows,
+)
+from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.tail import FsqTail
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fsq_edge.data.windows import WindowIndex
+    from fsq_edge_calibration.selection import Method
 
     Forward = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
@@ -47,6 +56,34 @@ class TrainingWindows:
     codes: npt.NDArray[np.int64] | None
     classes: tuple[str, ...]
     preprocess: PreprocessConfig
+
+    def describe(self) -> Distribution:
+        """Describe the split as the device graph sees it."""
+        return describe_windows(
+            self.windows, self.preprocess, self.labels, self.subjects, self.codes, classes=self.classes
+        )
+
+    def choose(self, size: int, method: Method, seed: int) -> CalibrationSet:
+        """Choose a calibration set with everything that is known of each window."""
+        return build_calibration_set(
+            self.windows,
+            self.labels,
+            self.subjects,
+            self.preprocess,
+            size=size,
+            method=method,
+            seed=seed,
+            recording_ids=self.recording_ids,
+            starts=self.starts,
+            codes=self.codes,
+            classes=self.classes,
+        )
+
+
+def write_set(chosen: CalibrationSet, audit: CalibrationAudit, path: Path) -> None:
+    """Write the set, and its audit beside it as JSON."""
+    chosen.save(path)
+    write_file(path.with_suffix(".json"), audit.to_json().encode())
 
 
 def windows_of_run(folder: Path) -> TrainingWindows:

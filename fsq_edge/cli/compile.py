@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import read_limited, show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
-from fsq_edge.cli.output import console, finite, need, output_options, write_json, write_text
+from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 
@@ -44,7 +44,7 @@ SHOWN_REFUSALS = 10
 @click.option("--output-16bit", is_flag=True, help="Quantise the output to 16 bits: fewer code flips.")
 @click.option("--script", type=click.Path(path_type=Path), help="A model script (.alls) of your own; it is linted.")
 @click.option("--time-limit", type=click.FloatRange(min=0.01), default=120.0, show_default=True, metavar="MINUTES")
-@click.option("--force", metavar="REASON", default="", help="Go on though the check refuses it; recorded.")
+@force_option
 @output_options
 def command(
     build: Path,

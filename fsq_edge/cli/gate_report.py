@@ -35,11 +35,17 @@ def stop_if_shut(screen: Console, gate: Gate, json_to: str | None, outcome: str)
             screen.print(escape(f"    fix: {finding.fix}"), soft_wrap=True)
     for line in gate.calibration:
         screen.print(escape(f"calibration audit: {line}"), soft_wrap=True)
+    if gate.ladder is not None and gate.ladder.blame:
+        ladder = gate.ladder
+        lost = next(rung.lost for rung in ladder.rungs if rung.name == ladder.blame)
+        screen.print(f"parity ladder: {ladder.blame}: {'; '.join(lost)}", soft_wrap=True)
+        screen.print(f"    likely cause: {ladder.cause}", soft_wrap=True)
     for line in gate.forced:
         screen.print(f"forced: {escape(line)}")
     if gate.opened:
         return
     screen.print(f"{outcome} (--force REASON goes on all the same)")
-    refused = {"check": report.to_dict(), "calibration": list(gate.calibration)}
+    parity = None if gate.ladder is None else gate.ladder.to_dict()
+    refused = {"check": report.to_dict(), "calibration": list(gate.calibration), "parity": parity}
     write_json({"schema_version": 1, "status": outcome, **refused}, json_to)
     click.get_current_context().exit(1)

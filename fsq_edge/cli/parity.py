@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fsq_edge.cli.bundle_change import read_limited
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_runtime.bundle_archive import write_file
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.npz import array_names, read_arrays
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fsq_edge_compile.parity import Gates, LadderReport, Rung
     from fsq_edge_runtime.bundle import Bundle
+
+MAX_WINDOWS_BYTES = 1 << 30
 
 
 @click.command(
@@ -119,13 +123,12 @@ def _device_rungs(bundle: Bundle) -> list[Rung]:
 
 def _read_windows(path: Path) -> tuple[Any, Any, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return np.asarray(arrays["windows"], dtype=np.float32), arrays["labels"], arrays.get("subjects")
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:
-        raise DataError(f"{path.name}: {error}", hint="npz with windows (N, C, T) and labels (N,)") from error
+        data = read_limited(path, MAX_WINDOWS_BYTES)
+        x, labels = read_arrays(data, ("windows", "labels"))
+        subjects = read_arrays(data, ("subjects",))[0] if "subjects" in array_names(data) else None
+        return np.asarray(x, dtype=np.float32), labels, subjects
+    except ValueError as error:
+        raise DataError(f"{path.name}: {error}", hint="numpy.savez with windows (N, C, T), labels (N,)") from error
 
 
 def _show(ladder: LadderReport, show: Console) -> None:

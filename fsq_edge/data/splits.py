@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from fsq_edge.data.leaks import KeepApart, refuse_leaks
+from fsq_edge.data.leaks import KeepApart, check_leaks, refuse_leaks
 from fsq_edge.data.recording import UNLABELLED, Dataset, subject_order
 from fsq_edge.data.strata import evenly, keep_origins, stratified_order
 from fsq_edge.data.stretches import ROLES, cut_in_time
@@ -99,7 +100,10 @@ def split_by_subject(
     else:
         val, how = _known_subjects(dataset, val_subjects, "validation"), "as given"
         if val & test:
-            raise UsageError(f"{dataset.name}: subject {_listed(val & test)} is asked for in both test and validation")
+            raise UsageError(
+                f"{dataset.name}: subject {_listed(val & test)} is asked for in both test and validation",
+                hint="a subject can be on one side only",
+            )
     train = set(others) - val
     if not train:
         raise UsageError(f"{dataset.name}: no subject is left to train on", hint="hold out fewer subjects")
@@ -162,10 +166,10 @@ def split_temporal(
 
 
 def split_as_declared(dataset: Dataset) -> Split:
-    """Take the sides that the data declare: sessions named ``train``, ``val`` and ``test``, as in the seed's form.
+    """Take the sides that the data declare: sessions named ``train``, ``val`` and ``test``, as stored windows do.
 
     Raises:
-        DataError: a side is missing.
+        DataError: a side is missing, or two sides hold the same samples.
     """
     sides = []
     for role in ROLES:
@@ -173,13 +177,22 @@ def split_as_declared(dataset: Dataset) -> Split:
         if not recordings:
             raise DataError(f"data set {dataset.name!r} declares no session {role!r}", hint="split by subject instead")
         sides.append(replace(dataset, recordings=recordings))
-    shared = set(sides[0].subjects) & set(sides[2].subjects)
-    description = "as the data declare it (sessions train, val, test)"
-    split = build_split(sides, "declared", description, "recording" if shared else "subject")
+    keep_apart = _most_apart(sides)
+    shared = {"subject": "no subject", "recording": "subjects", "interval": "recordings, but no sample"}[keep_apart]
+    description = f"as the data declare it (sessions train, val, test); on two sides stand: {shared}"
+    split = build_split(sides, "declared", description, keep_apart)
     if any(recording.source_id for recording in dataset.recordings):
         return split
     unknown = "the data do not name the recording behind each window: overlap between the sides cannot be checked"
     return replace(split, notes=(*split.notes, unknown))
+
+
+def _most_apart(sides: Sequence[Dataset]) -> KeepApart:
+    """The strictest rule that three declared sides can be held to: what they share by design is no leak."""
+    reports = [check_leaks(a, b) for a, b in combinations(sides, 2)]
+    if any(report.shared_recordings for report in reports):
+        return "interval"
+    return "recording" if any(report.shared_subjects for report in reports) else "subject"
 
 
 def build_split(

@@ -45,7 +45,7 @@ Role = Literal[
     "report",
 ]
 
-INT8_BACKENDS: Final = ("hailo", "onnx-int8")
+INT8_BACKENDS: Final = ("hailo", "hailo-fake", "onnx-int8")
 MAX_LABEL: Final = 128  # characters of a class name
 REQUIRED_ROLES: Final = ("preprocess", "encoder", "head", "decision", "fingerprint", "selftest")
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.backends import Backend
+from fsq_edge_runtime.backends.base import ReportsSwitches
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
@@ -77,6 +78,8 @@ class Session:
         self._channels, self._size, self._hop = len(config.channels), config.window_samples, config.hop_samples
         self._streams: dict[str, StreamState] = {}
         self._paused = False
+        if isinstance(backend, ReportsSwitches) and backend.on_event is None:
+            backend.on_event = self._switched
         StreamState("", config, self.settings, self.decision)  # refuses impossible rates now, not at the first push
         if getattr(backend, "on_event", False) is None:
             backend.on_event = self._switched  # type: ignore[attr-defined]  # only some backends have events
@@ -273,6 +276,16 @@ class Session:
             for record in records:
                 self.on_record(record)
         return [record for record in records if isinstance(record, Decision)]
+
+    def _switched(self, event: BackendEvent) -> None:
+        facts = {
+            "from": event.from_backend,
+            "to": event.to_backend,
+            "cause": event.cause,
+            "code": event.code,
+            "t_monotonic": event.t_monotonic,
+        }
+        self._tell(StreamEvent("backend", "", facts))
 
     def _tell(self, record: Record) -> None:
         if self.on_record is not None:

@@ -17,7 +17,7 @@ from fsq_edge_runtime.backends.selection import open_backend, select_backend
 from fsq_edge_runtime.errors import BackendError, UsageError
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import random_bundle
-from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, make_rig
+from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, inline, make_rig
 
 QUICK = FallbackPolicy(deadline_s=0.5, first_retry_s=0.0, longest_retry_s=0.01, parity_windows=4, poll_s=0.0)
 
@@ -25,16 +25,6 @@ QUICK = FallbackPolicy(deadline_s=0.5, first_retry_s=0.0, longest_retry_s=0.01, 
 @pytest.fixture(params=[4, 5])
 def generation(request: pytest.FixtureRequest) -> int:
     return int(request.param)
-
-
-def inline(work: Any) -> Future[Any]:
-    """Run the reopening at once, so that a test knows when it happened."""
-    future: Future[Any] = Future()
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
-    return future
 
 
 def drive(rig: Rig, backend: FallbackBackend, rows: range, deadline_s: float = 5.0) -> list[str]:

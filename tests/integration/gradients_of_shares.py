@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from fsq_edge.training import load_config
+from fsq_edge.training.assembly import fit_on_training
 from fsq_edge.training.augmentation import Augmenter
 from fsq_edge.training.feed import TrainingFeed, pack
 from fsq_edge.training.run import build_model
 from fsq_edge.training.sides import open_sides
-from fsq_edge.training.trainer import fit_on_training
 from fsq_edge.training.world import World, join_world
 from fsq_edge_runtime.preprocess import Preprocessor
 

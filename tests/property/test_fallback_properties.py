@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from typing import Any
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsq_edge_runtime.backends.base import Missed
 from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
 from fsq_edge_runtime.testing import Fault, FaultScript
-from tests.factories.hailo_rig import make_rig
+from tests.factories.hailo_rig import inline, make_rig
 
 STATUS = st.sampled_from([3, 4, 6, 16, 25, 36, 62, 63, 69, 82, 87, 96, 97, 98])
 FAULTS = st.one_of(
@@ -23,15 +20,6 @@ FAULTS = st.one_of(
     st.builds(Fault, kind=st.just("wrong")),
     st.builds(Fault, kind=st.just("damage"), reopens=st.integers(0, 2)),
 )
-
-
-def inline(work: Any) -> Future[Any]:
-    future: Future[Any] = Future()
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
-    return future
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
