@@ -108,7 +108,7 @@ def _open_session(bundle: Bundle, choice: str, source_rate: float | None, live: 
     selection = select_backend(bundle, choice)
     deadline_ms = None if live else 0.0  # a recording is never late
     session = Session(bundle, selection.backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
-    return session, StreamEvent("backend", "", {"backend": selection.backend.name, "cause": selection.reason})
+    return session, StreamEvent("backend", "", {"from": None, "to": selection.backend.name, "cause": selection.reason})
 
 
 def _open_metrics(text: str, runner: Runner) -> Sink:

@@ -81,8 +81,6 @@ class Session:
         if isinstance(backend, ReportsSwitches) and backend.on_event is None:
             backend.on_event = self._switched
         StreamState("", config, self.settings, self.decision)  # refuses impossible rates now, not at the first push
-        if getattr(backend, "on_event", False) is None:
-            backend.on_event = self._switched  # type: ignore[attr-defined]  # only some backends have events
 
     def __enter__(self) -> Self:
         return self
@@ -265,10 +263,6 @@ class Session:
             if not self._classifier.defer(state, gap):
                 state.chain.reset()
                 self._tell(gap)
-
-    def _switched(self, event: BackendEvent) -> None:
-        facts = {"from": event.from_backend, "backend": event.to_backend, "cause": event.cause, "code": event.code}
-        self._tell(StreamEvent("backend", "", facts))
 
     def _flush(self, arrived: int) -> list[Decision]:
         records = self._classifier.decide_batch(arrived)
