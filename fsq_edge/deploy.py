@@ -11,16 +11,15 @@ import numpy.typing as npt
 import torch
 
 from fsq_edge.data.windows import WindowIndex
+from fsq_edge.evaluation.judgement import validation_temperature
 from fsq_edge.export import Exported, compare_with_torch, export_model
 from fsq_edge.training.run import Run, versions
 from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
-from fsq_edge_compile.temperature import fit_temperature
 from fsq_edge_runtime.bundle import Fingerprint
 from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
-from fsq_edge_runtime.tail import FsqTail
 
 MAX_REFERENCE_WINDOWS = 2048
 BATCH = 256
@@ -88,7 +87,7 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
     """
     split = run.windows()
     validation = _reference(run, usable_windows(run, split.val, MAX_REFERENCE_WINDOWS)) if len(split.val) else None
-    fitted = temperature or _temperature(run, validation)
+    fitted = temperature or _temperature(run)
     exported = export_model(run.model, temperature=fitted)
     held_out = usable_windows(run, split.test if len(split.test) else split.val, MAX_REFERENCE_WINDOWS)
     training = usable_windows(run, split.train)
@@ -119,13 +118,10 @@ def _reference(run: Run, windows: UsableWindows) -> Reference:
     return Reference(windows.windows, windows.index.label, windows.index.subject, device_outputs(run, windows.frames))
 
 
-def _temperature(run: Run, validation: Reference | None) -> float:
+def _temperature(run: Run) -> float:
     """Fit the temperature on validation windows; 1 where there are none, or the fit ends at its bound."""
-    if validation is None:
-        return 1.0
-    logits = FsqTail(run.model.fsq.levels, run.model.head_table()).logits(validation.t)
-    fit = fit_temperature(logits, validation.labels, run.record.split.val_subjects)
-    return 1.0 if fit.at_limit else fit.value
+    fit = validation_temperature(run)
+    return 1.0 if fit is None or fit.at_limit else fit.value
 
 
 def _contents(

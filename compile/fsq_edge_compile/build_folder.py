@@ -30,6 +30,7 @@ FILES: Final = {
     "calibration.npz": "calibrate",
     "calibration.json": "calibrate",
     "encoder_int8.onnx": "quantize",
+    "int8_preview.json": "quantize",
     "head_int8.npz": "quantize",
     "decision_int8.json": "quantize",
 }

@@ -138,6 +138,11 @@ def worst_layers(errors: tuple[LayerError, ...], count: int = 3) -> tuple[LayerE
     return tuple(sorted(errors, key=lambda error: (-(error.flip_rate_alone or 0.0), error.own_snr_db))[:count])
 
 
+def short_name(layer: str) -> str:
+    """Return the end of an exporter's node name: ``/device_part/features/features.0/Conv`` as ``features.0/Conv``."""
+    return "/".join(layer.strip("/").split("/")[-2:])
+
+
 def snr_db(signal: float, error: float) -> float:
     """Return 10 log10(signal / error) of two powers, within -100 to 100 dB."""
     return float(np.clip(10 * np.log10(max(signal, 1e-30) / max(error, 1e-30)), -100.0, 100.0))

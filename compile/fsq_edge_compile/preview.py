@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,19 @@ from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.activation_ranges import RangeMethod
 from fsq_edge_compile.agreement import PreviewReport, compare_codes
 from fsq_edge_compile.build_folder import BuildFolder, Reference
-from fsq_edge_compile.layer_errors import LayerError, layer_errors, worst_layers
+from fsq_edge_compile.layer_errors import LayerError, layer_errors, short_name, worst_layers
 from fsq_edge_compile.quantize import quantize_preview
 from fsq_edge_compile.refit import LEAST_WINDOWS, Refit, refit_int8
 from fsq_edge_compile.suggestions import Alternative, measure_alternatives, suggestions
 from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.bundle import json_bytes
+from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.tail import FsqTail
 
 Float32Array = npt.NDArray[np.float32]
-
-PREVIEW_WINDOWS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,26 @@ class Int8Preview:
     suggestions: tuple[str, ...]
     refit: Refit | None
 
+    @property
+    def worst_layers(self) -> tuple[str, ...]:
+        """Short names of the layers whose own rounding costs most, each once."""
+        return tuple(dict.fromkeys(short_name(error.layer) for error in worst_layers(self.errors)))
+
+    def broken_gates(self, min_code_agreement: float, max_drop_points: float) -> tuple[str, ...]:
+        """Return which of two gates the preview breaks, one line each.
+
+        Args:
+            min_code_agreement: share of windows whose code must stay, 0 to 1.
+            max_drop_points: macro-F1 that may be lost, times 100.
+        """
+        agreement, scores = 1.0 - self.report.code_flip_rate, self.report.scores
+        lines = []
+        if agreement < min_code_agreement:
+            lines.append(f"code agreement {agreement:.2%} is below {min_code_agreement:.2%}")
+        if scores is not None and scores.drop_points.value > max_drop_points:
+            lines.append(f"macro-F1 drops {scores.drop_points.value:.2f} points, allowed are {max_drop_points:g}")
+        return tuple(lines)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
@@ -64,7 +84,7 @@ class Int8Preview:
             "calibration_windows": self.calibration_windows,
             "report": self.report.to_dict(),
             "layers": [error.to_dict() for error in self.errors],
-            "worst_layers": [error.layer for error in worst_layers(self.errors)],
+            "worst_layers": list(self.worst_layers),
             "alternatives": [item.to_dict() for item in self.alternatives],
             "suggestions": list(self.suggestions),
             "refit": None if self.refit is None else self.refit.to_dict(),
@@ -77,17 +97,15 @@ def preview_build(
     *,
     method: RangeMethod = "minmax",
     sixteen_bit_output: bool = False,
-    windows: int = PREVIEW_WINDOWS,
     try_alternatives: bool = True,
 ) -> Int8Preview:
     """Quantise the device graph of a BUILD folder and say what that costs on its held-out windows.
 
     Args:
         build: with encoder, head, preprocessing, decision settings and reference windows.
-        calibration: made with the same preprocessing.
+        calibration: made with the same preprocessing; 256 windows do (see :meth:`CalibrationSet.first`).
         method: how activation ranges are chosen.
         sixteen_bit_output: round ``t`` to 16 bits.
-        windows: how many of the set to use; the first, since every prefix of a set is a fair selection.
         try_alternatives: measure the other methods, the 16-bit output and half the windows too.
 
     Raises:
@@ -98,7 +116,7 @@ def preview_build(
     require_same_preprocessing(calibration, config)
     encoder, tail = build.read("encoder.onnx"), FsqTail.from_bytes(build.read("head.npz"))
     held_out = reference_frames(build.reference(), config)
-    data = np.ascontiguousarray(calibration.frames_nchw[:windows])
+    data = np.ascontiguousarray(calibration.frames_nchw)
     model = quantize_preview(encoder, data, method=method, sixteen_bit_output=sixteen_bit_output)
     t_float = OnnxBackend(encoder).infer_batch(held_out.frames)
     t_int8 = OnnxBackend(model, name="onnx-int8").infer_batch(held_out.frames)
@@ -120,10 +138,27 @@ def preview_build(
     )
 
 
+def write_preview(build: BuildFolder, preview: Int8Preview) -> None:
+    """Write the preview into its BUILD folder; host parameters of an earlier one go when there are none now."""
+    files = {"encoder_int8.onnx": preview.model, "int8_preview.json": json_bytes(preview.to_dict())}
+    if preview.refit is not None:
+        files["head_int8.npz"] = preview.refit.tail.to_bytes()
+        files["decision_int8.json"] = preview.refit.decision.to_json().encode()
+    for name in ("head_int8.npz", "decision_int8.json"):
+        if name not in files:
+            (build.path / name).unlink(missing_ok=True)
+    for name, content in files.items():
+        write_file(build.path / name, content)
+
+
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Usable reference windows as frames (N, C', H, W), with labels, subjects and torch's ``t``."""
+    """Usable reference windows as frames (N, C', H, W), with labels, subjects and torch's ``t``.
 
+    ``rows`` (N,) says which windows of the reference they are.
+    """
+
+    rows: npt.NDArray[np.int64]
     frames: Float32Array
     labels: npt.NDArray[np.int64]
     subjects: npt.NDArray[np.str_]
@@ -141,7 +176,11 @@ def reference_frames(reference: Reference, config: PreprocessConfig) -> HeldOut:
     if not valid.any():
         raise DataError("reference.npz: no window is usable")
     return HeldOut(
-        preprocessor.frames(filled[valid]), reference.labels[valid], reference.subjects[valid], reference.t[valid]
+        np.flatnonzero(valid),
+        preprocessor.frames(filled[valid]),
+        reference.labels[valid],
+        reference.subjects[valid],
+        reference.t[valid],
     )
 
 

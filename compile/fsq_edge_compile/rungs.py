@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
 from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.dfc.emulator import read_emulator
 from fsq_edge_compile.onnx_file import simplify
 from fsq_edge_compile.parity import Answers, Gates, LadderReport, Rung, run_ladder
 from fsq_edge_compile.preview import reference_frames
 from fsq_edge_compile.probe import ActivationProbe
 from fsq_edge_runtime.backends import Backend, OnnxBackend
+from fsq_edge_runtime.backends.hailo import HailoBackend
+from fsq_edge_runtime.backends.hailo_device import Binding
 from fsq_edge_runtime.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
@@ -22,6 +25,8 @@ from fsq_edge_runtime.tail import FsqTail
 
 Float32Array = npt.NDArray[np.float32]
 Forward = Callable[[Float32Array], Float32Array]
+
+DEVICE_TIMEOUT_S: Final = 1.0  # a window takes well below a millisecond; a second is a device that hangs
 
 CAUSES = {
     "onnx": "the export changed the network: a wrapper left in training mode, or an operator that the exporter rewrote",
@@ -50,7 +55,7 @@ def ladder_of_build(
 
     Args:
         build: with ``model.onnx``, ``encoder.onnx``, ``head.npz``, ``reference.npz`` and, where it was made,
-            ``encoder_int8.onnx``.
+            ``encoder_int8.onnx`` and the compiler's ``emulator.npz``.
         gates: what must hold.
         forward: frames (N, C', H, W) to torch's ``t`` (N, D); None takes the answers that export stored.
         extra: further rungs, such as the compiler's emulator or a HEF on a device.
@@ -71,6 +76,7 @@ def ladder_of_build(
     ]
     if build.has("encoder_int8.onnx"):
         rungs.append(_int8_rung(build.read("encoder_int8.onnx"), tail))
+    rungs += emulator_rungs(build, held_out.rows, tail)
     return run_ladder(
         held_out.frames, held_out.labels, [*rungs, *extra], tail.codebook, gates=gates, groups=held_out.subjects
     )
@@ -83,6 +89,7 @@ def ladder_of_bundle(
     *,
     gates: Gates | None = None,
     groups: npt.ArrayLike | None = None,
+    forward: Forward | None = None,
     extra: Sequence[Rung] = (),
 ) -> LadderReport:
     """Climb from the bundle's stored answers, or from its CPU reference, to int8 and the device.
@@ -94,6 +101,7 @@ def ladder_of_bundle(
         labels: (N,) true classes of ``windows``.
         gates: what must hold.
         groups: (N,) subjects.
+        forward: frames (N, C', H, W) to torch's ``t`` (N, D), the first rung where it is given.
         extra: further rungs.
 
     Raises:
@@ -112,13 +120,48 @@ def ladder_of_bundle(
         raise DataError("no window for the ladder is usable")
     split = device_rung(lambda: OnnxBackend(bundle.read("encoder")), tail)
     rungs = [Rung("split", "exact", split, CAUSES["split"])]
-    if not given:
+    if forward is not None:
+        rungs.insert(0, Rung("torch", "exact", lambda frames: with_tail(forward(frames), tail), ""))
+    elif not given:
         rungs.insert(0, Rung("stored", "exact", lambda _: with_tail(stored.t[valid], tail), ""))
     if bundle.has("encoder-int8"):
         rungs.append(_int8_rung(bundle.read("encoder-int8"), tail))
     who = None if groups is None else np.asarray(groups)[valid]
     frames = preprocessor.frames(filled[valid])
     return run_ladder(frames, truth[valid], [*rungs, *extra], tail.codebook, gates=gates, groups=who)
+
+
+def emulator_rungs(build: BuildFolder, rows: npt.NDArray[np.int64], tail: FsqTail) -> list[Rung]:
+    """Return the rungs of every compilation of a BUILD folder: what the compiler's emulator said of its windows.
+
+    Args:
+        build: the folder; ``compiled/ARCH/emulator.npz`` is what a compilation left there.
+        rows: (N,) which windows of ``reference.npz`` the ladder's windows are.
+        tail: the host tail.
+
+    Raises:
+        DataError: an ``emulator.npz`` is damaged.
+    """
+    found = sorted((build.path / "compiled").glob("*/emulator.npz"))
+    rungs = []
+    for path in found:
+        outputs = read_emulator(path)
+        known = np.isin(outputs.reference_index, rows)
+        where = np.searchsorted(rows, outputs.reference_index[known])
+        for stage, t in outputs.t.items():
+            name = "dfc-" + stage.replace("_", "-")
+            label = name if len(found) == 1 else f"{name} {path.parent.name}"
+            rungs.append(
+                Rung(
+                    label,
+                    "quantised",
+                    lambda _, t=t[known]: with_tail(t, tail),  # type: ignore[misc]  # bound at once, per stage
+                    CAUSES[name],
+                    BROKEN.get(name, ""),
+                    rows=where,
+                )
+            )
+    return rungs
 
 
 def with_tail(t: Float32Array, tail: FsqTail) -> Answers:
@@ -137,6 +180,19 @@ def device_rung(open_backend: Callable[[], Backend], tail: FsqTail) -> Callable[
             backend.close()
 
     return run
+
+
+def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
+    """Return the rung of a bundle's HEF on the device of this machine; it is skipped where there is none.
+
+    Args:
+        bundle: with at least one HEF.
+        binding: a module in the place of ``hailo_platform``; None imports the installed one.
+    """
+    hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
+    shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
+    run = device_rung(lambda: HailoBackend(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S), bundle.tail)
+    return Rung("hef", "quantised", run, CAUSES["hef"])
 
 
 def _int8_rung(model: bytes, tail: FsqTail) -> Rung:

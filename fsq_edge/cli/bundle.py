@@ -10,7 +10,9 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, read_limited, sign
 from fsq_edge.cli.bundle_device import install, rollback
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.gate_report import stop_if_shut
+from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
+from fsq_edge_compile.checker.targets import ARCHES
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle import Bundle
@@ -27,21 +29,47 @@ command.add_command(install)
 command.add_command(rollback)
 
 
-@command.command()
+@command.command(
+    epilog="Exit codes: 0 the bundle is written; 1 the check, the calibration audit or the parity ladder refuses it "
+    "and nothing is written, unless --force."
+)
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.fsqb, or a folder without suffix.")
 @click.option("--name", help="Name of the model; the export's by default.")
-@click.option("--arch", default="hailo8l", show_default=True, help="Target that the device graph is checked for.")
+@click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target to check for.")
+@click.option("--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True)
+@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
+@force_option
 @output_options
-def build(build: Path, out: Path, name: str | None, arch: str, json_to: str | None, quiet: bool) -> None:
-    """Make a bundle from the BUILD folder of export, calibrate and quantize."""
+def build(
+    build: Path,
+    out: Path,
+    name: str | None,
+    arch: str,
+    min_code_agreement: float,
+    max_drop: float,
+    force: str,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Make a bundle from the BUILD folder of export, calibrate and quantize.
+
+    Before, the device graph is checked for the target, the calibration set is audited again, and the parity ladder is
+    climbed from torch to the int8 preview, and to the compiler's emulator where BUILD holds a compilation.
+    """
     need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.bundle import build_bundle
+    from fsq_edge_compile.gate import check_gate
+    from fsq_edge_compile.parity import Gates
 
-    bundle = build_bundle(BuildFolder(build), name=name)
+    screen, folder = console(quiet, json_to), BuildFolder(build)
+    gate = check_gate(folder, arch, force=force, parity=Gates(min_code_agreement, max_drop))
+    stop_if_shut(screen, gate, json_to, "not built")
+    climbed = gate.ladder.to_dict() if gate.ladder else {}
+    bundle = build_bundle(folder, name=name, check={arch: gate.report.verdict}, parity=climbed, forced=gate.forced)
     bundle.save(out)
-    _show(bundle, console(quiet, json_to), f"wrote {out}")
+    _show(bundle, screen, f"wrote {out}")
     write_json(summary(bundle), json_to)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge.cli.output import console, force_option, output_options, write_json
 from fsq_edge_runtime.errors import MissingInputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _OUT_HELP = "Write the new bundle here; the given one is replaced by default."
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("hef", type=click.Path(path_type=Path))
 @click.option("--arch", metavar="ARCH", help="Target it was compiled for; taken from the HEF by default.")
-@click.option("--force", metavar="REASON", default="", help="Take it though it does not fit; recorded in the manifest.")
+@force_option
 @click.option("--out", type=click.Path(path_type=Path), help=_OUT_HELP)
 @output_options
 def add_hef(

@@ -12,7 +12,8 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import read_limited, show_findings
-from fsq_edge.cli.output import console, finite, need, output_options, write_json, write_text
+from fsq_edge.cli.gate_report import stop_if_shut
+from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 
@@ -43,7 +44,7 @@ SHOWN_REFUSALS = 10
 @click.option("--output-16bit", is_flag=True, help="Quantise the output to 16 bits: fewer code flips.")
 @click.option("--script", type=click.Path(path_type=Path), help="A model script (.alls) of your own; it is linted.")
 @click.option("--time-limit", type=click.FloatRange(min=0.01), default=120.0, show_default=True, metavar="MINUTES")
-@click.option("--force", metavar="REASON", default="", help="Go on though the check refuses it; recorded.")
+@force_option
 @output_options
 def command(
     build: Path,
@@ -77,7 +78,7 @@ def command(
     screen = console(quiet, json_to)
     folder = BuildFolder(build)
     gate = check_gate(folder, arch, dfc, force=force)
-    _stop_if_refused(screen, gate, json_to)
+    stop_if_shut(screen, gate, json_to, "not compiled")
     runner = None if plan else _runner(dfc_python, dfc_docker)
     options = PlanOptions(
         optimization_level=int(optimization_level),
@@ -100,26 +101,6 @@ def _runner(dfc_python: str | None, dfc_docker: str | None) -> list[str] | None:
     from fsq_edge_compile.dfc.driver import python_command
 
     return None if dfc_docker else python_command(dfc_python)
-
-
-def _stop_if_refused(screen: Console, gate: Gate, json_to: str | None) -> None:
-    report = gate.report
-    if report.verdict != "full":
-        verdict = "part of it runs" if report.verdict == "cut" else "nothing of it runs"
-        screen.print(f"check {report.arch}: {report.verdict}, {verdict} on the device")
-        for finding in report.errors[:SHOWN_REFUSALS]:
-            screen.print(escape(f"  {finding.node or 'file'}: {finding.message}"), soft_wrap=True)
-            screen.print(escape(f"    fix: {finding.fix}"), soft_wrap=True)
-    for line in gate.calibration:
-        screen.print(escape(f"calibration audit: {line}"), soft_wrap=True)
-    if gate.opened:
-        for line in gate.forced:
-            screen.print(f"forced: {escape(line)}")
-        return
-    screen.print("not compiled (--force REASON goes on all the same)")
-    refused = {"check": report.to_dict(), "calibration": list(gate.calibration)}
-    write_json({"schema_version": 1, "status": "refused before compiling", **refused}, json_to)
-    click.get_current_context().exit(1)
 
 
 def _compile(

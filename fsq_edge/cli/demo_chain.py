@@ -11,26 +11,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge.cli.calibration_source import windows_of_run, write_set
 from fsq_edge.data import Dataset, open_dataset
-from fsq_edge.deploy import UsableWindows, device_outputs, export_run, usable_windows
-from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
+from fsq_edge.deploy import export_run
+from fsq_edge.evaluation.judgement import Judgement, judge
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.sides import WindowSides, cut_sides
 from fsq_edge_benchmarks.latency import Latency, decision_latency
-from fsq_edge_calibration import build_calibration_set
+from fsq_edge_calibration import CalibrationSet, audit_set
 from fsq_edge_compile import check
-from fsq_edge_compile.agreement import PreviewReport, compare_codes
+from fsq_edge_compile.agreement import PreviewReport
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord
 from fsq_edge_compile.bundle import build_bundle
-from fsq_edge_compile.quantize import quantize_preview
-from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_compile.gate import check_gate
+from fsq_edge_compile.parity import Gates
+from fsq_edge_compile.preview import preview_build, write_preview
 from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_archive import write_file
-from fsq_edge_runtime.errors import InternalError
-from fsq_edge_runtime.tail import FsqTail, softmax
+from fsq_edge_runtime.errors import DataError, InternalError
 
-CALIBRATION_WINDOWS = 256
+CALIBRATION_WINDOWS = 1024  # what the compiler's higher optimisation levels ask for
+PREVIEW_WINDOWS = 256
 STREAM_SECONDS = 150.0
 Say = Callable[[str, str], None]
 
@@ -56,9 +57,8 @@ class DemoResult:
 
     Attributes:
         dataset: name of the data set.
-        split: how it was split.
         run: the trained run.
-        evaluation: of the torch model on the held-out subjects.
+        judgement: of the torch model on the held-out subjects.
         exported: what ``export.json`` says.
         verdict: of the compatibility check for ``arch``.
         arch: the target.
@@ -70,9 +70,8 @@ class DemoResult:
     """
 
     dataset: Dataset
-    split: str
     run: Run
-    evaluation: Evaluation
+    judgement: Judgement
     exported: ExportRecord
     verdict: str
     arch: str
@@ -106,8 +105,7 @@ def run_demo(
     dataset = open_dataset(source)
     sides = _data(dataset, config, say)
     run = _train(sides, config, out / "run", say)
-    held_out = usable_windows(run, sides.test)
-    evaluation = _evaluate(run, held_out, say)
+    judgement = _evaluate(run, say)
     exported = export_run(run, out / "build")
     checked = exported.onnx_check
     say(
@@ -120,8 +118,8 @@ def run_demo(
     whole = check(build.path / "model.onnx", arch=arch)
     cut = ", ".join(whole.end_nodes)
     say("check", f"device graph: {verdict} for {arch}; the full graph: {whole.verdict}, to be cut at {cut}")
-    preview = _quantize(run, sides, build, held_out, say)
-    bundle = build_bundle(build, check={arch: verdict})
+    preview = _quantize(build, _calibrate(run, build, say), say)
+    bundle = build_bundle(build, check={arch: verdict}, parity=_climb(build, arch, say))
     path = out / f"{bundle.manifest.name}.fsqb"
     bundle.save(path)
     bundle, size = Bundle.open(path), path.stat().st_size
@@ -130,9 +128,7 @@ def run_demo(
     samples = dataset.select(subjects=list(test_subjects)).recordings[0].samples
     latency = decision_latency(bundle, np.asarray(samples), hops)
     say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
-    return DemoResult(
-        dataset, sides.split.kind, run, evaluation, exported, verdict, arch, preview, path, size, latency, timeline
-    )
+    return DemoResult(dataset, run, judgement, exported, verdict, arch, preview, path, size, latency, timeline)
 
 
 def _data(dataset: Dataset, config: TrainConfig, say: Say) -> WindowSides:
@@ -157,57 +153,59 @@ def _train(sides: WindowSides, config: TrainConfig, out: Path, say: Say) -> Run:
 
     train(config, out, sides=sides, progress=progress)
     run = load_run(out)
-    say("train", f"{run.record.parameters} parameters, best epoch {run.metrics['best_epoch']:.0f}")
+    subjects = len(sides.split.train.subjects) + len(sides.split.val.subjects)
+    say(
+        "train",
+        f"{run.record.parameters} parameters; best epoch {run.metrics['best_epoch']:.0f}, then refitted on all "
+        f"{subjects} subjects that are not held out",
+    )
     return run
 
 
-def _evaluate(run: Run, held_out: UsableWindows, say: Say) -> Evaluation:
-    tail = FsqTail(run.model.fsq.levels, run.model.head_table())
-    t = device_outputs(run, held_out.frames)
-    evaluation = evaluate_predictions(
-        softmax(tail.logits(t)),
-        held_out.index.label,
-        held_out.index.subject,
-        run.classes,
-        tail.index(t),
-        tail.codebook.n_codes,
-    )
+def _evaluate(run: Run, say: Say) -> Judgement:
+    judgement = judge(run)
+    evaluation = judgement.evaluation
     say(
         "evaluate",
         f"accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f} on n = {evaluation.n}, "
         f"majority baseline {evaluation.majority.accuracy:.3f}",
     )
-    return evaluation
+    return judgement
 
 
-def _quantize(run: Run, sides: WindowSides, build: BuildFolder, held_out: UsableWindows, say: Say) -> PreviewReport:
-    training = usable_windows(run, sides.train)
-    calibration = build_calibration_set(
-        training.windows,
-        training.index.label,
-        training.index.subject,
-        run.preprocess,
-        size=CALIBRATION_WINDOWS,
-        seed=run.config.training.seed,
-    )
-    calibration.save(build.path / "calibration.npz")
-    say("calibrate", f"{len(calibration)} training windows, class-balanced, NHWC {calibration.frames_nhwc.shape[1:]}")
-    encoder = build.read("encoder.onnx")
-    int8 = quantize_preview(encoder, calibration)
-    write_file(build.path / "encoder_int8.onnx", int8)
-    preview = compare_codes(
-        FsqTail.from_bytes(build.read("head.npz")),
-        OnnxBackend(encoder).infer_batch(held_out.frames),
-        OnnxBackend(int8, name="onnx-int8").infer_batch(held_out.frames),
-        held_out.index.label,
-        groups=held_out.index.subject,
-    )
+def _calibrate(run: Run, build: BuildFolder, say: Say) -> CalibrationSet:
+    training = windows_of_run(run.folder)
+    chosen = training.choose(CALIBRATION_WINDOWS, "class-balanced", run.config.training.seed)
+    audit = audit_set(chosen, training.describe(), run.preprocess)
+    write_set(chosen, audit, build.path / "calibration.npz")
+    state = "good" if audit.passed else "refused: " + "; ".join(finding.message for finding in audit.errors)
+    shape = chosen.frames_nhwc.shape[1:]
+    say("calibrate", f"{len(chosen)} training windows, class-balanced, NHWC {shape}; audit: {state}")
+    return chosen
+
+
+def _quantize(build: BuildFolder, calibration: CalibrationSet, say: Say) -> PreviewReport:
+    preview = preview_build(build, calibration.first(PREVIEW_WINDOWS), try_alternatives=False)
+    write_preview(build, preview)
+    report = preview.report
     say(
         "int8 preview",
-        f"code flips {preview.code_flip_rate:.2%}, label changes {preview.label_change_rate:.2%} "
+        f"code flips {report.code_flip_rate:.2%}, label changes {report.label_change_rate:.2%} "
         "(a simulation in onnxruntime, not Hailo's arithmetic)",
     )
-    return preview
+    return report
+
+
+def _climb(build: BuildFolder, arch: str, say: Say) -> dict[str, Any]:
+    gate = check_gate(build, arch, parity=Gates())
+    if gate.ladder is None or not gate.opened:
+        raise DataError(
+            "the gates of `bundle build` refuse this model: check, calibration audit or parity ladder",
+            hint=f"fsq-edge bundle build {build.path} --out NAME.fsqb says which and why",
+        )
+    rungs = ", ".join(f"{rung.name} {rung.code_agreement or 0:.2%}" for rung in gate.ladder.rungs)
+    say("parity", f"codes that agree with torch: {rungs}")
+    return gate.ladder.to_dict()
 
 
 def _stream(bundle: Bundle, dataset: Dataset, test_subjects: Sequence[str], say: Say) -> Timeline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fsq_edge.evaluation.figures import (
     timeline_figure,
 )
 from fsq_edge.evaluation.html import render
+from fsq_edge.evaluation.judgement import summary
 
 UNPROVEN = (
     "The int8 figures are a preview: onnxruntime's arithmetic, not Hailo's. Nothing here ran on Hailo silicon; "
@@ -24,66 +26,54 @@ UNPROVEN = (
 
 def summary_of(result: DemoResult, *, quick: bool, seed: int) -> dict[str, Any]:
     """Return ``summary.json``."""
-    evaluation, preview, latency = result.evaluation, result.preview, result.latency
-    scores = preview.scores
+    preview, latency, scores = result.preview, result.latency, result.preview.scores
+    int8 = {"code_flip_rate": preview.code_flip_rate, "label_change_rate": preview.label_change_rate}
+    if scores is not None:
+        int8 |= {"accuracy": scores.accuracy_other, "macro_f1": scores.macro_f1_other.value}
+    timed = {name: value for name, value in asdict(latency).items() if name != "samples" and value is not None}
     return {
-        "schema_version": 1,
-        "dataset": result.dataset.name,
-        "split": f"{result.split}, held out {', '.join(result.run.record.split.test_subjects)}",
+        **summary(
+            result.judgement,
+            int8=int8,
+            verdict=result.verdict,
+            bundle_bytes=result.bundle_bytes,
+            latency_us=timed,
+        ),
         "seed": seed,
         "quick": quick,
-        "n_windows": evaluation.n,
-        "accuracy": evaluation.accuracy,
-        "macro_f1": evaluation.macro_f1,
-        "macro_f1_interval": [evaluation.intervals.macro_f1.low, evaluation.intervals.macro_f1.high],
-        "majority_baseline": evaluation.majority.accuracy,
-        "int8": {
-            "accuracy": scores.accuracy_other if scores else None,
-            "macro_f1": scores.macro_f1_other.value if scores else None,
-            "code_flip_rate": preview.code_flip_rate,
-            "label_change_rate": preview.label_change_rate,
-        },
+        "arch": result.arch,
         "onnx": result.exported.onnx_check,
-        "check": {"verdict": result.verdict, "arch": result.arch},
-        "bundle_bytes": result.bundle_bytes,
-        "latency_us": {
-            "decision_p50": latency.decision_p50,
-            "decision_p99": latency.decision_p99,
-            "bare_p50": latency.bare_p50,
-            "bare_p99": latency.bare_p99,
-            "ratio_p50": latency.ratio_p50,
-        },
     }
 
 
-def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def summary_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the closing table."""
-    int8, latency = summary["int8"], summary["latency_us"]
-    low, high = summary["macro_f1_interval"]
+    int8, latency = values["int8"], values["latency_us"]
+    low, high = values["intervals"]["macro_f1"]
     return [
-        ("data", f"{summary['dataset']}, {summary['split']}, n = {summary['n_windows']} windows"),
-        ("accuracy", f"{summary['accuracy']:.3f}"),
-        ("macro-F1", f"{summary['macro_f1']:.3f} (95 % {low:.3f} to {high:.3f})"),
-        ("majority baseline", f"{summary['majority_baseline']:.3f}"),
+        ("data", f"{values['dataset']}, {values['split']}, n = {values['n_windows']} windows"),
+        ("accuracy", f"{values['accuracy']:.3f}"),
+        ("macro-F1", f"{values['macro_f1']:.3f} (95 % {low:.3f} to {high:.3f})"),
+        ("majority baseline", f"{values['majority_baseline']:.3f}"),
         ("int8 preview accuracy", f"{int8['accuracy']:.3f}"),
         ("int8 preview code flips", f"{int8['code_flip_rate']:.2%} (labels changed {int8['label_change_rate']:.2%})"),
-        ("check", f"{summary['check']['verdict']} for {summary['check']['arch']}"),
-        ("bundle", f"{summary['bundle_bytes'] / 1024:.0f} KiB"),
+        ("check", f"{values['check']['verdict']} for {values['arch']}"),
+        ("bundle", f"{values['bundle_bytes'] / 1024:.0f} KiB"),
         ("decision p50 / p99", f"{_us(latency['decision_p50'])} / {_us(latency['decision_p99'])}"),
         ("bare network p50 / p99", f"{_us(latency['bare_p50'])} / {_us(latency['bare_p99'])}"),
-        ("decision / bare, p50", f"{latency['ratio_p50']:.2f}"),
+        ("decision / bare, p50", "n/a" if latency["ratio_p50"] is None else f"{latency['ratio_p50']:.2f}"),
     ]
 
 
-def write_report(result: DemoResult, summary: dict[str, Any], path: Path) -> None:
+def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None:
     """Write ``report.html``: one self-contained page with every figure."""
-    evaluation, timeline = result.evaluation, result.timeline
+    evaluation, timeline = result.judgement.evaluation, result.timeline
     history = [
         {name: value for name, value in record.model_dump().items() if value is not None}
         for record in result.run.history
     ]
     sections = [
-        Section("What was measured", UNPROVEN, tables=(Table(("", "value"), summary_rows(summary)),)),
+        Section("What was measured", UNPROVEN, tables=(Table(("", "value"), summary_rows(values)),)),
         Section(
             "A streamed stretch",
             f"Held-out data ({timeline.title}) streamed through the bundle. `window` is the label of each window "
@@ -116,8 +106,8 @@ def write_report(result: DemoResult, summary: dict[str, Any], path: Path) -> Non
     page = render(
         "fsq-edge demo",
         sections,
-        subtitle=f"{result.dataset.name}, {summary['split']}, seed {summary['seed']}",
-        notices=("A quick run: few epochs, the accuracy is not the model's.",) if summary["quick"] else (),
+        subtitle=f"{result.dataset.name}, {values['split']}, seed {values['seed']}",
+        notices=("A quick run: few epochs, the accuracy is not the model's.",) if values["quick"] else (),
     )
     write_text(path, page)
 

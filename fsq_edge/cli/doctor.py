@@ -56,14 +56,14 @@ def _placement(bundle: Bundle, root: Path | None) -> dict[str, Any] | None:
 
 def _show(out: Console, checkup: Checkup, placement: dict[str, Any] | None) -> None:
     for name, value in _summary(checkup.facts):
-        out.print(f"{name:<10} {escape(value)}")
+        out.print(f"{name:<10} {escape(value)}", soft_wrap=True)
     if placement is not None:
-        out.print(f"{'placement':<10} {escape(placement['sentence'])}")
+        out.print(f"{'placement':<10} {escape(placement['sentence'])}", soft_wrap=True)
     out.print()
     for finding in checkup.findings:
-        out.print(f"{_MARKS[finding.severity]} {finding.rule}: {escape(finding.message)}")
+        out.print(f"{_MARKS[finding.severity]} {finding.rule}: {escape(finding.message)}", soft_wrap=True)
         if finding.fix:
-            out.print(f"  mend: {escape(finding.fix)}")
+            out.print(f"  mend: {escape(finding.fix)}", soft_wrap=True)  # one line, to be copied whole
     out.print("nothing to mend" if checkup.healthy else "mend the errors above, top first", style="bold")
 
 

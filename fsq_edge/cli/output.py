@@ -28,6 +28,19 @@ def output_options(command: F) -> F:
     return quiet_option(json_option(command))
 
 
+def force_option(command: F) -> F:
+    """Add ``--force [REASON]`` to a verb with a gate; given without a reason, that is what the record says."""
+    option = click.option(
+        "--force",
+        metavar="[REASON]",
+        is_flag=False,
+        flag_value="no reason given",
+        default="",
+        help="Go on though a gate is shut; recorded. Write it after the other arguments.",
+    )
+    return option(command)
+
+
 def console(quiet: bool = False, json_to: str | None = None) -> Console:
     """Return the console for people: silent with ``--quiet`` and when JSON goes to standard output."""
     return Console(quiet=quiet or json_to == "-", highlight=False, soft_wrap=False)

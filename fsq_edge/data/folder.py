@@ -183,7 +183,11 @@ def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
         if occupied:
             former = building.with_name(building.name + ".former")
             folder.replace(former)
-            building.replace(folder)
+            try:
+                building.replace(folder)
+            except OSError:
+                former.replace(folder)
+                raise
             shutil.rmtree(former)
         else:
             building.replace(folder)

@@ -5,17 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fsq_edge.data.recording import Dataset
-from fsq_edge.data.splits import (
-    Role,
-    Split,
-    build_split,
-    count_share,
-    cut_in_time,
-    evenly,
-    keep_origins,
-    split_by_subject,
-    stratified_order,
-)
+from fsq_edge.data.splits import Split, build_split, count_share, split_by_subject
+from fsq_edge.data.strata import evenly, keep_origins, stratified_order
+from fsq_edge.data.stretches import Role, cut_in_time
 from fsq_edge_runtime.errors import UsageError
 
 
@@ -86,7 +78,8 @@ def folds_temporal(dataset: Dataset, k: int, window_samples: int, gap_samples: i
         roles: list[Role] = ["train"] * k
         roles[fold], roles[(fold + 1) % k] = "test", "val"
         description = f"temporal: stretch {fold + 1} of {k} of every recording for the test, gap {gap_samples} samples"
-        splits.append(cut_in_time(dataset, edges, roles, window_samples, gap_samples, description))
+        sides = cut_in_time(dataset, edges, roles, window_samples, gap_samples)
+        splits.append(build_split(sides, "temporal", description, "interval", gap_samples))
     return tuple(splits)
 
 

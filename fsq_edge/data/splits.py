@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from fsq_edge.data.leaks import KeepApart, refuse_leaks
-from fsq_edge.data.recording import UNLABELLED, Dataset, Recording, subject_order
+from fsq_edge.data.leaks import KeepApart, check_leaks, refuse_leaks
+from fsq_edge.data.recording import UNLABELLED, Dataset, subject_order
+from fsq_edge.data.strata import evenly, keep_origins, stratified_order
+from fsq_edge.data.stretches import ROLES, cut_in_time
 from fsq_edge_runtime.errors import DataError, UsageError
-
-Role = Literal["train", "val", "test"]
-ROLES: tuple[Role, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,14 +158,15 @@ def split_temporal(
     train_end = (1 - test_share) * (1 - val_share)
     edges = (0.0, train_end, 1 - test_share, 1.0)
     description = f"temporal: the last {test_share:.0%} of every recording for the test, gap {gap_samples} samples"
-    return cut_in_time(dataset, edges, ROLES, window_samples, gap_samples, description)
+    sides = cut_in_time(dataset, edges, ROLES, window_samples, gap_samples)
+    return build_split(sides, "temporal", description, "interval", gap_samples)
 
 
 def split_as_declared(dataset: Dataset) -> Split:
-    """Take the sides that the data declare: sessions named ``train``, ``val`` and ``test``, as in the seed's form.
+    """Take the sides that the data declare: sessions named ``train``, ``val`` and ``test``, as stored windows do.
 
     Raises:
-        DataError: a side is missing.
+        DataError: a side is missing, or two sides hold the same samples.
     """
     sides = []
     for role in ROLES:
@@ -173,61 +174,22 @@ def split_as_declared(dataset: Dataset) -> Split:
         if not recordings:
             raise DataError(f"data set {dataset.name!r} declares no session {role!r}", hint="split by subject instead")
         sides.append(replace(dataset, recordings=recordings))
-    shared = set(sides[0].subjects) & set(sides[2].subjects)
-    description = "as the data declare it (sessions train, val, test)"
-    split = build_split(sides, "declared", description, "recording" if shared else "subject")
+    keep_apart = _most_apart(sides)
+    shared = {"subject": "no subject", "recording": "subjects", "interval": "recordings, but no sample"}[keep_apart]
+    description = f"as the data declare it (sessions train, val, test); on two sides stand: {shared}"
+    split = build_split(sides, "declared", description, keep_apart)
     if any(recording.source_id for recording in dataset.recordings):
         return split
     unknown = "the data do not name the recording behind each window: overlap between the sides cannot be checked"
     return replace(split, notes=(*split.notes, unknown))
 
 
-def cut_in_time(
-    dataset: Dataset,
-    edges: Sequence[float],
-    roles: Sequence[Role],
-    window_samples: int,
-    gap_samples: int,
-    description: str,
-) -> Split:
-    """Cut every recording at shares of its length and give each stretch a role.
-
-    Args:
-        dataset: recordings.
-        edges: K + 1 rising shares from 0 to 1.
-        roles: K roles; neighbours of one role stay joined, a change of role costs the gap.
-        window_samples: T.
-        gap_samples: at least T.
-        description: for the split.
-
-    Raises:
-        UsageError: the gap is shorter than a window.
-        DataError: a side has no stretch of at least a window.
-    """
-    if gap_samples < window_samples:
-        raise UsageError(
-            f"a gap of {gap_samples} samples is shorter than a window of {window_samples}: windows of two sides "
-            "could overlap",
-            hint=f"a gap of at least {window_samples}",
-        )
-    parts: dict[Role, list[Recording]] = {role: [] for role in ROLES}
-    for recording in dataset.recordings:
-        cuts = [round(edge * len(recording)) for edge in edges]
-        begin = 0
-        for k, role in enumerate(roles):
-            if k + 1 < len(roles) and roles[k + 1] == role:
-                continue
-            if cuts[k + 1] - begin >= window_samples:
-                parts[role].append(recording.part(begin, cuts[k + 1]))
-            begin = cuts[k + 1] + gap_samples
-    for role in ROLES:
-        if not parts[role]:
-            raise DataError(
-                f"data set {dataset.name!r}: no recording is long enough for a {role} stretch of a window",
-                hint="a shorter gap, or split by recording",
-            )
-    sides = [replace(dataset, recordings=tuple(parts[role])) for role in ROLES]
-    return build_split(sides, "temporal", description, "interval", gap_samples)
+def _most_apart(sides: Sequence[Dataset]) -> KeepApart:
+    """The strictest rule that three declared sides can be held to: what they share by design is no leak."""
+    reports = [check_leaks(a, b) for a, b in combinations(sides, 2)]
+    if any(report.shared_recordings for report in reports):
+        return "interval"
+    return "recording" if any(report.shared_subjects for report in reports) else "subject"
 
 
 def build_split(
@@ -262,31 +224,6 @@ def count_share(n: int, share: float) -> int:
     if not 0 < share < 1:
         raise UsageError(f"a share must lie between 0 and 1, got {share}")
     return max(1, round(n * share))
-
-
-def stratified_order(dataset: Dataset, seed: int) -> list[str]:
-    """Return the source recordings, shuffled, then grouped by their most frequent label.
-
-    Taking every k-th of this order takes every class in proportion.
-    """
-    counts: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
-    for recording in dataset.recordings:
-        found = np.bincount(recording.labels.astype(np.int64) + 1, minlength=len(dataset.classes) + 1)[1:]
-        counts[recording.origin] = counts.get(recording.origin, 0) + found
-    origins = sorted(counts)
-    shuffled = [origins[i] for i in np.random.default_rng(seed).permutation(len(origins))]
-    return sorted(shuffled, key=lambda origin: int(counts[origin].argmax()))
-
-
-def evenly(items: Sequence[str], count: int) -> set[str]:
-    """Return ``count`` items spread evenly over a sequence."""
-    positions = (np.arange(count) + 0.5) * len(items) / count
-    return {items[int(position)] for position in positions}
-
-
-def keep_origins(dataset: Dataset, origins: Collection[str]) -> Dataset:
-    """Return the data set with the recordings of some sources only."""
-    return replace(dataset, recordings=tuple(r for r in dataset.recordings if r.origin in origins))
 
 
 def _known_subjects(dataset: Dataset, subjects: Collection[str], what: str) -> set[str]:

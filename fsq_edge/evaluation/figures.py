@@ -6,12 +6,8 @@ shows through on a light and on a dark ground. Only matplotlib's figure objects 
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,32 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from fsq_edge.evaluation.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.reliability import ReliabilityBin
 
-# Okabe and Ito 2008: told apart with any common colour vision. Black is left out: it vanishes on a dark ground.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
-INK = "#010203"  # becomes currentColor; no data colour comes near it
 MOST_CLASSES_WITH_NUMBERS = 20  # beyond, the numbers in the cells of a confusion matrix cannot be read
-
-# Any: matplotlib types its parameters by a literal of every name, which differs between releases.
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's size and colour
-    "svg.hashsalt": "fsq-edge",  # the same figure gives the same bytes
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "text.parse_math": False,  # a class name may hold a dollar sign
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": "#88888855",
-    "legend.frameon": False,
-}
 
 
 def confusion_matrix_figure(evaluation: Evaluation) -> str:
@@ -54,8 +29,8 @@ def confusion_matrix_figure(evaluation: Evaluation) -> str:
     k = len(classes)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = float(np.clip(0.54 * k + 1.6, 3.2, 11.0))
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(size + 0.6, size)
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(size + 0.6, size)
         _shade(axes, share)
         if k <= MOST_CLASSES_WITH_NUMBERS:
             _write_counts(axes, counts, share)
@@ -65,15 +40,15 @@ def confusion_matrix_figure(evaluation: Evaluation) -> str:
         axes.set_ylabel("true")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        return _svg(figure, f"Confusion matrix of {k} classes")
+        return svg_text(figure, f"Confusion matrix of {k} classes")
 
 
 def per_class_figure(evaluation: Evaluation) -> str:
     """Draw precision, recall and F1 of every class as horizontal bars, with the support beside the name."""
     scores = evaluation.per_class
     at = np.arange(len(scores))
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(6.4, 0.5 * len(scores) + 1.1)
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(6.4, 0.5 * len(scores) + 1.1)
         for offset, name in ((-0.26, "precision"), (0.0, "recall"), (0.26, "f1")):
             values = [getattr(score, name) for score in scores]
             colour = PALETTE[("precision", "recall", "f1").index(name)]
@@ -83,8 +58,8 @@ def per_class_figure(evaluation: Evaluation) -> str:
         axes.set_xlim(0, 1)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        _legend_above(axes, 3)
-        return _svg(figure, "Precision, recall and F1 of every class")
+        legend_above(axes, 3)
+        return svg_text(figure, "Precision, recall and F1 of every class")
 
 
 def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
@@ -97,7 +72,7 @@ def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
     names = sorted({name for entry in history for name, value in entry.items() if isinstance(value, int | float)})
     losses = [name for name in names if name.endswith("loss")]
     scores = [name for name in names if name.endswith(("accuracy", "macro_f1"))]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.0, 2.9), layout="constrained")
         left, right = figure.subplots(1, 2)
         for axes, chosen, title in ((left, losses, "loss"), (right, scores, "score")):
@@ -109,13 +84,13 @@ def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
             axes.grid(visible=True)
             if chosen:
                 axes.legend()
-        return _svg(figure, "Loss and scores over the epochs of training")
+        return svg_text(figure, "Loss and scores over the epochs of training")
 
 
 def reliability_figure(evaluation: Evaluation) -> str:
     """Draw the reliability diagram: accuracy against confidence in bins of equal width and of equal mass."""
     result = evaluation.reliability
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.5, 4.5), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         top.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -133,12 +108,12 @@ def reliability_figure(evaluation: Evaluation) -> str:
         )
         top.bar(0, 0, color=PALETTE[0], alpha=0.6, label=f"equal width, ECE {result.ece:.3f}")
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-        _legend_above(top, 1)
+        legend_above(top, 1)
         width = [part.high - part.low for part in result.equal_width]
         low = [part.low for part in result.equal_width]
         bottom.bar(low, [part.n for part in result.equal_width], width, align="edge", color="#88888888")
         bottom.set(xlabel="confidence", ylabel="windows")
-        return _svg(figure, "Reliability diagram: accuracy against confidence")
+        return svg_text(figure, "Reliability diagram: accuracy against confidence")
 
 
 def timeline_figure(
@@ -162,8 +137,8 @@ def timeline_figure(
         "window": stretches(decisions, "raw_label"),
         "decision": stretches(decisions, "label"),
     }
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(9.0, 2.3 + 0.2 * ((len(classes) - 1) // 5))
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(9.0, 2.3 + 0.2 * ((len(classes) - 1) // 5))
         for at, spans in enumerate(rows.values()):
             for begin, end, label in spans:
                 colour = colour_of.get(label, "#88888866")
@@ -177,8 +152,8 @@ def timeline_figure(
         for name in shown:
             axes.barh(0, 0, color=colour_of[name], label=name)
         if shown:
-            _legend_above(axes, 5)
-        return _svg(figure, "True and predicted labels over time")
+            legend_above(axes, 5)
+        return svg_text(figure, "True and predicted labels over time")
 
 
 def stretches(decisions: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float, str]]:
@@ -210,11 +185,6 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
-
-
 def _shade(axes: Axes, share: npt.NDArray[np.float64]) -> None:
     """Paint cells (K, K) with shares as opacity, so that an empty cell is the page's own ground."""
     colours = np.empty((*share.shape, 4))
@@ -241,22 +211,3 @@ def _bars(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:
         alpha=0.6,
         edgecolor="#ffffff88",
     )
-
-
-def _legend_above(axes: Axes, columns: int) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=1.2)
-
-
-def _svg(figure: Figure, title: str) -> str:
-    """Return the figure as one <svg> element on a transparent ground, with a title for readers of the page aloud."""
-    buffer = io.StringIO()
-    with warnings.catch_warnings():
-        # Text stays text, so a glyph that matplotlib's font lacks is the reader's font's to draw.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # A viewBox without width and height scales to the column it stands in.
-    text = re.sub(r'^<svg ([^>]*?)width="([\d.]+)pt" height="[\d.]+pt"', r'<svg role="img" width="\2pt" \1', text)
-    head, rest = text.split(">", 1)
-    return f"{head}><title>{title}</title>{rest}".replace(INK, "currentColor")

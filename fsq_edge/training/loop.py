@@ -81,8 +81,8 @@ class Loop:
         world: World,
         digest: str,
     ) -> None:
-        self.model, self._validated, self._refit = model, validated, refit
-        self._section, self._world, self._digest = section, world, digest
+        self.model, self.validated, self._refit = model, validated, refit
+        self._section, self._world, self.digest = section, world, digest
         self._optimiser = make_optimiser(model, section)
         self._loss = nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
         self._plateau = Plateau(section.learning_rate, section.scheduler_patience or 0, section.scheduler_factor)
@@ -96,7 +96,7 @@ class Loop:
     @property
     def epochs(self) -> int:
         """Epochs of both stages, unless the first stops early."""
-        return self._validated.epochs + (self._refit.epochs if self._refit else 0)
+        return self.validated.epochs + (self._refit.epochs if self._refit else 0)
 
     def run(self, checkpoint: Path | None, listener: EpochListener | None = None) -> None:
         """Train the epochs that are left; ``model`` then has the final weights, ``best`` the validated ones.
@@ -123,7 +123,7 @@ class Loop:
     def state(self) -> Checkpoint:
         """Return what ``resume`` needs."""
         progress = Progress(
-            digest=self._digest,
+            digest=self.digest,
             history=tuple(self.history),
             best_epoch=self.best_epoch,
             plateau_rate=self._plateau.rate,
@@ -145,8 +145,8 @@ class Loop:
         validated = sum(record.val_loss is not None for record in self.history)
         patience, refitted = self._section.early_stopping_patience, len(self.history) - validated
         stalled = patience is not None and validated - self.best_epoch >= patience
-        if refitted == 0 and validated < self._validated.epochs and not stalled:
-            return self._validated
+        if refitted == 0 and validated < self.validated.epochs and not stalled:
+            return self.validated
         if self._refit is None or refitted >= self._refit.epochs:
             return None
         if refitted == 0:
@@ -166,20 +166,10 @@ class Loop:
 
     def _epoch(self, stage: Stage) -> tuple[EpochRecord, Pass | None]:
         begin, number = time.perf_counter(), len(self.history) + 1
-        # Dropout draws from torch's generator; seeded by the epoch, a resumed training draws the same.
-        torch.manual_seed(self._section.seed * 1_000_003 + number * 1009 + self._world.rank)
-        self.model.train()
-        tally, norms = Tally(self.model.num_classes, self.model.fsq.codes), []
-        place_in_stage = sum((record.val_loss is None) == (stage.held is None) for record in self.history)
-        for place, (frames, label) in enumerate(stage.feed.epoch(number)):
-            self._set_rate(stage, place_in_stage * stage.feed.steps + place)
-            norms.append(self._step(frames.to(self._world.device), label.to(self._world.device), tally))
-        self._world.average_statistics(self.model)
-        trained = tally.result(self._world)
+        trained, norm = self.train_epoch(stage)
         if not math.isfinite(trained.loss):
             raise DataError(f"epoch {number}: the loss is {trained.loss}", hint="lower training.learning_rate")
-        checked = None if stage.held is None else validate(self.model, stage.held, self._world)
-        norm = torch.stack(norms)
+        checked = self.check(stage)
         record = EpochRecord(
             epoch=number,
             learning_rate=float(self._optimiser.param_groups[0]["lr"]),
@@ -195,6 +185,32 @@ class Loop:
             seconds=time.perf_counter() - begin,
         )
         return record, checked
+
+    def train_epoch(self, stage: Stage) -> tuple[Pass, Tensor]:
+        """Take one epoch's steps.
+
+        Returns:
+            The pass over the augmented windows, and the gradient norms (steps,) before clipping.
+        """
+        number = len(self.history) + 1
+        # Dropout draws from torch's generator; seeded by the epoch, a resumed training draws the same.
+        torch.manual_seed(self._section.seed * 1_000_003 + number * 1009 + self._world.rank)
+        self.model.train()
+        tally, norms = Tally(self.model.num_classes, self.model.fsq.codes), []
+        done = sum((record.val_loss is None) == (stage.held is None) for record in self.history)
+        for place, (frames, label) in enumerate(stage.feed.epoch(number)):
+            self._set_rate(stage, done * stage.feed.steps + place)
+            norms.append(self._step(frames.to(self._world.device), label.to(self._world.device), tally))
+        self._world.average_statistics(self.model)
+        return tally.result(self._world), torch.stack(norms)
+
+    def check(self, stage: Stage) -> Pass | None:
+        """Classify the stage's validation windows; None where it has none.
+
+        Raises:
+            DataError: none of them is usable.
+        """
+        return None if stage.held is None else validate(self.model, stage.held, self._world)
 
     def _set_rate(self, stage: Stage, step: int) -> None:
         rate = self._plateau.rate

@@ -49,7 +49,7 @@ class Artefact(StrictModel):
         if len(text) > MAX_JSON_BYTES:
             raise DataError(f"{where}: {len(text)} bytes is more than the {MAX_JSON_BYTES} allowed for {cls.KIND}")
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not valid JSON ({error})", hint=f"write {cls.KIND} again") from error
         if _has_control(value):
@@ -94,6 +94,14 @@ class Artefact(StrictModel):
         """Return the SHA-256 (hex) of the canonical form: sorted keys, no white space."""
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object; a key given twice would be read by one parser as the first and by another as the last."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return value
 
 
 def _has_control(value: Any) -> bool:

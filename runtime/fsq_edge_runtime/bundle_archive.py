@@ -8,14 +8,14 @@ byte for byte what this module would write, so every flipped, added or moved byt
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import struct
 import tempfile
-import zipfile
-from collections.abc import Mapping
-from pathlib import Path
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from fsq_edge_runtime.errors import BundleError, MissingInputError
@@ -28,8 +28,12 @@ MANIFEST: Final = "manifest.json"
 CURRENT: Final = "current"  # the link of an install folder to the bundle in use
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}){0,3}")
-_END_RECORD = struct.Struct("<4s4H2IH")  # the zip's end of central directory
-_ENTRY_BYTES = 46 + 600  # of the central directory: its fixed part and the longest safe name
+# Source: PKWARE's APPNOTE, sections 4.3.7, 4.3.12 and 4.3.16.
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_VERSION, _UNIX, _MODE = 20, 3, 0o100644
+_DATE = 0x21  # the first of January 1980, the earliest that a zip can say
 _FETCH_AGAIN = "fetch or build the bundle again"
 
 
@@ -45,57 +49,111 @@ def encode_archive(files: Mapping[str, bytes]) -> bytes:
         BundleError: a name is unsafe, or there are too many files or bytes.
     """
     _check_limits({name: len(data) for name, data in files.items()})
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in files.items():
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3
-            entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, data)
-    body = buffer.getvalue()[:-2] + COMMENT_BYTES.to_bytes(2, "little")
+    parts: list[bytes] = []
+    entries: list[_Entry] = []
+    offset = 0
+    for name, data in files.items():
+        entry = _Entry(name.encode("ascii"), zlib.crc32(data), len(data), offset)
+        entries.append(entry)
+        parts += [entry.local_header(), data]
+        offset += entry.stored_bytes
+    body = b"".join([*parts, _directory(entries, offset)])
     return body + hashlib.sha256(body).hexdigest().encode("ascii")
 
 
 def decode_archive(data: bytes) -> dict[str, bytes]:
     """Return the files of a canonical zip in order.
 
+    The zip is not searched but read from its start, and everything that is not file content must be what
+    :func:`encode_archive` would write: there is no second way of reading it.
+
     Raises:
         BundleError: the comment does not match, the zip is damaged, not canonical, or over the limits.
     """
     if len(data) > MAX_BUNDLE_BYTES:
         raise BundleError(f"the bundle has {len(data)} bytes, at most {MAX_BUNDLE_BYTES} are allowed")
-    body, comment = data[:-COMMENT_BYTES], data[-COMMENT_BYTES:]
-    if not body.startswith(b"PK\x03\x04"):
+    view = memoryview(data)
+    body, comment = view[:-COMMENT_BYTES], view[-COMMENT_BYTES:]
+    if body[:4] != b"PK\x03\x04":
         raise BundleError("this is not a bundle (no zip signature at its start)", hint=_FETCH_AGAIN)
     if hashlib.sha256(body).hexdigest().encode("ascii") != comment:
         raise BundleError("the bundle is damaged: its bytes do not match the SHA-256 at its end", hint=_FETCH_AGAIN)
-    _check_end_record(body)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise BundleError("the bundle is not canonical: an entry is compressed", hint=_FETCH_AGAIN)
-            _check_limits({entry.filename: entry.file_size for entry in entries})
-            files = {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError) as error:
-        raise BundleError(f"the bundle's zip structure is damaged: {error}", hint=_FETCH_AGAIN) from error
-    if len(files) != len(entries) or encode_archive(files) != data:
-        raise BundleError("the bundle is not in canonical form", hint=_FETCH_AGAIN)
+    files: dict[str, bytes] = {}
+    entries: list[_Entry] = []
+    offset = 0
+    while body[offset : offset + 4] == b"PK\x03\x04":
+        entry, content = _read_entry(body, offset)
+        name = entry.name.decode("ascii")
+        if name in files or len(files) >= MAX_FILES:
+            raise BundleError(f"the bundle is not in canonical form: {name!r} is one file too many", hint=_FETCH_AGAIN)
+        files[name] = bytes(content)
+        entries.append(entry)
+        offset += entry.stored_bytes
+    if body[offset:] != _directory(entries, offset) or FOLDER_DIGEST in files:
+        raise BundleError("the bundle is not in canonical form: its directory is another", hint=_FETCH_AGAIN)
+    _check_limits({name: len(content) for name, content in files.items()})
     return files
 
 
-def _check_end_record(body: bytes) -> None:
-    """Bound the central directory before zipfile reads it: a million entries would cost a minute and a gigabyte."""
-    record = body[-_END_RECORD.size :]
-    if len(record) < _END_RECORD.size or record[:4] != b"PK\x05\x06":
-        raise BundleError("the bundle's zip structure is damaged: no end record", hint=_FETCH_AGAIN)
-    _, _, _, _, entries, directory_bytes, directory_offset, _ = _END_RECORD.unpack(record)
-    end = len(body) - _END_RECORD.size
-    if entries > MAX_FILES or directory_bytes > entries * _ENTRY_BYTES or directory_offset + directory_bytes != end:
-        raise BundleError(
-            f"the bundle is not in canonical form: its directory says {entries} entries in {directory_bytes} bytes",
-            hint=_FETCH_AGAIN,
-        )
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One file of the zip: stored, dated 1980, no extra field, no comment.
+
+    Attributes:
+        name: ASCII.
+        crc: CRC-32 of the content.
+        size: of the content.
+        offset: where the local header begins.
+    """
+
+    name: bytes
+    crc: int
+    size: int
+    offset: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """Local header and content."""
+        return _LOCAL.size + len(self.name) + self.size
+
+    def local_header(self) -> bytes:
+        """Return the header that stands before the content."""
+        sizes = (self.crc, self.size, self.size, len(self.name), 0)
+        return _LOCAL.pack(b"PK\x03\x04", _VERSION, 0, 0, 0, _DATE, *sizes) + self.name
+
+    def directory_entry(self) -> bytes:
+        """Return the entry of the central directory."""
+        sizes = (self.crc, self.size, self.size, len(self.name), 0, 0, 0, 0)
+        unix = _UNIX << 8 | _VERSION
+        fixed = (b"PK\x01\x02", unix, _VERSION, 0, 0, 0, _DATE)
+        return _CENTRAL.pack(*fixed, *sizes, _MODE << 16, self.offset) + self.name
+
+
+def _read_entry(body: memoryview, offset: int) -> tuple[_Entry, memoryview]:
+    """Return the entry at an offset and its content, which lies wholly inside ``body``."""
+    header = bytes(body[offset : offset + _LOCAL.size])
+    if len(header) < _LOCAL.size:
+        raise BundleError("the bundle's zip structure is damaged: a header is cut off", hint=_FETCH_AGAIN)
+    method, crc, size, name_bytes = (_LOCAL.unpack(header)[place] for place in (3, 6, 8, 9))
+    start = offset + _LOCAL.size
+    name = bytes(body[start : start + name_bytes])
+    content = body[start + name_bytes : start + name_bytes + size]
+    if method != 0:
+        raise BundleError("the bundle is not canonical: an entry is compressed", hint=_FETCH_AGAIN)
+    shown = name.decode("ascii", "backslashreplace")
+    if not is_safe_name(shown):
+        raise BundleError(f"the bundle holds a file with an unsafe name: {shown[:80]!r}", hint=_FETCH_AGAIN)
+    entry = _Entry(name, crc, size, offset)
+    if len(content) != size or header + name != entry.local_header() or zlib.crc32(content) != crc:
+        raise BundleError(f"the bundle is not in canonical form at {shown!r}", hint=_FETCH_AGAIN)
+    return entry, content
+
+
+def _directory(entries: Sequence[_Entry], offset: int) -> bytes:
+    """Return the central directory and the end record, which announces the comment."""
+    directory = b"".join(entry.directory_entry() for entry in entries)
+    counts = (0, 0, len(entries), len(entries))
+    return directory + _END.pack(b"PK\x05\x06", *counts, len(directory), offset, COMMENT_BYTES)
 
 
 def read_files(path: Path) -> dict[str, bytes]:
@@ -217,6 +275,7 @@ def sync_folder(path: Path) -> None:
 def _check_limits(sizes: Mapping[str, int]) -> None:
     if len(sizes) > MAX_FILES or sum(sizes.values()) > MAX_BUNDLE_BYTES:
         raise BundleError(f"a bundle may hold {MAX_FILES} files and {MAX_BUNDLE_BYTES} bytes, this has more")
-    unsafe = [name for name in sizes if not is_safe_name(name)]
+    folders = {str(folder) for name in sizes for folder in PurePosixPath(name).parents}
+    unsafe = [name for name in sizes if not is_safe_name(name) or name in folders]
     if unsafe:
         raise BundleError(f"the bundle holds a file with an unsafe name: {unsafe[0]!r}", hint=_FETCH_AGAIN)

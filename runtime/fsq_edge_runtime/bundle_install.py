@@ -132,9 +132,12 @@ def verify_parts(bundle: Bundle, public_key: bytes | None = None) -> None:
     """
     if public_key is not None:
         check_signature(bundle, public_key)
-    for arch in bundle.hef_architectures:
+    for entry in bundle.manifest.files:
+        if entry.role != "hef":
+            continue
+        arch = entry.arch or ""
         try:
-            report = inspect_hef(bundle.read("hef", arch))
+            report = inspect_hef(bundle.files[entry.path], sha256=entry.sha256)
         except DataError as error:
             raise BundleError(f"the bundle's HEF for {arch} is refused: {error.message}", hint=error.hint) from error
         if arch not in report.architecture.targets:

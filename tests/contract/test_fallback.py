@@ -17,7 +17,7 @@ from fsq_edge_runtime.backends.selection import open_backend, select_backend
 from fsq_edge_runtime.errors import BackendError, UsageError
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import random_bundle
-from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, make_rig
+from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, inline, make_rig
 
 QUICK = FallbackPolicy(deadline_s=0.5, first_retry_s=0.0, longest_retry_s=0.01, parity_windows=4, poll_s=0.0)
 
@@ -27,17 +27,7 @@ def generation(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-def inline(work: Any) -> Future[Any]:
-    """Run the reopening at once, so that a test knows when it happened."""
-    future: Future[Any] = Future()
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
-    return future
-
-
-def drive(rig: Rig, backend: FallbackBackend, rows: range, deadline_s: float = 0.5) -> list[str]:
+def drive(rig: Rig, backend: FallbackBackend, rows: range, deadline_s: float = 5.0) -> list[str]:
     """Send frames; every answer must be the CPU's. Return who answered, or ``missed``."""
     served = []
     for row in rows:
@@ -75,7 +65,10 @@ def test_a_fault_costs_no_window_and_the_device_comes_back(generation: int, faul
     backend = rig.fallback(QUICK, events, background=inline)
     served = drive(rig, backend, range(10))
     assert set(served) == {"hailo-fake"}
-    assert drive(rig, backend, range(10, 11)) == ["onnx"], "the same window, answered by the CPU in its time"
+    deadline_s = 0.5 if fault.kind == "late" else 5.0
+    assert drive(rig, backend, range(10, 11), deadline_s) == ["onnx"], (
+        "the same window, answered by the CPU in its time"
+    )
     after = drive(rig, backend, range(11, 25))
     if fault.reopens:
         time.sleep(0.02)
@@ -99,17 +92,38 @@ def test_a_fault_costs_no_window_and_the_device_comes_back(generation: int, faul
     assert rig.fake.chip.open_groups == []
 
 
-def test_a_deadline_too_near_for_the_cpu_is_missed_and_says_why(generation: int) -> None:
-    rig = make_rig(generation, faults=FaultScript({1: Fault("delay", seconds=0.05)}))
+def test_a_deadline_that_nobody_can_keep_is_missed_and_says_why() -> None:
+    rig = make_rig(4, faults=FaultScript({1: Fault("fail", status=62)}))
     events: list[BackendEvent] = []
     backend = rig.fallback(QUICK, events)
     drive(rig, backend, range(1))
-    with pytest.raises(Missed, match="HAILO_TIMEOUT") as caught:
-        backend.infer(rig.frames[1:2], time.monotonic_ns() - 1)
-    assert (caught.value.status, caught.value.reason) == (4, "backend")
+    device = backend._primary
+    assert device is not None
+    original = device.infer
+
+    def overshooting(frame: np.ndarray, deadline_ns: int | None = None) -> np.ndarray:
+        time.sleep(0.06)
+        return original(frame, time.monotonic_ns() + 10**9)
+
+    device.infer = overshooting  # type: ignore[method-assign]
+    with pytest.raises(Missed, match="62 HAILO_COMMUNICATION_CLOSED") as caught:
+        backend.infer(rig.frames[1:2], time.monotonic_ns() + 50_000_000)
+    assert (caught.value.status, caught.value.reason) == (62, "backend")
     assert backend.counters.missed == 1
     assert [event.to_backend for event in events] == ["onnx"]
     assert drive(rig, backend, range(2, 5)) == ["onnx"] * 3
+    backend.close()
+
+
+def test_a_deadline_that_has_passed_is_no_reason_to_leave_the_device(generation: int) -> None:
+    rig = make_rig(generation)
+    events: list[BackendEvent] = []
+    backend = rig.fallback(QUICK, events)
+    with pytest.raises(Missed, match="had passed") as caught:
+        backend.infer(rig.frames[:1], time.monotonic_ns() - 1)
+    assert caught.value.reason == "deadline"
+    assert drive(rig, backend, range(3)) == ["hailo-fake"] * 3
+    assert events == []
     backend.close()
 
 
@@ -216,6 +230,27 @@ def test_a_hot_device_is_left_before_it_throttles_and_taken_back_when_cool() -> 
     backend.close()
 
 
+def test_a_throttling_device_costs_no_window() -> None:
+    script = FaultScript({5: Fault("throttle", seconds=0.25)})
+    rig = make_rig(4, faults=script)
+    events: list[BackendEvent] = []
+    policy = FallbackPolicy(0.2, first_retry_s=0.0, longest_retry_s=0.05, parity_windows=2, poll_s=0.001)
+    backend = rig.fallback(policy, events)
+    assert set(drive(rig, backend, range(5))) == {"hailo-fake"}
+    for row in range(5, 30):
+        assert drive(rig, backend, range(row, row + 1), 0.2) == ["onnx"], "too slow, then too hot"
+        time.sleep(0.01)
+    assert events[0].to_backend == "onnx"
+    script.cool()
+    deadline = time.monotonic() + 20
+    while backend.name != "hailo-fake" and time.monotonic() < deadline:
+        drive(rig, backend, range(1))
+        time.sleep(0.005)
+    assert backend.name == "hailo-fake"
+    backend.close()
+    rig.fake.chip.check()
+
+
 def test_batches_fall_back_whole(generation: int) -> None:
     rig = make_rig(generation, faults=FaultScript({70: Fault("fail", status=63), 30: Fault("launch", status=6)}))
     backend = rig.fallback(QUICK, background=inline)
@@ -223,6 +258,14 @@ def test_batches_fall_back_whole(generation: int) -> None:
         assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
     assert backend.counters.switches >= 3
     assert backend.counters.windows == 6 * len(rig.frames)
+    backend.close()
+
+
+def test_an_empty_batch_on_the_cpu_is_empty() -> None:
+    rig = make_rig(4, faults=FaultScript({0: Fault("fail", status=63)}))
+    backend = rig.fallback(QUICK)
+    assert drive(rig, backend, range(1)) == ["onnx"]
+    assert backend.infer_batch(rig.frames[:0]).shape == (0, 3)
     backend.close()
 
 

@@ -151,6 +151,30 @@ def test_a_timeout_is_an_error_and_the_late_result_is_thrown_away(rig: Rig, scri
     backend.close()
 
 
+def test_a_batch_beside_a_late_request_never_mixes_results(rig: Rig, script: FaultScript) -> None:
+    backend = rig.device(depth=3)
+    script.inject(Fault("late", seconds=0.15))
+    with pytest.raises(BackendError):
+        backend.infer(rig.frames[:1], time.monotonic_ns() + 5_000_000)
+    for _ in range(20):  # two buffers are left for the batches
+        assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
+    time.sleep(0.16)
+    assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
+    backend.close()
+
+
+def test_after_a_failure_inside_a_batch_the_next_batch_is_right(rig: Rig, script: FaultScript) -> None:
+    backend = rig.device()
+    for fault in (Fault("fail", status=63), Fault("launch", status=82), Fault("late", seconds=0.05)):
+        backend.infer_batch(rig.frames[:5])
+        script.inject(fault)
+        with pytest.raises(BackendError):
+            backend.infer_batch(rig.frames, time.monotonic_ns() + 20_000_000)
+        time.sleep(0.06)
+        assert np.array_equal(backend.infer_batch(rig.frames), rig.t)
+    backend.close()
+
+
 def test_close_waits_for_a_late_request(rig: Rig, script: FaultScript) -> None:
     backend = rig.device()
     script.inject(Fault("late", seconds=0.15))
@@ -163,7 +187,8 @@ def test_close_waits_for_a_late_request(rig: Rig, script: FaultScript) -> None:
 def test_a_request_that_never_returns_neither_hangs_close_nor_frees_the_device(generation: int) -> None:
     script = FaultScript()
     rig = make_rig(generation, faults=script)
-    backend = rig.device(timeout_s=0.01, open_timeout_s=0.05)
+    backend = rig.device(timeout_s=0.01)
+    backend._link._drain_s = 0.05
     script.inject(Fault("never"))
     with pytest.raises(BackendError):
         backend.infer(rig.frames[:1])
@@ -176,8 +201,8 @@ def test_a_request_that_never_returns_neither_hangs_close_nor_frees_the_device(g
 def test_the_device_opens_again_once_the_late_request_came_back(generation: int) -> None:
     script = FaultScript()
     rig = make_rig(generation, faults=script)
-    backend = rig.device(timeout_s=0.01, open_timeout_s=0.02)
-    backend._link._timeout_s = 0.02
+    backend = rig.device(timeout_s=0.01)
+    backend._link._drain_s = 0.02
     script.inject(Fault("late", seconds=0.2))
     with pytest.raises(BackendError):
         backend.infer(rig.frames[:1])
@@ -403,6 +428,35 @@ def test_a_refused_configuration_gives_the_device_back(rig: Rig, script: FaultSc
         rig.device()
     assert caught.value.status == status
     assert rig.fake.chip.open_groups == []
+
+
+def test_an_opening_that_takes_too_long_is_an_error_and_is_undone_when_it_ends(rig: Rig, script: FaultScript) -> None:
+    script.open_seconds = 0.1
+    with pytest.raises(BackendError, match=r"opening the Hailo device in 0\.02 s") as caught:
+        rig.device(open_timeout_s=0.02)
+    assert caught.value.status == 4
+    deadline = time.monotonic() + 5
+    script.open_seconds = 0.0
+    time.sleep(0.12)
+    while rig.fake.chip.open_groups and time.monotonic() < deadline:
+        time.sleep(0.005)
+    again = rig.device()
+    assert np.array_equal(again.infer(rig.frames[:1]), rig.t[0])
+    again.close()
+
+
+def test_a_device_that_does_not_say_what_it_is_gets_the_hef_of_its_generation(
+    generation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(generation, architectures=["hailo8l", "hailo10h"])
+
+    def silent(self: object) -> None:
+        raise rig.fake.chip.errors.make(48)
+
+    monkeypatch.setattr("fsq_edge_runtime.testing.fake_device.FakeControl.identify", silent)
+    backend = rig.device()
+    assert backend.architecture == ARCHITECTURE[generation]
+    backend.close()
 
 
 def test_the_hef_for_the_device_that_is_here_is_taken() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -94,3 +96,13 @@ def make_rig(
     frames = frames_of(bundle, n)
     t = OnnxBackend(bundle.read("encoder")).infer_batch(frames)
     return Rig(bundle, fake, frames, t, bundle.tail.index(t))
+
+
+def inline(work: Any) -> Future[Any]:
+    """Run the reopening at once, so that a test knows when it happened."""
+    future: Future[Any] = Future()
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+    return future

@@ -19,23 +19,23 @@ RATE_HZ = 50.0
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "data": {"test_subjects": ["5", "6"]},
-    "model": {"hidden_dim": 16, "kernel": 5, "fsq_levels": [5, 5], "dropout": 0.1},
+    "model": {"hidden_dim": 16, "kernel": 5, "fsq_levels": [8, 6, 5], "dropout": 0.1},
     "preprocessing": {"window_samples": 40},
-    "training": {"batch_size": 16, "max_epochs": 4, "learning_rate": 0.02},
+    "training": {"batch_size": 16, "max_epochs": 4, "learning_rate": 0.01},
 }
 
 
 def make_exercises(subjects: int = 6, samples: int = 400, seed: int = 0) -> Dataset:
-    """One recording a subject and class: oscillations at the class's frequency, gravity, noise."""
+    """One recording a subject and class: the class's frequency and posture, noise."""
     rng = np.random.default_rng(seed)
     time = np.arange(samples) / RATE_HZ
     recordings = []
     for subject in range(1, subjects + 1):
         for label, hertz in enumerate(HERTZ):
-            phase, size = rng.uniform(0, 2 * np.pi, 6), rng.uniform(0.5, 1.0, 6)
+            phase, size = rng.uniform(0, 2 * np.pi, 6), rng.uniform(0.3, 0.6, 6)
             wave = np.sin(2 * np.pi * hertz * rng.uniform(0.9, 1.1) * time[:, None] + phase) * size
             x = wave * (hertz > 0) + 0.05 * rng.normal(size=(samples, 6))
-            x[:, 2] += 1.0
+            x[:, label] += 1.0
             recordings.append(
                 Recording(
                     recording_id=f"s{subject}-{CLASSES[label]}",

@@ -132,7 +132,7 @@ def test_plateau_lowers_the_rate_and_early_stopping_ends_the_first_stage(sides, 
     section = {"scheduler_patience": 0, "early_stopping_patience": 2, "max_epochs": 30, "refit_epochs": 0}
     run = train(make_config(training=section), tmp_path, sides=sides).record
     rates = [record.learning_rate for record in run.history]
-    assert rates[0] == 0.02
+    assert rates[0] == 0.01
     assert rates == sorted(rates, reverse=True)
     assert len(run.history) == run.metrics["best_epoch"] + 2 < 30
     assert run.model_sha256 == run.validated_sha256

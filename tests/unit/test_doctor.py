@@ -141,6 +141,12 @@ def test_software_without_a_device_is_an_error(check: Callable[..., Checkup]) ->
     assert "lspci" in fix(checkup, "device-absent")
 
 
+def test_the_binding_alone_does_not_make_a_device_expected(check: Callable[..., Checkup]) -> None:
+    files, record = bare()
+    record["package_files"]["hailo_platform/__init__.py"] = '__version__ = "4.23.0"'
+    assert rules(check((files, record))) == {"device-absent": "warning"}
+
+
 def test_driver_mismatch_names_the_pair_and_the_line(check: Callable[..., Checkup]) -> None:
     files, record = pi_8l()
     files["sys/module/hailo_pci/version"] = "4.20.0\n"

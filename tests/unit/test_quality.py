@@ -102,6 +102,7 @@ def test_real_and_synthetic_healthy_data_pass_strictly(source):
     metrics = DataQualityMonitor().analyze(dataset)
     assert rules(metrics) == set()
     assert metrics.quality_score > 99.9
+    assert QualityControl(strict_mode=True).validate_dataset(dataset).passed
     control = QualityControl(strict_mode=True, channels=dataset.channels, sample_rate_hz=dataset.sample_rate_hz)
     windows = cut_windows(dataset.select([dataset.subjects[0]]), 100, 50).gather()
     assert control.validate_input_tensor(windows).passed
@@ -113,7 +114,7 @@ def test_real_and_synthetic_healthy_data_pass_strictly(source):
         ("g", 9.81, "look like m/s2"),
         ("m/s2", 1.0, "look like g"),
         ("g", 1000.0, "look like mg"),
-        ("m/s2", 0.05, "gravity seems to be removed"),
+        ("g", 3.5, "gravity alone would be 9.81 m/s2"),
     ],
 )
 def test_accelerometer_in_another_unit(unit, factor, words):
@@ -121,9 +122,20 @@ def test_accelerometer_in_another_unit(unit, factor, words):
     x = periodic()
     x[:, :3] *= factor
     metrics = DataQualityMonitor(channels=channels).analyze(x)
-    assert [check.plausible for check in metrics.units] == [False, True]
+    assert [check.verdict for check in metrics.units] == ["implausible", "plausible"]
     assert words in metrics.units[0].message
     assert metrics.quality_score <= 50
+
+
+def test_acceleration_without_gravity_is_a_doubt_not_a_failure():
+    x = periodic()
+    x[:, 2] -= 1.0
+    for unit, factor in (("g", 1.0), ("m/s2", 9.81)):
+        channels = tuple(Channel(c.name, unit if c.unit == "g" else c.unit) for c in CHANNELS)
+        x[:, :3] *= factor
+        report = QualityControl(channels=channels).validate_input_tensor(x)
+        assert report.passed
+        assert "gravity seems to be removed" in report.warnings[0]
 
 
 def test_gyroscope_in_another_unit():
@@ -131,24 +143,38 @@ def test_gyroscope_in_another_unit():
     x[:, 3:] *= 180 / np.pi
     assert "look like deg/s" in monitor().analyze(x).units[1].message
     degrees = tuple(Channel(c.name, "deg/s" if c.unit == "rad/s" else c.unit) for c in CHANNELS)
-    assert DataQualityMonitor(channels=degrees).analyze(x).units[1].plausible
+    assert DataQualityMonitor(channels=degrees).analyze(x).units[1].verdict == "plausible"
     moving = periodic()
     moving[:, :3] *= 3.0
     assert "look like rad/s" in DataQualityMonitor(channels=degrees).analyze(moving).units[1].message
 
 
-@pytest.mark.parametrize(("unit", "factor", "plausible"), [("uT", 1, True), ("uT", 0.01, False), ("gauss", 0.01, True)])
-def test_magnetometer_unit(unit, factor, plausible):
+@pytest.mark.parametrize(
+    ("unit", "factor", "verdict"),
+    [("uT", 1, "plausible"), ("uT", 0.01, "implausible"), ("gauss", 0.01, "plausible"), ("nT", 1, "implausible")],
+)
+def test_magnetometer_unit(unit, factor, verdict):
     channels = tuple(Channel(f"mag_{a}", unit) for a in "xyz")
     field = np.random.default_rng(0).normal(size=(10, 3, 100)).astype(np.float32)
     field *= 48 / np.linalg.norm(field, axis=1, keepdims=True)
-    assert DataQualityMonitor(channels=channels).analyze(field * factor).units[0].plausible is plausible
+    assert DataQualityMonitor(channels=channels).analyze(field * factor).units[0].verdict == verdict
 
 
 def recording(timestamps, samples=None, name="r"):
     n = len(timestamps)
     x = periodic(1, n)[0].T if samples is None else samples
     return Recording(name, np.ascontiguousarray(x), np.zeros(n, np.int16), "1", "", np.asarray(timestamps, float))
+
+
+def test_a_data_set_is_refused_by_its_own_channels():
+    samples = np.ascontiguousarray(periodic(1, 2000)[0].T)
+    samples[:, 4] = 0.25
+    dataset = Dataset("d", CHANNELS, 100.0, ("a",), (recording(np.arange(2000) / 100, samples),))
+    report = QualityControl().validate_dataset(dataset)
+    assert report.failures[0] == "gyro_y: dead, every value is 0.25"
+    assert report.data_shape == (1, 2000, 6)
+    with pytest.raises(DataError, match="gyro_y: dead"):
+        report.require()
 
 
 def timed(timestamps):

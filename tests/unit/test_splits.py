@@ -104,6 +104,16 @@ def test_declared_sides_that_overlap_are_refused():
         split_as_declared(make_dataset(recordings))
 
 
+def test_declared_sides_are_held_to_what_they_keep_apart():
+    whole = make_recording("w", n=300)
+    sides = [("train", 0), ("val", 100), ("test", 200)]
+    in_time = split_as_declared(make_dataset([replace(whole.part(a, a + 100), session=s) for s, a in sides]))
+    assert in_time.keep_apart == "interval"
+    assert "recordings, but no sample" in in_time.description
+    by_recording = split_as_declared(make_dataset([make_recording(s, session=s) for s, _ in sides]))
+    assert by_recording.keep_apart == "recording"
+
+
 def test_folds_hold_out_everything_once():
     dataset = make_dataset()
     by_subject = folds_by_subject(dataset, 3)

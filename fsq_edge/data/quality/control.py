@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge.data.quality.analysis import analyse_windows
+from fsq_edge.data.quality.analysis import analyse_dataset, analyse_windows
+from fsq_edge.data.quality.arrays import as_array, as_windows, channels_for
 from fsq_edge.data.quality.findings import QualityFinding, judge
 from fsq_edge.data.quality.metrics import QualityMetrics, Record
 from fsq_edge.data.quality.thresholds import QualityThresholds
-from fsq_edge.data.recording import Channel
+from fsq_edge.data.recording import Channel, Dataset
 from fsq_edge_runtime.errors import DataError
 
 DEFAULT_RATE_HZ = 100.0
@@ -21,7 +22,7 @@ CODES_PER_ENTRY = 10  # fewer codes than this many a code book entry say little 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QualityReport(Record):
-    """The verdict on one array; read ``report.passed`` or ``report["pass"]``.
+    """The verdict on an array of windows or a data set; read ``report.passed`` or ``report["pass"]``.
 
     Args:
         passed: no failure, and in strict mode no warning either; also under ``pass`` and ``overall_pass``.
@@ -129,7 +130,15 @@ class QualityControl:
         windows = as_windows(array)
         channels = channels_for(windows, self.channels)
         metrics = analyse_windows(windows, "input", channels, self.sample_rate_hz, self.thresholds)
-        findings = [*self._shape_findings(array.shape), *judge(metrics, self.thresholds)]
+        return self._verdict(metrics, array.shape)
+
+    def validate_dataset(self, dataset: Dataset) -> QualityReport:
+        """Judge all recordings of a data set by its own channels and rate; ``expected_shape`` is not looked at."""
+        metrics = analyse_dataset(dataset, self.thresholds)
+        return self._verdict(metrics, metrics.shape, windows=False)
+
+    def _verdict(self, metrics: QualityMetrics, shape: tuple[int, ...], *, windows: bool = True) -> QualityReport:
+        findings = [*(self._shape_findings(shape) if windows else ()), *judge(metrics, self.thresholds)]
         failures = tuple(finding.message for finding in findings if finding.severity == "failure")
         warnings = tuple(finding.message for finding in findings if finding.severity == "warning")
         return QualityReport(
@@ -139,7 +148,7 @@ class QualityControl:
             findings=tuple(findings),
             has_nan=metrics.nan_count > 0,
             has_inf=metrics.inf_count > 0,
-            data_shape=array.shape,
+            data_shape=shape,
             quality_score=metrics.quality_score,
             strict=self.strict_mode,
             metrics=metrics,
@@ -201,44 +210,3 @@ class QualityControl:
         ):
             return []
         return [QualityFinding("shape", "failure", "", f"shape {shape}, expected {expected}", float("nan"))]
-
-
-def as_array(x: Any) -> npt.NDArray[Any]:
-    """Return a numpy view of an array or a torch tensor (detached, on the CPU), without importing torch.
-
-    Raises:
-        DataError: not numbers.
-    """
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
-        x = (x.float() if x.is_floating_point() else x).numpy()  # numpy has no bfloat16
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiu":
-        raise DataError(f"expected an array of numbers, got {array.dtype}")
-    return array
-
-
-def as_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return (N, C, T) of windows, unfolding (N, C, H, W).
-
-    Raises:
-        DataError: another rank, or empty.
-    """
-    if array.ndim not in (3, 4) or not array.size:
-        raise DataError(
-            f"expected windows (N, channels, samples), at least one, got shape {array.shape}",
-            hint="cut recordings into windows first, or analyse a data set",
-        )
-    return array.reshape(*array.shape[:2], -1)
-
-
-def channels_for(windows: npt.NDArray[Any], declared: tuple[Channel, ...]) -> tuple[Channel, ...]:
-    """Return the declared channels, or numbered ones without unit.
-
-    Raises:
-        DataError: the count differs.
-    """
-    count = windows.shape[1]
-    if declared and len(declared) != count:
-        raise DataError(f"the windows have {count} channels, {len(declared)} are declared")
-    return declared or tuple(Channel(f"channel {i}", "") for i in range(count))

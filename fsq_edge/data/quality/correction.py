@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge.data.quality.control import as_array
+from fsq_edge.data.quality.arrays import as_array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.preprocess import fill_missing
 

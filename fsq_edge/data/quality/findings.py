@@ -14,6 +14,7 @@ from fsq_edge.data.quality.units import in_si
 
 NOTICEABLE_SATURATION = 0.001  # share; below it a repeated extreme may be chance of a coarse sensor
 WARN_DRIFT_SHARE = 0.5  # of the limit
+Severity = Literal["failure", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class QualityFinding:
     """
 
     rule: str
-    severity: Literal["failure", "warning"]
+    severity: Severity
     where: str
     message: str
     value: float
@@ -43,11 +44,10 @@ def judge(metrics: QualityMetrics, thresholds: QualityThresholds) -> tuple[Quali
     found = [finding for channel in metrics.channels for finding in _channel(channel, thresholds)]
     if metrics.timing is not None:
         found += _timing(metrics.timing, thresholds)
-    found += [
-        QualityFinding("unit", "failure", check.sensor, check.message, check.typical)
-        for check in metrics.units
-        if not check.plausible
-    ]
+    for check in metrics.units:
+        if check.verdict != "plausible":
+            severity: Severity = "failure" if check.verdict == "implausible" else "warning"
+            found.append(QualityFinding("unit", severity, check.sensor, check.message, check.typical))
     return tuple(sorted(found, key=lambda finding: finding.severity))
 
 
@@ -93,7 +93,7 @@ def _timing(timing: TimingQuality, limits: QualityThresholds) -> Iterator[Qualit
         (timing.drift_within_percentage, "the rate changes by {:+.2g} % within a recording"),
     ):
         if abs(drift) > WARN_DRIFT_SHARE * limit:
-            severity: Literal["failure", "warning"] = "failure" if abs(drift) > limit else "warning"
+            severity: Severity = "failure" if abs(drift) > limit else "warning"
             yield QualityFinding("rate", severity, "", text.format(drift), drift, limit)
     if timing.n_gaps:
         lost = f"{timing.gap_seconds:.3g} s together, the longest {timing.longest_gap_s:.3g} s"

@@ -184,7 +184,7 @@ def total_score(
             drift * drift,  # the root below makes it linear
         ):
             score *= 1 - math.sqrt(min(share, 1.0))
-    return float(score * 0.5 ** sum(not check.plausible for check in units))
+    return float(score * 0.5 ** sum(check.verdict == "implausible" for check in units))
 
 
 def recommend(channels: tuple[ChannelQuality, ...]) -> str:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fsq_edge.data.quality.analysis import analyse_dataset, analyse_windows
-from fsq_edge.data.quality.control import DEFAULT_RATE_HZ, as_array, as_windows, channels_for
+from fsq_edge.data.quality.arrays import as_array, as_windows, channels_for
+from fsq_edge.data.quality.control import DEFAULT_RATE_HZ
 from fsq_edge.data.quality.findings import QualityFinding, judge
 from fsq_edge.data.quality.metrics import QualityMetrics
 from fsq_edge.data.quality.thresholds import QualityThresholds

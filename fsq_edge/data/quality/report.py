@@ -90,11 +90,11 @@ def _section(metrics: QualityMetrics, findings: Sequence[QualityFinding]) -> Any
     )  # fmt: skip
     rows = [(finding.severity, finding.rule, finding.message) for finding in findings]
     found = Table(("severity", "rule", "what"), rows, "findings")
-    units = [(check.sensor, check.unit, "yes" if check.plausible else "NO", check.message) for check in metrics.units]
+    units = [(check.sensor, check.unit, check.verdict, check.message) for check in metrics.units]
     tables = [
         *([found] if rows else []),
         channels,
-        *([Table(("sensor", "unit", "plausible", "what was seen"), units, "units")] if units else []),
+        *([Table(("sensor", "unit", "verdict", "what was seen"), units, "units")] if units else []),
     ]
     text = f"{metrics.size[0].upper()}{metrics.size[1:]}, {metrics.dtype}. Analysed {metrics.timestamp}."
     return Section(metrics.dataset, text if rows else f"{text}\n\nNothing found.", facts, tables)

@@ -36,6 +36,7 @@ T = TypeVar("T")
 LEAST_SPARE_NS = 2_000_000
 SPARE_SHARE = 0.05
 SPARE_FACTOR = 8  # times what the CPU usually needs
+STABLE_NS = 10_000_000_000  # a device that served this long since it came back starts with a clean record
 
 
 def in_thread(work: Callable[[], T]) -> Future[T]:
@@ -100,7 +101,7 @@ class FallbackBackend:
         self._reopening: Future[DeviceBackend] | None = None
         self._polling: Future[Telemetry] | None = None
         self._next_poll_ns = 0
-        self._delay_s = self.policy.first_retry_s
+        self._failures = 0
         self._retry_at_ns = clock()
         self._adopted_ns = clock()
         self._recent: deque[tuple[Float32Array, Float32Array]] = deque(maxlen=self.policy.parity_windows)
@@ -128,15 +129,18 @@ class FallbackBackend:
         return self._run(frames, deadline_ns, single=False)
 
     def _run(self, frames: Float32Array, deadline_ns: int | None, *, single: bool) -> Float32Array:
+        if not len(frames):
+            return self._standby.infer_batch(frames)
         now = self._clock()
         limit = now + int(self.policy.deadline_s * 1e9) if deadline_ns is None else deadline_ns
         self.counters.windows += len(frames)
         self._adopt(now)
         self._poll(now)
         failure: BackendError | None = None
-        if self._primary is not None:
+        device_limit = limit - self._spare(limit - now, len(frames))
+        if self._primary is not None and device_limit > now:
             try:
-                t = self._ask_device(self._primary, frames, limit, single=single)
+                t = self._ask_device(self._primary, frames, device_limit, single=single)
             except BackendError as error:
                 failure = error
                 self._leave(error.message, error.status)
@@ -147,9 +151,10 @@ class FallbackBackend:
         return self._ask_standby(frames, limit, failure, single=single)
 
     def _ask_device(self, device: DeviceBackend, frames: Float32Array, limit: int, *, single: bool) -> Float32Array:
-        share = int(SPARE_SHARE * (limit - self._clock()))
-        spare = max(LEAST_SPARE_NS, share, SPARE_FACTOR * self._standby_ns * len(frames))
-        return device.infer(frames, limit - spare) if single else device.infer_batch(frames, limit - spare)
+        return device.infer(frames, limit) if single else device.infer_batch(frames, limit)
+
+    def _spare(self, left_ns: int, windows: int) -> int:
+        return max(LEAST_SPARE_NS, int(SPARE_SHARE * left_ns), SPARE_FACTOR * self._standby_ns * windows)
 
     def _ask_standby(
         self, frames: Float32Array, limit: int, failure: BackendError | None, *, single: bool
@@ -180,7 +185,10 @@ class FallbackBackend:
         if not every or self.counters.on_device % every >= len(frames):
             return t
         rows = np.atleast_2d(t)
-        mine = self._standby.infer(frames[-1:])
+        try:
+            mine = self._standby.infer(frames[-1:])
+        except BackendError:
+            return t
         same = bool(self._codes(rows[-1:])[0] == self._codes(mine[None])[0])
         self.counters.shadow_runs += 1
         self._agreements.append(same)
@@ -205,10 +213,16 @@ class FallbackBackend:
         self._recent.clear()
         self._agreements.clear()
         now = self._clock()
-        if now - self._adopted_ns > max(10.0, self._delay_s) * 1e9:
-            self._delay_s = self.policy.first_retry_s
-        self._retry_at_ns = now + int(self._delay_s * 1e9)
+        if now - self._adopted_ns > STABLE_NS:
+            self._failures = 0
+        self._back_off(now)
         self._switch(device.name, self._standby.name, cause, status)
+
+    def _back_off(self, now: int) -> None:
+        policy = self.policy
+        delay_s = min(policy.first_retry_s * policy.retry_factor ** min(self._failures, 64), policy.longest_retry_s)
+        self._failures += 1
+        self._retry_at_ns = now + int(delay_s * 1e9)
 
     def _maybe_reopen(self, now: int) -> None:
         waiting = self._reopening is not None or self._primary is not None or self._cooling
@@ -244,9 +258,8 @@ class FallbackBackend:
         finished, self._reopening = self._reopening, None
         try:
             self._primary = finished.result()
-        except BackendError as error:
-            self._delay_s = min(self._delay_s * self.policy.retry_factor, self.policy.longest_retry_s)
-            self._retry_at_ns = now + int(self._delay_s * 1e9)
+        except Exception as error:  # noqa: BLE001 - whatever a broken device raises when opened, the CPU serves on
+            self._back_off(now)
             if isinstance(error, ParityError):
                 self._tell(self._standby.name, self._standby.name, error.message, error.status)
             return
@@ -258,8 +271,11 @@ class FallbackBackend:
         device = self._primary or (self._retired if self._cooling else None)
         if self._polling is not None and self._polling.done():
             polled, self._polling = self._polling, None
-            if polled.exception() is None and polled.result().temperature_c is not None:
-                self._heat(polled.result().temperature_c or 0.0)
+            heat = None if polled.exception() else polled.result().temperature_c
+            if heat is not None:
+                self._heat(heat)
+            elif self._cooling:
+                self._cooling = False  # a device that no longer answers is opened again like any lost one
         if self.policy.poll_s and device is not None and self._polling is None and now >= self._next_poll_ns:
             self._next_poll_ns = now + int(self.policy.poll_s * 1e9)
             self._polling = device.telemetry()

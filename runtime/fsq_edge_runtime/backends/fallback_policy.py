@@ -65,7 +65,7 @@ class FallbackPolicy:
         parity_agreement: share of them whose codes must equal the CPU's. Quantisation alone flips about 3 %.
         shadow_every: one window in this many also runs on the CPU to catch a device that answers wrongly without an
             error; 0 never. Where the two differ, the CPU's answer is given.
-        hot_c: from this temperature on the CPU takes over; HailoRT halves the clock at 104 C by default.
+        hot_c: from this temperature on the CPU takes over; in a public log a Hailo-8 lowers its clock from 104 C on.
         cool_c: below this the device may come back.
         poll_s: how often the temperature is asked for; 0 never.
     """

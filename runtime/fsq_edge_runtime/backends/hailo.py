@@ -22,7 +22,7 @@ from fsq_edge_runtime.backends.hailo_device import Binding, HailoDevice, Telemet
 from fsq_edge_runtime.backends.hailo_errors import from_status
 from fsq_edge_runtime.backends.hailo_link import HailoLink, Ticket
 from fsq_edge_runtime.errors import BackendError, DataError
-from fsq_edge_runtime.hef import HefReport, inspect_hef
+from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend
@@ -70,14 +70,14 @@ class HailoBackend:
         module = load_binding() if binding is None else binding
         self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
         self._timeout_ns = int(timeout_s * 1e9)
-        self._depth = depth
         self._output_size = output_size
         self._device = acquire(module, open_timeout_s)
         try:
             self.architecture = _choose(reports, self._device)
             self.report: HefReport = reports[self.architecture]
             hef = hefs[self.architecture]
-            self._link = HailoLink(self._device, hef, self.report, depth, min(open_timeout_s, 2.0 + timeout_s))
+            drain_s = min(open_timeout_s, 2.0 + timeout_s)
+            self._link = HailoLink(self._device, hef, self.report, depth, open_timeout_s, drain_s)
         except BaseException:
             self._device.release()
             raise
@@ -112,15 +112,13 @@ class HailoBackend:
         pending: deque[tuple[int, Ticket]] = deque()
         try:
             for row, frame in enumerate(frames):
-                if len(pending) == self._depth:
+                while pending and not self._link.has_room:
                     self._gather(pending, out, deadline_ns)
                 pending.append((row, self._link.launch(frame, self._limit(deadline_ns))))
             while pending:
                 self._gather(pending, out, deadline_ns)
         except BackendError:
-            limit = self._limit(deadline_ns)
-            for _, ticket in pending:
-                ticket.wait((limit - time.monotonic_ns()) / 1e9)
+            self._link.abandon((ticket for _, ticket in pending), self._limit(deadline_ns))
             raise
         return out
 
@@ -181,9 +179,12 @@ def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], output_s
 def _choose(reports: Mapping[str, HefReport], device: HailoDevice) -> str:
     """Return the architecture of the HEF to use: the device's own first, else one that it also loads.
 
-    A device that does not say what it is gets the first HEF of its generation; HailoRT refuses it if it does not fit.
+    A device that does not say what it is, or says what its stack cannot drive, gets the first HEF of the generation;
+    HailoRT refuses it if it does not fit.
     """
     here = device.architecture
+    if here not in DEVICES or here.startswith("hailo8") != (device.generation == 4):
+        here = None
     if here is None:
         fitting = [name for name, report in reports.items() if report.generation == device.generation]
     else:

@@ -65,6 +65,11 @@ def load_binding() -> Binding:
         ) from error
 
 
+def architecture_name(value: object) -> str:
+    """Return ``hailo8l`` for the binding's ``DeviceArchitectureTypes.HAILO8L``, whatever its string form."""
+    return str(getattr(value, "name", value)).rsplit(".", 1)[-1].lower()
+
+
 def keep_forever(thing: object) -> None:
     """Never let an object be destroyed, not even when the interpreter ends: its destructor would hang."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
@@ -130,7 +135,6 @@ class HailoDevice:
         try:
             pending.result(timeout_s)
         except FutureTimeoutError as error:
-            pending.add_done_callback(lambda _: self.owner.submit(self._close))
             raise from_status(f"opening the Hailo device in {timeout_s:g} s", 4) from error
         except BackendError:
             raise
@@ -145,7 +149,7 @@ class HailoDevice:
         try:
             self._control = self._vdevice.get_physical_devices()[0]
             board = self._control.control.identify()
-            self.architecture = str(getattr(board.device_architecture, "name", board.device_architecture)).lower()
+            self.architecture = architecture_name(board.device_architecture)
         except Exception:  # noqa: BLE001 - a device that does not say what it is may still run; HailoRT judges the HEF
             self.architecture = None
 
@@ -194,7 +198,10 @@ class HailoDevice:
 
     def drop(self, things: list[Any]) -> None:
         """Destroy objects of the binding on the owner thread; the list is emptied there."""
-        self.owner.submit(things.clear).result(10.0)
+        try:
+            self.owner.submit(things.clear).result(10.0)
+        except FutureTimeoutError:
+            keep_forever(things)  # the thread hangs inside the binding; destroying them elsewhere would, too
 
     def release(self, orphans: Callable[[], bool] | None = None) -> None:
         """Give back one use; the last one closes the device.
@@ -264,6 +271,7 @@ def acquire(binding: Binding, timeout_s: float = 10.0) -> HailoDevice:
             try:
                 device.open(timeout_s)
             except BackendError:
+                device.owner.submit(device._close)  # an opening that ends after its time is undone
                 device.owner.stop()
                 raise
             _devices[id(binding)] = device

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +49,16 @@ class Ticket:
     """One request: the callback that the binding calls, and the only source of truth about success.
 
     ``run`` and ``job.wait`` do not raise when an inference fails, and an exception that leaves the callback aborts the
-    process. The ticket keeps the buffers alive until it was called, however late.
+    process. The ticket keeps the buffers alive until it was called, however late; they serve again once it was called
+    and nobody will read them any more (``settled``).
     """
 
-    __slots__ = ("_done", "exception", "job", "slot")
+    __slots__ = ("_done", "exception", "job", "settled", "slot")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.job: Any = None
+        self.settled = False
         self.exception: BaseException | None = RuntimeError("the callback has not been called")
         self._done = threading.Lock()  # a bare lock wakes a waiter sooner than an Event does
         self._done.acquire()
@@ -84,25 +87,29 @@ class Ticket:
 
 
 class HailoLink:
-    """A network on the device. Launches and collects are for one thread at a time; a lock holds that.
+    """A network on the device, for one thread at a time.
 
     Args:
         device: acquired for this link; given back by :meth:`close`.
         hef: bytes of the HEF.
         report: what our inspector says of it.
         depth: requests that may be under way at once.
-        timeout_s: for opening and closing; each request brings its own.
+        configure_s: the longest that configuring may take.
+        drain_s: how long closing waits for what is under way.
 
     Raises:
         BackendError: HailoRT refuses the network.
     """
 
-    def __init__(self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, timeout_s: float) -> None:
+    def __init__(
+        self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, configure_s: float, drain_s: float
+    ) -> None:
         self._device = device
         self._hef = hef
         self._report = report
         self._depth = depth
-        self._timeout_s = timeout_s
+        self._configure_s = configure_s
+        self._drain_s = drain_s
         self._lock = threading.Lock()
         self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread
         self._free: deque[Slot] = deque()
@@ -113,7 +120,7 @@ class HailoLink:
         self._configure()
 
     def _configure(self) -> None:
-        model, configured, names = self._device.configure(self._hef, self._prepare, self._timeout_s)
+        model, configured, names = self._device.configure(self._hef, self._prepare, self._configure_s)
         self._held = [configured, model]
         self._configured = configured
         self._free = deque(self._slot(configured, *names) for _ in range(self._depth))
@@ -183,6 +190,7 @@ class HailoLink:
         Raises:
             BackendError: it failed, or did not come back in time; a late result is thrown away when it comes.
         """
+        ticket.settled = True
         if not ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9):
             raise from_status("waiting for the device", TIMEOUT)
         if ticket.exception is not None:
@@ -193,11 +201,23 @@ class HailoLink:
             raise BackendError(f"the device returned values outside [-1, 1]: {t[:8].tolist()}")
         return t
 
+    def abandon(self, tickets: Iterable[Ticket], deadline_ns: int) -> None:
+        """Wait for requests whose results nobody wants any more."""
+        for ticket in tickets:
+            ticket.settled = True
+            ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request can be launched now."""
+        self._reclaim()
+        return bool(self._free)
+
     def _reclaim(self) -> None:
-        """Take back the buffers of every request that has come back, in order of launch."""
+        """Take back the buffers of every request that has come back and was read or given up, in order of launch."""
         for _ in range(len(self._under_way)):
             ticket = self._under_way.popleft()
-            if ticket.returned:
+            if ticket.settled and ticket.returned:
                 self._free.append(ticket.slot)
             else:
                 self._under_way.append(ticket)
@@ -239,7 +259,7 @@ class HailoLink:
             if self._closed:
                 return
             self._closed = True
-            if self._drain(time.monotonic_ns() + int(self._timeout_s * 1e9)):
+            if self._drain(time.monotonic_ns() + int(self._drain_s * 1e9)):
                 self._forget()
                 self._device.release()
                 return

@@ -1,4 +1,7 @@
-"""Which backend runs a bundle here, and why."""
+"""Which backend runs a bundle here, and why.
+
+Everything about Hailo is imported only where a bundle has a HEF, so that a CPU stream starts without it.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsq_edge_runtime.backends.base import Backend
-from fsq_edge_runtime.backends.fallback import FallbackBackend
-from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy, ParityError
-from fsq_edge_runtime.backends.hailo import HailoBackend
-from fsq_edge_runtime.backends.hailo_device import Binding, load_binding
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.errors import BackendError, UsageError
-from fsq_edge_runtime.preprocess import Preprocessor
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
+    from fsq_edge_runtime.backends.hailo import HailoBackend
+    from fsq_edge_runtime.backends.hailo_device import Binding
     from fsq_edge_runtime.bundle import Bundle
 
 CHOICES = ("auto", "hailo", "onnx", "onnx-int8")
@@ -77,10 +78,18 @@ def select_backend(
         return Selection(OnnxBackend(bundle.read("encoder-int8"), name="onnx-int8"), "onnx-int8 was asked for")
     if choice not in CHOICES:
         raise UsageError(f"unknown backend {choice!r}", hint="one of " + ", ".join(CHOICES))
-    policy = policy or FallbackPolicy(deadline_s=bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz)
+    if choice == "auto" and not bundle.hef_architectures:
+        return Selection(OnnxBackend(bundle.read("encoder")), "the bundle has no HEF")
+    policy = policy or _one_hop(bundle)
     if choice == "hailo":
         return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
     return _automatic(bundle, policy, binding, on_event)
+
+
+def _one_hop(bundle: Bundle) -> FallbackPolicy:
+    from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
+
+    return FallbackPolicy(deadline_s=bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz)
 
 
 def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None) -> HailoBackend:
@@ -89,6 +98,8 @@ def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None)
     Raises:
         BackendError: it cannot be opened, or its codes differ from the reference.
     """
+    from fsq_edge_runtime.backends.hailo import HailoBackend
+
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
     shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
     backend = HailoBackend(hefs, shape, size, binding=binding, timeout_s=policy.deadline_s)
@@ -101,6 +112,9 @@ def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None)
 
 
 def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> None:
+    from fsq_edge_runtime.backends.fallback_policy import ParityError
+    from fsq_edge_runtime.preprocess import Preprocessor
+
     test = bundle.selftest
     t = backend.infer_batch(Preprocessor(bundle.preprocess).frames(test.windows))
     agreeing = int(np.count_nonzero(bundle.tail.index(t) == test.codes))
@@ -114,9 +128,10 @@ def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> Non
 def _automatic(
     bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendEvent], None] | None
 ) -> Selection:
+    from fsq_edge_runtime.backends.fallback import FallbackBackend
+    from fsq_edge_runtime.backends.hailo_device import load_binding
+
     encoder = bundle.read("encoder")
-    if not bundle.hef_architectures:
-        return Selection(OnnxBackend(encoder), "the bundle has no HEF")
     primary: HailoBackend | None = None
     try:
         module = load_binding() if binding is None else binding

@@ -10,6 +10,7 @@ import json
 import os
 from typing import Any
 
+from fsq_edge_runtime.backends.hailo_device import architecture_name
 from fsq_edge_runtime.backends.hailo_errors import status_of
 
 
@@ -46,11 +47,6 @@ def _identify(platform: Any, device_id: str) -> dict[str, Any]:
         return found
     finally:
         device.release()
-
-
-def architecture_name(value: object) -> str:
-    """Return ``hailo8l`` for the binding's ``DeviceArchitectureTypes.HAILO8L``, whatever its string form."""
-    return str(getattr(value, "name", value)).rsplit(".", 1)[-1].lower()
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ MAX_GROUPS = 64
 _CHUNK_BYTES = 1 << 20
 
 
-def inspect_hef(source: str | Path | bytes) -> HefReport:
+def inspect_hef(source: str | Path | bytes, *, sha256: str | None = None) -> HefReport:
     """Read and verify a HEF.
 
     Args:
         source: path of the file, or its bytes.
+        sha256: its digest where the caller has verified it already; None computes it.
 
     Returns:
         Everything the file says about itself; its length and every checksum hold.
@@ -36,35 +37,34 @@ def inspect_hef(source: str | Path | bytes) -> HefReport:
     that again for its fields.
     """
     if isinstance(source, bytes):
-        return _inspect(io.BytesIO(source), len(source), "HEF")
+        return _inspect(io.BytesIO(source), len(source), "HEF", sha256)
     path = Path(source)
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise MissingInputError(f"{path}: not a regular file")
         with path.open("rb") as file:
-            return _inspect(file, file.seek(0, io.SEEK_END), str(path))
+            return _inspect(file, file.seek(0, io.SEEK_END), str(path), sha256)
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _inspect(file: BinaryIO, size: int, label: str) -> HefReport:
+def _inspect(file: BinaryIO, size: int, label: str, sha256: str | None) -> HefReport:
     try:
         file.seek(0)
         header, proto = read_header(file, size)
-        file.seek(0)
-        sha256 = hashlib.sha256()
-        for block in _blocks(file):
-            sha256.update(block)
-        return _report(header, proto, size, sha256.hexdigest())
+        return _report(header, proto, size, sha256 or _sha256(file))
     except HeaderError as error:
         raise DataError(f"{label}: {error}", hint="fetch or compile the HEF again") from error
     except WireError as error:
         raise DataError(f"{label}: malformed HEF: {error}", hint="compile the HEF again") from error
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
+def _sha256(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.sha256()
     while block := file.read(_CHUNK_BYTES):
-        yield block
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _report(header: HefHeader, proto: bytes, size: int, sha256: str) -> HefReport:

@@ -118,6 +118,8 @@ class FakeChip:
 
     def open(self, group_id: str) -> int:
         """Try to open the device and return a status."""
+        if self.script.open_seconds:
+            time.sleep(self.script.open_seconds)
         with self.lock:
             if self._lost is not None:
                 if self._reopens_left > 0:
@@ -162,6 +164,10 @@ class FakeChip:
             return
         if fault is not None and fault.kind == "delay":
             time.sleep(fault.seconds)
+        if fault is not None and fault.kind == "throttle":
+            self.script.heat(fault.seconds)
+        if self.script.slowed_s:
+            time.sleep(self.script.slowed_s)
         if fault is not None and fault.kind == "lost":
             self._lost, self._reopens_left = fault, fault.reopens
         if fault is not None and fault.kind == "damage":

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["delay", "fail", "launch", "lost", "late", "never", "wrong", "damage"]
+Kind = Literal["delay", "fail", "launch", "lost", "late", "never", "wrong", "damage", "throttle"]
+THROTTLING_C = 105.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,13 @@ class Fault:
         never: neither result nor callback ever comes.
         wrong: this one result is noise that looks valid.
         damage: every result is noise until the device was opened ``reopens`` more times.
+        throttle: the chip is hot, and each inference from this one on takes ``seconds`` longer, until
+            :meth:`FaultScript.cool`.
 
     Args:
         kind: as above.
         status: HailoRT's code.
-        seconds: for ``delay`` and ``late``.
+        seconds: for ``delay``, ``late`` and ``throttle``.
         reopens: for ``lost`` and ``damage``.
     """
 
@@ -45,6 +48,7 @@ class FaultScript:
     Args:
         inferences: number of the inference since the fake was made (from 0) -> fault.
         opens: statuses of the first calls of ``VDevice()``; 0 succeeds, 73 and 74 mean busy.
+        open_seconds: how long each opening takes.
         configures: statuses of the first calls of ``configure()``; 0 succeeds.
         temperature_c: what both sensors of the chip say; may be set at any time.
         power_w: what a power measurement gives; None: the board cannot measure (status 18).
@@ -55,11 +59,14 @@ class FaultScript:
         inferences: Mapping[int, Fault] | None = None,
         *,
         opens: Iterable[int] = (),
+        open_seconds: float = 0.0,
         configures: Iterable[int] = (),
         temperature_c: float = 45.0,
         power_w: float | None = None,
     ) -> None:
         self.temperature_c = temperature_c
+        self.open_seconds = open_seconds
+        self.slowed_s = 0.0
         self.power_w = power_w
         self._inferences = dict(inferences or {})
         self._opens = deque(opens)
@@ -72,6 +79,14 @@ class FaultScript:
         """Let the next inference that has no fault of its own suffer this one."""
         with self._lock:
             self._next.append(fault)
+
+    def heat(self, seconds: float) -> None:
+        """Let the chip throttle: hot, and ``seconds`` slower."""
+        self.temperature_c, self.slowed_s = THROTTLING_C, seconds
+
+    def cool(self, temperature_c: float = 45.0) -> None:
+        """End the throttling."""
+        self.temperature_c, self.slowed_s = temperature_c, 0.0
 
     def next_inference(self) -> Fault | None:
         """Return the fault of the inference that starts now and count it."""

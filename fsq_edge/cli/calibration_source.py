@@ -1,0 +1,159 @@
+"""Training windows for ``fsq-edge calibrate``: of a run, or of a data source with its preprocessing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge.cli.output import need
+from fsq_edge_calibration import (
+    CalibrationAudit,
+    CalibrationSet,
+    Distribution,
+    build_calibration_set,
+    describe_windows,
+)
+from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+from fsq_edge_runtime.tail import FsqTail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fsq_edge.data.windows import WindowIndex
+    from fsq_edge_calibration.selection import Method
+
+    Forward = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+
+CHUNK_WINDOWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingWindows:
+    """N windows of the training split.
+
+    Attributes:
+        windows: (N, C, T) float32 raw units.
+        labels: (N,) int64.
+        subjects: (N,) text.
+        recording_ids: (N,) text.
+        starts: (N,) int64 first sample in the recording.
+        codes: (N,) int64 FSQ code, -1 where the window is not usable; None where no network is at hand.
+        classes: names in label order.
+        preprocess: fitted on these windows.
+    """
+
+    windows: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    subjects: npt.NDArray[np.str_]
+    recording_ids: npt.NDArray[np.str_]
+    starts: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.int64] | None
+    classes: tuple[str, ...]
+    preprocess: PreprocessConfig
+
+    def describe(self) -> Distribution:
+        """Describe the split as the device graph sees it."""
+        return describe_windows(
+            self.windows, self.preprocess, self.labels, self.subjects, self.codes, classes=self.classes
+        )
+
+    def choose(self, size: int, method: Method, seed: int) -> CalibrationSet:
+        """Choose a calibration set with everything that is known of each window."""
+        return build_calibration_set(
+            self.windows,
+            self.labels,
+            self.subjects,
+            self.preprocess,
+            size=size,
+            method=method,
+            seed=seed,
+            recording_ids=self.recording_ids,
+            starts=self.starts,
+            codes=self.codes,
+            classes=self.classes,
+        )
+
+
+def write_set(chosen: CalibrationSet, audit: CalibrationAudit, path: Path) -> None:
+    """Write the set, and its audit beside it as JSON."""
+    chosen.save(path)
+    write_file(path.with_suffix(".json"), audit.to_json().encode())
+
+
+def windows_of_run(folder: Path) -> TrainingWindows:
+    """Open the training split of a run again, with the codes that its network gives.
+
+    Raises:
+        UnavailableError: torch is not installed.
+        FsqEdgeError: the run or its data are gone or damaged.
+    """
+    torch = need("torch", "train")
+    torch.set_num_threads(1)
+    from fsq_edge.deploy import device_outputs
+    from fsq_edge.training import load_run
+
+    run = load_run(folder)
+    index = run.windows().train
+    tail = FsqTail(run.model.fsq.levels, run.model.head_table())
+    return _gather(index, run.preprocess, lambda frames: device_outputs(run, frames), tail)
+
+
+def windows_of_source(
+    source: str, subjects: tuple[str, ...], preprocess: PreprocessConfig, build: Path | None
+) -> TrainingWindows:
+    """Cut the windows of a data source.
+
+    Args:
+        source: ``watch``, ``quadruped`` or ``folder:PATH``.
+        subjects: the training subjects; empty takes all.
+        preprocess: the model's.
+        build: BUILD folder whose encoder and head give the codes, where there is one.
+
+    Raises:
+        UsageError: an unknown source or subject.
+        FsqEdgeError: the data are gone or damaged.
+    """
+    from fsq_edge.data import cut_windows, open_dataset
+    from fsq_edge_runtime.backends import OnnxBackend
+
+    dataset = open_dataset(source)
+    unknown = sorted(set(subjects) - set(dataset.subjects))
+    if unknown:
+        raise UsageError(f"unknown subject {unknown[0]!r}", hint="the subjects are " + ", ".join(dataset.subjects))
+    if subjects:
+        dataset = dataset.select(subjects=list(subjects))
+    index = cut_windows(dataset, preprocess.window_samples, preprocess.hop_samples)
+    if build is None or not (build / "encoder.onnx").is_file() or not (build / "head.npz").is_file():
+        return _gather(index, preprocess, None, None)
+    backend = OnnxBackend((build / "encoder.onnx").read_bytes())
+    return _gather(index, preprocess, backend.infer_batch, FsqTail.from_bytes((build / "head.npz").read_bytes()))
+
+
+def _gather(
+    index: WindowIndex, preprocess: PreprocessConfig, forward: Forward | None, tail: FsqTail | None
+) -> TrainingWindows:
+    windows = index.gather()
+    names = np.asarray([recording.recording_id for recording in index.dataset.recordings])
+    codes = None
+    if forward is not None and tail is not None:
+        preprocessor = Preprocessor(preprocess)
+        codes = np.full(len(windows), -1, dtype=np.int64)
+        for first in range(0, len(windows), CHUNK_WINDOWS):
+            filled, valid = preprocessor.fill_gaps(windows[first : first + CHUNK_WINDOWS])
+            codes[first + np.flatnonzero(valid)] = tail.index(forward(preprocessor.frames(filled[valid])))
+    return TrainingWindows(
+        windows=windows,
+        labels=index.label,
+        subjects=index.subject,
+        recording_ids=names[index.recording].astype(np.str_),
+        starts=index.start,
+        codes=codes,
+        classes=tuple(index.dataset.classes),
+        preprocess=preprocess,
+    )

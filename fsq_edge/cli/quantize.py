@@ -1,0 +1,186 @@
+"""``fsq-edge quantize``: the int8 preview of a device graph, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge_calibration import CalibrationSet, load_calibration_set
+from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fsq_edge_compile.layer_errors import LayerError
+    from fsq_edge_compile.preview import Int8Preview
+
+RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
+
+
+@click.command(
+    "quantize",
+    epilog="Exit codes: 0 the preview holds the gates, 1 it does not (the files are written all the same, and "
+    "`bundle build` will refuse them); 64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--calib", type=click.Path(path_type=Path), help="Calibration set; BUILD/calibration.npz by default.")
+@click.option("--method", type=click.Choice(RANGE_METHODS), default="minmax", show_default=True, help="Of the ranges.")
+@click.option("--sixteen-bit-output", is_flag=True, help="Round the output to 16 bits, as a16_w16 on output_layer1.")
+@click.option("--windows", type=click.IntRange(1, 4096), default=256, show_default=True, help="Of the set to use.")
+@click.option("--alternatives/--no-alternatives", default=True, help="Measure the other methods and the 16-bit output.")
+@click.option("--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True)
+@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
+@click.option("--out", type=click.Path(path_type=Path), help="For a bare ONNX file: the int8 file.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report.")
+@output_options
+def command(
+    model: Path,
+    calib: Path | None,
+    method: Any,
+    sixteen_bit_output: bool,
+    windows: int,
+    alternatives: bool,
+    min_code_agreement: float,
+    max_drop: float,
+    out: Path | None,
+    report: Path | None,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Make an int8 preview in onnxruntime: close to what Hailo's compiler will do, and not a measurement on a device.
+
+    MODEL is a BUILD folder, which gets encoder_int8.onnx, head_int8.npz, decision_int8.json and int8_preview.json; or
+    a device graph alone, of which only the layer errors can be told.
+    """
+    need("onnx", "compile")
+    show = console(quiet, json_to)
+    if not model.is_dir():
+        if report is not None:
+            raise UsageError(
+                "a report needs a BUILD folder with its windows", hint="fsq-edge quantize BUILD --report F"
+            )
+        _bare(model, calib, out, show, json_to, method=method, sixteen_bit_output=sixteen_bit_output, windows=windows)
+        return
+    if out is not None:
+        raise UsageError("--out is for a bare ONNX file; a BUILD folder takes its files itself")
+    if report is not None:
+        need("matplotlib", "report")
+        need("jinja2", "report")
+    from fsq_edge_compile.build_folder import BuildFolder
+    from fsq_edge_compile.preview import preview_build, write_preview
+
+    build = BuildFolder(model)
+    preview = preview_build(
+        build,
+        _first(load_calibration_set(calib or build.path / "calibration.npz"), windows),
+        method=method,
+        sixteen_bit_output=sixteen_bit_output,
+        try_alternatives=alternatives,
+    )
+    write_preview(build, preview)
+    _show(preview, show)
+    if report is not None:
+        from fsq_edge.int8_report import preview_page
+
+        write_file(report, preview_page(build, preview).encode())
+        show.print(f"wrote {report}")
+    broken = preview.broken_gates(min_code_agreement, max_drop)
+    for line in broken:
+        show.print(f"[red]refused[/red]: {line}")
+    write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)}, json_to)
+    if broken:
+        click.get_current_context().exit(1)
+
+
+def _first(calibration: CalibrationSet, windows: int) -> CalibrationSet:
+    return calibration if len(calibration) <= windows else calibration.first(windows)
+
+
+def _bare(
+    model: Path,
+    calib: Path | None,
+    out: Path | None,
+    show: Console,
+    json_to: str | None,
+    *,
+    windows: int,
+    **options: Any,
+) -> None:
+    from fsq_edge_compile.layer_errors import layer_errors
+    from fsq_edge_compile.quantize import quantize_preview
+
+    if calib is None:
+        raise UsageError("a bare ONNX file needs --calib FILE", hint="fsq-edge calibrate RUN --out FILE.npz makes one")
+    calibration = _first(load_calibration_set(calib), windows)
+    quantized = quantize_preview(model, calibration, **options)
+    target = out or model.with_name(f"{model.stem}_int8.onnx")
+    errors = layer_errors(model, quantized, calibration.frames_nchw)
+    write_file(target, quantized)
+    show.print(_layer_table(errors))
+    show.print(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder")
+    write_json(
+        {"schema_version": 1, "model": str(target), "layers": [error.to_dict() for error in errors], **options}, json_to
+    )
+
+
+def _show(preview: Int8Preview, show: Console) -> None:
+    report, scores = preview.report, preview.report.scores
+    output = "16-bit" if preview.sixteen_bit_output else "8-bit"
+    show.print(
+        f"int8 preview in onnxruntime, {preview.method}, {output} output, {preview.calibration_windows} windows; "
+        f"judged on {report.n_windows} held-out windows",
+        soft_wrap=True,
+    )
+    by_dimension = ", ".join(f"{rate:.2%}" for rate in report.flip_rate_by_dimension)
+    rows = [
+        ("codes that flip", f"{report.code_flip_rate:.2%}", f"by dimension {by_dimension}"),
+        ("labels that change", f"{report.label_change_rate:.2%}", ""),
+        ("near a boundary", f"{report.near_boundary_share:.1%}", "of the windows, within 0.05 of a step"),
+        ("logit MSE", f"{report.logit_mse:.4f}", ""),
+    ]
+    if scores is not None:
+        f1, float_f1, drop = scores.macro_f1_other, scores.macro_f1_reference, scores.drop_points
+        rows += [
+            ("accuracy", f"{scores.accuracy_other:.4f}", f"float {scores.accuracy_reference:.4f}"),
+            ("macro-F1", f"{f1.value:.4f}", f"95 % {f1.low:.4f} to {f1.high:.4f}; float {float_f1.value:.4f}"),
+            ("macro-F1 lost", f"{drop.value:.2f} points", f"95 % {drop.low:.2f} to {drop.high:.2f}, paired"),
+        ]
+    show.print(table("", ["", "int8 preview", ""], rows))
+    show.print(_layer_table(preview.errors))
+    show.print("worst: " + ", ".join(preview.worst_layers), soft_wrap=True)
+    if preview.refit is None:
+        show.print("no validation windows in the build: temperature and thresholds stay those of float")
+    else:
+        fit = preview.refit
+        moved = "".join(f", {name} {old:.3f} -> {new:.3f}" for name, (old, new) in fit.thresholds.items())
+        show.print(
+            f"fitted again on {fit.temperature_int8.n} validation windows: temperature {fit.tail.temperature:.3f} "
+            f"(float {fit.temperature_float.value:.3f}){moved}",
+            soft_wrap=True,
+        )
+    for item in preview.alternatives:
+        changed = f"{item.code_flip_rate:.2%} codes flip, {item.label_change_rate:.2%} labels change"
+        show.print(f"tried {item.name}: {changed}")
+    for line in preview.suggestions:
+        show.print(f"[yellow]suggestion[/yellow]: {line}", soft_wrap=True)
+
+
+def _layer_table(errors: tuple[LayerError, ...]) -> Any:
+    from fsq_edge_compile.layer_errors import short_name
+
+    rows = [
+        (
+            short_name(error.layer),
+            error.kind,
+            f"{error.snr_db:.1f}",
+            f"{error.own_snr_db:.1f}",
+            f"{error.low:.2f} to {error.high:.2f}",
+            "" if error.flip_rate_alone is None else f"{error.flip_rate_alone:.2%}",
+        )
+        for error in errors
+    ]
+    return table("layers", ["layer", "what", "SNR so far, dB", "SNR alone, dB", "range", "flips alone"], rows)

@@ -1,0 +1,122 @@
+"""From a configuration and its windows to a loop that is ready to run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fsq_edge.data.recording import Dataset
+from fsq_edge.data.windows import cut_windows
+from fsq_edge.training.augmentation import Augmenter
+from fsq_edge.training.config import TrainConfig
+from fsq_edge.training.feed import PackedWindows, TrainingFeed, pack
+from fsq_edge.training.loop import Loop, Stage
+from fsq_edge.training.record import record_split
+from fsq_edge.training.run import build_model
+from fsq_edge.training.schedule import default_epochs, default_refit_epochs
+from fsq_edge.training.sides import WindowSides, gap_seconds
+from fsq_edge.training.validation import WindowFrames
+from fsq_edge.training.world import World
+from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
+
+FIT_WINDOWS = 20_000  # enough for means and deviations; more would only cost memory
+
+
+def draft_preprocess(dataset: Dataset, config: TrainConfig, window_samples: int, hop_samples: int) -> PreprocessConfig:
+    """Return the preprocessing of a configuration before its statistics are fitted."""
+    section = config.preprocessing
+    count = len(dataset.channels) * (2 if section.window_zscore else 1)
+    return PreprocessConfig(
+        channels=tuple(ChannelSpec(name=channel.name, unit=channel.unit) for channel in dataset.channels),
+        sample_rate_hz=dataset.sample_rate_hz,
+        window_samples=window_samples,
+        hop_samples=hop_samples,
+        fold=section.rows,
+        window_zscore=section.window_zscore,
+        max_gap_ms=section.max_gap_ms,
+        mean=(0.0,) * count,
+        std=(1.0,) * count,
+        clip_sigma=section.clip_sigma,
+    )
+
+
+def fit_on_training(sides: WindowSides, config: TrainConfig) -> PreprocessConfig:
+    """Fit the preprocessing statistics on the training windows alone, on at most 20,000 of them evenly spread."""
+    index = sides.train
+    draft = draft_preprocess(index.dataset, config, index.window_samples, index.hop_samples)
+    rows = np.unique(np.linspace(0, len(index) - 1, min(len(index), FIT_WINDOWS)).round().astype(np.int64))
+    return fit_preprocess(index.gather(rows), draft)
+
+
+def make_loop(config: TrainConfig, sides: WindowSides, preprocess: PreprocessConfig, world: World, spill: Path) -> Loop:
+    """Build the network, its feeds and the two stages of a training; all processes call this together.
+
+    Args:
+        config: everything but the data.
+        sides: windows in three parts; the test part is not touched.
+        preprocess: fitted on ``sides.train``.
+        world: the processes.
+        spill: file for samples that do not stay in memory.
+
+    Raises:
+        DataError: no usable training window, or the configuration names other channels or classes.
+    """
+    section, dataset = config.training, sides.train.dataset
+    torch.manual_seed(section.seed)
+    model = build_model(config, len(dataset.channels), len(dataset.classes), preprocess)
+    # Pooling and convolution of these narrow frames take half the time in this layout.
+    model = model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+    packed = _pack(config, sides, world, spill)
+    feed = _feed(config, dataset, preprocess, packed.take(packed.row < len(sides.train)), world)
+    held = WindowFrames(sides.val, Preprocessor(preprocess), config.data.memory_mb << 20, world)
+    epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps)
+    validated = Stage(feed, held, epochs, section.schedule_used, section.learning_rate)
+    again = default_refit_epochs(epochs) if section.refit_epochs is None else section.refit_epochs
+    refit = None
+    if again:
+        both = _feed(config, dataset, preprocess, packed, world)
+        refit = Stage(both, None, again, "one-cycle", section.learning_rate)
+    return Loop(model, validated, refit, section, world, _digest(config, sides, preprocess, world))
+
+
+def _pack(config: TrainConfig, sides: WindowSides, world: World, spill: Path) -> PackedWindows:
+    """Pack training windows and, behind them, validation windows for the refit."""
+    train, val = sides.split.train, sides.split.val
+    joined = cut_windows(
+        replace(train, recordings=train.recordings + val.recordings),
+        sides.train.window_samples,
+        sides.train.hop_samples,
+        max_gap_s=gap_seconds(config),
+    )
+    memory = config.data.memory_mb << 20
+    return pack(joined, config.preprocessing.max_gap_ms, memory_bytes=memory, spill=spill, world=world)
+
+
+def _feed(
+    config: TrainConfig, dataset: Dataset, preprocess: PreprocessConfig, windows: PackedWindows, world: World
+) -> TrainingFeed:
+    return TrainingFeed(
+        windows,
+        Preprocessor(preprocess),
+        Augmenter(dataset.channels, dataset.mirror),
+        config.augmentation,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+        world=world,
+    )
+
+
+def _digest(config: TrainConfig, sides: WindowSides, preprocess: PreprocessConfig, world: World) -> str:
+    """Hash of all that decides the outcome, so that a checkpoint is resumed by the training that wrote it only."""
+    parts = {
+        "config": config.to_dict(),
+        "split": record_split(sides).model_dump(mode="json"),
+        "preprocess": preprocess.digest(),
+        "processes": world.size,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""The whole way of a HEF: plan, compiler (stand-in), add-hef, install, run on the device (fake), as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsq_edge.cli.main import run
+from fsq_edge_compile.bundle import build_bundle
+from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.testing import fake_hailo_platform, installed
+from tests.factories.build_folders import random_build
+from tests.factories.bundles import motion
+
+STANDINS = Path(__file__).parents[1] / "standins"
+
+
+def test_plan_compile_add_install_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build = random_build(tmp_path / "build", windows=64)
+    bundle, plan = tmp_path / "dog.fsqb", tmp_path / "plan"
+    build_bundle(build).save(bundle)
+
+    assert run(["compile", str(build.path), "--arch", "hailo8l", "--plan", str(plan), "--quiet"]) == 0
+    roots = [STANDINS, *(Path(path) for path in sys.path if path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, roots))}
+    subprocess.run([sys.executable, "compile.py"], cwd=plan, env=environment, check=True, capture_output=True)
+    (hef,) = plan.glob("*.hef")
+
+    assert run(["hef", "inspect", str(hef), "--bundle", str(bundle), "--device", "hailo8l", "--hailort", "4.22.0"]) == 0
+    assert run(["bundle", "add-hef", str(bundle), str(hef)]) == 0
+    opened = Bundle.open(bundle)
+    assert opened.hef_architectures == ("hailo8l",)
+    assert opened.manifest.forced == ()
+
+    np.savez(tmp_path / "walk.npz", samples=motion(400, seed=3))
+    capsys.readouterr()
+    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), quantised=True)):
+        assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo", "--json", "-"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["selftest"]["backend"] == "hailo-fake"
+        assert report["selftest"]["label_agreement"] >= 0.8
+        words = ["--source", f"npz:{tmp_path / 'walk.npz'}", "--backend", "hailo"]
+        assert run(["run", str(tmp_path / "dest"), *words]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    decisions = [line for line in lines if line["type"] == "decision"]
+    assert len(decisions) == 7
+    assert {line["backend"] for line in decisions} == {"hailo-fake"}
+    assert run(["run", str(bundle), "--source", f"npz:{tmp_path / 'walk.npz'}", "--backend", "onnx"]) == 0
+    reference = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    labels = [line["raw_label"] for line in reference if line["type"] == "decision"]
+    agree = np.mean([line["raw_label"] == label for line, label in zip(decisions, labels, strict=True)])
+    assert agree >= 0.7, "eight bits move a code now and then, not most of them"
+
+
+def test_a_hef_calibrated_with_noise_gets_no_further_than_add_hef(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And were it forced, the backend's own parity check on the self-test windows refuses to run it."""
+    build = random_build(tmp_path / "build", windows=64)
+    bundle = tmp_path / "dog.fsqb"
+    build_bundle(build).save(bundle)
+    roots = [STANDINS, *(Path(path) for path in sys.path if path)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, roots)))
+    monkeypatch.setenv("STANDIN_DFC_FAULT", "noise")
+    assert run(["compile", str(build.path), "--arch", "hailo8", "--dfc-python", sys.executable]) == 1
+    assert "calibrated with uniform noise" in capsys.readouterr().out
+    (hef,) = (build.path / "compiled" / "hailo8").glob("*.hef")
+    before = bundle.read_bytes()
+    assert run(["bundle", "add-hef", str(bundle), str(hef)]) == 1
+    assert bundle.read_bytes() == before
+    assert run(["bundle", "add-hef", str(bundle), str(hef), "--force", "to see it fail"]) == 0
+    opened = Bundle.open(bundle)
+    assert opened.manifest.forced == ("add-hef hailo8 in spite of input-limits, input-noise: to see it fail",)
+    capsys.readouterr()
+    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), devices=["hailo8"], quantised=True)):
+        assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo"]) == 69
+    assert "0 of 16 self-test windows" in capsys.readouterr().err
+    assert not (tmp_path / "dest").exists()
