@@ -35,5 +35,9 @@ bare: $(STAMP)
 	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
 	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/bare/device_install.py .
 
+# Long runs of what the tests do briefly.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz.hef_mutants --count 20000
+
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fsq_edge_compile.batching import symbolic_batch
 from fsq_edge_compile.build_folder import BuildFolder, Reference
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle import Bundle, Role, make_bundle, selftest_bytes
@@ -61,6 +62,7 @@ def build_bundle(
     parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {}
     for role, path in _REQUIRED.items():
         parts[role, None] = (path, build.read(path))
+    parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
     parts["selftest", None] = ("selftest.npz", _selftest(build))
     for role, path in _OPTIONAL.items():
         if build.has(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,18 @@ def add_hef(
 ) -> None:
     """Put a compiled network into a bundle, after inspecting it and comparing it with the bundle.
 
+    The record that a compilation writes beside the HEF (NAME.hef.json) is read when it is there.
+
     Exit codes: 1 it does not fit the bundle (nothing is written); 65 damaged.
     """
     from fsq_edge_runtime.bundle import Bundle
     from fsq_edge_runtime.bundle_edit import add_hef as add
+    from fsq_edge_runtime.hef import read_record
 
     screen = console(quiet, json_to)
-    added = add(Bundle.open(bundle), read_limited(hef, MAX_HEF_BYTES), arch=arch, force=force)
+    data = read_limited(hef, MAX_HEF_BYTES)
+    record = read_record(hef, hashlib.sha256(data).hexdigest())
+    added = add(Bundle.open(bundle), data, arch=arch, force=force, record=record)
     show_findings(screen, added.findings)
     if added.bundle is not None:
         added.bundle.save(out or bundle, replace=True)

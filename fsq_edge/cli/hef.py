@@ -43,7 +43,7 @@ def inspect(
     Exit codes: 0 sound (and fits, loads); 1 it does not fit the bundle or the device will not load it; 65 damaged or
     not a HEF.
     """
-    from fsq_edge_runtime.hef import check_load, compare_hef, inspect_hef
+    from fsq_edge_runtime.hef import check_load, compare_hef, inspect_hef, read_record
 
     if hailort and not device:
         raise UsageError("--hailort needs --device", hint="for example --device hailo8l --hailort 4.23.0")
@@ -52,7 +52,7 @@ def inspect(
     if bundle_path:
         from fsq_edge_runtime.bundle import Bundle
 
-        findings = compare_hef(report, Bundle.open(bundle_path))
+        findings = compare_hef(report, Bundle.open(bundle_path), read_record(file, report.sha256))
     verdict = check_load(report, device, hailort) if device else None
     out = console(quiet, json_to)
     _show(out, file, report)

@@ -54,6 +54,7 @@ def command(
     for module in ("safetensors", "yaml"):
         need(module, "train")
     from fsq_edge.training import load_config, train
+    from fsq_edge.training.gate import check_quality
     from fsq_edge.training.sides import open_sides
     from fsq_edge.training.world import choose_device
 
@@ -74,6 +75,9 @@ def command(
     for note in sides.split.notes:
         show.print(f"note: {note}", markup=False, soft_wrap=True)
     show.print(f"windows: {len(sides.train)} training, {len(sides.val)} validation, {len(sides.test)} test")
+    quality = check_quality(sides, settings.preprocessing)
+    for finding in (*quality.failures, *quality.warnings) if quality else ():
+        show.print(f"data quality: {finding}", markup=False, soft_wrap=True)
     with _bar(show) as listen:
         result = train(settings, out, sides=sides, progress=listen)
     _report(show, result, settings)
@@ -124,6 +128,8 @@ def _summary(result: TrainResult) -> dict[str, object]:
 
 
 def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:
+    from fsq_edge.training.gate import code_warnings
+
     record = result.record
     if result.resumed_after:
         show.print(f"resumed after epoch {result.resumed_after}")
@@ -134,3 +140,5 @@ def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:
         ("validation macro-F1", f"{record.metrics['val_macro_f1']:.3f}"),
     ]
     show.print(table(f"Run {result.folder}", ["", "value"], rows))
+    for warning in code_warnings(record.history[-1]):
+        show.print(f"warning: {warning}", markup=False, soft_wrap=True)

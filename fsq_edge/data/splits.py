@@ -100,7 +100,10 @@ def split_by_subject(
     else:
         val, how = _known_subjects(dataset, val_subjects, "validation"), "as given"
         if val & test:
-            raise UsageError(f"{dataset.name}: subject {_listed(val & test)} is asked for in both test and validation")
+            raise UsageError(
+                f"{dataset.name}: subject {_listed(val & test)} is asked for in both test and validation",
+                hint="a subject can be on one side only",
+            )
     train = set(others) - val
     if not train:
         raise UsageError(f"{dataset.name}: no subject is left to train on", hint="hold out fewer subjects")

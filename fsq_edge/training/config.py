@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError, MissingInputError
@@ -213,13 +213,10 @@ def load_config(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | 
     where = "configuration" if path is None else path.name
     try:
         # By way of JSON: lists become tuples there although the models are strict.
-        return TrainConfig.model_validate_json(json.dumps(document))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "document"
-        raise DataError(f"{where}: {field}: {first['msg']}", hint="docs/training.md lists every key") from error
+        text = json.dumps({"schema_version": TrainConfig.VERSION, **document})
     except TypeError as error:
         raise DataError(f"{where}: {error}", hint="quote dates and other special values") from error
+    return TrainConfig.from_json(text, origin=where)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -227,7 +224,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
-        raise MissingInputError(f"cannot read the training configuration {path}: {error.strerror}") from error
+        raise MissingInputError(
+            f"cannot read the training configuration {path}: {error.strerror}",
+            hint="give the path of a YAML file, or leave it out for the measured recipe",
+        ) from error
     if len(text) > MAX_CONFIG_BYTES:
         raise DataError(f"{path.name}: more than the {MAX_CONFIG_BYTES} bytes allowed for a training configuration")
     try:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from fsq_edge.data.quality import QualityReport
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.sides import WindowSides
 from fsq_edge_runtime.artefact import Artefact, StrictModel
@@ -18,7 +19,12 @@ _PACKAGES = ("fsq-edge", "torch", "numpy", "safetensors", "scikit-learn")
 
 
 class DataRecord(StrictModel):
-    """Where a run's windows came from; windows of mixed or no label are counted over all three sides."""
+    """Where a run's windows came from; windows of mixed or no label are counted over all three sides.
+
+    Attributes:
+        quality_score: 0 to 100, of the training and validation recordings; None without quality control.
+        quality_findings: what is wrong with them, one line each, failures first.
+    """
 
     source: str
     name: str
@@ -26,6 +32,8 @@ class DataRecord(StrictModel):
     n_recordings: int
     n_mixed: int
     n_unlabelled: int
+    quality_score: float | None
+    quality_findings: tuple[str, ...]
 
 
 class SplitRecord(StrictModel):
@@ -121,7 +129,7 @@ class RunRecord(Artefact):
     preprocess_sha256: str
 
 
-def record_data(sides: WindowSides, source: str) -> DataRecord:
+def record_data(sides: WindowSides, source: str, quality: QualityReport | None) -> DataRecord:
     """Describe where windows came from."""
     indices = (sides.train, sides.val, sides.test)
     dataset = sides.train.dataset
@@ -132,6 +140,8 @@ def record_data(sides: WindowSides, source: str) -> DataRecord:
         n_recordings=sum(len(index.dataset.recordings) for index in indices),
         n_mixed=sum(index.n_mixed for index in indices),
         n_unlabelled=sum(index.n_unlabelled for index in indices),
+        quality_score=quality.quality_score if quality else None,
+        quality_findings=(*quality.failures, *quality.warnings) if quality else (),
     )
 
 

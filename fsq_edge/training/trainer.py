@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fsq_edge.data.quality import QualityReport
 from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.assembly import fit_on_training, make_loop
 from fsq_edge.training.checkpoint import read_checkpoint, tensor_bytes, write_whole
 from fsq_edge.training.config import TrainConfig, TrainingSection
+from fsq_edge.training.gate import check_quality, code_warnings
 from fsq_edge.training.journal import Journal
 from fsq_edge.training.metrics import Pass
 from fsq_edge.training.record import EpochRecord, RunRecord, git_revision, record_data, record_split, versions
@@ -77,16 +79,20 @@ def train(
     sides.split.refuse()
     if len(np.unique(sides.train.label)) < 2:
         raise DataError("the training windows are all of one class", hint="train on more recordings")
+    quality = check_quality(sides, config.preprocessing)
     with ExitStack() as stack:
         stack.enter_context(_torch_settings(config.training))
         world = stack.enter_context(join_world(config.training.device))
-        return _Training(config, out, sides, world).run(progress)
+        return _Training(config, out, sides, world, quality).run(progress)
 
 
 class _Training:
     """One call of ``train`` in one process."""
 
-    def __init__(self, config: TrainConfig, out: Path, sides: WindowSides, world: World) -> None:
+    def __init__(
+        self, config: TrainConfig, out: Path, sides: WindowSides, world: World, quality: QualityReport | None
+    ) -> None:
+        self._quality = quality
         self._config, self._out, self._sides, self._world = config, out, sides, world
         self._dataset = sides.train.dataset
         preprocess = fit_on_training(sides, config)
@@ -126,7 +132,14 @@ class _Training:
                 if progress is not None:
                     progress(record, epochs)
 
+            for line in self._findings():
+                journal.note(f"data quality: {line}")
             self._loop.run(checkpoint, listen)
+            for line in code_warnings(self._loop.history[-1]):
+                journal.note(f"warning: {line}")
+
+    def _findings(self) -> tuple[str, ...]:
+        return (*self._quality.failures, *self._quality.warnings) if self._quality else ()
 
     def _finish(self, resumed_after: int) -> TrainResult:
         model = self._loop.model.cpu().eval()
@@ -146,7 +159,7 @@ class _Training:
         metrics = {name: float(kept[name]) for name in ("val_loss", "val_accuracy", "val_macro_f1")}
         return RunRecord(
             config=self._config,
-            data=record_data(self._sides, source_of(self._config.data)),
+            data=record_data(self._sides, source_of(self._config.data), self._quality),
             classes=self._dataset.classes,
             split=record_split(self._sides),
             metrics={"best_epoch": float(loop.best_epoch), **metrics},

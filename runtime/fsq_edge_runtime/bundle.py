@@ -21,6 +21,7 @@ from fsq_edge_runtime.errors import BundleError, UsageError
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.onnx_graph import check_plain_graph
 from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Role = Literal[
     "preprocess",
     "encoder",
+    "encoder-batch",
     "encoder-int8",
     "head",
     "head-int8",
@@ -43,6 +45,7 @@ Role = Literal[
     "report",
 ]
 
+INT8_BACKENDS: Final = ("hailo", "hailo-fake", "onnx-int8")
 MAX_LABEL: Final = 128  # characters of a class name
 REQUIRED_ROLES: Final = ("preprocess", "encoder", "head", "decision", "fingerprint", "selftest")
 
@@ -221,6 +224,25 @@ class Bundle:
         """Windows with the reference's answers."""
         return SelfTest(self.read("selftest"))
 
+    @cached_property
+    def stream(self) -> StreamSettings:
+        """Policies for imperfect input; the defaults where the bundle has none."""
+        if not self.has("stream"):
+            return StreamSettings()
+        return StreamSettings.from_json(self.read("stream"), origin="stream.json")
+
+    def tail_for(self, backend: str) -> FsqTail:
+        """Return the host tail for a backend: the quantised graphs may have one of their own."""
+        if backend in INT8_BACKENDS and self.has("head-int8"):
+            return FsqTail.from_bytes(self.read("head-int8"))
+        return self.tail
+
+    def decision_for(self, backend: str) -> DecisionSettings:
+        """Return the decision settings for a backend: thresholds may have been fitted again after quantisation."""
+        if backend in INT8_BACKENDS and self.has("decision-int8"):
+            return DecisionSettings.from_json(self.read("decision-int8"), origin="decision-int8.json")
+        return self.decision
+
     def has(self, role: Role) -> bool:
         """Return whether the bundle has a file of this role."""
         return any(entry.role == role for entry in self.manifest.files)
@@ -270,7 +292,7 @@ class Bundle:
 
     def _check_agreement(self) -> None:
         for entry in self.manifest.files:
-            if entry.role in ("encoder", "encoder-int8"):
+            if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
                 check_plain_graph(self.files[entry.path], entry.path)
         if self.preprocess.digest() != self.manifest.preprocess_sha256:
             raise BundleError("preprocess.json is not the one that the manifest names (hash mismatch)")

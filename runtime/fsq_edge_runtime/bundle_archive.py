@@ -29,6 +29,7 @@ CURRENT: Final = "current"  # the link of an install folder to the bundle in use
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}){0,3}")
 # Source: PKWARE's APPNOTE, sections 4.3.7, 4.3.12 and 4.3.16.
+_LOCAL_MAGIC = b"PK\x03\x04"
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
@@ -74,14 +75,14 @@ def decode_archive(data: bytes) -> dict[str, bytes]:
         raise BundleError(f"the bundle has {len(data)} bytes, at most {MAX_BUNDLE_BYTES} are allowed")
     view = memoryview(data)
     body, comment = view[:-COMMENT_BYTES], view[-COMMENT_BYTES:]
-    if body[:4] != b"PK\x03\x04":
+    if not data.startswith(_LOCAL_MAGIC):
         raise BundleError("this is not a bundle (no zip signature at its start)", hint=_FETCH_AGAIN)
     if hashlib.sha256(body).hexdigest().encode("ascii") != comment:
         raise BundleError("the bundle is damaged: its bytes do not match the SHA-256 at its end", hint=_FETCH_AGAIN)
     files: dict[str, bytes] = {}
     entries: list[_Entry] = []
     offset = 0
-    while body[offset : offset + 4] == b"PK\x03\x04":
+    while data.startswith(_LOCAL_MAGIC, offset):
         entry, content = _read_entry(body, offset)
         name = entry.name.decode("ascii")
         if name in files or len(files) >= MAX_FILES:
@@ -119,7 +120,7 @@ class _Entry:
     def local_header(self) -> bytes:
         """Return the header that stands before the content."""
         sizes = (self.crc, self.size, self.size, len(self.name), 0)
-        return _LOCAL.pack(b"PK\x03\x04", _VERSION, 0, 0, 0, _DATE, *sizes) + self.name
+        return _LOCAL.pack(_LOCAL_MAGIC, _VERSION, 0, 0, 0, _DATE, *sizes) + self.name
 
     def directory_entry(self) -> bytes:
         """Return the entry of the central directory."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fsq_edge_runtime.bundle import Bundle, BundleFile, Manifest, Role, make_manifest_json
 from fsq_edge_runtime.bundle_archive import MANIFEST
 from fsq_edge_runtime.errors import BundleError, UsageError
-from fsq_edge_runtime.hef import HefFinding, HefReport, compare_hef, inspect_hef
+from fsq_edge_runtime.hef import HefFinding, HefRecord, HefReport, compare_hef, inspect_hef
 
 MAX_REASON = 200  # characters of a reason for forcing
 
@@ -18,14 +18,14 @@ def with_files(
     bundle: Bundle,
     changes: Mapping[tuple[Role, str | None], tuple[str, bytes] | None],
     *,
-    forced: str | None = None,
+    forced: Sequence[str] = (),
 ) -> Bundle:
     """Return a bundle with files added, replaced or (None) removed.
 
     Args:
         bundle: the verified bundle.
         changes: (role, architecture of a HEF or None) -> (path inside the bundle, content), or None to remove it.
-        forced: a line to add to the manifest's record of overridden gates.
+        forced: lines to add to the manifest's record of overridden gates.
 
     Raises:
         BundleError: the result does not fit together.
@@ -46,7 +46,7 @@ def with_files(
         files[path] = data
     values = bundle.manifest.model_dump()
     values["files"] = tuple(entry.model_dump() for entry in entries)
-    values["forced"] = (*bundle.manifest.forced, *([forced] if forced else []))
+    values["forced"] = tuple(dict.fromkeys((*bundle.manifest.forced, *forced)))
     manifest = Manifest.model_validate(values)
     return Bundle.from_files({**files, MANIFEST: make_manifest_json(manifest)}, origin=bundle.origin)
 
@@ -72,7 +72,9 @@ class AddedHef:
     unsigned: bool
 
 
-def add_hef(bundle: Bundle, hef: bytes, *, arch: str | None = None, force: str = "") -> AddedHef:
+def add_hef(
+    bundle: Bundle, hef: bytes, *, arch: str | None = None, force: str = "", record: HefRecord | None = None
+) -> AddedHef:
     """Inspect a HEF, compare it with the bundle and file it under its architecture.
 
     Args:
@@ -81,6 +83,7 @@ def add_hef(bundle: Bundle, hef: bytes, *, arch: str | None = None, force: str =
         arch: the target it was compiled for; None takes it from the file.
         force: why a HEF that does not fit shall be taken all the same; recorded in the manifest. Damage cannot be
             forced.
+        record: what the compilation wrote beside the HEF; gates forced there go into the manifest too.
 
     Raises:
         DataError: the HEF is damaged or of an unknown architecture.
@@ -95,14 +98,16 @@ def add_hef(bundle: Bundle, hef: bytes, *, arch: str | None = None, force: str =
     if arch is not None and arch not in targets:
         raise UsageError(f"the HEF was compiled for {' or '.join(targets)}, not for {arch}")
     target = arch or targets[0]
-    findings = compare_hef(report, bundle)
+    findings = compare_hef(report, bundle, record)
     errors = sorted({finding.rule for finding in findings if finding.severity == "error"})
     replaced = target in bundle.hef_architectures
     unsigned = bundle.has("signature")
     if errors and not force:
         return AddedHef(None, target, report, findings, replaced, unsigned=False)
-    record = f"add-hef {target} in spite of {', '.join(errors)}: {force}" if errors else None
+    forced = [f"compile {target}: {line}" for line in (record.forced if record else ())]
+    if errors:
+        forced.append(f"add-hef {target} in spite of {', '.join(errors)}: {force}")
     changes: dict[tuple[Role, str | None], tuple[str, bytes] | None] = {("hef", target): (f"hef/{target}.hef", hef)}
     if unsigned:
         changes["signature", None] = None
-    return AddedHef(with_files(bundle, changes, forced=record), target, report, findings, replaced, unsigned)
+    return AddedHef(with_files(bundle, changes, forced=forced), target, report, findings, replaced, unsigned)

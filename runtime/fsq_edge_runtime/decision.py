@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import median
 from typing import ClassVar, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from fsq_edge_runtime.artefact import Artefact
-
-Float32Array = npt.NDArray[np.float32]
 
 UNKNOWN = -1  # class index of the label `unknown`
 UNKNOWN_LABEL = "unknown"
@@ -66,18 +64,20 @@ class DecisionChain:
         "_age",
         "_candidate",
         "_dwell",
+        "_enter",
         "_history",
         "_lead",
+        "_leave",
         "_refractory",
-        "_settings",
         "_smoothed",
         "_span",
+        "_unknown_below",
         "_weight",
         "label",
     )
 
     def __init__(self, settings: DecisionSettings, hop_ms: float) -> None:
-        self._settings = settings
+        self._enter, self._leave, self._unknown_below = settings.enter, settings.leave, settings.unknown_below
         self._dwell = _hops(settings.dwell_ms, hop_ms)
         self._refractory = _hops(settings.refractory_ms, hop_ms)
         self._span = max(1, _hops(settings.smoothing_ms, hop_ms)) if settings.smoothing == "median" else 1
@@ -91,29 +91,28 @@ class DecisionChain:
         self._age = self._refractory
         self._candidate = UNKNOWN
         self._lead = 0
-        self._smoothed: Float32Array | None = None
-        self._history: list[Float32Array] = []
+        self._smoothed: Sequence[float] | None = None
+        self._history: list[Sequence[float]] = []
 
     def skip(self) -> None:
         """Account for a window without scores (abstained or missed): time passes, a lead is broken."""
         self._age += 1
         self._candidate, self._lead = UNKNOWN, 0
 
-    def step(self, probabilities: Float32Array) -> tuple[int, Float32Array]:
+    def step(self, probabilities: Sequence[float]) -> tuple[int, Sequence[float]]:
         """Take the probabilities (classes,) of the next window.
 
         Returns:
-            ``(label, smoothed)``: the label's index or ``UNKNOWN``, and the smoothed probabilities (classes,), not
-            to be written to.
+            ``(label, smoothed)``: the label's index or ``UNKNOWN``, and the smoothed probabilities (classes,).
         """
         smoothed = self._smooth(probabilities)
         self._age += 1
-        top = int(smoothed.argmax())
-        settings = self._settings
+        best = max(smoothed)
+        top = smoothed.index(best)
         held = self._age <= self._refractory
-        if self.label != UNKNOWN and smoothed[self.label] < settings.leave and not held:
+        if self.label != UNKNOWN and smoothed[self.label] < self._leave and not held:
             self.label = UNKNOWN
-        if top != self.label and smoothed[top] >= settings.enter:
+        if top != self.label and best >= self._enter:
             self._lead = self._lead + 1 if top == self._candidate else 0
             self._candidate = top
             if self._lead >= self._dwell and not held:
@@ -121,18 +120,23 @@ class DecisionChain:
                 self._candidate, self._lead = UNKNOWN, 0
         else:
             self._candidate, self._lead = UNKNOWN, 0
-        return (UNKNOWN if smoothed[top] < settings.unknown_below else self.label), smoothed
+        return (UNKNOWN if best < self._unknown_below else self.label), smoothed
 
-    def _smooth(self, probabilities: Float32Array) -> Float32Array:
+    def _smooth(self, probabilities: Sequence[float]) -> Sequence[float]:
+        # Plain Python: on a handful of classes it is several times faster than arrays.
         if self._span > 1:
             self._history.append(probabilities)
             del self._history[: -self._span]
-            middle = np.median(self._history, axis=0)
-            return np.asarray(middle / max(float(middle.sum()), 1e-12), dtype=np.float32)
-        if self._weight < 1.0 and self._smoothed is not None:
-            self._smoothed = self._smoothed + np.float32(self._weight) * (probabilities - self._smoothed)
-            return self._smoothed
-        self._smoothed = probabilities
+            middle = [median(values) for values in zip(*self._history, strict=True)]
+            whole = sum(middle) or 1.0
+            return [value / whole for value in middle]
+        if self._weight < 1.0:
+            weight = self._weight
+            if self._smoothed is not None:
+                probabilities = [
+                    old + weight * (new - old) for old, new in zip(self._smoothed, probabilities, strict=True)
+                ]
+            self._smoothed = probabilities
         return probabilities
 
 

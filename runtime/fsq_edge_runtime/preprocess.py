@@ -108,9 +108,13 @@ class Preprocessor:
     def __init__(self, config: PreprocessConfig) -> None:
         self.config = config
         self._floor = config.zscore_floor()[:, None]
-        self._mean = np.asarray(config.mean, dtype=np.float32)[:, None]
-        self._scale = (1.0 / np.asarray(config.std, dtype=np.float64)).astype(np.float32)[:, None]
-        self._clip = np.float32(config.clip_sigma)
+        # As wide as a frame: on arrays of this size numpy spends more on broadcasting than on arithmetic.
+        wide = np.ones(config.window_samples, dtype=np.float32)
+        self._mean = np.asarray(config.mean, dtype=np.float32)[:, None] * wide
+        self._scale = (1.0 / np.asarray(config.std, dtype=np.float64)).astype(np.float32)[:, None] * wide
+        self._high = np.full_like(self._mean, config.clip_sigma)
+        self._low = -self._high
+        self._count = np.full_like(self._floor, config.window_samples)
 
     def frames(self, windows: npt.ArrayLike, out: Float32Array | None = None) -> Float32Array:
         """Return the frames of the device graph for finite raw windows.
@@ -128,15 +132,8 @@ class Preprocessor:
         """
         x = np.ascontiguousarray(windows, dtype=np.float32)
         self._check_shape(x)
-        n, channels, samples = x.shape
-        frames = np.empty((n, *self.config.frame_shape), np.float32) if out is None else out
-        flat = frames.reshape(n, self.config.graph_channels, samples)
-        flat[:, :channels] = x
-        if self.config.window_zscore:
-            flat[:, channels:] = self._zscore(x)
-        np.subtract(flat, self._mean, out=flat)
-        np.multiply(flat, self._scale, out=flat)
-        np.clip(flat, -self._clip, self._clip, out=flat)
+        frames = np.empty((len(x), *self.config.frame_shape), np.float32) if out is None else out
+        FrameWriter(self, frames).write(x)
         return frames
 
     def fill_gaps(self, windows: npt.ArrayLike) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
@@ -166,10 +163,48 @@ class Preprocessor:
                 hint="the channels are " + ", ".join(channel.name for channel in self.config.channels),
             )
 
-    def _zscore(self, x: Float32Array) -> Float32Array:
-        centred = x - x.mean(axis=-1, keepdims=True)
-        spread = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True)) + self._floor
-        return np.asarray(centred / spread, dtype=np.float32)
+
+class FrameWriter:
+    """Writes frames into one array with every temporary allocated once; the arithmetic of :class:`Preprocessor`.
+
+    Args:
+        preprocessor: what to apply.
+        frames: (N, C', H, W) or (C', H, W) float32, C-contiguous: where every :meth:`write` puts its result.
+    """
+
+    def __init__(self, preprocessor: Preprocessor, frames: Float32Array) -> None:
+        config = preprocessor.config
+        channels, samples = len(config.channels), config.window_samples
+        self._with = preprocessor
+        self._flat = frames.reshape(*frames.shape[:-3], config.graph_channels, samples)
+        self._raw = self._flat[..., :channels, :]
+        self._z = self._flat[..., channels:, :] if config.window_zscore else None
+        self._centred: Float32Array = np.empty(self._raw.shape, dtype=np.float32)
+        self._square: Float32Array = np.empty(self._raw.shape, dtype=np.float32)
+        self._spread: Float32Array = np.empty((*self._raw.shape[:-1], 1), dtype=np.float32)
+
+    def write(self, windows: Float32Array) -> None:
+        """Overwrite the frames with those of finite raw windows, (N, C, T) or (C, T) float32 as the frames are."""
+        flat, settings = self._flat, self._with
+        np.copyto(self._raw, windows)
+        if self._z is not None:
+            self._write_zscore(windows, self._z)
+        np.subtract(flat, settings._mean, flat)
+        np.multiply(flat, settings._scale, flat)
+        np.maximum(flat, settings._low, flat)
+        np.minimum(flat, settings._high, flat)
+
+    def _write_zscore(self, x: Float32Array, z: Float32Array) -> None:
+        centred, square, spread, count = self._centred, self._square, self._spread, self._with._count
+        np.add.reduce(x, -1, None, spread, True)
+        np.divide(spread, count, spread)
+        np.subtract(x, spread, centred)
+        np.multiply(centred, centred, square)
+        np.add.reduce(square, -1, None, spread, True)
+        np.divide(spread, count, spread)
+        np.sqrt(spread, spread)
+        np.add(spread, self._with._floor, spread)
+        np.divide(centred, spread, z)
 
 
 def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> PreprocessConfig:
@@ -191,9 +226,16 @@ def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> Preproces
     if draft.window_zscore:
         # The floor may depend on the raw std, so the raw statistics go in first.
         raw = draft.model_copy(update={"mean": mean + mean, "std": std + std})
-        z_mean, z_std = _moments(Preprocessor(raw)._zscore(x))
+        z_mean, z_std = _moments(_zscore(x, Preprocessor(raw)))
         mean, std = mean + z_mean, std + z_std
     return PreprocessConfig.model_validate(draft.model_copy(update={"mean": mean, "std": std}).model_dump())
+
+
+def _zscore(x: Float32Array, preprocessor: Preprocessor) -> Float32Array:
+    z = np.empty_like(x)
+    shape = (len(x), *preprocessor.config.frame_shape)
+    FrameWriter(preprocessor, np.empty(shape, np.float32))._write_zscore(x, z)
+    return z
 
 
 def _moments(x: Float32Array) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,124 +1,86 @@
-"""A stream session: samples in, one decision per due window out."""
+"""A session: samples in, exactly one record for every window that becomes due."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.backends import Backend
-from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
-from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.preprocess import Preprocessor
-from fsq_edge_runtime.tail import softmax
+from fsq_edge_runtime.backends.base import ReportsSwitches
+from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.stream.classifier import WindowClassifier
+from fsq_edge_runtime.stream.counters import StreamCounters, total
+from fsq_edge_runtime.stream.grid import Break, Piece
+from fsq_edge_runtime.stream.records import Decision, Predictions, StreamEvent
+from fsq_edge_runtime.stream.settings import StreamSettings
+from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.fallback_policy import BackendEvent
     from fsq_edge_runtime.bundle import Bundle
 
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Record = Decision | StreamEvent
+Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What one due window ended as.
-
-    Attributes:
-        seq: number of the window in its stream, from 0.
-        stream: id of the stream.
-        t_start: source time of the window's first sample, seconds.
-        t_end: source time of its last sample, seconds.
-        label: the decided class, ``unknown``, or None when the window abstained.
-        raw_label: the class with the highest probability of this window alone; None when it abstained.
-        confidence: smoothed probability of ``label`` (of the best class for ``unknown``), 0 to 1.
-        code: FSQ code index; None when the window abstained.
-        quality: reasons against the window; empty when it is sound.
-        backend: which backend computed it.
-        probabilities: (classes,) float32 of this window, before smoothing.
-        latency_us: microseconds by stage.
-    """
-
-    seq: int
-    stream: str
-    t_start: float
-    t_end: float
-    label: str | None
-    raw_label: str | None
-    confidence: float | None
-    code: int | None
-    quality: tuple[str, ...]
-    backend: str
-    probabilities: Float32Array | None = None
-    latency_us: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self, latency: bool = True) -> dict[str, Any]:
-        """Return the JSON line's fields."""
-        line: dict[str, Any] = {
-            "type": "decision",
-            "seq": self.seq,
-            "stream": self.stream,
-            "t_start": self.t_start,
-            "t_end": self.t_end,
-            "label": self.label,
-            "raw_label": self.raw_label,
-            "confidence": self.confidence,
-            "code": self.code,
-            "quality": list(self.quality),
-            "backend": self.backend,
-        }
-        if latency:
-            line["latency_us"] = self.latency_us
-        return line
-
-
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """What :meth:`Session.predict` found, window by window.
-
-    Attributes:
-        t: (N, D) float32, output of the device graph; NaN rows where invalid.
-        codes: (N,) int64, -1 where invalid.
-        raw_labels: (N,) int64 class indices, -1 where invalid.
-        probabilities: (N, classes) float32; NaN rows where invalid.
-        valid: (N,) bool.
-    """
-
-    t: Float32Array
-    codes: npt.NDArray[np.int64]
-    raw_labels: npt.NDArray[np.int64]
-    probabilities: Float32Array
-    valid: npt.NDArray[np.bool_]
-
-
-class _Stream:
-    """Samples of one stream that are still needed, and its decision chain."""
-
-    def __init__(self, chain: DecisionChain, channels: int) -> None:
-        self.chain = chain
-        self.samples: Float32Array = np.empty((0, channels), dtype=np.float32)
-        self.times: npt.NDArray[np.float64] = np.empty(0, dtype=np.float64)
-        self.received = 0
-        self.seq = 0
+MAX_STREAMS = 4096
 
 
 class Session:
-    """Streams through one opened bundle on one backend.
+    """Streams through one opened bundle on one backend. For one thread; not safe to share.
 
     Args:
         bundle: the verified bundle.
         backend: runs the device graph; closed with the session.
+        settings: policies for imperfect input; None takes the bundle's.
+        decision: settings of the decision chain; None takes the bundle's.
+        source_rate_hz: nominal rate of the sensors; None takes the settings'.
+        deadline_ms: longest time from a window's last sample to its decision; None takes the settings', 0 is none.
+        on_record: called with every decision and event in order, as it happens.
+
+    Attributes:
+        bundle: the bundle.
+        backend: the backend; its ``name`` may change while it runs.
+        settings: the policies in force.
+        decision: the settings of the decision chain in force.
+
+    Raises:
+        UsageError: the rates cannot be brought together.
+        DataError: settings that do not fit the model's channels.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self.bundle = bundle
-        self.backend = backend
-        self._preprocess = Preprocessor(bundle.preprocess)
-        self._temperature = bundle.decision.temperature or bundle.tail.temperature
-        self._streams: dict[str, _Stream] = {}
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        *,
+        settings: StreamSettings | None = None,
+        decision: DecisionSettings | None = None,
+        source_rate_hz: float | None = None,
+        deadline_ms: float | None = None,
+        on_record: Callable[[Record], None] | None = None,
+    ) -> None:
+        self.bundle, self.backend = bundle, backend
+        changes = {"source_rate_hz": source_rate_hz, "deadline_ms": deadline_ms}
+        given = {name: value for name, value in changes.items() if value is not None}
+        self.settings = (settings or bundle.stream).model_copy(update=given)
+        self.decision = decision or bundle.decision_for(backend.name)
+        self.on_record = on_record
+        config = self._config = bundle.preprocess
+        self._classifier = WindowClassifier(bundle, backend, self.settings, self.decision.temperature)
+        self._channels, self._size, self._hop = len(config.channels), config.window_samples, config.hop_samples
+        self._streams: dict[str, StreamState] = {}
+        self._paused = False
+        if isinstance(backend, ReportsSwitches) and backend.on_event is None:
+            backend.on_event = self._switched
+        StreamState("", config, self.settings, self.decision)  # refuses impossible rates now, not at the first push
 
     def __enter__(self) -> Self:
         return self
@@ -128,100 +90,219 @@ class Session:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Release the backend."""
-        self.backend.close()
+    @property
+    def counters(self) -> dict[str, StreamCounters]:
+        """Counters by stream, live."""
+        return {name: state.counters for name, state in self._streams.items()}
+
+    @property
+    def totals(self) -> StreamCounters:
+        """Sum of the counters over all streams now open."""
+        return total(list(self.counters.values()))
+
+    def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
+        """Open a stream before its first push, to give it a rate of its own.
+
+        Raises:
+            UsageError: it is open, there are too many, or its rate cannot be brought to the model's.
+        """
+        if stream in self._streams:
+            raise UsageError(f"stream {stream!r} is already open")
+        changes = {} if source_rate_hz is None else {"source_rate_hz": source_rate_hz}
+        self._open(stream, self.settings.model_copy(update=changes))
+
+    def close_stream(self, stream: str) -> list[Decision]:
+        """Forget a stream and its counters; return its last decisions as :meth:`drain` would."""
+        decisions = self.drain(stream)
+        self._streams.pop(stream, None)
+        return decisions
 
     def push(
-        self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None = None, stream: str = "0"
+        self,
+        samples: npt.ArrayLike,
+        timestamps: npt.ArrayLike | None = None,
+        stream: str = "0",
+        *,
+        arrived_ns: int | None = None,
     ) -> list[Decision]:
-        """Take samples and return the decisions that became due, in order.
+        """Take samples and return what the windows that became due ended as, in order.
 
         Args:
-            samples: (n, C) float32, raw units, any n.
-            timestamps: (n,) seconds, increasing; None counts samples at the nominal rate.
+            samples: (n, C) float32, raw units, any n; one sample may be (C,).
+            timestamps: (n,) seconds of the source's clock; None counts at the nominal rate.
             stream: which stream they belong to.
+            arrived_ns: ``time.monotonic_ns()`` at which they arrived; None is now. A window that has waited longer
+                than the deadline since then is missed (``overrun``) and costs no inference: the newest wins.
 
         Raises:
-            DataError: wrong shape.
+            DataError: wrong shape or type.
+            UsageError: too many streams.
+            BackendError: the backend failed for good.
         """
-        return list(self._push(samples, timestamps, stream))
+        begun = time.monotonic_ns()
+        state = self._streams.get(stream) or self._open(stream, self.settings)
+        decisions = []
+        for start in self._place(state, self._take(state, samples, timestamps)):
+            decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
+            decisions.append(decision)
+            if self.on_record is not None:
+                self.on_record(decision)
+            begun = time.monotonic_ns()
+        return decisions
 
-    def _push(self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None, name: str) -> Iterator[Decision]:
-        config = self.bundle.preprocess
-        rows = np.atleast_2d(np.asarray(samples, dtype=np.float32))
-        if rows.size and rows.shape[1] != len(config.channels):
-            raise DataError(f"samples have {rows.shape[1]} channels, the bundle expects {len(config.channels)}")
-        state = self._streams.get(name)
-        if state is None:
-            chain = DecisionChain(self.bundle.decision, config.hop_samples / config.sample_rate_hz * 1000.0)
-            state = self._streams[name] = _Stream(chain, len(config.channels))
-        if timestamps is None:
-            times = (state.received + np.arange(len(rows))) / config.sample_rate_hz
-        else:
-            times = np.asarray(timestamps, dtype=np.float64)
-        state.received += len(rows)
-        state.samples = np.concatenate([state.samples, rows])
-        state.times = np.concatenate([state.times, times])
-        size, hop = config.window_samples, config.hop_samples
-        while len(state.samples) >= size:
-            yield self._decide(state, name, state.samples[:size], state.times[:size])
-            state.samples, state.times = state.samples[hop:], state.times[hop:]
+    def push_many(
+        self,
+        pushed: Mapping[str, npt.ArrayLike] | Iterable[Pushed],
+        *,
+        arrived_ns: int | None = None,
+    ) -> list[Decision]:
+        """Take samples of many streams; windows that become due together run as one batch.
 
-    def _decide(self, state: _Stream, name: str, window: Float32Array, times: npt.NDArray[np.float64]) -> Decision:
-        started = time.perf_counter_ns()
-        seq, state.seq = state.seq, state.seq + 1
-        span = (name, float(times[0]), float(times[-1]))
-        filled, valid = self._preprocess.fill_gaps(window.T[None])
-        if not valid[0]:
-            state.chain.skip()
-            return Decision(seq, *span, None, None, None, None, ("missing",), self.backend.name)
-        frame = self._preprocess.frames(filled)
-        ready = time.perf_counter_ns()
-        t = self.backend.infer(frame)[None]
-        inferred = time.perf_counter_ns()
-        code = int(self.bundle.tail.index(t)[0])
-        probabilities = softmax(self.bundle.tail.table[code], self._temperature)
-        label, smoothed = state.chain.step(probabilities)
-        classes = self.bundle.classes
-        done = time.perf_counter_ns()
-        return Decision(
-            seq,
-            *span,
-            UNKNOWN_LABEL if label == UNKNOWN else classes[label],
-            classes[int(probabilities.argmax())],
-            float(smoothed.max() if label == UNKNOWN else smoothed[label]),
-            code,
-            (),
-            self.backend.name,
-            probabilities,
-            {
-                "preprocess": (ready - started) / 1e3,
-                "inference": (inferred - ready) / 1e3,
-                "decision": (done - inferred) / 1e3,
-                "total": (done - started) / 1e3,
-            },
-        )
+        Args:
+            pushed: ``{stream: samples}``, or (stream, samples, timestamps) any number of times per stream.
+            arrived_ns: as in :meth:`push`, for all of them.
+
+        Returns:
+            The records, in the order of the input; codes and labels are those that :meth:`push` would give.
+
+        Raises:
+            DataError: wrong shape or type; samples handed in before the faulty ones are taken.
+        """
+        items = ((name, samples, None) for name, samples in pushed.items()) if isinstance(pushed, Mapping) else pushed
+        arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
+        decisions: list[Decision] = []
+        try:
+            for stream, samples, timestamps in items:
+                state = self._streams.get(stream) or self._open(stream, self.settings)
+                for start in self._place(state, self._take(state, samples, timestamps)):
+                    if self._classifier.collect(state, start):
+                        decisions += self._flush(arrived)
+                        arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
+        finally:
+            decisions += self._flush(arrived)
+        return decisions
 
     def predict(self, windows: npt.ArrayLike) -> Predictions:
-        """Classify independent windows, with no smoothing between them.
+        """Classify independent windows, with no smoothing between them and no quality checks beyond missing values.
 
         Args:
-            windows: (N, C, T) float32, raw units.
+            windows: (N, C, T) float32, raw units, on the model's grid.
 
         Raises:
             DataError: wrong shape.
+            BackendError: the backend failed; nothing is returned in its place.
         """
-        filled, valid = self._preprocess.fill_gaps(windows)
-        tail = self.bundle.tail
-        n = len(filled)
-        t = np.full((n, tail.codebook.dimensions), np.nan, dtype=np.float32)
-        codes = np.full(n, -1, dtype=np.int64)
-        probabilities = np.full((n, tail.table.shape[1]), np.nan, dtype=np.float32)
-        labels = np.full(n, -1, dtype=np.int64)
-        if valid.any():
-            t[valid] = self.backend.infer_batch(self._preprocess.frames(filled[valid]))
-            codes[valid] = tail.index(t[valid])
-            probabilities[valid] = softmax(tail.table[codes[valid]], self._temperature)
-            labels[valid] = probabilities[valid].argmax(axis=1)
-        return Predictions(t, codes, labels, probabilities, valid)
+        return self._classifier.predict(windows)
+
+    def pause(self) -> None:
+        """Drop and count all samples until :meth:`resume`."""
+        self._paused = True
+
+    def resume(self) -> list[Decision]:
+        """Take samples again, in new segments; return what was still due before the pause."""
+        self._paused = False
+        return self.drain()
+
+    def drain(self, stream: str | None = None) -> list[Decision]:
+        """End the current segments (of one stream, or all) and return the windows that only a filter's delay held.
+
+        What is pushed afterwards starts a new segment.
+        """
+        decisions = []
+        states = list(self._streams.values()) if stream is None else [self._streams[stream]]
+        for state in states:
+            for start in self._place(state, state.finish("resume")):
+                now = time.monotonic_ns()
+                decisions.append(self._classifier.decide(state, start, now, now))
+                self._tell(decisions[-1])
+        return decisions
+
+    def close(self) -> None:
+        """Release the backend; what :meth:`drain` would return is given up."""
+        self.backend.close()
+
+    def _open(self, stream: str, settings: StreamSettings) -> StreamState:
+        if len(self._streams) >= MAX_STREAMS:
+            raise UsageError(f"more than {MAX_STREAMS} streams", hint="close_stream() forgets the ones that ended")
+        state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision)
+        return state
+
+    def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> list[Piece]:
+        rows, times = self._checked(samples, timestamps)
+        if self._paused:
+            state.pause(len(rows))
+            return []
+        return state.take(rows, times)
+
+    def _place(self, state: StreamState, pieces: list[Piece]) -> Iterator[int]:
+        """Put pieces on the ring; yield the grid index of each window that becomes due, to be read at once."""
+        ring, size, hop = state.ring, self._size, self._hop
+        for piece in pieces:
+            if piece.begins is not None:
+                self._begin(state, piece.begins)
+            first, n = 0, len(piece.rows)
+            while first < n:
+                last = min(n, first + ring.room)
+                ring.append(piece, first, last, state.next_start)
+                first = last
+                while ring.end - state.next_start >= size:
+                    start = state.next_start
+                    state.next_start = start + hop
+                    yield start
+
+    def _begin(self, state: StreamState, begins: Break) -> None:
+        state.begin(begins.t_start)
+        if begins.cause != "start":
+            facts = {"cause": begins.cause, "t_start": begins.t_before, "t_end": begins.t_start}
+            gap = StreamEvent("gap", state.name, facts)
+            if not self._classifier.defer(state, gap):
+                state.chain.reset()
+                self._tell(gap)
+
+    def _flush(self, arrived: int) -> list[Decision]:
+        records = self._classifier.decide_batch(arrived)
+        if self.on_record is not None:
+            for record in records:
+                self.on_record(record)
+        return [record for record in records if isinstance(record, Decision)]
+
+    def _switched(self, event: BackendEvent) -> None:
+        facts = {
+            "from": event.from_backend,
+            "to": event.to_backend,
+            "cause": event.cause,
+            "code": event.code,
+            "t_monotonic": event.t_monotonic,
+        }
+        self._tell(StreamEvent("backend", "", facts))
+
+    def _tell(self, record: Record) -> None:
+        if self.on_record is not None:
+            self.on_record(record)
+
+    def _checked(
+        self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None
+    ) -> tuple[Float32Array, Float64Array | None]:
+        try:
+            rows = samples if isinstance(samples, np.ndarray) and samples.dtype == np.float32 else _float32(samples)
+            times = None if timestamps is None else np.asarray(timestamps, np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"samples or timestamps are not numbers: {error}") from error
+        if rows.ndim == 1 and rows.size:
+            rows, times = rows[None], None if times is None else times.reshape(-1)
+        if rows.size == 0 and rows.ndim < 2:
+            rows = rows.reshape(0, self._channels)
+        if rows.ndim != 2 or rows.shape[1] != self._channels:
+            names = ", ".join(channel.name for channel in self._config.channels)
+            got = f"{rows.shape[1]} channels" if rows.ndim == 2 else f"shape {rows.shape}"
+            raise DataError(
+                f"samples have {got}, the bundle expects {self._channels}", hint=f"(n, channels) of {names}"
+            )
+        if times is not None and times.shape != rows.shape[:1]:
+            raise DataError(f"{times.shape} timestamps for {len(rows)} samples")
+        return rows, times
+
+
+def _float32(samples: npt.ArrayLike) -> Float32Array:
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, and Inf is missing
+        return np.asarray(samples, dtype=np.float32)

@@ -37,6 +37,7 @@ def test_plan_compile_add_install_run(tmp_path: Path, capsys: pytest.CaptureFixt
     opened = Bundle.open(bundle)
     assert opened.hef_architectures == ("hailo8l",)
     assert opened.manifest.forced == ()
+    assert json.loads(hef.with_name(hef.name + ".json").read_text())["hef_sha256"] == opened.manifest.files[-1].sha256
 
     np.savez(tmp_path / "walk.npz", samples=motion(400, seed=3))
     capsys.readouterr()
@@ -82,3 +83,25 @@ def test_a_hef_calibrated_with_noise_gets_no_further_than_add_hef(
         assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo"]) == 69
     assert "0 of 16 self-test windows" in capsys.readouterr().err
     assert not (tmp_path / "dest").exists()
+
+
+def test_what_was_forced_before_compiling_stands_in_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record beside the HEF carries it; a record of another file is not believed."""
+    build = random_build(tmp_path / "build", windows=64)
+    bundle = tmp_path / "dog.fsqb"
+    build_bundle(build).save(bundle)
+    roots = [STANDINS, *(Path(path) for path in sys.path if path)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, roots)))
+    (build.path / "calibration.json").unlink()  # never audited
+    words = ["compile", str(build.path), "--arch", "hailo8", "--dfc-python", sys.executable]
+    assert run(words) == 1
+    assert run([*words, "--force", "the audit is lost"]) == 0
+    (hef,) = (build.path / "compiled" / "hailo8").glob("*.hef")
+    assert run(["bundle", "add-hef", str(bundle), str(hef), "--out", str(tmp_path / "new.fsqb")]) == 0
+    forced = Bundle.open(tmp_path / "new.fsqb").manifest.forced
+    assert forced == ("compile hailo8: the calibration audit refuses the set: the audit is lost",)
+    record = hef.with_name(hef.name + ".json")
+    value = json.loads(record.read_text())
+    record.write_text(json.dumps({**value, "hef_sha256": "0" * 64}))
+    assert run(["bundle", "add-hef", str(bundle), str(hef)]) == 0
+    assert Bundle.open(bundle).manifest.forced == ()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
+from fsq_edge_compile.bundle import build_bundle
 from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.hef import HefFinding, compare_hef, inspect_hef
+from fsq_edge_runtime.hef import HefFinding, HefRecord, compare_hef, inspect_hef
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, hef_bytes
+from tests.factories.build_folders import random_build
 from tests.factories.bundles import random_bundle
 
 INPUT = TensorSpec("input_layer1", (2, 50, 12), -5.0, 5.0, original_names=("conv",))
@@ -109,3 +112,33 @@ def test_hashes_in_the_network_name_are_compared(bundle: Bundle) -> None:
 def test_more_than_one_stream_is_refused(bundle: Bundle) -> None:
     found = findings(bundle, outputs=(OUTPUT, dataclasses.replace(OUTPUT, name="fc2")))
     assert set(found) == {"streams"}
+
+
+def test_a_record_beside_the_file_is_compared_in_full(bundle: Bundle) -> None:
+    encoder = hashlib.sha256(bundle.read("encoder")).hexdigest()
+    record = HefRecord(
+        network="dog",
+        arch="hailo8",
+        sha256={"encoder.onnx": encoder},
+        preprocess_sha256=bundle.manifest.preprocess_sha256,
+        hef_sha256="0" * 64,
+    )
+    report = inspect_hef(hef_bytes(inputs=(INPUT,), outputs=(OUTPUT,), network="dog"))
+    assert compare_hef(report, bundle, record) == ()
+    other = record.model_copy(update={"preprocess_sha256": bundle.manifest.preprocess_sha256[:63] + "x"})
+    assert [finding.rule for finding in compare_hef(report, bundle, other)] == ["origin"]
+    nothing = record.model_copy(update={"sha256": {}})
+    assert "hash missing" in compare_hef(report, bundle, nothing)[0].message
+
+
+def test_the_calibration_audit_of_the_bundle_is_what_limits_are_compared_with(tmp_path: Path) -> None:
+    audited = build_bundle(random_build(tmp_path / "build", windows=64))
+    report = inspect_hef(hef_bytes(inputs=changed(INPUT, limit_min=0.0, limit_max=1.0), outputs=(OUTPUT,)))
+    found = {finding.rule: finding for finding in compare_hef(report, audited)}
+    assert "calibration set [" in found["input-noise"].message
+    assert found["input-limits"].severity == "error"
+    assert "input-limits" not in {finding.rule for finding in compare_hef(inspect_hef(fitting()), audited)}
+
+
+def fitting() -> bytes:
+    return hef_bytes(inputs=(INPUT,), outputs=(OUTPUT,))

@@ -38,6 +38,8 @@ def file_breaches(normalised: Normalised, target: Target, net_name: str | None) 
         broken = target.version is not None and target.version < (3, 30)
         yield Breach("file.ir-refused" if broken else "file.ir-new", str(facts.ir_version), f"at most {LAST_IR}")
     yield from _inputs(normalised)
+    if facts.inference_failure:
+        yield Breach("file.shape-inference", facts.inference_failure)
     if facts.external:
         yield Breach("file.external-data", f"{len(facts.external)} tensors")
     if facts.unnamed:

@@ -24,6 +24,21 @@ KEPT_INDEX_BYTES = 64 << 10
 MAX_NODES = 200_000
 
 _DAMAGED = "the file is damaged or of another kind"
+_WIDTHS: dict[int, int] = {
+    onnx.TensorProto.FLOAT: 4,
+    onnx.TensorProto.UINT8: 1,
+    onnx.TensorProto.INT8: 1,
+    onnx.TensorProto.UINT16: 2,
+    onnx.TensorProto.INT16: 2,
+    onnx.TensorProto.INT32: 4,
+    onnx.TensorProto.INT64: 8,
+    onnx.TensorProto.BOOL: 1,
+    onnx.TensorProto.FLOAT16: 2,
+    onnx.TensorProto.DOUBLE: 8,
+    onnx.TensorProto.UINT32: 4,
+    onnx.TensorProto.UINT64: 8,
+    onnx.TensorProto.BFLOAT16: 2,
+}
 _INTEGERS = frozenset({onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL})
 
 
@@ -119,6 +134,7 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
         DataError: contradictory or unreadable tensors, external data outside the folder, too many nodes.
     """
     source = model.graph
+    _require_text(model, name)
     if len(source.node) > MAX_NODES:
         raise DataError(f"{name} has {len(source.node)} nodes, more than the {MAX_NODES} that are judged")
     # Before IR 4 every initialiser had to be a graph input as well; here none is.
@@ -151,6 +167,19 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
     graph.value_info.extend(value for value in source.value_info if value.name not in known)
     light.external = tuple(external)
     return light
+
+
+def _require_text(model: onnx.ModelProto, name: str) -> None:
+    """Refuse names that are not UTF-8; protobuf hands them out as bytes."""
+    graph = model.graph
+    texts: list[Any] = [graph.name, model.producer_name, *(entry.domain for entry in model.opset_import)]
+    for node in graph.node:
+        texts += (node.name, node.op_type, node.domain, *node.input, *node.output)
+        texts += (attribute.name for attribute in node.attribute)
+    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
+        texts += (value.name for value in values)
+    if any(isinstance(text, bytes) for text in texts):
+        raise DataError(f"{name} holds a name that is not text", hint=_DAMAGED)
 
 
 def generated_name(node: onnx.NodeProto, index: int, taken: set[str]) -> str:
@@ -201,6 +230,8 @@ def _add_tensor(
         return
     width = _element_bytes(tensor.data_type)
     size = math.prod(shape) * width
+    if width and tensor.HasField("raw_data") and len(tensor.raw_data) != size:
+        raise DataError(f"{light.name}: the constant {name!r} of shape {list(shape)} has {len(tensor.raw_data)} bytes")
     if size > (KEPT_INDEX_BYTES if tensor.data_type in _INTEGERS else KEPT_BYTES) or width == 0:
         _stand_in(light, name, tensor.data_type, shape)
         return
@@ -219,11 +250,8 @@ def _stand_in(light: LightModel, name: str, dtype: int, shape: tuple[int, ...]) 
 
 
 def _element_bytes(dtype: int) -> int:
-    """Return the width of an element; 0 for strings and for types unknown to this onnx."""
-    try:
-        return int(onnx.helper.tensor_dtype_to_np_dtype(dtype).itemsize) if dtype != onnx.TensorProto.STRING else 0
-    except KeyError:
-        return 0
+    """Return the width of an element; 0 for strings, for packed types and for types unknown to this onnx."""
+    return _WIDTHS.get(dtype, 0)
 
 
 def _check_external(model: str, tensor: onnx.TensorProto, name: str, folder: Path) -> None:

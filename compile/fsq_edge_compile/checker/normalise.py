@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
-import onnx.inliner
-from onnx import shape_inference
 
-from fsq_edge_compile.checker.folding import MAX_ROUNDS, NEVER_FOLDED, TensorInfo, fold_once
-from fsq_edge_compile.checker.graph import Array, Graph, Node, Shape
+from fsq_edge_compile.checker.folding import MAX_ROUNDS, NEVER_FOLDED, fold_once
+from fsq_edge_compile.checker.graph import Graph
+from fsq_edge_compile.checker.inference import TensorInfo, infer
 from fsq_edge_compile.checker.loading import LightModel, lighten
+from fsq_edge_compile.checker.native import NativeError, check_model, inline_functions
 from fsq_edge_compile.checker.simplify import simplify
+from fsq_edge_compile.checker.view import build_graph, captured_names
 from fsq_edge_runtime.errors import DataError
 
 # Standard operators unknown to the installed onnx are moved here, so that checker and inference let them pass.
@@ -52,6 +53,7 @@ class Facts:
         batches: inputs with a fixed first size other than 1.
         dtypes: element type of every graph input.
         ranks: rank of every graph input; None where it is not declared.
+        inference_failure: why no shape could be inferred; empty when shapes could.
         simplifier: what folded the graph.
     """
 
@@ -66,6 +68,7 @@ class Facts:
     batches: dict[str, int] = field(default_factory=dict)
     dtypes: dict[str, int] = field(default_factory=dict)
     ranks: dict[str, int | None] = field(default_factory=dict)
+    inference_failure: str = ""
     simplifier: str = "built-in"
 
 
@@ -109,6 +112,7 @@ def normalise(
         if simplified is not None:
             light = simplified
             info = _fold(light)
+    facts.inference_failure = info.failure
     graph = build_graph(light, info, facts.opset)
     present = {node.name for node in graph.nodes}
     facts.unnamed = len(light.generated & present)
@@ -119,8 +123,8 @@ def normalise(
 
 def _inline(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
-        return onnx.inliner.inline_local_functions(model)
-    except Exception as error:
+        return inline_functions(model)
+    except NativeError as error:
         raise DataError(f"{name}: the local functions cannot be inlined: {_first_line(error)}") from error
 
 
@@ -159,8 +163,8 @@ def _validate(model: onnx.ModelProto, name: str) -> None:
     for tensor in bare:
         tensor.shape.SetInParent()
     try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        check_model(model)
+    except NativeError as error:
         raise DataError(
             f"{name} is not a valid ONNX graph: {_first_line(error)}", hint="export it again; onnx.checker refuses it"
         ) from error
@@ -239,7 +243,7 @@ def _shape_arithmetic_left(light: LightModel) -> bool:
 
 
 def _captured_by(attribute: onnx.AttributeProto) -> set[str]:
-    return _captured(attribute.g) if attribute.type == onnx.AttributeProto.GRAPH else set()
+    return captured_names(attribute.g) if attribute.type == onnx.AttributeProto.GRAPH else set()
 
 
 def _fold(light: LightModel) -> TensorInfo:
@@ -249,147 +253,3 @@ def _fold(light: LightModel) -> TensorInfo:
             break
         info = infer(light.proto)
     return info
-
-
-def infer(model: onnx.ModelProto) -> TensorInfo:
-    """Run shape inference and return shapes and types by tensor name; what cannot be inferred is left out."""
-    try:
-        inferred = shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        inferred = model
-    info = TensorInfo({}, {})
-    graph = inferred.graph
-    for values in (graph.value_info, graph.output, graph.input):
-        for value in values:
-            _note(info, value)
-    for tensor in graph.initializer:
-        info.shapes[tensor.name] = tuple(tensor.dims)
-        info.dtypes[tensor.name] = tensor.data_type
-    return info
-
-
-def _note(info: TensorInfo, value: onnx.ValueInfoProto) -> None:
-    if not value.type.HasField("tensor_type"):
-        return
-    tensor = value.type.tensor_type
-    if tensor.elem_type:
-        info.dtypes[value.name] = tensor.elem_type
-    if tensor.HasField("shape"):
-        shape: Shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
-        info.shapes[value.name] = shape
-
-
-def build_graph(light: LightModel, info: TensorInfo, opset: int) -> Graph:
-    """Build the view that the rules read, without the operators that do nothing."""
-    constants: dict[str, Array | None] = dict(light.constants)
-    constants.update(dict.fromkeys(light.stand_ins))
-    alias: dict[str, str] = {}
-    nodes: list[Node] = []
-    for proto in light.proto.graph.node:
-        inputs = tuple(alias.get(name, name) for name in proto.input)
-        while inputs and not inputs[-1]:
-            inputs = inputs[:-1]
-        attributes = {item.name: _plain(item) for item in proto.attribute}
-        node = Node(proto.name, proto.op_type, proto.domain, inputs, tuple(proto.output), attributes)
-        if node.outputs and inputs and _does_nothing(node, constants, info):
-            alias[node.outputs[0]] = inputs[_kept_input(node, constants)]
-        else:
-            nodes.append(node)
-    outputs = tuple(alias.get(value.name, value.name) for value in light.proto.graph.output)
-    needed = _needed(nodes, outputs)
-    graph_inputs = tuple(value.name for value in light.proto.graph.input if value.name not in constants)
-    return Graph(
-        tuple(node for node in nodes if id(node) in needed),
-        graph_inputs,
-        outputs,
-        info.shapes,
-        info.dtypes,
-        constants,
-        opset,
-    )
-
-
-def _plain(attribute: onnx.AttributeProto) -> object:
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return list(value) if attribute.type in _LISTS else value
-
-
-_LISTS = frozenset({onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS})
-
-
-def _does_nothing(node: Node, constants: Mapping[str, Array | None], info: TensorInfo) -> bool:
-    """Whether a node's first output equals one of its inputs."""
-    if node.domain:
-        return False
-    first, out = info.shapes.get(node.inputs[0]), info.shapes.get(node.outputs[0])
-    same = first is not None and first == out and None not in first
-    match node.op:
-        case "Identity":
-            return True
-        case "Dropout":
-            training = constants.get(node.input(2)) if node.input(2) else None
-            return len([name for name in node.outputs if name]) == 1 and (training is None or not training.any())
-        case "Cast":
-            return bool(info.dtypes.get(node.inputs[0]) == node.attribute("to"))
-        case "Reshape" | "Flatten" | "Expand":
-            return same
-        case "Transpose":
-            permutation = node.attribute("perm")
-            return bool(permutation is not None and permutation == sorted(permutation))
-        case "Concat" | "Sum" | "Max" | "Min" | "Mean":
-            return len(node.inputs) == 1
-        case "Add" | "Sub":
-            return _is_filled(node, constants, info, 0.0)
-        case "Mul" | "Div":
-            return _is_filled(node, constants, info, 1.0)
-        case "Pad":
-            pads = constants.get(node.input(1)) if node.input(1) else None
-            given = node.attribute("pads") if pads is None else pads.reshape(-1).tolist()
-            return bool(given is not None and not any(given))
-    return False
-
-
-def _is_filled(node: Node, constants: Mapping[str, Array | None], info: TensorInfo, neutral: float) -> bool:
-    """Whether an arithmetic node has an operand that leaves the other one as it is."""
-    if len(node.inputs) != 2:
-        return False
-    for index in (0, 1) if node.op in ("Add", "Mul") else (1,):
-        value = constants.get(node.inputs[index])
-        other = node.inputs[1 - index]
-        if value is None or other in constants or value.dtype.kind not in "fiu" or not value.size:
-            continue
-        if (value == neutral).all() and info.shapes.get(other) == info.shapes.get(node.outputs[0]) is not None:
-            return True
-    return False
-
-
-def _kept_input(node: Node, constants: Mapping[str, Array | None]) -> int:
-    """Return the index of the input that a do-nothing node passes on."""
-    if node.op in ("Add", "Mul") and node.inputs[0] in constants:
-        return 1
-    return 0
-
-
-def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[int]:
-    """Return the ids of the nodes that an output depends on (subgraph captures count as inputs)."""
-    wanted = set(outputs)
-    needed: set[int] = set()
-    for node in reversed(nodes):
-        if any(name in wanted for name in node.outputs if name):
-            needed.add(id(node))
-            wanted.update(name for name in node.inputs if name)
-            for value in node.attributes.values():
-                if isinstance(value, onnx.GraphProto):
-                    wanted.update(_captured(value))
-    return needed
-
-
-def _captured(graph: onnx.GraphProto) -> set[str]:
-    names = {name for node in graph.node for name in node.input if name}
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                names |= _captured(attribute.g)
-    return names

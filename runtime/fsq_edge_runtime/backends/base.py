@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.errors import BackendError
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.fallback_policy import BackendEvent
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -48,3 +52,10 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; a second call does nothing."""
+
+
+@runtime_checkable
+class ReportsSwitches(Protocol):
+    """A backend that can change under way; the session listens by setting ``on_event``."""
+
+    on_event: Callable[[BackendEvent], None] | None

@@ -71,7 +71,7 @@ def select_backend(
         BackendError: ``hailo`` was asked for and cannot be had; ``status`` has HailoRT's code.
     """
     if choice == "onnx":
-        return Selection(OnnxBackend(bundle.read("encoder")), "onnx was asked for")
+        return Selection(_processor(bundle), "onnx was asked for")
     if choice == "onnx-int8":
         if not bundle.has("encoder-int8"):
             raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
@@ -79,7 +79,7 @@ def select_backend(
     if choice not in CHOICES:
         raise UsageError(f"unknown backend {choice!r}", hint="one of " + ", ".join(CHOICES))
     if choice == "auto" and not bundle.hef_architectures:
-        return Selection(OnnxBackend(bundle.read("encoder")), "the bundle has no HEF")
+        return Selection(_processor(bundle), "the bundle has no HEF")
     policy = policy or _one_hop(bundle)
     if choice == "hailo":
         return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
@@ -90,6 +90,11 @@ def _one_hop(bundle: Bundle) -> FallbackPolicy:
     from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 
     return FallbackPolicy(deadline_s=bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz)
+
+
+def _processor(bundle: Bundle) -> OnnxBackend:
+    batched = bundle.read("encoder-batch") if bundle.has("encoder-batch") else None
+    return OnnxBackend(bundle.read("encoder"), batched=batched)
 
 
 def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None) -> HailoBackend:
@@ -131,7 +136,6 @@ def _automatic(
     from fsq_edge_runtime.backends.fallback import FallbackBackend
     from fsq_edge_runtime.backends.hailo_device import load_binding
 
-    encoder = bundle.read("encoder")
     primary: HailoBackend | None = None
     try:
         module = load_binding() if binding is None else binding
@@ -140,8 +144,8 @@ def _automatic(
     except BackendError as error:
         reason = error.message
         if error.status not in PASSING:
-            return Selection(OnnxBackend(encoder), reason)
-    standby = OnnxBackend(encoder)
+            return Selection(_processor(bundle), reason)
+    standby = _processor(bundle)
     standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(
         lambda: open_device(bundle, policy, binding),

@@ -9,6 +9,7 @@ from fsq_edge_runtime.hef.comparison import HefFinding, compare_hef
 from fsq_edge_runtime.hef.header import HefHeader
 from fsq_edge_runtime.hef.inspection import inspect_hef
 from fsq_edge_runtime.hef.loading import LoadVerdict, check_load
+from fsq_edge_runtime.hef.record import HefRecord, read_record
 from fsq_edge_runtime.hef.report import HefReport, HefTensor, HostOp, NetworkGroup, QuantInfo
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Architecture",
     "HefFinding",
     "HefHeader",
+    "HefRecord",
     "HefReport",
     "HefTensor",
     "HostOp",
@@ -25,4 +27,5 @@ __all__ = [
     "check_load",
     "compare_hef",
     "inspect_hef",
+    "read_record",
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fsq_edge_runtime.hef.expected import ExpectedValues, expected_values
+from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.hef.report import HefReport, HefTensor
 from fsq_edge_runtime.onnx_graph import GraphEnd, read_graph_end
 
@@ -51,12 +52,13 @@ class HefFinding:
     fix: str = ""
 
 
-def compare_hef(report: HefReport, bundle: Bundle) -> tuple[HefFinding, ...]:
+def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = None) -> tuple[HefFinding, ...]:
     """Compare a HEF with the bundle it shall serve.
 
     Args:
         report: what the HEF says.
         bundle: the verified bundle.
+        record: what the compilation wrote beside the HEF; None compares the hashes in the network's name.
 
     Returns:
         Findings; no error among them means that it fits.
@@ -72,7 +74,7 @@ def compare_hef(report: HefReport, bundle: Bundle) -> tuple[HefFinding, ...]:
     findings += _output_width(sink, bundle.tail.codebook.dimensions)
     findings += _output_limits(sink, bundle)
     findings += _output_node(sink, end)
-    findings += _origin(report.network_name, bundle.manifest.preprocess_sha256, _sha256_of(bundle, "encoder"))
+    findings += _origin(report.network_name, record, bundle)
     return tuple(findings)
 
 
@@ -174,19 +176,19 @@ def _output_node(sink: HefTensor, end: GraphEnd) -> Iterator[HefFinding]:
         yield HefFinding("output-node", "error", message, end.node, names, "compile this bundle's encoder.onnx whole")
 
 
-def _origin(network: str, preprocess_sha256: str, encoder_sha256: str) -> Iterator[HefFinding]:
-    found = TAGGED_NAME.fullmatch(network)
-    if not found:
+def _origin(network: str, record: HefRecord | None, bundle: Bundle) -> Iterator[HefFinding]:
+    tagged = TAGGED_NAME.fullmatch(network)
+    if record is not None:
+        found: tuple[str, ...] = (record.preprocess_sha256, record.sha256.get("encoder.onnx", ""))
+    elif tagged:
+        found = tagged.groups()
+    else:
         message = f"the network name {network!r} does not carry the hashes of what it was made from: not compared"
         yield HefFinding("origin", "info", message)
         return
-    for what, tag, expected in zip(
-        ("preprocessing", "encoder.onnx"), found.groups(), (preprocess_sha256, encoder_sha256), strict=True
-    ):
-        if not expected.startswith(tag):
-            message = f"made with another {what}: hash {tag}, the bundle has {expected[:8]}"
-            yield HefFinding("origin", "error", message, expected[:8], tag, "compile this bundle's build again")
-
-
-def _sha256_of(bundle: Bundle, role: str) -> str:
-    return next(entry.sha256 for entry in bundle.manifest.files if entry.role == role)
+    encoder = next(entry.sha256 for entry in bundle.manifest.files if entry.role == "encoder")
+    expected = (bundle.manifest.preprocess_sha256, encoder)
+    for what, tag, digest in zip(("preprocessing", "encoder.onnx"), found, expected, strict=True):
+        if not tag or not digest.startswith(tag):
+            message = f"made with another {what}: hash {tag[:8] or 'missing'}, the bundle has {digest[:8]}"
+            yield HefFinding("origin", "error", message, digest[:8], tag[:8], "compile this bundle's build again")

@@ -2,7 +2,7 @@
 
 All header integers are big-endian. The checksum covers every byte after the header; reserved words lie outside it.
 
-Source: HailoRT's MIT-licensed sources (hef_internal.hpp), checked against a Hailo-8 HEF in all four wrappings.
+Source: HailoRT's MIT-licensed sources (hef_internal.hpp).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def conv(context: Context) -> Iterator[Breach]:
 
 def _size(context: Context) -> Iterator[Breach]:
     out, weights = context.graph.shape(context.node.outputs[0]), context.shape(1)
-    if out is None or weights is None or len(out) != 4:
+    if out is None or weights is None or len(out) != 4 or len(weights) != 4:
         return
     width, channels = out[3] or 0, max(weights[0] or 0, weights[1] or 0)
     if width >= WIDE_MAP and channels >= WIDE_MAP_CHANNELS:

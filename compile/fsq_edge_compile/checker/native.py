@@ -1,0 +1,174 @@
+"""onnx's own checker, shape inference, inliner and version converter, kept in a process of their own.
+
+They are C++ and meant for valid models: a negative size aborts, a large index takes all memory. One worker process
+serves all requests of this process; when it dies, hangs or is refused memory, the request fails and nothing else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from fsq_edge_compile.checker import native_worker
+from fsq_edge_compile.checker.native_worker import CHECK, CONVERT, HEADER, INFER, INFER_VALUES, INLINE
+
+TIMEOUT_S = 30.0
+MEMORY_BYTES = 1536 << 20
+_CHUNK = 1 << 20
+
+
+class NativeError(Exception):
+    """onnx refused a model, or its process did not survive it."""
+
+
+class Worker:
+    """One child process that answers requests in order.
+
+    Args:
+        timeout_s: longest wait for one answer; the child is killed after it.
+        memory_bytes: limit on the child's data.
+    """
+
+    def __init__(self, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.timeout_s = timeout_s
+        self.memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def ask(self, task: int, payload: bytes) -> bytes:
+        """Send one request and return the answer.
+
+        Raises:
+            NativeError: refused, or the child died or took too long.
+        """
+        with self._lock:
+            child = self._running()
+            try:
+                status, body = self._exchange(child, HEADER.pack(task, len(payload)) + payload)
+            except (OSError, EOFError, TimeoutError) as error:
+                code = self._kill(child)
+                what = "took too long" if isinstance(error, TimeoutError) else f"ended its process (code {code})"
+                raise NativeError(f"onnx {what} on this model") from error
+        if status:
+            raise NativeError(body.decode("utf-8", "replace"))
+        return body
+
+    def close(self) -> None:
+        """End the child, if there is one of this process."""
+        if self._child is not None and self._owner == os.getpid():
+            self._kill(self._child)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._owner != os.getpid() or self._child.poll() is not None:
+            self._child = subprocess.Popen(
+                # -P: what lies in the working directory must not be imported in place of onnx.
+                [sys.executable, "-P", str(Path(native_worker.__file__)), str(self.memory_bytes)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+            )
+            self._owner = os.getpid()
+        return self._child
+
+    def _exchange(self, child: subprocess.Popen[bytes], request: bytes) -> tuple[int, bytes]:
+        if child.stdin is None or child.stdout is None:
+            raise EOFError
+        deadline = time.monotonic() + self.timeout_s
+        view = memoryview(request)
+        while view:
+            _wait(child.stdin.fileno(), deadline, write=True)
+            view = view[os.write(child.stdin.fileno(), view[: select.PIPE_BUF]) :]
+        status, length = HEADER.unpack(_read(child.stdout.fileno(), HEADER.size, deadline))
+        return status, _read(child.stdout.fileno(), length, deadline)
+
+    def _kill(self, child: subprocess.Popen[bytes]) -> int:
+        child.kill()
+        code = child.wait()
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                stream.close()
+        self._child = None
+        return code
+
+
+def _wait(descriptor: int, deadline: float, *, write: bool = False) -> None:
+    left = max(0.0, deadline - time.monotonic())
+    ready = select.select([] if write else [descriptor], [descriptor] if write else [], [], left)
+    if not (ready[0] or ready[1]):
+        raise TimeoutError
+
+
+def _read(descriptor: int, length: int, deadline: float) -> bytes:
+    parts = bytearray()
+    while len(parts) < length:
+        _wait(descriptor, deadline)
+        part = os.read(descriptor, min(_CHUNK, length - len(parts)))
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)
+
+
+_WORKER = Worker()
+atexit.register(_WORKER.close)
+
+
+def check_model(model: onnx.ModelProto) -> None:
+    """Run ``onnx.checker.check_model``.
+
+    Raises:
+        NativeError: the model is not valid.
+    """
+    _WORKER.ask(CHECK, model.SerializeToString())
+
+
+def infer_shapes(model: onnx.ModelProto, *, values: bool) -> onnx.ModelProto:
+    """Run shape inference.
+
+    Args:
+        model: not changed.
+        values: follow the values of shape tensors too.
+
+    Raises:
+        NativeError: inference failed.
+    """
+    return _parse(_WORKER.ask(INFER_VALUES if values else INFER, model.SerializeToString()))
+
+
+def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace calls of the model's own functions by their bodies.
+
+    Raises:
+        NativeError: they cannot be inlined.
+    """
+    return _parse(_WORKER.ask(INLINE, model.SerializeToString()))
+
+
+def convert_version(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Convert a model to another opset.
+
+    Raises:
+        NativeError: onnx has no conversion for some operator.
+    """
+    return _parse(_WORKER.ask(CONVERT, struct.pack("<Q", opset) + model.SerializeToString()))
+
+
+def _parse(payload: bytes) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(payload)
+    except DecodeError as error:
+        raise NativeError("onnx returned something that is no model") from error
+    return model

@@ -1,0 +1,258 @@
+"""One due window to one record: judged, prepared, inferred, decided. The hot path of a session."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.backends.base import Backend, Missed
+from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL
+from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
+from fsq_edge_runtime.stream.head import DecisionHead
+from fsq_edge_runtime.stream.quality import QualityCheck
+from fsq_edge_runtime.stream.records import Decision, Predictions, StreamEvent
+from fsq_edge_runtime.stream.settings import StreamSettings
+from fsq_edge_runtime.stream.state import StreamState
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle import Bundle
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
+LOST = -1  # in place of a code: no inference
+NO_STAGES = (0, 0, 0, 0, 0)
+
+
+@dataclass(slots=True)
+class _Due:
+    """A window taken off its stream, not yet answered."""
+
+    state: StreamState
+    seq: int
+    t_start: float
+    t_end: float
+    flags: tuple[str, ...]
+    sound: bool
+
+
+class WindowClassifier:
+    """Turns windows into decisions.
+
+    Args:
+        bundle: labels, preprocessing, heads.
+        backend: runs the device graph.
+        settings: quality thresholds and deadline.
+        temperature: divides the logits; None takes each head's own.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend, settings: StreamSettings, temperature: float | None) -> None:
+        config = bundle.preprocess
+        self._bundle, self._backend, self._temperature = bundle, backend, temperature
+        self._classes = bundle.classes
+        self._preprocess, self._check = Preprocessor(config), QualityCheck(config, settings)
+        self._frame: Float32Array = np.zeros((1, *config.frame_shape), dtype=np.float32)
+        self._writer = FrameWriter(self._preprocess, self._frame[0])
+        self._heads: dict[str, DecisionHead] = {}
+        self._deadline_ns = settings.deadline_ns(config)
+        self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
+        self._batch: list[_Due | tuple[StreamState, StreamEvent]] = []
+        self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
+        self._filled = 0
+
+    @property
+    def head(self) -> DecisionHead:
+        """The head for the backend now in use: a quantised graph may have one of its own."""
+        name = self._backend.name
+        head = self._heads.get(name)
+        if head is None:
+            tail = self._bundle.tail_for(name)
+            head = self._heads[name] = DecisionHead(tail, self._temperature or tail.temperature)
+        return head
+
+    def decide(self, state: StreamState, start: int, begun: int, arrived: int) -> Decision:
+        """Return the record of one window.
+
+        Args:
+            state: its stream.
+            start: grid index of its first sample.
+            begun: monotonic nanoseconds at which the engine took the window's last samples.
+            arrived: at which those had arrived.
+        """
+        placed = time.monotonic_ns()
+        due = self._judge(state, start)
+        if not due.sound:
+            return self._unanswered(due, None)
+        if self._is_late(arrived, placed):
+            return self._unanswered(due, "overrun")
+        self._writer.write(self._check.window)
+        prepared = time.monotonic_ns()
+        try:
+            t = self._backend.infer(self._frame)
+        except Missed as error:
+            return self._unanswered(due, error.reason)
+        inferred = time.monotonic_ns()
+        if self._is_late(arrived, inferred):
+            return self._unanswered(due, "deadline")
+        spent = (placed - begun, prepared - placed, inferred - prepared)
+        head = self.head
+        return self._answered(due, head, head.code(t), spent, inferred, arrived)
+
+    def collect(self, state: StreamState, start: int) -> bool:
+        """Add a window to the batch; True when the batch is full and must be decided before the next."""
+        due = self._judge(state, start)
+        self._batch.append(due)
+        if due.sound:
+            self._windows[self._filled] = self._check.window
+            self._filled += 1
+        return self._filled == MAX_BATCH
+
+    def defer(self, state: StreamState, gap: StreamEvent) -> bool:
+        """Keep the end of a segment in its place among the windows collected; False if there are none to wait for."""
+        if self._batch:
+            self._batch.append((state, gap))
+        return bool(self._batch)
+
+    def decide_batch(self, arrived: int) -> list[Decision | StreamEvent]:
+        """Return the records of the windows collected, and the events between them, in order.
+
+        Args:
+            arrived: monotonic nanoseconds at which the last samples had arrived.
+        """
+        batch, n = self._batch, self._filled
+        self._batch, self._filled = [], 0
+        begun = time.monotonic_ns()
+        overrun = self._is_late(arrived, begun)
+        frames = self._preprocess.frames(self._windows[: 0 if overrun else n])
+        prepared = time.monotonic_ns()
+        codes, reasons = self._infer_rows(frames)
+        inferred = time.monotonic_ns()
+        late = "overrun" if overrun else "deadline" if self._is_late(arrived, inferred) else None
+        spent = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
+        records: list[Decision | StreamEvent] = []
+        row = 0
+        for due in batch:
+            if isinstance(due, tuple):
+                due[0].chain.reset()
+                records.append(due[1])
+            elif not due.sound:
+                records.append(self._unanswered(due, None))
+            else:
+                reason = late or reasons.get(row)
+                code = LOST if reason else int(codes[row])
+                records.append(
+                    self._unanswered(due, reason)
+                    if reason
+                    else self._answered(due, self.head, code, spent, inferred, arrived)
+                )
+                row += 1
+        return records
+
+    def predict(self, windows: npt.ArrayLike) -> Predictions:
+        """Classify independent windows (N, C, T); see :meth:`fsq_edge_runtime.Session.predict`."""
+        filled, valid = self._preprocess.fill_gaps(windows)
+        head, n = self.head, len(filled)
+        t = np.full((n, head.tail.codebook.dimensions), np.nan, dtype=np.float32)
+        codes = np.full(n, LOST, dtype=np.int64)
+        probabilities = np.full((n, head.probabilities.shape[1]), np.nan, dtype=np.float32)
+        labels = np.full(n, UNKNOWN, dtype=np.int64)
+        rows = np.flatnonzero(valid)
+        for at in range(0, len(rows), MAX_BATCH):
+            some = rows[at : at + MAX_BATCH]
+            t[some], codes[some] = self._infer_exactly(self._preprocess.frames(filled[some]))
+        found = codes >= 0
+        probabilities[found] = head.probabilities[codes[found]]
+        labels[found] = np.asarray(head.raw)[codes[found]]
+        return Predictions(t, codes, labels, probabilities, found)
+
+    def _infer_exactly(self, frames: Float32Array) -> tuple[Float32Array, Int64Array]:
+        """Return ``t`` (N, D) and codes (N,) as the batch-1 graph gives them.
+
+        Raises:
+            Missed: some window was lost.
+        """
+        head = self.head
+        if not len(frames):
+            return np.empty((0, head.tail.codebook.dimensions), dtype=np.float32), np.empty(0, dtype=np.int64)
+        t = self._backend.infer_batch(frames)
+        codes, near = head.codes(t)
+        for row in near.tolist():
+            t[row] = self._backend.infer(frames[row : row + 1])
+            codes[row] = head.code(t[row])
+        return t, codes
+
+    def _infer_rows(self, frames: Float32Array) -> tuple[Int64Array, dict[int, str]]:
+        """Return codes (N,) and, by row, the reason of each that was lost."""
+        try:
+            return self._infer_exactly(frames)[1], {}
+        except Missed:
+            pass  # by row, so that only what is truly lost is given up
+        codes, reasons = np.full(len(frames), LOST, dtype=np.int64), {}
+        for row in range(len(frames)):
+            try:
+                codes[row] = self.head.code(self._backend.infer(frames[row : row + 1]))
+            except Missed as error:
+                reasons[row] = error.reason
+        return codes, reasons
+
+    def _judge(self, state: StreamState, start: int) -> _Due:
+        """Take a window off its stream: its place and its flags; its samples are then the check's."""
+        ring, check = state.ring, self._check
+        window = ring.window(start)
+        flags: tuple[str, ...] = ()
+        sound = True
+        if ring.irregular_until > start or not check.sound(window):
+            flags = check.examine(window, ring, start)
+            sound = not check.abstains(flags)
+        seq = state.seq
+        state.seq = seq + 1
+        state.counters.windows += 1
+        t0, rate = state.t0, self._rate
+        return _Due(state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags, sound)
+
+    def _is_late(self, arrived: int, now: int) -> bool:
+        return self._deadline_ns is not None and now - arrived > self._deadline_ns
+
+    def _answered(
+        self, due: _Due, head: DecisionHead, code: int, spent: tuple[int, int, int], inferred: int, arrived: int
+    ) -> Decision:
+        if code < 0:
+            return self._unanswered(due, "backend")
+        state, probabilities = due.state, head.row(code)
+        label, smoothed = state.chain.step(probabilities)
+        state.counters.decided += 1
+        done = time.monotonic_ns()
+        return Decision(
+            due.seq,
+            state.name,
+            due.t_start,
+            due.t_end,
+            UNKNOWN_LABEL if label == UNKNOWN else self._classes[label],
+            self._classes[head.raw[code]],
+            max(smoothed) if label == UNKNOWN else smoothed[label],
+            code,
+            due.flags,
+            self._backend.name,
+            None,
+            probabilities,
+            smoothed,
+            (*spent, done - inferred, done - arrived),
+        )
+
+    def _unanswered(self, due: _Due, missed: str | None) -> Decision:
+        """Return the record of a window that abstained (None) or was lost for a reason."""
+        state, name = due.state, self._backend.name
+        state.chain.skip()
+        if missed is None:
+            state.counters.abstained += 1
+        else:
+            state.counters.missed += 1
+        return Decision(
+            due.seq, state.name, due.t_start, due.t_end, None, None, None, None, due.flags, name, missed, None, None,
+            NO_STAGES,
+        )  # fmt: skip

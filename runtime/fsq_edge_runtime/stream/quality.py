@@ -1,0 +1,139 @@
+"""Is this window worth an answer? Flags with the channel at fault; nothing is repaired in silence."""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing
+from fsq_edge_runtime.stream.ring import SampleRing
+from fsq_edge_runtime.stream.settings import StreamSettings
+
+Float32Array = npt.NDArray[np.float32]
+
+GRAVITY = {"g": 1.0, "m/s2": 9.80665}
+# The root mean square of an accelerometer's norm, over gravity. Training data hold gravity when it lies here (gravity
+# alone gives 1, vigorous motion up to 3); a unit mistaken for the other moves it by 9.8, far out of these bounds.
+TRAINING_GRAVITY = (0.7, 3.0)
+WINDOW_GRAVITY = (0.2, 5.0)
+FULL_SCALE_SHARE = 0.999  # of the full scale: the last code of an ADC may sit just below it
+MOST = 1e15  # beyond this a float32 square may overflow; no signal comes near
+
+
+class QualityCheck:
+    """Judges windows on the model's grid.
+
+    Args:
+        config: channels, units, rate, longest gap.
+        settings: thresholds.
+
+    Attributes:
+        window: (C, T) float32, the samples of the window that was looked at last; finite if they were sound.
+
+    Raises:
+        DataError: ``full_scale`` names a channel that the model does not have.
+
+    Cost: :meth:`sound` is what every window pays; :meth:`examine` runs only where that fails. All buffers are
+    contiguous and as wide as a window, since numpy is slow at broadcasting and slicing arrays of this size.
+    """
+
+    def __init__(self, config: PreprocessConfig, settings: StreamSettings) -> None:
+        self._config, self._settings = config, settings
+        self._names = [channel.name for channel in config.channels]
+        unknown = sorted(set(settings.full_scale) - set(self._names))
+        if unknown:
+            known = ", ".join(self._names)
+            raise DataError(f"stream.json: full_scale of {unknown[0]!r}", hint=f"the channels are {known}")
+        self._range = _column([settings.range_limits.get(channel.unit, math.inf) for channel in config.channels])
+        self._scale = _column([settings.full_scale.get(name, math.inf) * FULL_SCALE_SHARE for name in self._names])
+        limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
+        size = (len(self._names), config.window_samples)
+        self.window: Float32Array = np.zeros(size, dtype=np.float32)
+        self._flat = self.window.reshape(-1)
+        self._later, self._earlier = self._flat[1:], self._flat[:-1]
+        self._changes: npt.NDArray[np.bool_] = np.ones(self._later.shape, dtype=np.bool_)
+        self._inverse: Float32Array = np.ones(size, dtype=np.float32) / limit
+        self._relative: Float32Array = np.zeros(size, dtype=np.float32)
+        self._least_energy = float(limit.min()) ** 2
+        self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
+        self._stuck_bytes = bytes(max(1, self._stuck_run - 1))
+        first, self._gravity = _accelerometer(config) if settings.check_gravity else (0, 0.0)
+        self._accelerometer = self.window[first : first + 3].reshape(-1)
+        low, high = WINDOW_GRAVITY
+        self._energy_low = (low * self._gravity) ** 2 * size[1]
+        self._energy_high = (high * self._gravity) ** 2 * size[1]
+        self._abstaining = frozenset(settings.abstain_on)
+
+    def sound(self, window: Float32Array) -> bool:
+        """Take the samples (C, T) of a window into :attr:`window`; return whether they show no fault at all."""
+        np.copyto(self.window, window)
+        flat = self._flat
+        # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it.
+        if not flat.dot(flat) < self._least_energy:
+            np.multiply(self.window, self._inverse, self._relative)
+            if not np.absolute(self._relative, self._relative).max() < 1.0:
+                return False
+        if self._gravity and not self._energy_low <= self._accelerometer.dot(self._accelerometer) <= self._energy_high:
+            return False
+        # Across the border of two channels as well: a run found there is not one for examine(), which costs only time.
+        np.not_equal(self._later, self._earlier, self._changes)
+        return self._changes.tobytes().find(self._stuck_bytes) < 0
+
+    def examine(self, window: Float32Array, ring: SampleRing, start: int) -> tuple[str, ...]:
+        """Take a window (C, T) into :attr:`window`, short runs of missing values filled; return all its flags."""
+        present = np.isfinite(window)
+        filled = window if present.all() else fill_missing(window, self._config.max_gap_samples)
+        np.copyto(self.window, filled)
+        flags = self._name("missing", ~np.isfinite(filled).all(axis=1))
+        imputed = ring.imputed(start) + int((~present).sum(axis=1).max())
+        if imputed > self._settings.max_imputed_share * self._config.window_samples:
+            flags.append("imputed")
+        magnitude = np.abs(np.nan_to_num(filled))
+        flags += self._name("range", (magnitude >= np.minimum(self._range, MOST)).any(axis=1))
+        clipped = (magnitude >= self._scale).mean(axis=1)
+        flags += self._name("clipped", clipped > self._settings.max_clipped_share)
+        energy = self._accelerometer.dot(self._accelerometer)
+        if self._gravity and not flags and not self._energy_low <= energy <= self._energy_high:
+            flags.append("units")
+        flags += self._name("stuck", [_longest_run(row) >= self._stuck_run for row in filled])
+        if self._rate_is_off(ring, start):
+            flags.append("rate")
+        return tuple(flags)
+
+    def abstains(self, flags: tuple[str, ...]) -> bool:
+        """Return whether any of the flags forbids an answer."""
+        return any(flag.partition(":")[0] in self._abstaining for flag in flags)
+
+    def _rate_is_off(self, ring: SampleRing, start: int) -> bool:
+        if ring.irregular_until <= start:
+            return False
+        steps = self._config.window_samples - 1
+        expected = steps * self._settings.source_rate(self._config) / self._config.sample_rate_hz
+        lost = ring.imputed(start) * expected / steps
+        return abs((ring.used(start) + lost) / expected - 1.0) > self._settings.max_rate_error
+
+    def _name(self, flag: str, faulty: npt.ArrayLike) -> list[str]:
+        return [f"{flag}:{name}" for name, bad in zip(self._names, np.asarray(faulty), strict=True) if bad]
+
+
+def _column(values: list[float]) -> Float32Array:
+    return np.asarray(values, dtype=np.float32)[:, None]
+
+
+def _longest_run(values: Float32Array) -> int:
+    return max(len(list(run)) for _, run in groupby(values.tolist()))
+
+
+def _accelerometer(config: PreprocessConfig) -> tuple[int, float]:
+    """Return the first of three adjacent accelerometer channels and gravity in their unit; 0.0 if there are none."""
+    for unit, gravity in GRAVITY.items():
+        triad = [index for index, channel in enumerate(config.channels) if channel.unit == unit]
+        if len(triad) == 3 and triad[2] - triad[0] == 2:
+            norm = math.sqrt(sum(config.mean[index] ** 2 + config.std[index] ** 2 for index in triad)) / gravity
+            if TRAINING_GRAVITY[0] <= norm <= TRAINING_GRAVITY[1]:
+                return triad[0], gravity
+    return 0, 0.0

@@ -1,0 +1,124 @@
+"""What comes out of a session: decisions and events, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+
+STAGES = ("grid", "preprocess", "inference", "decision", "total")
+
+
+class Decision(NamedTuple):
+    """What one due window ended as: a label, an abstention (label None), or missed (label None).
+
+    A named tuple since a frozen dataclass of this size takes five times as long to make, once for every window.
+
+    Attributes:
+        seq: number of the window in its stream, from 0, over all segments.
+        stream: id of the stream.
+        t_start: source time of the window's first grid sample, seconds.
+        t_end: source time of its last grid sample, seconds.
+        label: the decided class, ``unknown``, or None when the window abstained or was missed.
+        raw_label: the class with the highest probability of this window alone; None without inference.
+        confidence: smoothed probability of ``label`` (of the best class for ``unknown``), 0 to 1.
+        code: FSQ code index; None without inference.
+        quality: flags of the window, ``flag`` or ``flag:channel``; empty when it is sound.
+        backend: what computed it.
+        missed: why the window was lost (``deadline``, ``overrun``, ``backend``), or None.
+        probabilities: (classes,) of this window alone; None without inference.
+        smoothed: (classes,) after smoothing; None without inference.
+        stages_ns: nanoseconds on the monotonic clock by stage, in the order of ``STAGES``.
+    """
+
+    seq: int
+    stream: str
+    t_start: float
+    t_end: float
+    label: str | None
+    raw_label: str | None
+    confidence: float | None
+    code: int | None
+    quality: tuple[str, ...]
+    backend: str
+    missed: str | None
+    probabilities: Sequence[float] | None
+    smoothed: Sequence[float] | None
+    stages_ns: tuple[int, int, int, int, int]
+
+    @property
+    def latency_us(self) -> dict[str, float]:
+        """Microseconds by stage, from the arrival of the window's last sample."""
+        return {stage: nanoseconds / 1e3 for stage, nanoseconds in zip(STAGES, self.stages_ns, strict=True)}
+
+    def to_dict(self, latency: bool = True, *, scores: bool = False) -> dict[str, Any]:
+        """Return the fields of the JSON line.
+
+        Args:
+            latency: with ``latency_us``; without it a replay gives the same bytes every time.
+            scores: with the raw and smoothed probabilities.
+        """
+        line: dict[str, Any] = {
+            "type": "missed" if self.missed else "decision",
+            "seq": self.seq,
+            "stream": self.stream,
+            "t_start": self.t_start,
+            "t_end": self.t_end,
+            "label": self.label,
+            "raw_label": self.raw_label,
+            "confidence": self.confidence,
+            "code": self.code,
+            "quality": list(self.quality),
+            "backend": self.backend,
+        }
+        if self.missed:
+            line["reason"] = self.missed
+        if scores:
+            line["probabilities"] = self.probabilities
+            line["smoothed"] = self.smoothed
+        if latency:
+            line["latency_us"] = self.latency_us
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """Something other than a decision: ``gap``, ``backend``, ``drift``, ``stats`` or ``end``.
+
+    Attributes:
+        kind: which of these.
+        stream: id of the stream, empty when it concerns them all.
+        facts: the remaining fields of the JSON line.
+    """
+
+    kind: str
+    stream: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
+        return {"type": self.kind, **({"stream": self.stream} if self.stream else {}), **self.facts}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What :meth:`fsq_edge_runtime.Session.predict` found, window by window.
+
+    Attributes:
+        t: (N, D) float32, output of the device graph; NaN rows where invalid.
+        codes: (N,) int64, -1 where invalid.
+        raw_labels: (N,) int64 class indices, -1 where invalid.
+        probabilities: (N, classes) float32; NaN rows where invalid.
+        valid: (N,) bool.
+    """
+
+    t: Float32Array
+    codes: npt.NDArray[np.int64]
+    raw_labels: npt.NDArray[np.int64]
+    probabilities: Float32Array
+    valid: npt.NDArray[np.bool_]

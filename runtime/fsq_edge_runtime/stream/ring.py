@@ -1,0 +1,86 @@
+"""The grid samples that windows still need, channel by channel, so that a window is one view."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fsq_edge_runtime.stream.grid import Piece
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class SampleRing:
+    """A sliding buffer over one segment's grid.
+
+    Wherever nothing irregular was written, ``used`` is one and ``imputed`` False, so that the common append writes
+    samples only. When the buffer is full the few samples that are still needed move to its front, which costs less
+    than writing each sample twice. Positions are grid indices of the segment.
+
+    Args:
+        channels: C.
+        window: T, samples of a window.
+
+    Attributes:
+        room: how many samples may be appended at a time.
+        end: grid index after the last sample.
+        irregular_until: grid index after the last sample that was not simply taken from the source.
+    """
+
+    __slots__ = ("_base", "_capacity", "_data", "_imputed", "_used", "_window", "end", "irregular_until", "room")
+
+    def __init__(self, channels: int, window: int) -> None:
+        self._window = window
+        self._capacity = 4 * window
+        self.room = self._capacity - window
+        self._data: Float32Array = np.zeros((channels, self._capacity), dtype=np.float32)
+        self._used: npt.NDArray[np.int64] = np.ones(self._capacity, dtype=np.int64)
+        self._imputed: npt.NDArray[np.bool_] = np.zeros(self._capacity, dtype=np.bool_)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a new segment."""
+        self._base = self.end = 0
+        self.irregular_until = 0
+        self._used[:] = 1
+        self._imputed[:] = False
+
+    def append(self, piece: Piece, first: int, last: int, keep: int) -> None:
+        """Write rows ``first:last`` of a piece, at most ``room``, keeping what lies from ``keep`` on."""
+        count = last - first
+        at = self.end - self._base
+        if at + count > self._capacity:
+            at = self._move_to_front(keep)
+        until = at + count
+        self._data[:, at:until] = piece.rows[first:last].T
+        self.end += count
+        if piece.used is not None and piece.imputed is not None:
+            self._used[at:until] = piece.used[first:last]
+            self._imputed[at:until] = piece.imputed[first:last]
+            self.irregular_until = self.end
+
+    def window(self, start: int) -> Float32Array:
+        """Return a view (C, T) of the window that starts at ``start``."""
+        at = start - self._base
+        return self._data[:, at : at + self._window]
+
+    def used(self, start: int) -> int:
+        """Return how many source samples the steps between the window's samples consumed."""
+        at = start - self._base
+        return int(self._used[at + 1 : at + self._window].sum())
+
+    def imputed(self, start: int) -> int:
+        """Return how many of the window's samples bridge a gap."""
+        at = start - self._base
+        return int(np.count_nonzero(self._imputed[at : at + self._window]))
+
+    def _move_to_front(self, keep: int) -> int:
+        kept = max(0, self.end - keep)
+        at = self.end - self._base
+        self._data[:, :kept] = self._data[:, at - kept : at]
+        if self.irregular_until > self._base:
+            for store, regular in ((self._used, 1), (self._imputed, False)):
+                store[:kept] = store[at - kept : at]
+                store[kept:] = regular
+        self._base = self.end - kept
+        return kept
