@@ -36,21 +36,22 @@ class Interval(StrictModel):
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-def ratio_of_medians(ours: npt.ArrayLike, base: npt.ArrayLike, *, seed: int = 0) -> Interval:
+def ratio_of_medians(ours: npt.ArrayLike, base: npt.ArrayLike, *, blocks: int = BLOCKS, seed: int = 0) -> Interval:
     """Return median(ours) / median(base) with a bootstrap interval over blocks of neighbouring pairs.
 
     Args:
         ours: (n,) durations, n >= 1.
         base: (n,) durations, each taken next to its partner in ``ours``.
+        blocks: into how many to cut them; where each block is a process, the number of processes.
         seed: of the bootstrap.
     """
-    value, drawn = _medians(ours, base, seed)
+    value, drawn = _medians(ours, base, blocks, seed)
     return _interval(float(value[0] / value[1]), drawn[:, 0] / drawn[:, 1])
 
 
 def difference_of_medians(ours: npt.ArrayLike, base: npt.ArrayLike, *, seed: int = 0) -> Interval:
     """Return median(ours) - median(base), in their unit; otherwise as :func:`ratio_of_medians`."""
-    value, drawn = _medians(ours, base, seed)
+    value, drawn = _medians(ours, base, BLOCKS, seed)
     return _interval(float(value[0] - value[1]), drawn[:, 0] - drawn[:, 1])
 
 
@@ -60,11 +61,11 @@ def _interval(value: float, drawn: npt.NDArray[np.float64]) -> Interval:
 
 
 def _medians(
-    ours: npt.ArrayLike, base: npt.ArrayLike, seed: int
+    ours: npt.ArrayLike, base: npt.ArrayLike, cut: int, seed: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the medians (2,) of both sides, and those (R, 2) of the resamples."""
     pairs = np.stack([np.asarray(ours, dtype=np.float64), np.asarray(base, dtype=np.float64)], axis=1)
-    length = max(1, len(pairs) // BLOCKS)
+    length = max(1, len(pairs) // cut)
     blocks = pairs[: len(pairs) // length * length].reshape(-1, length, 2)
     draw = np.random.default_rng(seed).integers(0, len(blocks), (RESAMPLES, len(blocks)))
     drawn = [

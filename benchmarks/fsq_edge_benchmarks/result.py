@@ -104,6 +104,59 @@ class PairResult(StrictModel):
     reasons: tuple[str, ...] = ()
 
 
+class Line(StrictModel):
+    """One mode and backend of two results.
+
+    Attributes:
+        mode: which.
+        backend: which.
+        before: ratio of the baseline.
+        after: ratio of the candidate.
+        change: after / before - 1; positive is slower.
+        verdict: ``regressed`` beyond the limit; ``same`` where the intervals overlap.
+        before_p50_us: of ours.
+        after_p50_us: same.
+        valid: neither run was disturbed.
+    """
+
+    mode: Mode
+    backend: str
+    before: float
+    after: float
+    change: float
+    verdict: Literal["regressed", "slower", "same", "faster"]
+    before_p50_us: float | None
+    after_p50_us: float | None
+    valid: bool
+
+
+class Comparison(Artefact):
+    """What ``bench compare`` prints.
+
+    Attributes:
+        max_regress: the limit on ``change``; None without a gate.
+        same_machine: absolute times may be compared too.
+        lines: one for each mode and backend that both results have.
+        notes: what the lines must be read with.
+    """
+
+    KIND: ClassVar[str] = "benchmark comparison"
+
+    max_regress: float | None
+    same_machine: bool
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+
+    def regressed(self, *, believe_disturbed: bool = False) -> bool:
+        """Return whether a line is beyond the limit, by runs that may be believed."""
+        return any(line.verdict == "regressed" and (line.valid or believe_disturbed) for line in self.lines)
+
+    @property
+    def proves(self) -> bool:
+        """Whether no line comes from a disturbed run."""
+        return all(line.valid for line in self.lines)
+
+
 class BundleFacts(StrictModel):
     """The bundle that was measured.
 
@@ -134,6 +187,7 @@ class BenchResult(Artefact):
         quick: with fewer samples than a figure to keep should have.
         runs: one for each mode and backend.
         pair: a paired comparison, where one was asked for.
+        comparison: with a baseline, where one was given.
         placement: the sentence that says whether CPU or device is the better place; empty when it was not asked.
     """
 
@@ -145,6 +199,7 @@ class BenchResult(Artefact):
     quick: bool = False
     runs: tuple[ModeResult, ...] = ()
     pair: PairResult | None = None
+    comparison: Comparison | None = None
     placement: str = ""
 
     @property

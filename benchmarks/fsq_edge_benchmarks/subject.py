@@ -17,6 +17,7 @@ from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.selection import open_backend
 from fsq_edge_runtime.bundle import Bundle, Role
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.session import Session
 
 Float32Array = npt.NDArray[np.float32]
@@ -36,6 +37,7 @@ class Subject:
         session: opened on the backend, fresh.
         bare: the network alone over frames (N, C', H, W) float32.
         notes: what its figures must be read with.
+        waits: a call waits for a device, so waiting is no sign of other work on the core.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Subject:
     session: Session
     bare: Callable[[Float32Array], Bare]
     notes: tuple[str, ...] = ()
+    waits: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +86,7 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
         return lambda: call(frames), bare_is
 
     notes = (FAKE_NOTE,) if opened.name == "hailo-fake" else ()
-    return Subject(opened.name, bundle, Session(bundle, opened), bare, notes)
+    return Subject(opened.name, bundle, Session(bundle, opened), bare, notes, waits=backend != "torch")
 
 
 def _onnx_bare(bundle: Bundle, backend: str) -> Callable[[Float32Array], Bare]:
@@ -112,6 +115,12 @@ def hops_of(bundle: Bundle) -> tuple[Float32Array, tuple[Float32Array, ...]]:
     stream = np.resize(rows, (size + max(len(rows) // hop, 4) * hop, rows.shape[1]))
     first = np.ascontiguousarray(stream[:size])
     return first, tuple(np.ascontiguousarray(stream[at : at + hop]) for at in range(size, len(stream), hop))
+
+
+def first_frames(bundle: Bundle, n: int) -> Float32Array:
+    """Return ready frames (n, C', H, W) of the self-test windows, repeated as often as needed."""
+    frames = Preprocessor(bundle.preprocess).frames(bundle.selftest.windows)
+    return np.ascontiguousarray(frames[np.arange(n) % len(frames)])
 
 
 def bundle_facts(bundle: Bundle) -> BundleFacts:

@@ -44,7 +44,8 @@ class TorchBackend:
 
     def infer(self, frame: Float32Array) -> Float32Array:
         """Return ``t`` (D,) for one frame (1, C', H, W)."""
-        return self.infer_batch(frame)[0]
+        t: Float32Array = self.infer_batch(frame)[0]
+        return t
 
     def infer_batch(self, frames: Float32Array) -> Float32Array:
         """Return ``t`` (N, D) for frames (N, C', H, W)."""
