@@ -12,7 +12,9 @@ import numpy.typing as npt
 Float32Array = npt.NDArray[np.float32]
 
 BARE_IS: Final = "onnxruntime's InferenceSession.run on the same graph and a ready frame, one thread"
-LOOP_IS: Final = "the same, frame by frame: the bundle has no graph with a batch"
+LOOP_IS: Final = (
+    "onnxruntime's InferenceSession.run frame by frame, one thread: the bundle has no such graph with a batch"
+)
 BATCH_SIZES: Final = (16, 64, 256)
 TRIALS: Final = 5
 

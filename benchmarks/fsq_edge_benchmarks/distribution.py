@@ -63,13 +63,13 @@ class Distribution(StrictModel):
         )
 
     def shown(self, name: str) -> str:
-        """Return a percentile as text: ``62.1``, or ``n/a (needs 662)``.
+        """Return a percentile as text: ``62.1``, or ``n/a (662)`` with the count that it needs.
 
         Args:
             name: one of ``RANKS``.
         """
         value: float | None = getattr(self, name.replace(".", "_"))
-        return f"n/a (needs {MINIMUM_SAMPLES[RANKS[name]]:,})" if value is None else microseconds(value)
+        return f"n/a ({MINIMUM_SAMPLES[RANKS[name]]:,})" if value is None else microseconds(value)
 
     def edges(self) -> npt.NDArray[np.float64]:
         """Return the edges (len(counts) + 1,) of the bins, microseconds."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,38 +30,30 @@ class BenchGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-class Share(click.ParamType):
-    """``10%`` or ``0.1``."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the share as a number."""
-        text = str(value).strip()
-        try:
-            share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
-        except ValueError:
-            self.fail(f"{text!r} is neither like 10% nor like 0.1", param, ctx)
-        if not 0.0 <= share < float("inf"):
-            self.fail(f"{text!r} is not at least 0", param, ctx)
-        return share
+def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read ``10%`` or ``0.1``."""
+    if value is None:
+        return None
+    try:
+        found = float(value.removesuffix("%")) / (100.0 if value.endswith("%") else 1.0)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither like 10% nor like 0.1", ctx, param) from error
+    if not 0.0 <= found < float("inf"):
+        raise click.BadParameter(f"{value!r} is not at least 0", ctx, param)
+    return found
 
 
-class Names(click.ParamType):
-    """Names of a known set, parted by commas."""
+def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
+    """Return what reads names of a known set, parted by commas, each once."""
 
-    name = "names"
-
-    def __init__(self, *known: str) -> None:
-        self.known = known
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Return the names in the order given, each once."""
-        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
-        unknown = [name for name in names if name not in self.known]
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+        names = None if value is None else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+        unknown = [name for name in names or () if name not in known]
         if unknown:
-            self.fail(f"{unknown[0]!r} is none of {', '.join(self.known)}", param, ctx)
+            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", ctx, param)
         return names
+
+    return read
 
 
 GATE_EXITS = (
@@ -80,7 +72,7 @@ def command() -> None:
 @click.option(
     "--mode",
     "modes",
-    type=Names("single", "paced", "offline", "multi", "cold"),
+    callback=names_of("single", "paced", "offline", "multi", "cold"),
     default="single",
     show_default=True,
     metavar="A,B",
@@ -90,7 +82,7 @@ def command() -> None:
 @click.option(
     "--backend",
     "backends",
-    type=Names("onnx", "onnx-int8", "hailo", "fake", "torch"),
+    callback=names_of("onnx", "onnx-int8", "hailo", "fake", "torch"),
     metavar="A,B",
     help="onnx, onnx-int8, hailo, fake (a stand-in device), torch (needs --run). Default: the CPU graphs in the "
     "bundle.",
@@ -110,7 +102,14 @@ def command() -> None:
 @click.option("--starts", type=click.IntRange(1, 1000), help="Of cold; 20 by default.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the distributions.")
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="An earlier --json to hold against.")
-@click.option("--max-regress", type=Share(), default="10%", show_default=True, help="Growth of decision / bare.")
+@click.option(
+    "--max-regress",
+    callback=share,
+    metavar="SHARE",
+    default="10%",
+    show_default=True,
+    help="Growth of decision / bare.",
+)
 @click.option("--allow-disturbed", is_flag=True, help="Let disturbed runs pass the gate.")
 @output_options
 def measure(
@@ -172,7 +171,9 @@ def measure(
 @command.command("compare", epilog=GATE_EXITS)
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
-@click.option("--max-regress", type=Share(), help="Exit 1 when decision / bare grew by more, such as 10%.")
+@click.option(
+    "--max-regress", callback=share, metavar="SHARE", help="Exit 1 when decision / bare grew by more, such as 10%."
+)
 @click.option("--allow-disturbed", is_flag=True, help="Let disturbed runs pass the gate.")
 @output_options
 def compare_command(

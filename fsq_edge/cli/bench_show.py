@@ -22,7 +22,7 @@ def result_lines(result: BenchResult) -> Iterator[str | Table]:
     yield escape(f"{result.bundle.name} on {result.machine.text()}")
     yield ""
     yield table(
-        "latency (us) and throughput",
+        "latency (us) and throughput; n/a (N): a percentile that needs N samples",
         ["mode", "backend", *PERCENTILES, "bare p50", "ratio (95 %)", "windows/s", "CPU us", "samples"],
         [_row(run) for run in result.runs],
     )

@@ -10,7 +10,7 @@ from fsq_edge_benchmarks.modes.single import missed_note
 from fsq_edge_benchmarks.modes.turns import mode_result, take_turns
 from fsq_edge_benchmarks.result import ModeResult
 from fsq_edge_benchmarks.subject import Subject, first_frames, hops_of
-from fsq_edge_runtime.session import Decision, Predictions
+from fsq_edge_runtime.stream import Decision, Predictions
 
 WARM_UP: Final = 5
 

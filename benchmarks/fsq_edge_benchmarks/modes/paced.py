@@ -14,7 +14,7 @@ from fsq_edge_benchmarks.resources import Meter
 from fsq_edge_benchmarks.result import ModeResult
 from fsq_edge_benchmarks.spin import SpinLoop
 from fsq_edge_benchmarks.subject import Subject, first_frames, hops_of
-from fsq_edge_runtime.session import Decision
+from fsq_edge_runtime import Decision
 
 MAX_LATE_NS: Final = 2_000_000
 MAX_LATE_SHARE: Final = 0.05  # of samples handed in later than that: something else had the core
@@ -39,7 +39,11 @@ def measure_paced(subject: Subject, decisions: int) -> ModeResult:
     first_ns = time.perf_counter_ns() - started
     bare()
     spin, meter = SpinLoop(), Meter()
-    ours_ns, bare_ns, late_ns, answers, cpu_ns = [], [], [], [], 0
+    ours_ns: list[int] = []
+    bare_ns: list[int] = []
+    late_ns: list[float] = []
+    answers: list[Decision] = []
+    cpu_ns = 0
     begun = time.perf_counter_ns()
     for index, row in enumerate(itertools.cycle(row for hop in hops for row in hop)):
         due = begun + index * period_ns

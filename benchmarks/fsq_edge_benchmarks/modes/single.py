@@ -11,7 +11,7 @@ from fsq_edge_benchmarks.distribution import Distribution
 from fsq_edge_benchmarks.modes.turns import mode_result, take_turns
 from fsq_edge_benchmarks.result import ModeResult
 from fsq_edge_benchmarks.subject import Subject, first_frames, hops_of
-from fsq_edge_runtime.session import Decision
+from fsq_edge_runtime import Decision
 
 WARM_UP: Final = 300
 
