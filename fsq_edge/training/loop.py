@@ -156,8 +156,7 @@ class Loop:
 
     def _keep(self, record: EpochRecord) -> None:
         monitor = self._section.monitor
-        best = self.history[self.best_epoch - 1].watched(monitor) if self.best_epoch else -math.inf
-        improved = record.watched(monitor) > best
+        improved = not self.best_epoch or record.watched(monitor) > self.history[self.best_epoch - 1].watched(monitor)
         if improved:
             # A copy: the state dict holds references to weights that move on.
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -81,13 +81,16 @@ class EpochRecord(StrictModel):
     val_macro_f1: float | None = None
     seconds: float = Field(ge=0)
 
-    def watched(self, monitor: str) -> float:
-        """Return the monitored validation value, turned so that larger is better; worst where there is none."""
+    def watched(self, monitor: str) -> tuple[float, float]:
+        """Return what epochs are compared by, larger is better: the monitored value, then the negative loss.
+
+        A few validation windows are soon all right; among such epochs the surer one is better, not the first.
+        """
         values = {"loss": self.val_loss, "accuracy": self.val_accuracy, "macro_f1": self.val_macro_f1}
-        value = values[monitor]
-        if value is None:
-            return -math.inf
-        return -value if monitor == "loss" else value
+        value, loss = values[monitor], self.val_loss
+        if value is None or loss is None:
+            return -math.inf, -math.inf
+        return (-loss if monitor == "loss" else value), -loss
 
 
 class RunRecord(Artefact):
