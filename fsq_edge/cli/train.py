@@ -65,7 +65,8 @@ def command(
             "training": {"seed": seed, "max_epochs": epochs},
         },
     )
-    show = console(quiet or os.environ.get("RANK", "0") != "0", json_to)
+    leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    show = console(quiet or not leads, json_to)
     device, asked = choose_device(settings.training.device), settings.training.device
     cuda = "yes" if torch.cuda.is_available() else "no"
     fallback = " (cuda was asked for)" if asked == "cuda" and device.type != "cuda" else ""
@@ -81,7 +82,8 @@ def command(
     with _bar(show) as listen:
         result = train(settings, out, sides=sides, progress=listen)
     _report(show, result, settings)
-    write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
+    if leads:
+        write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
 
 
 def _names(text: str | None) -> list[str] | None:
