@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fsq_edge_compile.checker.checking import check
     from fsq_edge_compile.checker.report import CheckReport, Finding
+    from fsq_edge_compile.checker.rewrites.fixing import FixResult, fix
+    from fsq_edge_compile.checker.splitting import SplitResult, split
 
 _LAZY = {
     "check": "fsq_edge_compile.checker.checking",
     "CheckReport": "fsq_edge_compile.checker.report",
     "Finding": "fsq_edge_compile.checker.report",
+    "FixResult": "fsq_edge_compile.checker.rewrites.fixing",
+    "SplitResult": "fsq_edge_compile.checker.splitting",
+    "fix": "fsq_edge_compile.checker.rewrites.fixing",
+    "split": "fsq_edge_compile.checker.splitting",
 }
 
-__all__ = ["CheckReport", "Finding", "check"]
+__all__ = ["CheckReport", "Finding", "FixResult", "SplitResult", "check", "fix", "split"]
 
 
 def __getattr__(name: str) -> Any:

@@ -124,5 +124,5 @@ def _smoothed_tops(
     for name in np.unique(groups):
         chain = DecisionChain(decision, hop_ms)
         for row in np.flatnonzero(groups == name):
-            tops[row] = max(chain.step(probabilities[row])[1])
+            tops[row] = max(chain.step(probabilities[row].tolist())[1])
     return tops

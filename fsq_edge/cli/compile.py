@@ -169,12 +169,11 @@ def _show_end(screen: Console, done: Compilation, findings: tuple[HefFinding, ..
                 screen.print(escape(f"    fix: {refusal.fix}"), soft_wrap=True)
         if done.end_nodes:
             screen.print(escape(done.end_nodes), soft_wrap=True)
-        screen.print(f"the whole log: {escape(str(done.folder / 'dfc.log'))}")
+        screen.print(escape(f"the whole log: {done.folder / 'dfc.log'}"), soft_wrap=True)
         return
     show_findings(screen, findings)
-    screen.print(
-        f"wrote {escape(str(done.hef_path))} ({done.hef.file_bytes} bytes, DFC {escape(done.hef.dfc_version)})"
-    )
+    made = f"wrote {done.hef_path} ({done.hef.file_bytes} bytes, DFC {done.hef.dfc_version})"
+    screen.print(escape(made), soft_wrap=True)
     if all(finding.severity != "error" for finding in findings):
         screen.print(escape(f"next: fsq-edge bundle add-hef BUNDLE {done.hef_path}"), soft_wrap=True)
 

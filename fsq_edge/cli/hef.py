@@ -17,7 +17,7 @@ from fsq_edge.cli.output import console, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.hef import HefFinding, HefReport, LoadVerdict
+    from fsq_edge_runtime.hef import HefFinding, HefReport, HefTensor, LoadVerdict
 
 MAX_YEAR_MS = 253_402_300_799_000  # the last millisecond that a date can show
 
@@ -81,24 +81,24 @@ def _to_dict(report: HefReport, findings: tuple[HefFinding, ...] | None, verdict
 def _show(out: Console, file: Path, report: HefReport) -> None:
     rows = [(name, escape(text)) for name, text in _facts(report)]
     out.print(table(escape(str(file)), ("field", "value"), rows))
-    streams = [
-        (
-            way,
-            escape(tensor.name),
-            "x".join(map(str, tensor.shape)),
-            f"{escape(tensor.order)} {tensor.dtype}",
-            f"{tensor.quant.scale:.6g}",
-            f"{tensor.quant.zero_point:g}",
-            escape(f"[{tensor.quant.limit_min:.4g}, {tensor.quant.limit_max:.4g}]"),
-            escape(", ".join(tensor.original_names)),
-        )
-        for way, tensors in (("in", report.inputs), ("out", report.outputs))
-        for tensor in tensors
-    ]
-    columns = ("", "stream", "HxWxC", "order", "scale", "zero", "limits", "ONNX nodes")
-    out.print(table("\nstreams", columns, streams))
+    for way, tensors in (("input", report.inputs), ("output", report.outputs)):
+        for tensor in tensors:
+            _show_stream(out, way, tensor)
     for warning in report.warnings:
-        out.print(f"warning: {escape(warning)}")
+        out.print(f"warning: {escape(warning)}", soft_wrap=True)
+
+
+def _show_stream(out: Console, way: str, tensor: HefTensor) -> None:
+    quant = tensor.quant
+    limits = f"[{quant.limit_min:.4g}, {quant.limit_max:.4g}]"
+    lines = [
+        f"\n{way} {tensor.name}",
+        f"  {'x'.join(map(str, tensor.shape))} {tensor.order} {tensor.dtype}",
+        f"  scale {quant.scale:.6g}, zero point {quant.zero_point:g}, limits {limits}",
+    ]
+    if tensor.original_names:
+        lines.append(f"  made from {', '.join(tensor.original_names)}")
+    out.print(escape("\n".join(lines)), soft_wrap=True)
 
 
 def _facts(report: HefReport) -> Iterator[tuple[str, str]]:

@@ -10,13 +10,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from fsq_edge_runtime.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +45,8 @@ def force_option(command: F) -> F:
 
 def console(quiet: bool = False, json_to: str | None = None) -> Console:
     """Return the console for people: silent with ``--quiet`` and when JSON goes to standard output."""
+    from rich.console import Console  # a third of what `run` imports besides its runtime; it rarely prints
+
     return Console(quiet=quiet or json_to == "-", highlight=False, soft_wrap=False)
 
 
@@ -86,6 +90,8 @@ def finite(value: Any) -> Any:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """Return a plain table; every cell is shown as text."""
+    from rich.table import Table
+
     shown = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         shown.add_column(column, overflow="fold")

@@ -1,10 +1,20 @@
-"""What runs on the device: preprocessing, backends, streaming, decisions. Needs neither torch nor onnx."""
+"""What runs on the device: preprocessing, backends, streaming, decisions. Needs neither torch nor onnx.
 
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.errors import FsqEdgeError
-from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
-from fsq_edge_runtime.session import Session
-from fsq_edge_runtime.stream import Decision, StreamEvent, StreamSettings
+The names below are imported when first used: a device that only wants an error class or a version need not pay for
+numpy and pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.errors import FsqEdgeError
+    from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+    from fsq_edge_runtime.session import Session
+    from fsq_edge_runtime.stream import Decision, StreamEvent, StreamSettings
 
 __all__ = [
     "Bundle",
@@ -16,3 +26,26 @@ __all__ = [
     "StreamEvent",
     "StreamSettings",
 ]
+
+_HOME = {
+    "Bundle": "bundle",
+    "Decision": "stream",
+    "FsqEdgeError": "errors",
+    "PreprocessConfig": "preprocess",
+    "Preprocessor": "preprocess",
+    "Session": "session",
+    "StreamEvent": "stream",
+    "StreamSettings": "stream",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -221,8 +221,19 @@ class Bundle:
 
     @cached_property
     def selftest(self) -> SelfTest:
-        """Windows with the reference's answers."""
-        return SelfTest(self.read("selftest"))
+        """Windows with the reference's answers.
+
+        Raises:
+            BundleError: damaged, or not of this bundle's shapes.
+        """
+        test = SelfTest(self.read("selftest"))
+        count = len(test.windows)
+        window = (len(self.preprocess.channels), self.preprocess.window_samples)
+        wanted = [(count, *window), (count, self.tail.codebook.dimensions), (count,), (count,)]
+        found = [array.shape for array in (test.windows, test.t, test.codes, test.labels)]
+        if found != wanted:
+            raise BundleError(f"selftest.npz has the shapes {found}, this bundle needs {wanted}")
+        return test
 
     @cached_property
     def stream(self) -> StreamSettings:

@@ -66,9 +66,9 @@ def sign_bundle(bundle: Bundle, private_key: bytes) -> Bundle:
         UnavailableError: the package cryptography is not installed.
         DataError: not such a key.
     """
+    key = _private_key(private_key)
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    key = _private_key(private_key)
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     bare = with_files(bundle, {("signature", None): None})
     signature = key.sign(signed_content(bare.files[MANIFEST]))

@@ -125,7 +125,20 @@ class GraphFactory:
             ],
             self.initializers,
         )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+        return _with_output_shapes(model)
+
+
+def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """State the output shapes as an exporter does; leave the model alone where onnx cannot infer them."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        return model
+    shapes = {value.name: value for value in inferred.graph.output}
+    for value in model.graph.output:
+        value.CopyFrom(shapes[value.name])
+    return model
 
 
 def imu_encoder(channels: int = 12, width: int = 50, dims: int = 3, batch_norm: bool = True) -> GraphFactory:

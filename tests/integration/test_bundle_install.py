@@ -253,3 +253,27 @@ def test_foreign_links_are_refused(bundles: list[Path], tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is a link"):
         put(bundles[1], tmp_path / "trap")
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_link_is_not_replaced_by_a_folder(bundles: list[Path], tmp_path: Path) -> None:
+    root = tmp_path / "dest"
+    put(bundles[0], root)
+    with pytest.raises(BundleError, match="exists already"):
+        Bundle.open(bundles[1]).save(root / "current", replace=True)
+    assert (root / "current").is_symlink()
+
+
+def test_self_test_vectors_of_another_shape_are_refused(tmp_path: Path) -> None:
+    from fsq_edge_runtime.bundle import selftest_bytes
+    from fsq_edge_runtime.bundle_edit import with_files
+
+    bundle = random_bundle()
+    test = bundle.selftest
+    for data in (
+        selftest_bytes(test.windows, test.t[:, :2], test.codes, test.labels),
+        selftest_bytes(test.windows[:, :, :50], test.t, test.codes, test.labels),
+        selftest_bytes(test.windows, test.t, test.codes[:, None], test.labels),
+    ):
+        with_files(bundle, {("selftest", None): ("selftest.npz", data)}).save(tmp_path / "dog.fsqb")
+        with pytest.raises(BundleError, match=r"selftest\.npz has the shapes"):
+            install(tmp_path / "dog.fsqb", tmp_path / "dest", backend="onnx")

@@ -216,9 +216,15 @@ def test_an_allocation_failure_names_our_rule(
 
 
 @pytest.mark.usefixtures("standin")
-def test_the_wrong_generation_is_refused_before_anything_runs(build: BuildFolder, tmp_path: Path) -> None:
+def test_the_wrong_generation_is_refused_before_anything_runs(
+    build: BuildFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     planned(build, tmp_path, "hailo10h")
     with pytest.raises(UnavailableError, match=r"DFC 3\.32\.0 is installed, hailo10h needs DFC 5\.x"):
+        compiled(tmp_path)
+    monkeypatch.setenv("STANDIN_DFC_VERSION", "5.1.0")
+    planned(build, tmp_path, "hailo15l")
+    with pytest.raises(UnavailableError, match=r"hailo15l needs DFC 5\.x from 5\.2 on"):
         compiled(tmp_path)
     for arch, version in (("hailo10h", "3.33"), ("hailo8", "5.2"), ("hailo15l", "5.1")):
         with pytest.raises(UsageError, match="does not serve"):

@@ -79,9 +79,10 @@ def test_other_keys_are_refused(signed: Bundle) -> None:
 
 def test_without_the_package_the_hint_names_the_extra(signed: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    with pytest.raises(UnavailableError) as caught:
-        check_signature(signed, b"")
-    assert "fsq-edge[sign]" in caught.value.hint
+    for call in (check_signature, sign_bundle):
+        with pytest.raises(UnavailableError) as caught:
+            call(signed, b"")
+        assert "fsq-edge[sign]" in caught.value.hint
 
 
 def test_opening_and_verifying_needs_no_cryptography(tmp_path: Path, signed: Bundle) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsq_edge_compile.checker.graph import Graph, Node
+from fsq_edge_compile.checker.statistics import node_size
 
 # Nodes that multiply weights or activations: the reason to have a device at all.
 HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
@@ -50,8 +51,9 @@ def find_cut(graph: Graph, refused: set[str]) -> Cut:
     """Choose the device part.
 
     Accepted nodes fall into layers: a node's layer is the number of refused stretches on the way to it. Layer 0 is
-    everything in front of the first refused nodes, and it is the device part if it holds any heavy node; only when
-    it holds none does the device part begin behind a refused front (an embedding, a layout change, a cast).
+    everything in front of the first refused nodes, and it is the device part if it holds any heavy node. Only when
+    it holds none may the device part begin behind a refused front (an embedding, a layout change, a cast): at the
+    layer that holds at least half of all multiply-accumulates.
     """
     if not refused:
         everything = frozenset(node.name for node in graph.nodes)
@@ -81,10 +83,22 @@ def _layers(graph: Graph, refused: set[str]) -> dict[str, int]:
 
 
 def _chosen_layer(graph: Graph, layer: dict[str, int]) -> int | None:
-    accepted = [node for node in graph.nodes if node.name in layer]
-    heavy = [layer[node.name] for node in accepted if node.op in HEAVY]
-    real = [layer[node.name] for node in accepted if node.op not in MOVES_DATA]
-    return min(heavy or real, default=None)
+    work: dict[int, int] = {}
+    total = 0
+    for node in graph.nodes:
+        if node.op in HEAVY:
+            # One more, so that a layer of unknown size still counts as one.
+            macs = node_size(graph, node).macs + 1
+            total += macs
+            if node.name in layer:
+                work[layer[node.name]] = work.get(layer[node.name], 0) + macs
+    if 0 in work:
+        return 0
+    heaviest = max(work, key=lambda level: work[level], default=None)
+    if heaviest is not None and 2 * work[heaviest] >= total:
+        return heaviest
+    real = [layer[node.name] for node in graph.nodes if node.name in layer and node.op not in MOVES_DATA]
+    return 0 if 0 in real else None
 
 
 def _reads_from_outside(graph: Graph, node: Node, device: frozenset[str]) -> bool:

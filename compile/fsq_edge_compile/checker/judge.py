@@ -107,7 +107,7 @@ def operator_for(node: Node, graph: Graph, book: Rulebook) -> Operator | None:
         constant = any(graph.is_constant(name) for name in node.inputs)
         return book.operators["MatMul/constant" if constant else "MatMul/dynamic"]
     if node.op == "Gelu":
-        return None
+        return book.operators["Gelu (Erf pattern)"]
     row = book.operators.get(node.op)
     return row if row is not None and row.op == node.op else None
 

@@ -103,7 +103,7 @@ def normalise(
     facts = Facts(ir_version=model.ir_version, external=light.external)
     facts.opset = _opset(light.proto)
     _set_aside_unregistered(light.proto, facts.opset)
-    _validate(light.proto, name)
+    validate(light.proto, name)
     _fix_inputs(light, facts, input_shapes)
     computed = _with_computed_parameters(light)
     info = _fold(light)
@@ -153,7 +153,12 @@ def _in_opset(op: str, opset: int) -> bool:
     return bool(onnx.defs.has(op, version) and not onnx.defs.get_schema(op, version).deprecated)
 
 
-def _validate(model: onnx.ModelProto, name: str) -> None:
+def validate(model: onnx.ModelProto, name: str) -> None:
+    """Let onnx's checker look at a light model.
+
+    Raises:
+        DataError: it is not valid.
+    """
     # The checker wants a shape on every input and output; a file without them can be judged all the same.
     bare = [
         value.type.tensor_type

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibration_set
 from fsq_edge_compile.build_folder import BuildFolder
-from fsq_edge_compile.checker.targets import Target
+from fsq_edge_compile.checker.targets import FIRST_DFC, Target
 from fsq_edge_compile.dfc.model_script import ScriptOptions, lint_model_script, write_model_script
 from fsq_edge_compile.dfc.readme import plan_readme
 from fsq_edge_runtime.artefact import Artefact
@@ -42,6 +42,7 @@ class Plan(Artefact):
     Attributes:
         network: the DFC's network name: model, preprocessing and encoder hashes, so that the HEF says its origin.
         arch: target architecture.
+        first_dfc: (major, minor) of the first DFC that serves the target; another major does not.
         onnx: the device graph.
         calibration: NHWC float32 array (N, H, W, C).
         script: model script.
@@ -62,6 +63,7 @@ class Plan(Artefact):
 
     network: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
     arch: str
+    first_dfc: tuple[int, int]
     onnx: str = ENCODER
     calibration: str = CALIBRATION
     script: str = SCRIPT
@@ -130,6 +132,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
     plan = Plan(
         network=network_name(build.record.name, preprocess, encoder),
         arch=target.arch,
+        first_dfc=FIRST_DFC.get(target.arch, (int(target.generation.split(".")[0]), 0)),
         input_shape=(1, channels, height, width),
         start_nodes=("input",),
         end_nodes=(end.node,),

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 EVENT = "@fsq-edge "  # marks the lines that the driver reads; all others are the DFC's own log
-GENERATION = {"hailo8": 3, "hailo8r": 3, "hailo8l": 3, "hailo10h": 5, "hailo15h": 5, "hailo15m": 5, "hailo15l": 5}
 
 
 class RefusedError(Exception):
@@ -78,10 +77,11 @@ def import_dfc(plan: dict[str, Any], result: dict[str, Any]) -> Any:
     except importlib.metadata.PackageNotFoundError:
         version = str(getattr(client, "__version__", ""))
     result["dfc_version"] = version
-    major = re.match(r"(\d+)\.", version)
-    wanted = GENERATION[plan["arch"]]
-    if major and int(major.group(1)) != wanted:
-        text = f"DFC {version} is installed, {plan['arch']} needs DFC {wanted}.x"
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    major, minor = plan["first_dfc"]
+    if numbers and (int(numbers.group(1)) != major or int(numbers.group(2)) < minor):
+        wanted = f"DFC {major}.x" + (f" from {major}.{minor} on" if minor else "")
+        text = f"DFC {version} is installed, {plan['arch']} needs {wanted}"
         raise RefusedError("failed", 69, RuntimeError(text))
     return client
 

@@ -73,7 +73,7 @@ def _from_audit(audit: bytes) -> ExpectedValues | None:
         counts = np.asarray(np.sum([channel["counts"] for channel in channels], axis=0, dtype=np.float64))
         low = min(float(channel["low"]) for channel in channels)
         high = max(float(channel["high"]) for channel in channels)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleError(f"calibration.json does not describe the calibration set: {error!r}") from error
     if counts.ndim != 1 or not counts.sum() > 0:
         raise BundleError("calibration.json does not describe the calibration set: its histograms are empty")

@@ -213,16 +213,20 @@ def _group(
 def _contexts(network: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], count: int) -> bytes:
     edges: list[list[bytes]] = [[] for _ in range(count)]
     for index, spec in enumerate(inputs):
-        edges[0].append(_edge(network, spec, 0, index))
+        edges[0].append(_edge(network, spec, 0) + _pad_index(index))
     for index, spec in enumerate(outputs, start=len(inputs)):
-        edges[-1].append(_edge(network, spec, 1, index))
+        edges[-1].append(_edge(network, spec, 1) + _nested(5, _number(1, count - 1)) + _pad_index(index))
+    for index in range(count - 1):  # what one context leaves for the next never reaches the host
+        between = TensorSpec(f"between{index}", (1, 8, 16))
+        edges[index].append(_edge(network, between, 1) + _nested(5, _number(1, index), _number(3, 1)))
+        edges[index + 1].append(_edge(network, between, 0) + _nested(5, _number(1, index + 1), _number(3, 1)))
     return b"".join(
         _nested(3, _number(1, index), _nested(3, _text(1, f"context_{index}"), *(_nested(2, edge) for edge in layers)))
         for index, layers in enumerate(edges)
     )
 
 
-def _edge(network: str, spec: TensorSpec, direction: int, pad_index: int) -> bytes:
+def _edge(network: str, spec: TensorSpec, direction: int) -> bytes:
     layer = _nested(
         3,
         _text(1, f"{network}/{spec.name}"),
@@ -230,8 +234,12 @@ def _edge(network: str, spec: TensorSpec, direction: int, pad_index: int) -> byt
         _numeric(3, spec),
         *(_text(5, name) for name in spec.original_names),
     )
-    # The pad index is optional in the schema: an explicit 0 differs from an absent field.
-    return _number(1, direction) + layer + _varint(7 << 3) + _varint(pad_index)
+    return _number(1, direction) + layer
+
+
+def _pad_index(index: int) -> bytes:
+    """The field is optional in the schema: an explicit 0 differs from an absent one."""
+    return _varint(7 << 3) + _varint(index)
 
 
 def _pad(network: str, spec: TensorSpec, index: int) -> bytes:

@@ -44,6 +44,11 @@ def hard_sigmoid(context: Context) -> Iterator[Breach]:
         yield Breach("hard-sigmoid.slope", f"alpha {alpha:g}, beta {beta:g}")
 
 
+def single_operator(context: Context) -> Iterator[Breach]:
+    """HardSwish, Mish and Gelu as one operator: only their patterns were seen."""
+    yield Breach("activation.single-operator", context.node.op)
+
+
 def clip(context: Context) -> Iterator[Breach]:
     """Clip: constant bounds."""
     for index in (1, 2):
@@ -72,6 +77,9 @@ PREDICATES: dict[str, Predicate] = {
     "Elu": elu,
     "HardSigmoid": hard_sigmoid,
     "Clip": clip,
+    "HardSwish": single_operator,
+    "Mish": single_operator,
+    "Gelu": single_operator,
     "Log": positive_input,
     "Sqrt": positive_input,
     "Reciprocal": positive_input,

@@ -1,0 +1,84 @@
+"""What a rewriting pass is, and the record of what passes did."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from fsq_edge_compile.checker.rewrites.workbench import Workbench
+
+
+class Rewrite(ABC):
+    """One safe change of spelling.
+
+    A pass says when it applies (``requires``), makes the change in place (``call``) and says whether the result has
+    the form it promises (``ensures``). Whether the numbers stay the same is proven outside, on the whole model.
+    """
+
+    name: str = ""
+    summary: str = ""
+
+    def requires(self, bench: Workbench) -> bool:
+        """Whether there may be something to do; the cheap question."""
+        return bool(bench.model.graph.node)
+
+    @abstractmethod
+    def call(self, bench: Workbench) -> list[str]:
+        """Rewrite in place and return the names of what was changed; nothing when nothing was."""
+
+    def ensures(self, bench: Workbench) -> bool:
+        """Whether the promised form holds now."""
+        return True
+
+
+class OperatorRewrite(Rewrite):
+    """A pass about certain operators: it applies where they occur."""
+
+    operators: frozenset[str] = frozenset()
+
+    def requires(self, bench: Workbench) -> bool:
+        """Whether one of the operators occurs."""
+        return any(node.op_type in self.operators and not node.domain for node in bench.model.graph.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One pass that was kept.
+
+    Attributes:
+        rewrite: name of the pass.
+        summary: what it does.
+        nodes: names of what it changed.
+        difference: largest difference of any output on the test inputs, relative to its largest value.
+    """
+
+    rewrite: str
+    summary: str
+    nodes: tuple[str, ...]
+    difference: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the record as plain JSON values."""
+        return {
+            "rewrite": self.rewrite,
+            "summary": self.summary,
+            "nodes": list(self.nodes),
+            "difference": self.difference,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One pass that was undone.
+
+    Attributes:
+        rewrite: name of the pass.
+        reason: why it was not kept.
+    """
+
+    rewrite: str
+    reason: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the record as plain JSON values."""
+        return {"rewrite": self.rewrite, "reason": self.reason}

@@ -1,0 +1,225 @@
+"""Writes the device part and the host part of a cut model, and proves that together they are the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import helper
+
+from fsq_edge_compile.checker.checking import judge_normalised
+from fsq_edge_compile.checker.graph import Graph
+from fsq_edge_compile.checker.loading import generated_name
+from fsq_edge_compile.checker.normalise import normalise
+from fsq_edge_compile.checker.report import CheckReport
+from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
+from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest_difference, random_feeds
+from fsq_edge_compile.checker.targets import target_for
+from fsq_edge_compile.checker.view import captured_names
+from fsq_edge_runtime.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class SplitResult:
+    """A model in up to three parts that run one after the other.
+
+    Attributes:
+        report: the verdict that the split follows.
+        front: host part in front of the device; None when the device reads the graph inputs.
+        device: what the compiler gets.
+        host: host part behind the device; None when the device makes every output.
+        difference: largest difference of any output between the model and its parts, relative to its largest value.
+    """
+
+    report: CheckReport
+    front: onnx.ModelProto | None
+    device: onnx.ModelProto
+    host: onnx.ModelProto | None
+    difference: float
+
+    @property
+    def parts(self) -> dict[str, onnx.ModelProto]:
+        """The parts that exist, in the order in which they run: front, device, host."""
+        named = {"front": self.front, "device": self.device, "host": self.host}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return files, boundary tensors and the proof as plain JSON values."""
+        return {
+            "difference": self.difference,
+            "parts": {
+                name: {
+                    "inputs": [value.name for value in part.graph.input],
+                    "outputs": [value.name for value in part.graph.output],
+                }
+                for name, part in self.parts.items()
+            },
+        }
+
+    def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
+        """Run the parts one after the other in onnxruntime and return every tensor that any of them makes."""
+        known = dict(feeds)
+        for part in self.parts.values():
+            known.update(Runner(part)(known))
+        return known
+
+
+def split(
+    model: str | Path | onnx.ModelProto,
+    arch: str = "hailo8l",
+    dfc: str | None = None,
+    *,
+    value_range: tuple[float, float] = DEFAULT_RANGE,
+    seed: int = 0,
+) -> SplitResult:
+    """Cut a model where the check says, and prove that the parts compute what the model computes.
+
+    Args:
+        model: path of an .onnx file, or a model in memory, which is not changed.
+        arch: target chip.
+        dfc: compiler version, or None.
+        value_range: bounds of the random float inputs of the proof.
+        seed: of those inputs.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        DataError: no valid model, no device part, or the parts do not compute what the model does.
+        UsageError: unknown chip or compiler.
+    """
+    target = target_for(arch, dfc)
+    whole = load_whole(model)
+    name = whole.graph.name or "model" if isinstance(model, onnx.ModelProto) else Path(model).name
+    _give_names(whole)
+    normalised = normalise(whole, name)
+    report = judge_normalised(normalised, name, target)
+    if report.verdict == "none":
+        raise DataError(f"{name}: nothing of it runs on {arch}, so there is nothing to split")
+    parts = _Parts(whole, normalised.graph, {node.name for node in report.nodes if node.device})
+    result = SplitResult(report, parts.front(), parts.device(), parts.host(), 0.0)
+    feeds = random_feeds(whole, RANDOM_SETS, value_range, seed)
+    original = Runner(whole)
+    difference = largest_difference([original(feed) for feed in feeds], [result.run(feed) for feed in feeds])
+    if not difference <= TOLERANCE:
+        raise DataError(f"{name}: the parts differ from the model by {difference:.2g} of an output's largest value")
+    return SplitResult(report, result.front, result.device, result.host, difference)
+
+
+def _give_names(model: onnx.ModelProto) -> None:
+    taken = {node.name for node in model.graph.node if node.name}
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or generated_name(node, index, taken)
+
+
+class _Parts:
+    """The boundaries of a cut, and the three models they make."""
+
+    def __init__(self, model: onnx.ModelProto, graph: Graph, device: set[str]) -> None:
+        self.model = model
+        self.graph = graph
+        self.maker = {name: node for node in model.graph.node for name in node.output if name}
+        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.inputs = {value.name: value for value in model.graph.input if value.name not in self.constants}
+        inside = {name for node in graph.nodes if node.name in device for name in node.outputs if name}
+        read = [name for node in graph.nodes if node.name in device for name in graph.activations(node)]
+        self.entering = list(dict.fromkeys(name for name in read if name not in inside))
+        self.leaving = [name for name in _in_graph_order(graph, inside) if self._goes_out(name, device)]
+
+    def _goes_out(self, name: str, device: set[str]) -> bool:
+        if name in self.graph.outputs:
+            return True
+        return any(reader.name not in device for reader in self.graph.consumers(name))
+
+    def device(self) -> onnx.ModelProto:
+        """The part between the boundaries."""
+        return self._extract("device", self.entering, self.leaving)
+
+    def front(self) -> onnx.ModelProto | None:
+        """What makes the entering tensors that are no graph inputs."""
+        made = [name for name in self.entering if name not in self.inputs]
+        return self._extract("front", list(self.inputs), made) if made else None
+
+    def host(self) -> onnx.ModelProto | None:
+        """What makes the graph outputs from the leaving tensors."""
+        wanted = [value.name for value in self.model.graph.output if value.name not in self.leaving]
+        known = [*self.leaving, *(name for name in self.entering if name not in self.inputs), *self.inputs]
+        return self._extract("host", known, wanted) if wanted else None
+
+    def _extract(self, name: str, known: Sequence[str], wanted: Sequence[str]) -> onnx.ModelProto:
+        """Return the nodes that lead from known tensors to wanted ones."""
+        given = set(known)
+        needed, used, front = set(), set(), [item for item in wanted if item not in given]
+        while front:
+            tensor = front.pop()
+            node = self.maker.get(tensor)
+            if tensor in given or tensor in self.constants or node is None:
+                used.add(tensor)
+            elif node.name not in needed:
+                needed.add(node.name)
+                front += [item for item in node.input if item]
+                for attribute in node.attribute:
+                    if attribute.type == onnx.AttributeProto.GRAPH:
+                        front += sorted(captured_names(attribute.g))
+        used |= {item for item in wanted if item in given}
+        missing = [item for item in used if item not in given and item not in self.constants and item in self.maker]
+        if missing:
+            raise DataError(f"the cut does not hold: {', '.join(sorted(missing))} cannot be reached")
+        graph = helper.make_graph(
+            [node for node in self.model.graph.node if node.name in needed],
+            f"{self.model.graph.name or 'graph'}_{name}",
+            [self._value(item) for item in known if item in used],
+            [self._value(item) for item in wanted],
+            [self.constants[item] for item in sorted(used) if item in self.constants],
+        )
+        part = helper.make_model(graph, ir_version=max(4, self.model.ir_version), producer_name="fsq-edge")
+        del part.opset_import[:]
+        part.opset_import.extend(self.model.opset_import)
+        return part
+
+    def _value(self, name: str) -> onnx.ValueInfoProto:
+        """Return a boundary tensor with the static shape that was inferred for it."""
+        dtype = self.graph.dtypes.get(name, onnx.TensorProto.FLOAT)
+        shape = self.graph.shape(name)
+        return helper.make_tensor_value_info(name, dtype, None if shape is None else list(shape))
+
+
+def _in_graph_order(graph: Graph, names: set[str]) -> list[str]:
+    return [name for node in graph.nodes for name in node.outputs if name in names]
+
+
+def write_parts(result: SplitResult, folder: str | Path) -> dict[str, Path]:
+    """Write ``front.onnx``, ``device.onnx`` and ``host.onnx``, whichever exist, each whole or not at all.
+
+    Raises:
+        DataError: a file cannot be written.
+    """
+    folder = Path(folder)
+    written = {}
+    for name, part in result.parts.items():
+        path = folder / f"{name}.onnx"
+        write_model(part, path)
+        written[name] = path
+    return written
+
+
+def write_model(model: onnx.ModelProto, path: str | Path) -> None:
+    """Write a model under a temporary name in the same folder, then rename it.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(model.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error

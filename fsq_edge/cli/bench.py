@@ -1,0 +1,208 @@
+"""``fsq-edge bench``: latency, throughput, stages and cold start of a bundle, with a baseline gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fsq_edge.cli.bench_show import comparison_lines, result_lines
+from fsq_edge.cli.output import console, need, output_options, write_json, write_text
+
+if TYPE_CHECKING:
+    from fsq_edge_benchmarks.bench import BenchSettings
+    from fsq_edge_benchmarks.result import Comparison, Mode
+    from fsq_edge_runtime.bundle import Bundle
+
+DEFAULT = "measure"
+
+
+class BenchGroup(click.Group):
+    """``bench BUNDLE`` and ``bench compare A B``: what is no command's name belongs to ``measure``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``measure`` in front of arguments that name no command, ``--help`` among them."""
+        if not args or args[0] not in self.commands:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read ``10%`` or ``0.1``."""
+    if value is None:
+        return None
+    try:
+        found = float(value.removesuffix("%")) / (100.0 if value.endswith("%") else 1.0)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither like 10% nor like 0.1", ctx, param) from error
+    if not 0.0 <= found < float("inf"):
+        raise click.BadParameter(f"{value!r} is not at least 0", ctx, param)
+    return found
+
+
+def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
+    """Return what reads names of a known set, parted by commas, each once."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+        names = None if value is None else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+        unknown = [name for name in names or () if name not in known]
+        if unknown:
+            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", ctx, param)
+        return names
+
+    return read
+
+
+GATE_EXITS = (
+    "Exit codes: 0 good; 1 a ratio grew by more than --max-regress; 2 a gate was asked for, nothing regressed, but a "
+    "run was disturbed, so that nothing is proven (--allow-disturbed takes it for good)."
+)
+
+
+@click.group("bench", cls=BenchGroup)
+def command() -> None:
+    """Measure a bundle, or compare two results."""
+
+
+@command.command(DEFAULT, epilog=GATE_EXITS)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--mode",
+    "modes",
+    callback=names_of("single", "paced", "offline", "multi", "cold"),
+    default="single",
+    show_default=True,
+    metavar="A,B",
+    help="single: the next hop as soon as the last is answered; paced: real time; offline: batches; multi: many "
+    "streams; cold: process start to first decision.",
+)
+@click.option(
+    "--backend",
+    "backends",
+    callback=names_of("onnx", "onnx-int8", "hailo", "fake", "torch"),
+    metavar="A,B",
+    help="onnx, onnx-int8, hailo, fake (a stand-in device), torch (needs --run). Default: the CPU graphs in the "
+    "bundle.",
+)
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), metavar="RUN", help="Training run, for torch.")
+@click.option(
+    "--against",
+    metavar="X",
+    help="Also race the first backend against another one, another bundle or another checkout of the project, in turns "
+    "A B B A.",
+)
+@click.option("--quick", is_flag=True, help="Fewer samples: no p99.9, and fewer rounds of everything.")
+@click.option("--decisions", type=click.IntRange(1, 1_000_000), help="Of single; 7,000 by default.")
+@click.option("--seconds", type=click.FloatRange(0.1, 3600), help="Of paced; 20 decisions by default.")
+@click.option("--streams", type=click.IntRange(1, 4096), help="Of multi; 64 by default.")
+@click.option("--windows", type=click.IntRange(1, 4096), help="In a batch of offline; 256 by default.")
+@click.option("--starts", type=click.IntRange(1, 1000), help="Of cold; 20 by default.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the distributions.")
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="An earlier --json to hold against.")
+@click.option(
+    "--max-regress",
+    callback=share,
+    metavar="SHARE",
+    default="10%",
+    show_default=True,
+    help="Growth of decision / bare.",
+)
+@click.option("--allow-disturbed", is_flag=True, help="Let disturbed runs pass the gate.")
+@output_options
+def measure(
+    bundle: Path,
+    modes: tuple[Mode, ...],
+    backends: tuple[str, ...] | None,
+    run_folder: Path | None,
+    against: str | None,
+    quick: bool,
+    html: Path | None,
+    baseline: Path | None,
+    max_regress: float,
+    allow_disturbed: bool,
+    json_to: str | None,
+    quiet: bool,
+    **sizes: float | None,
+) -> None:
+    """Measure BUNDLE (or: bench compare A.json B.json).
+
+    Every run times the bare network in the same process, in turns, and prints the ratio: it says more than the
+    microseconds of one machine. Percentiles that the number of samples cannot support are n/a. Runs that something
+    disturbed are marked as not valid.
+    """
+    from fsq_edge_benchmarks.bench import BenchSettings, run_bench
+    from fsq_edge_benchmarks.comparison import compare
+    from fsq_edge_benchmarks.result import BenchResult
+    from fsq_edge_runtime.bundle import Bundle
+
+    if html is not None:
+        need("jinja2", "report")
+        need("matplotlib", "report")
+    earlier = BenchResult.load(baseline) if baseline else None
+    opened = Bundle.open(bundle)
+    chosen = backends or (("onnx", "onnx-int8") if opened.has("encoder-int8") else ("onnx",))
+    out = console(quiet, json_to)
+    result = run_bench(
+        opened,
+        modes,
+        chosen,
+        _sized(BenchSettings.quick() if quick else BenchSettings(), opened, sizes),
+        run=run_folder,
+        against=against,
+        say=lambda what: out.print(f"measuring {what} ...", style="dim") if out.is_terminal else None,
+    )
+    if earlier:
+        result = result.model_copy(update={"comparison": compare(earlier, result, max_regress)})
+    for line in result_lines(result):
+        out.print(line)
+    write_json(result.to_dict(), json_to)
+    if html is not None:
+        from fsq_edge_benchmarks.page import bench_page
+
+        write_text(html, bench_page(result))
+        out.print(f"page: {html}", markup=False)
+    if result.comparison:
+        _leave(result.comparison, allow_disturbed)
+
+
+@command.command("compare", epilog=GATE_EXITS)
+@click.argument("baseline", type=click.Path(path_type=Path))
+@click.argument("candidate", type=click.Path(path_type=Path))
+@click.option(
+    "--max-regress", callback=share, metavar="SHARE", help="Exit 1 when decision / bare grew by more, such as 10%."
+)
+@click.option("--allow-disturbed", is_flag=True, help="Let disturbed runs pass the gate.")
+@output_options
+def compare_command(
+    baseline: Path, candidate: Path, max_regress: float | None, allow_disturbed: bool, json_to: str | None, quiet: bool
+) -> None:
+    """Compare two results of bench: BASELINE and CANDIDATE, both written with --json."""
+    from fsq_edge_benchmarks.comparison import compare
+    from fsq_edge_benchmarks.result import BenchResult
+
+    comparison = compare(BenchResult.load(baseline), BenchResult.load(candidate), max_regress)
+    out = console(quiet, json_to)
+    for line in comparison_lines(comparison):
+        out.print(line)
+    write_json(comparison.to_dict(), json_to)
+    if max_regress is not None:
+        _leave(comparison, allow_disturbed)
+
+
+def _sized(settings: BenchSettings, bundle: Bundle, sizes: Mapping[str, float | None]) -> BenchSettings:
+    """Return the settings with what the options ask for."""
+    given = {name: int(size) for name, size in sizes.items() if size is not None and name != "seconds"}
+    if (seconds := sizes["seconds"]) is not None:
+        config = bundle.preprocess
+        given["paced"] = max(1, int(seconds * config.sample_rate_hz / config.hop_samples))
+    return replace(settings, **given)
+
+
+def _leave(comparison: Comparison, allow_disturbed: bool) -> None:
+    if comparison.regressed(believe_disturbed=allow_disturbed):
+        click.get_current_context().exit(1)
+    if not comparison.proves and not allow_disturbed:
+        click.get_current_context().exit(2)

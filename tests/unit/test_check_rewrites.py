@@ -1,0 +1,280 @@
+"""Every rewrite, on a graph that needs it: what it does, that the outputs stay, and what the check says then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from fsq_edge_compile import check, fix
+from fsq_edge_compile.checker.rewrites.fixing import PASSES
+from fsq_edge_compile.checker.rewrites.proving import Runner, largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.workbench import Workbench
+from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder
+from tests.factories.reported_cases import keras_gelu, torch_gelu
+
+
+def conv1d() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 6, 50])
+    x = graph.batch_norm(graph.conv("x", 16, (9,)))
+    x = graph.unary("MaxPool", graph.unary("Relu", x), kernel_shape=[2], strides=[2])
+    y = graph.conv(x, 16, (3,), groups=4)
+    x = graph.add("Relu", graph.add("Add", x, y))
+    x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
+    return graph.model(graph.gemm(x, 16, 5))
+
+
+def conv1d_with_mean() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 6, 50])
+    x = graph.conv("x", 16, (5,), strides=(2,))
+    return graph.model(graph.gemm(graph.add("ReduceMean", x, axes=[-1], keepdims=0), 16, 5))
+
+
+def batch_norms() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    x = graph.batch_norm(graph.conv("x", 8, bias=False))
+    flat = graph.add("Flatten", graph.add("GlobalAveragePool", x))
+    return graph.model(graph.batch_norm(graph.gemm(flat, 8, 4), 4))
+
+
+def mean_over_space() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    return graph.model(graph.gemm(graph.add("ReduceMean", graph.conv("x", 8), axes=[2, 3], keepdims=0), 8, 4))
+
+
+def one_layer_norm() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 16, 32])
+    x = graph.add("MatMul", "x", graph.weights(32, 32))
+    return graph.model(graph.add("LayerNormalization", x, graph.weights(32), graph.weights(32), axis=-1))
+
+
+def group_norm(groups: int) -> Callable[[], onnx.ModelProto]:
+    def build() -> onnx.ModelProto:
+        graph = GraphFactory("x", [1, 3, 8, 8])
+        flat = graph.add("Reshape", graph.conv("x", 8), graph.ints(1, groups, -1))
+        normed = graph.add("InstanceNormalization", flat, graph.const(np.ones(groups)), graph.const(np.zeros(groups)))
+        x = graph.add("Reshape", normed, graph.ints(1, 8, 8, 8))
+        scaled = graph.add("Mul", x, graph.const(np.linspace(0.5, 2, 8).reshape(1, 8, 1, 1)))
+        return graph.model(graph.add("Add", scaled, graph.const(np.ones((1, 8, 1, 1)))))
+
+    return build
+
+
+def one_operator(op: str, opset: int) -> Callable[[], onnx.ModelProto]:
+    def build() -> onnx.ModelProto:
+        graph = GraphFactory("x", [1, 3, 8, 8])
+        return graph.model(graph.add(op, graph.conv("x", 8)), opset=opset)
+
+    return build
+
+
+def gelu_of_keras() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    return graph.model(keras_gelu(graph, graph.conv("x", 8)))
+
+
+def square() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    maps = graph.conv("x", 8)
+    return graph.model(graph.add("Mul", maps, maps))
+
+
+def masks() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    maps = graph.conv("x", 8)
+    high = graph.add("GreaterOrEqual", maps, graph.const(0.25))
+    low = graph.add("Not", graph.add("LessOrEqual", maps, graph.const(-0.25)))
+    mask = graph.add("Or", graph.add("And", high, low), graph.add("Xor", high, low))
+    shown = graph.add("Cast", mask, to=TensorProto.FLOAT)
+    chosen = graph.add("Where", high, maps, graph.const(0.5))
+    return graph.model(graph.add("Add", graph.add("Mul", maps, shown), chosen))
+
+
+def constant_mask() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    mask = graph.const(np.arange(64).reshape(1, 1, 8, 8) % 3 == 0, np.bool_)
+    return graph.model(graph.add("Where", mask, graph.conv("x", 8), graph.const(0.0)))
+
+
+def dynamic_batch() -> onnx.ModelProto:
+    graph = GraphFactory("x", ["N", 4, 4, 4])
+    maps = graph.conv("x", 8)
+    batch = graph.add("Gather", graph.add("Shape", maps), graph.const(0, np.int64))
+    target = graph.add("Concat", graph.add("Unsqueeze", batch, graph.ints(0)), graph.ints(-1), axis=0)
+    return graph.model(graph.gemm(graph.add("Reshape", maps, target), 128, 10))
+
+
+def no_ops() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    x = graph.add("Dropout", graph.add("Identity", graph.conv("x", 8)))
+    x = graph.add("Cast", graph.add("Relu", x), to=TensorProto.FLOAT)
+    return graph.model(graph.add("Identity", x))
+
+
+def missing_attributes() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 7, 7])
+    x = graph.add("Conv", "x", graph.weights(8, 3, 3, 3), pads=[1, 1, 1, 1])
+    x = graph.add(
+        "Resize", x, "", "", graph.ints(1, 8, 15, 15), mode="nearest", coordinate_transformation_mode="asymmetric"
+    )
+    pooled = graph.add("GlobalAveragePool", x)
+    return graph.model(graph.gemm(graph.add("Reshape", pooled, graph.ints(1, 8), allowzero=1), 8, 4))
+
+
+def unnamed() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    model = graph.model(graph.add("Relu", graph.conv("x", 8)))
+    for node in model.graph.node:
+        node.name = ""
+    return model
+
+
+def new_opset() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    maps = graph.conv("x", 8)
+    parts = graph.add("Split", maps, outputs=2, axis=1, num_outputs=2)
+    mean = graph.add("ReduceMean", graph.add("Add", *parts), graph.ints(1), keepdims=1)
+    return graph.model(graph.add("Gelu", mean), opset=20, ir=10)
+
+
+def old_opset() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    x = graph.add("Clip", graph.conv("x", 8), min=0.0, max=6.0)
+    pooled = graph.add("Squeeze", graph.add("GlobalAveragePool", x), axes=[2, 3])
+    return graph.model(graph.gemm(pooled, 8, 4), opset=9, ir=4)
+
+
+# name -> (builder, verdict before, pass that must be kept)
+NEEDS: dict[str, tuple[Callable[[], onnx.ModelProto], str, str]] = {
+    "conv1d": (conv1d, "none", "conv1d-as-conv2d"),
+    "conv1d with a mean": (conv1d_with_mean, "none", "conv1d-as-conv2d"),
+    "batch norm": (batch_norms, "full", "fold-batch-norm"),
+    "mean over space": (mean_over_space, "full", "global-average-pool"),
+    "layer norm operator": (one_layer_norm, "full", "decomposed-layer-norm"),
+    "group norm, one group": (group_norm(1), "cut", "group-norm"),
+    "group norm, four groups": (group_norm(4), "cut", "group-norm"),
+    "HardSwish": (one_operator("HardSwish", 17), "cut", "activation-patterns"),
+    "Mish": (one_operator("Mish", 18), "cut", "activation-patterns"),
+    "Selu": (one_operator("Selu", 17), "cut", "activation-patterns"),
+    "Gelu": (one_operator("Gelu", 20), "cut", "exact-gelu"),
+    "GELU of Keras": (gelu_of_keras, "cut", "exact-gelu"),
+    "square": (square, "cut", "activation-patterns"),
+    "masks": (masks, "cut", "mask-arithmetic"),
+    "constant mask": (constant_mask, "cut", "mask-arithmetic"),
+    "dynamic batch": (dynamic_batch, "full", "static-batch"),
+    "no-ops": (no_ops, "full", "remove-no-ops"),
+    "missing attributes": (missing_attributes, "full", "write-attributes"),
+    "unnamed": (unnamed, "full", "name-nodes"),
+    "new opset": (new_opset, "cut", "lower-opset"),
+    "old opset": (old_opset, "full", "raise-opset"),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_rewrite_makes_the_model_fit_and_keeps_its_outputs(name: str) -> None:
+    build, before, needed = NEEDS[name]
+    model = build()
+    assert check(model).verdict == before
+    result = fix(model)
+    assert not result.rejections
+    assert needed in {change.rewrite for change in result.changes}
+    assert check(result.model).verdict == "full"
+    onnx.checker.check_model(result.model, full_check=True)
+    feeds = random_feeds(model, 4, (-3.0, 3.0), seed=7)
+    before_outputs = [Runner(model)(feed) for feed in feeds]
+    after_outputs = [Runner(result.model)(feed) for feed in feeds]
+    assert largest_difference(before_outputs, after_outputs) <= 1e-4
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_second_round_changes_nothing(name: str) -> None:
+    once = fix(NEEDS[name][0]()).model
+    again = fix(once)
+    assert not again.changes
+    assert again.model.SerializeToString() == once.SerializeToString()
+
+
+def test_the_callers_model_is_not_changed() -> None:
+    model = conv1d()
+    before = model.SerializeToString()
+    fix(model)
+    assert model.SerializeToString() == before
+
+
+def test_a_model_that_needs_nothing_stays_as_it_is() -> None:
+    graph = imu_encoder(batch_norm=False)
+    model = graph.model(graph.last)
+    result = fix(model)
+    assert not result.changes
+    assert not result.rejections
+
+
+def test_a_change_of_outputs_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folding that scales by a wrong factor must not survive the proof."""
+    (fold,) = (rewrite for rewrite in PASSES if rewrite.name == "fold-batch-norm")
+    right = type(fold).call
+
+    def wrong(self: object, bench: Workbench) -> list[str]:
+        changed = right(fold, bench)
+        for tensor in bench.model.graph.initializer:
+            if len(tensor.dims) == 4:
+                tensor.raw_data = (np.frombuffer(tensor.raw_data, np.float32) * 1.01).tobytes()
+        return changed
+
+    monkeypatch.setattr(type(fold), "call", wrong)
+    result = fix(batch_norms())
+    assert [rejection.rewrite for rejection in result.rejections] == ["fold-batch-norm"]
+    assert "differ" in result.rejections[0].reason
+    assert any(node.op_type == "BatchNormalization" for node in result.model.graph.node)
+
+
+def test_an_infinite_mask_is_left_alone() -> None:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    mask = graph.const(np.arange(64).reshape(1, 1, 8, 8) % 3 == 0, np.bool_)
+    model = graph.model(graph.add("Where", mask, graph.conv("x", 8), graph.const(-np.inf)))
+    assert [rejection.rewrite for rejection in fix(model).rejections] == ["mask-arithmetic"]
+
+
+def test_weights_beside_the_file_come_in(tmp_path: Path) -> None:
+    graph = imu_encoder(batch_norm=False)
+    path = tmp_path / "encoder.onnx"
+    onnx.save(graph.model(graph.last), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    report = check(path)
+    assert report.verdict == "full"
+    assert "file.external-data" in {finding.rule for finding in report.warnings}
+    result = fix(path)
+    assert result.changes[0].rewrite == "inline-weights"
+    assert check(result.model).warnings == ()
+
+
+def test_local_functions_are_inlined() -> None:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    body = [helper.make_node("Relu", ["a"], ["b"], name="inner")]
+    function = helper.make_function("local", "twice", ["a"], ["b"], body, [helper.make_opsetid("", 17)])
+    graph.nodes.append(helper.make_node("twice", [graph.conv("x", 8)], ["y"], name="call", domain="local"))
+    model = graph.model("y")
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    assert check(model).verdict == "full"
+    result = fix(model)
+    assert "inline-functions" in {change.rewrite for change in result.changes}
+    assert not result.model.functions
+
+
+def test_every_pass_says_what_it_is() -> None:
+    assert all(rewrite.name and rewrite.summary for rewrite in PASSES)
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    model = graph.model(torch_gelu(graph, graph.conv("x", 8)))
+    assert "exact-gelu" not in {change.rewrite for change in fix(model).changes}
+
+
+def test_the_host_tail_survives_every_pass() -> None:
+    model = fsq_model()
+    result = fix(model)
+    feeds = random_feeds(model, 8, (-3.0, 3.0), seed=3)
+    expected, found = [Runner(model)(feed) for feed in feeds], [Runner(result.model)(feed) for feed in feeds]
+    assert largest_difference(expected, found) <= 1e-4
