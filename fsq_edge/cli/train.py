@@ -16,8 +16,10 @@ from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
+    from fsq_edge.data.quality import QualityReport
     from fsq_edge.training import TrainConfig, TrainResult
     from fsq_edge.training.record import EpochRecord
+    from fsq_edge.training.sides import WindowSides
 
 
 @click.command(
@@ -50,13 +52,11 @@ def command(
     CONFIG is a YAML file; flags win over it, and without one the measured recipe is used. RUN then holds
     model.safetensors, run.json, preprocess.json, training.log and the events for `tensorboard --logdir RUN`.
     """
-    torch = need("torch", "train")
-    for module in ("safetensors", "yaml"):
+    for module in ("torch", "safetensors", "yaml"):
         need(module, "train")
     from fsq_edge.training import load_config, train
     from fsq_edge.training.gate import check_quality
     from fsq_edge.training.sides import open_sides
-    from fsq_edge.training.world import choose_device
 
     settings = load_config(
         config,
@@ -65,23 +65,36 @@ def command(
             "training": {"seed": seed, "max_epochs": epochs},
         },
     )
-    show = console(quiet or os.environ.get("RANK", "0") != "0", json_to)
-    device, asked = choose_device(settings.training.device), settings.training.device
+    leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    show = console(quiet or not leads, json_to)
+    _say_device(show, settings.training.device)
+    sides = open_sides(settings)
+    _say_data(show, sides, check_quality(sides, settings.preprocessing))
+    with _bar(show) as listen:
+        result = train(settings, out, sides=sides, progress=listen)
+    _report(show, result, settings)
+    if leads:
+        write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
+
+
+def _say_device(show: Console, asked: str) -> None:
+    import torch
+
+    from fsq_edge.training.world import choose_device
+
+    device = choose_device(asked)
     cuda = "yes" if torch.cuda.is_available() else "no"
     fallback = " (cuda was asked for)" if asked == "cuda" and device.type != "cuda" else ""
     show.print(f"torch {torch.__version__}, CUDA available: {cuda}, device: {device}{fallback}")
-    sides = open_sides(settings)
+
+
+def _say_data(show: Console, sides: WindowSides, quality: QualityReport | None) -> None:
     show.print(sides.split.description, markup=False, soft_wrap=True)
     for note in sides.split.notes:
         show.print(f"note: {note}", markup=False, soft_wrap=True)
     show.print(f"windows: {len(sides.train)} training, {len(sides.val)} validation, {len(sides.test)} test")
-    quality = check_quality(sides, settings.preprocessing)
     for finding in (*quality.failures, *quality.warnings) if quality else ():
         show.print(f"data quality: {finding}", markup=False, soft_wrap=True)
-    with _bar(show) as listen:
-        result = train(settings, out, sides=sides, progress=listen)
-    _report(show, result, settings)
-    write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -24,6 +24,7 @@ from fsq_edge_runtime.preprocess import Preprocessor, fill_missing
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
+SMALLEST_SHARE = 2  # BatchNorm has no statistics of a single window
 STRETCH_WINDOWS = 1024  # read and preprocessed together: large enough for numpy, small enough for the cache
 
 
@@ -159,7 +160,10 @@ class TrainingFeed:
         augmentation: how strongly.
         batch_size: windows of a step over all processes; fewer windows make one smaller batch.
         seed: of order and augmentation.
-        world: the processes; each takes its share of every batch.
+        world: the processes; each takes its share of every batch, at least two windows.
+
+    Raises:
+        DataError: fewer than two windows for each process.
     """
 
     def __init__(
@@ -175,7 +179,12 @@ class TrainingFeed:
     ) -> None:
         self.windows, self._preprocessor, self._augmenter = windows, preprocessor, augmenter
         self._augmentation, self._seed, self._world = augmentation, seed, world
-        self.batch_size = max(min(batch_size, len(windows)) // world.size, 1) * world.size
+        if len(windows) < SMALLEST_SHARE * world.size:
+            raise DataError(
+                f"{len(windows)} training windows are too few for {world.size} processes, each needs {SMALLEST_SHARE}",
+                hint="train on more recordings, or on fewer processes",
+            )
+        self.batch_size = max(min(batch_size, len(windows)) // world.size, SMALLEST_SHARE) * world.size
 
     @property
     def steps(self) -> int:

@@ -24,7 +24,7 @@ from fsq_edge.training.record import EpochRecord, RunRecord, git_revision, recor
 from fsq_edge.training.run import MODEL_FILE, PREPROCESS_FILE, RUN_FILE, VALIDATED_FILE
 from fsq_edge.training.sides import WindowSides, open_sides, source_of
 from fsq_edge.training.world import World, join_world
-from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -74,6 +74,7 @@ def train(
     Raises:
         FsqEdgeError: the data cannot be opened or split.
         DataError: no usable window, one class only, or the loss stopped being a number.
+        UnavailableError: the folder cannot be made.
     """
     sides = sides or open_sides(config)
     sides.split.refuse()
@@ -96,7 +97,7 @@ class _Training:
         self._config, self._out, self._sides, self._world = config, out, sides, world
         self._dataset = sides.train.dataset
         preprocess = fit_on_training(sides, config)
-        out.mkdir(parents=True, exist_ok=True)
+        _make_folder(out)
         self._spill = out / f"samples.{os.environ.get('GROUP_RANK', '0')}.tmp"  # one a machine
         self._loop = make_loop(config, sides, preprocess, world, self._spill)
         self._preprocess = preprocess
@@ -173,6 +174,14 @@ class _Training:
             validated_sha256=hashlib.sha256(validated).hexdigest(),
             preprocess_sha256=self._preprocess.digest(),
         )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"cannot make the run folder {folder}: {error.strerror}"
+        raise UnavailableError(message, hint="choose another place with --out") from error
 
 
 @contextmanager

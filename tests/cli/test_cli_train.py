@@ -90,6 +90,13 @@ def test_nan_everywhere_is_bad_data(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path, capsys):
+    _, config = write_exercises(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert run(["train", str(config), "--out", str(tmp_path / "file" / "run")]) == 69
+    assert len(lines(capsys)) == 2
+
+
 def test_wrong_channel_count_in_the_configuration_is_bad_data(tmp_path, capsys):
     _, config = write_exercises(tmp_path, model={"input_channels": 9})
     assert run(["train", str(config), "--out", str(tmp_path / "run")]) == 65

@@ -15,6 +15,7 @@ from fsq_edge.training.journal import CELL_PIXELS, confusion_image
 from fsq_edge.training.metrics import Pass, Tally
 from fsq_edge.training.schedule import Plateau, default_epochs, default_refit_epochs, one_cycle
 from fsq_edge.training.world import ALONE, World
+from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor
 
 OFF = AugmentationSection(shift=0, warp=1, rotation_degrees=0, amplitude=0, mirror=0)
@@ -94,6 +95,13 @@ def test_shares_of_two_processes_make_up_the_batch_of_one(tmp_path):
     for (frames, label), *parts in zip(whole, *shares, strict=True):
         torch.testing.assert_close(torch.cat([part[0] for part in parts]), frames, atol=1e-4, rtol=0)
         assert torch.equal(torch.cat([part[1] for part in parts]), label)
+
+
+def test_too_few_windows_for_the_processes_are_refused(tmp_path):
+    dataset = make_ramp(np.zeros(20))
+    assert feed_of(dataset, tmp_path, batch=64).batch_size == 3
+    with pytest.raises(DataError, match="too few for 2 processes"):
+        feed_of(dataset, tmp_path, world=World(0, 2, torch.device("cpu")))
 
 
 def test_reading_between_samples_is_linear():
