@@ -1,0 +1,70 @@
+"""``fsq-edge explain``: a compiler or HailoRT log in plain words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge_compile.checker.logs import MAX_LINE, LogReport, explain_log
+from fsq_edge_runtime.errors import DataError, MissingInputError
+
+MAX_LOG_BYTES = 256 << 20
+
+
+@click.command(
+    "explain",
+    epilog="Exit codes: 0 every error in the log is explained (or there is none), 1 some are not, 2 none is.",
+)
+@click.argument("log", metavar="LOGFILE|-")
+@output_options
+def command(log: str, json_to: str | None, quiet: bool) -> None:
+    """Say what the errors in LOGFILE mean: which node, why, and what mends it.
+
+    Reads logs of the Dataflow Compiler (hailo_sdk.client.log, its terminal output, a traceback) and of HailoRT
+    (hailort.log, dmesg lines that name a status). Nothing but this package is needed.
+    """
+    report = explain_log(_lines(log))
+    _show(report, quiet, json_to)
+    write_json(report.to_dict(), json_to)
+    if report.exit_code:
+        click.get_current_context().exit(report.exit_code)
+
+
+def _lines(log: str) -> Iterator[str]:
+    """Yield the lines of a file, or of standard input; bytes that are no UTF-8 are replaced."""
+    if log == "-":
+        stream = sys.stdin.buffer
+        while line := stream.readline(MAX_LINE):
+            yield line.decode("utf-8", "replace")
+        return
+    path = Path(log)
+    try:
+        if path.stat().st_size > MAX_LOG_BYTES:
+            raise DataError(f"{path} is larger than {MAX_LOG_BYTES >> 20} MiB", hint=f"tail -c 10000000 {path}")
+        with path.open("rb") as file:
+            while line := file.readline(MAX_LINE):
+                yield line.decode("utf-8", "replace")
+    except OSError as error:
+        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _show(report: LogReport, quiet: bool, json_to: str | None) -> None:
+    shown = console(quiet, json_to)
+    if not report.findings and not report.unexplained:
+        shown.print("no error in this log")
+    for finding in report.findings:
+        where = f" {finding.node}" if finding.node else ""
+        rule = f" [{finding.rule}]" if finding.rule else ""
+        shown.print(escape(f"line {finding.line}{where}{rule} ({finding.stage}, confidence {finding.confidence})"))
+        shown.print(escape(f"  why: {finding.cause}"))
+        shown.print(escape(f"  fix: {finding.fix}"))
+    if report.end_nodes:
+        shown.print(escape(f"the compiler recommends these end nodes: {', '.join(report.end_nodes)}"))
+    if report.unexplained:
+        rows = [(number, escape(text)) for number, text in report.unexplained[:20]]
+        shown.print(table("not in the table:", ("line", "text"), rows))
