@@ -37,7 +37,9 @@ command.add_command(rollback)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.fsqb, or a folder without suffix.")
 @click.option("--name", help="Name of the model; the export's by default.")
 @click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target to check for.")
-@click.option("--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True)
+@click.option(
+    "--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True, help="Share of equal codes."
+)
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
 @force_option
 @output_options

@@ -42,7 +42,7 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
 @click.argument("source", metavar="RUN|DATA")
 @click.option("--out", type=click.Path(path_type=Path), help="BUILD folder, or a file NAME.npz.")
 @click.option("--size", type=click.IntRange(1, 4096), default=1024, show_default=True, help="Windows to choose.")
-@click.option("--method", type=click.Choice(METHODS), default="class-balanced", show_default=True)
+@click.option("--method", type=click.Choice(METHODS), default="class-balanced", show_default=True, help="Of choosing.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice.")
 @click.option("--subjects", metavar="A,B", help="DATA: the training subjects; all without it.")
 @click.option("--preprocess", type=click.Path(path_type=Path), help="DATA: preprocess.json; BUILD's by default.")

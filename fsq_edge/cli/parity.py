@@ -35,7 +35,9 @@ MAX_WINDOWS_BYTES = 1 << 30
     type=click.Path(path_type=Path),
     help="npz with windows (N, C, T), labels and, if you like, subjects: held out, raw units.",
 )
-@click.option("--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True)
+@click.option(
+    "--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True, help="Share of equal codes."
+)
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report.")
 @output_options
@@ -54,7 +56,6 @@ def command(
     BUNDLE is a bundle or a BUILD folder. A BUILD folder brings torch's answers on its held-out windows; a bundle has
     16 self-test windows, so give it --run or --windows for a verdict on accuracy.
     """
-    need("onnx", "compile")
     if report is not None:
         need("jinja2", "report")
         need("matplotlib", "report")
@@ -79,6 +80,7 @@ def command(
 
 
 def _of_build(folder: Path, run_folder: Path | None, gates: Gates) -> LadderReport:
+    need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.rungs import ladder_of_build
 
@@ -87,7 +89,7 @@ def _of_build(folder: Path, run_folder: Path | None, gates: Gates) -> LadderRepo
 
 
 def _of_bundle(path: Path, run_folder: Path | None, windows: Path | None, gates: Gates) -> LadderReport:
-    from fsq_edge_compile.rungs import ladder_of_bundle
+    from fsq_edge_compile.bundle_rungs import ladder_of_bundle
     from fsq_edge_runtime.bundle import Bundle
 
     opened = Bundle.open(path)
@@ -116,7 +118,7 @@ def _torch(run_folder: Path) -> tuple[tuple[Any, Any, Any], Any]:
 
 
 def _device_rungs(bundle: Bundle) -> list[Rung]:
-    from fsq_edge_compile.rungs import hef_rung
+    from fsq_edge_compile.bundle_rungs import hef_rung
 
     return [hef_rung(bundle)] if bundle.hef_architectures else []
 

@@ -32,7 +32,9 @@ RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
 @click.option("--sixteen-bit-output", is_flag=True, help="Round the output to 16 bits, as a16_w16 on output_layer1.")
 @click.option("--windows", type=click.IntRange(1, 4096), default=256, show_default=True, help="Of the set to use.")
 @click.option("--alternatives/--no-alternatives", default=True, help="Measure the other methods and the 16-bit output.")
-@click.option("--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True)
+@click.option(
+    "--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True, help="Share of equal codes."
+)
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
 @click.option("--out", type=click.Path(path_type=Path), help="For a bare ONNX file: the int8 file.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report.")
