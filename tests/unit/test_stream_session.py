@@ -230,28 +230,28 @@ def test_one_stream_allocates_nothing_but_its_results(timed):
     samples = np.tile(motion(50 * 100), (9, 1))  # after one round every code that occurs has been seen
     times = np.arange(len(samples)) / 50
     chunks = [(samples[at : at + 50], times[at : at + 50] if timed else None) for at in range(0, len(samples), 50)]
+    peaks = np.zeros(len(chunks))
+    kept = [None] * len(chunks)
+
+    def traced(first, last, keep):
+        for number in range(first, last):
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            kept[number] = session.push(*chunks[number])
+            peaks[number] = tracemalloc.get_traced_memory()[1] - before
+            if not keep:
+                kept[number] = None
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
     with bundle.open_session(backend="onnx") as session:
-        peaks, kept = np.zeros(len(chunks)), []
         tracemalloc.start()
         try:
-            for chunk in chunks[:500]:
-                session.push(*chunk)
-            gc.collect()
-            started = tracemalloc.get_traced_memory()[0]
-            for number, chunk in enumerate(chunks[500:]):
-                tracemalloc.reset_peak()
-                before = tracemalloc.get_traced_memory()[0]
-                found = session.push(*chunk)
-                peaks[number] = tracemalloc.get_traced_memory()[1] - before
-                if number >= 200:
-                    kept.append(found)
-                elif number == 199:
-                    found = None
-                    gc.collect()
-                    dropped = tracemalloc.get_traced_memory()[0] - started
-            per_result = (tracemalloc.get_traced_memory()[0] - started - dropped) / len(kept)
+            warm = traced(0, 500, keep=False)
+            dropped = traced(500, 700, keep=False)
+            held = traced(700, 900, keep=True)
         finally:
             tracemalloc.stop()
-    assert dropped < 500  # nothing stays once the results are dropped
-    assert per_result < 1200  # the record, its scores and numbers
-    assert peaks.max() < 6000  # views and iterators inside numpy, gone when push returns
+    assert dropped - warm < 500  # nothing stays once the results are dropped
+    assert (held - dropped) / 200 < 1200  # the record, its scores and numbers
+    assert peaks[500:].max() < 6000  # views and iterators inside numpy, gone when push returns
