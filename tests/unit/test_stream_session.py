@@ -252,6 +252,6 @@ def test_one_stream_allocates_nothing_but_its_results(timed):
             held = traced(700, 900, keep=True)
         finally:
             tracemalloc.stop()
-    assert dropped - warm < 500  # nothing stays once the results are dropped
+    assert (dropped - warm) / 200 < 16  # not even one object per push stays once the results are dropped
     assert (held - dropped) / 200 < 1200  # the record, its scores and numbers
     assert peaks[500:].max() < 6000  # views and iterators inside numpy, gone when push returns
