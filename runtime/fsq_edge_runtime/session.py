@@ -294,7 +294,7 @@ class Session:
         except (TypeError, ValueError) as error:
             raise DataError(f"samples or timestamps are not numbers: {error}") from error
         if rows.ndim == 1 and rows.size:
-            rows, times = rows[None], None if times is None else times.reshape(-1)
+            rows, times = rows[None], None if times is None else np.atleast_1d(times)
         if rows.size == 0 and rows.ndim < 2:
             rows = rows.reshape(0, self._channels)
         if rows.ndim != 2 or rows.shape[1] != self._channels:

@@ -93,7 +93,7 @@ class QualityCheck:
         filled = window if present.all() else fill_missing(window, self._config.max_gap_samples)
         np.copyto(self.window, filled)
         flags = self._name("missing", ~np.isfinite(filled).all(axis=1))
-        imputed = ring.imputed(start) + int((~present).sum(axis=1).max())
+        imputed = ring.imputed(start) + int((np.isfinite(filled) & ~present).sum(axis=1).max())
         if imputed > self._settings.max_imputed_share * self._config.window_samples:
             flags.append("imputed")
         magnitude = np.abs(np.nan_to_num(filled))

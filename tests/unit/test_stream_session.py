@@ -1,0 +1,257 @@
+import gc
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from fsq_edge_compile.batching import symbolic_batch
+from fsq_edge_runtime.backends import Missed, OnnxBackend
+from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle_edit import with_files
+from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.errors import BackendError, DataError, UsageError
+from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.session import MAX_STREAMS, Session
+from fsq_edge_runtime.stream import StreamSettings
+from tests.factories.bundles import motion, preprocess_config, random_bundle
+from tests.factories.streams import counters, lines, stream
+
+
+class Scripted:
+    """The CPU backend with a script: a delay in seconds, or an exception, per call."""
+
+    def __init__(self, bundle: Bundle, script) -> None:
+        self.name = "scripted"
+        self._inner = OnnxBackend(bundle.read("encoder"))
+        self._script = iter(script)
+
+    def infer(self, frame):
+        step = next(self._script, None)
+        if isinstance(step, Exception):
+            raise step
+        time.sleep(step or 0)
+        return self._inner.infer(frame)
+
+    def infer_batch(self, frames):
+        return np.stack([self.infer(frame[None]).copy() for frame in frames])
+
+    def close(self):
+        self._inner.close()
+
+
+def batched(bundle: Bundle) -> Bundle:
+    graph = symbolic_batch(bundle.read("encoder"))
+    return with_files(bundle, {("encoder-batch", None): ("encoder_batch.onnx", graph)})
+
+
+def codes_of(bundle, windows):
+    """The one reference: preprocess, the batch-1 graph, the tail."""
+    frames = Preprocessor(bundle.preprocess).frames(windows)
+    backend = OnnxBackend(bundle.read("encoder"))
+    return [int(bundle.tail.index(backend.infer(frame[None])[None])[0]) for frame in frames]
+
+
+def test_codes_are_those_of_the_reference_however_they_are_asked_for():
+    bundle = batched(random_bundle())
+    samples = motion(50 * 200, seed=5)
+    windows = np.stack([samples[at : at + 100].T for at in range(0, len(samples) - 99, 50)])
+    expected = codes_of(bundle, windows)
+    assert len(set(expected)) > 10
+    with bundle.open_session(backend="onnx") as session:
+        assert [decision.code for decision in session.push(samples, stream="one")] == expected
+        assert [decision.code for decision in session.push_many({"two": samples})] == expected
+        found = session.predict(windows)
+        assert found.codes.tolist() == expected
+        raw = [session.bundle.classes[label] for label in found.raw_labels]
+        assert [decision.raw_label for decision in session.push(samples, stream="three")] == raw
+
+
+def test_push_many_gives_the_records_of_push():
+    bundle = batched(random_bundle(decision=DecisionSettings(smoothing="ema", smoothing_ms=3000, enter=0.3)))
+    pushed = []
+    for one in range(40):
+        samples = motion(400, seed=one)
+        if one % 7 == 3:
+            samples[150:180, 1] = np.nan
+        pushed.append((str(one), samples, np.arange(400) / 50 + (np.arange(400) > 230) * (one % 3)))
+    together, alone = [], []
+    with bundle.open_session(backend="onnx", on_record=together.append) as session:
+        returned = session.push_many(pushed)
+        assert counters(session)["windows"] == len(returned)
+    with bundle.open_session(backend="onnx", on_record=alone.append) as session:
+        for name, samples, times in pushed:
+            session.push(samples, times, name)
+    assert lines(together) == lines(alone)
+    assert [line["type"] for line in lines(together)].count("gap") > 10
+
+
+def test_every_due_window_ends_as_one_record_whatever_the_backend_does():
+    bundle = random_bundle()
+    script = [None, Missed("backend", "it stalled"), None, Missed("deadline", "too late"), None]
+    for together in (False, True):
+        session = Session(bundle, Scripted(bundle, script))
+        samples = motion(350)
+        found = session.push_many({"0": samples}) if together else session.push(samples)
+        assert [decision.seq for decision in found] == list(range(6))
+        lost = [decision for decision in found if decision.missed]
+        # In a batch the first loss has every window tried again by itself.
+        assert [decision.missed for decision in lost] == (["deadline"] if together else ["backend", "deadline"])
+        assert all(decision.label is None and decision.code is None for decision in lost)
+        assert lost[0].to_dict()["type"] == "missed"
+        assert counters(session)["decided"] + counters(session)["missed"] == 6
+
+
+def test_a_backend_that_is_gone_for_good_ends_the_push():
+    bundle = random_bundle()
+    session = Session(bundle, Scripted(bundle, [BackendError("gone")]))
+    with pytest.raises(BackendError, match="gone"):
+        session.push(motion(200))
+
+
+def test_an_answer_after_the_deadline_is_missed_and_never_a_label():
+    bundle = random_bundle()
+    session = Session(bundle, Scripted(bundle, [0.05, None]), deadline_ms=20)
+    first, second = session.push(motion(150))
+    assert (first.missed, first.label) == ("deadline", None)
+    assert second.missed is None
+
+
+def test_windows_that_waited_too_long_are_skipped_without_inference():
+    bundle = random_bundle()
+    session = Session(bundle, Scripted(bundle, [AssertionError("asked for an answer nobody waits for")]))
+    long_ago = time.monotonic_ns() - 2_000_000_000  # one hop is a second
+    stale = session.push(motion(300), arrived_ns=long_ago)
+    assert [decision.missed for decision in stale] == ["overrun"] * 5
+    stale = session.push_many({"other": motion(300)}, arrived_ns=long_ago)
+    assert [decision.missed for decision in stale] == ["overrun"] * 5
+    relaxed = Session(bundle, OnnxBackend(bundle.read("encoder")), deadline_ms=0)
+    assert all(decision.label for decision in relaxed.push(motion(300), arrived_ns=long_ago))
+
+
+def test_an_invalid_window_abstains_with_its_reason_and_nothing_is_guessed():
+    samples = motion(300)
+    samples[120:160, 1] = np.nan
+    found = stream(random_bundle(), [(samples, None)])
+    missing = ["missing:acc_y"]
+    assert [line["quality"] for line in found] == [[], missing, missing, missing, []]
+    assert [line["label"] is None for line in found] == [False, True, True, True, False]
+
+
+def test_pause_resume_lose_and_drain():
+    bundle = random_bundle()
+    records = []
+    with bundle.open_session(backend="onnx", on_record=records.append) as session:
+        session.push(motion(120))
+        session.pause()
+        assert session.push(motion(500)) == []
+        session.resume()
+        session.push(motion(100))
+        session.lose(60)
+        (decision,) = session.push(motion(100))
+        causes = [record.facts["cause"] for record in records if not hasattr(record, "seq")]
+        assert causes == ["resume", "overrun"]
+        # Without timestamps the time of what was dropped passes all the same.
+        assert decision.t_start == pytest.approx((120 + 500 + 100 + 60) / 50)
+        totals = counters(session)
+        assert (totals["paused"], totals["overrun"]) == (500, 60)
+        assert totals["received"] == totals["accepted"] + 560
+
+
+def test_drain_returns_what_only_the_filter_held():
+    bundle = random_bundle()
+    with bundle.open_session(backend="onnx", source_rate_hz=400.0) as session:
+        samples = motion(1600, rate=400.0)  # 200 grid samples: windows end at samples 99, 149 and 199
+        before = session.push(samples)
+        held = session.drain()
+        assert (len(before), len(held)) == (2, 1)
+        assert session.drain() == []
+        session.push(samples)
+        assert session.counters["0"].segments == 2
+
+
+def test_streams_have_their_own_rate_and_can_be_closed():
+    with random_bundle().open_session(backend="onnx") as session:
+        session.open_stream("fast", source_rate_hz=200.0)
+        session.push(motion(1000, rate=200.0), stream="fast")
+        session.push(motion(250), stream="native")
+        assert len(session.close_stream("fast")) + session.totals.windows >= 4
+        assert list(session.counters) == ["native"]
+        with pytest.raises(UsageError, match="already open"):
+            session.open_stream("native")
+        with pytest.raises(UsageError, match="too slow"):
+            session.open_stream("slow", source_rate_hz=1.0)
+
+
+def test_the_number_of_streams_is_bounded():
+    config = preprocess_config(window_samples=2, hop_samples=1)
+    with random_bundle(preprocess=config).open_session(backend="onnx") as session:
+        for one in range(MAX_STREAMS):
+            session.push(np.zeros((0, 6), np.float32), stream=str(one))
+        with pytest.raises(UsageError, match="streams"):
+            session.push(np.zeros((1, 6), np.float32), stream="one more")
+
+
+@pytest.mark.parametrize(
+    ("samples", "times", "message"),
+    [
+        (np.zeros((10, 4)), None, "4 channels"),
+        (np.zeros((2, 10, 6)), None, "shape"),
+        ([["a"] * 6], None, "not numbers"),
+        (np.zeros((10, 6)), np.zeros(9), "9,"),
+    ],
+)
+def test_bad_input_is_named(samples, times, message):
+    with random_bundle().open_session(backend="onnx") as session, pytest.raises(DataError, match=message):
+        session.push(samples, times)
+
+
+def test_one_sample_lists_and_other_types_are_taken():
+    with random_bundle().open_session(backend="onnx") as session:
+        session.push([0.0, 0.0, 1.0, 0.0, 0.0, 0.0], [0.0])
+        session.push(np.full((1, 6), 1e300), [0.02])
+        session.push([], [])
+        session.push(np.zeros(6, np.int64), 0.04)
+        assert counters(session)["accepted"] == 3
+
+
+def test_settings_travel_in_the_bundle():
+    settings = StreamSettings(source_rate_hz=100.0, stuck_ms=123.0)
+    bundle = with_files(random_bundle(), {("stream", None): ("stream.json", settings.to_json().encode())})
+    with bundle.open_session(backend="onnx") as session:
+        assert session.settings == settings
+    with bundle.open_session(backend="onnx", source_rate_hz=50.0) as session:
+        assert session.settings.source_rate_hz == 50.0
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_one_stream_allocates_nothing_but_its_results(timed):
+    bundle = random_bundle(decision=DecisionSettings(smoothing="ema", smoothing_ms=2000, enter=0.4, leave=0.2))
+    samples = np.tile(motion(50 * 100), (9, 1))  # after one round every code that occurs has been seen
+    times = np.arange(len(samples)) / 50
+    chunks = [(samples[at : at + 50], times[at : at + 50] if timed else None) for at in range(0, len(samples), 50)]
+    peaks = np.zeros(len(chunks))
+    kept = [None] * len(chunks)
+
+    def traced(first, last, keep):
+        for number in range(first, last):
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            kept[number] = session.push(*chunks[number])
+            peaks[number] = tracemalloc.get_traced_memory()[1] - before
+            if not keep:
+                kept[number] = None
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    with bundle.open_session(backend="onnx") as session:
+        tracemalloc.start()
+        try:
+            warm = traced(0, 500, keep=False)
+            dropped = traced(500, 700, keep=False)
+            held = traced(700, 900, keep=True)
+        finally:
+            tracemalloc.stop()
+    assert (dropped - warm) / 200 < 16  # not even one object per push stays once the results are dropped
+    assert (held - dropped) / 200 < 1200  # the record, its scores and numbers
+    assert peaks[500:].max() < 6000  # views and iterators inside numpy, gone when push returns
