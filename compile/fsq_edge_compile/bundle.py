@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,7 @@ from fsq_edge_compile.batching import symbolic_batch
 from fsq_edge_compile.build_folder import BuildFolder, Reference
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle import Bundle, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqTail
 
@@ -62,7 +64,8 @@ def build_bundle(
     parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {}
     for role, path in _REQUIRED.items():
         parts[role, None] = (path, build.read(path))
-    parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
+    with contextlib.suppress(DataError):  # a graph that cannot take a batch runs window by window
+        parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
     parts["selftest", None] = ("selftest.npz", _selftest(build))
     for role, path in _OPTIONAL.items():
         if build.has(path):

@@ -28,6 +28,7 @@ from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 Float32Array = npt.NDArray[np.float32]
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
+PASSING_ON = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity")  # values as they are
 VENDOR_DOMAIN = "com.microsoft"  # 16-bit QuantizeLinear entered the standard with opset 21, later than the DFC reads
 
 
@@ -57,7 +58,7 @@ def quantize_preview(
     frames = calibration.frames_nchw if isinstance(calibration, CalibrationSet) else calibration
     wanted = tuple(int(size.dim_value) for size in model.graph.input[0].type.tensor_type.shape.dim)[1:]
     if frames.ndim != 4 or frames.shape[1:] != wanted or not len(frames):
-        raise DataError(f"calibration frames {frames.shape} do not fit the device graph, expected (N, {wanted})")
+        raise DataError(f"calibration frames {frames.shape} do not fit the device graph, whose frames are {wanted}")
     names = activation_names(model)
     ranges = activation_ranges(ActivationProbe(model, names), frames, method)
     quantized = _insert_qdq(model, ranges, np.ascontiguousarray(frames[:1]))
@@ -72,10 +73,12 @@ def load_device_graph(encoder: bytes | Path) -> Any:
     """Return the ONNX model of a device graph (a ``ModelProto``) whose last node is the Tanh that makes ``t``."""
     if isinstance(encoder, Path):
         try:
-            size = encoder.stat().st_size
-            data = encoder.read_bytes() if size <= MAX_MODEL_BYTES else b""
+            with encoder.open("rb") as file:
+                data = file.read(MAX_MODEL_BYTES + 1)
         except OSError as error:
             raise MissingInputError(f"cannot read device graph {encoder}: {error.strerror}") from error
+        if len(data) > MAX_MODEL_BYTES:
+            raise DataError(f"{encoder.name}: more than the {MAX_MODEL_BYTES} bytes allowed for a device graph")
     else:
         data = encoder
     try:
@@ -135,12 +138,16 @@ def _widen_output(model: Any, sixteen_bit: bool) -> None:
     graph = model.graph
     tanh = next(node for node in graph.node if "t" in node.output)
     makers = {name: node for node in graph.node for name in node.output}
-    dequantize = makers.get(tanh.input[0])
-    if dequantize is not None and dequantize.op_type == "DequantizeLinear":
+    wide = tanh
+    while (dequantize := makers.get(wide.input[0])) is not None and dequantize.op_type == "DequantizeLinear":
         quantize = makers[dequantize.input[0]]
-        tanh.input[0] = quantize.input[0]
+        wide.input[0] = quantize.input[0]
         graph.node.remove(dequantize)
         graph.node.remove(quantize)
+        before = makers.get(quantize.input[0])
+        if before is None or before.op_type not in PASSING_ON:
+            break
+        wide = before
     tanh.output[0] = "t_wide"
     steps, kind = (65535, np.uint16) if sixteen_bit else (255, np.uint8)
     graph.initializer.extend(

@@ -1,113 +1,155 @@
-"""``fsq-edge run``: stream recordings or standard input through a bundle."""
+"""``fsq-edge run``: stream samples through a bundle, from sensors or recordings to decisions."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
-import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.cli.output import output_options, write_json
-from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
+from fsq_edge_runtime.errors import UsageError
 
-Chunk = tuple[npt.NDArray[np.float32], npt.NDArray[np.float64] | None]
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.runner import Runner
+    from fsq_edge_runtime.session import Session
+    from fsq_edge_runtime.sinks import Sink
+    from fsq_edge_runtime.stream import StreamEvent
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+Closable = TypeVar("Closable", bound=_Closes)
+_SOURCES = "npz:FILE|csv:FILE|stdin:|udp:HOST:PORT|serial:DEVICE|mqtt://HOST/TOPIC"
+_SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT"
 
 
 @click.command("run")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--source", required=True, metavar="npz:FILE|csv:FILE|stdin:", help="Where samples come from.")
-@click.option("--sink", default="jsonl:-", show_default=True, metavar="jsonl:FILE|-", help="Where decisions go.")
-@click.option("--backend", default="auto", show_default=True, type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]))
-@click.option("--chunk", default=64, show_default=True, type=click.IntRange(min=1), help="Samples pushed at a time.")
 @click.option(
-    "--latency/--no-latency", default=True, help="Write latencies; without them equal input gives equal bytes."
+    "--source", "source_texts", required=True, multiple=True, metavar=_SOURCES, help="Where samples come from."
 )
+@click.option(
+    "--sink", "sink_texts", multiple=True, default=("jsonl:-",), show_default=True, metavar=_SINKS,
+    help="Where decisions go; - is standard output. The http sink serves a page that shows the stream.",
+)  # fmt: skip
+@click.option("--backend", default="auto", show_default=True, type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]))
+@click.option(
+    "--pace", default="fast", show_default=True, type=click.Choice(["fast", "realtime"]),
+    help="How recordings are replayed; realtime also takes standard input as live, with deadlines.",
+)  # fmt: skip
+@click.option("--source-rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ",
+              help="Nominal rate of the source, if it is not the model's.")  # fmt: skip
+@click.option("--chunk", default=1024, show_default=True, type=click.IntRange(min=1),
+              help="Samples of a recording taken at a time; it cannot change a decision.")  # fmt: skip
+@click.option("--latency/--no-latency", default=True,
+              help="Write latencies; without them equal input gives equal bytes.")  # fmt: skip
+@click.option("--scores", is_flag=True, help="Write the probabilities of every class, raw and smoothed.")
+@click.option("--stats", default=0.0, metavar="SECONDS", help="Write the counters this often while live; 0 never.")
+@click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics there.")
 @output_options
 def command(
-    bundle: Path, source: str, sink: str, backend: str, chunk: int, latency: bool, json_to: str | None, quiet: bool
+    bundle: Path,
+    source_texts: tuple[str, ...],
+    sink_texts: tuple[str, ...],
+    backend: str,
+    pace: str,
+    source_rate: float | None,
+    chunk: int,
+    latency: bool,
+    scores: bool,
+    stats: float,
+    metrics: str | None,
+    json_to: str | None,
+    quiet: bool,
 ) -> None:
-    """Stream a source through BUNDLE and write one JSON line for every window."""
+    """Stream samples through BUNDLE: one record for every window, JSON lines on standard output by default.
+
+    Runs until the sources end, or until SIGTERM (exit 0) or Ctrl-C (exit 130); both drain what is under way.
+    """
     from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.runner import Runner
+    from fsq_edge_runtime.service import Watchdog
+    from fsq_edge_runtime.sinks import open_sink
+    from fsq_edge_runtime.sources import open_source
 
+    if json_to == "-" and any(text in ("jsonl:-", "csv:-") for text in sink_texts):
+        raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
-    channels = tuple(channel.name for channel in opened.preprocess.channels)
-    kind, _, place = sink.partition(":")
-    if kind != "jsonl" or not place:
-        raise UsageError(f"unknown sink {sink!r}", hint="jsonl:FILE or jsonl:-")
-    chunks = _open_source(source, channels, chunk)
-    first = next(chunks, None)
-    if first is None:
-        raise DataError(f"the source {source} has no samples")
-    count = abstained = 0
-    target: Any = nullcontext(sys.stdout) if place == "-" else Path(place).open("w", encoding="utf-8")  # noqa: SIM115
-    with target as out, opened.open_session(backend=backend) as session:
-        samples: Chunk | None = first
-        while samples is not None:
-            for decision in session.push(*samples):
-                out.write(json.dumps(decision.to_dict(latency)) + "\n")
-                count += 1
-                abstained += decision.label is None
-            samples = next(chunks, None)
-        end = {"type": "end", "windows": count, "abstained": abstained}
-        out.write(json.dumps(end) + "\n")
-    write_json({"schema_version": 1, "windows": count, "abstained": abstained}, json_to)
+    with ExitStack() as stack:
+        sources = [
+            _closing(stack, open_source(text, opened.preprocess, source_rate_hz=source_rate,
+                                        paced=pace == "realtime", chunk=chunk))
+            for text in source_texts
+        ]  # fmt: skip
+        live = any(source.live for source in sources)
+        session, opening = _open_session(opened, backend, source_rate, live)
+        stack.enter_context(session)
+        sinks = [_closing(stack, open_sink(text, latency=latency, scores=scores, queued=live)) for text in sink_texts]
+        runner = Runner(session, sources, sinks, opening=opening, stats_s=stats, heartbeat=Watchdog().beat)
+        if metrics is not None:
+            runner.attach(_closing(stack, _open_metrics(metrics, runner)))
+        facts = _run(runner)
+    write_json({"schema_version": 1, **facts}, json_to)
 
 
-def _open_source(source: str, channels: tuple[str, ...], chunk: int) -> Iterator[Chunk]:
-    kind, _, place = source.partition(":")
-    if kind == "npz":
-        return _npz(Path(place), len(channels), chunk)
-    if kind == "csv":
-        try:
-            return _csv(Path(place).open(encoding="utf-8", newline=""), place, channels, chunk)
-        except OSError as error:
-            raise MissingInputError(f"cannot read {place}: {error.strerror}") from error
-    if kind == "stdin":
-        return _csv(sys.stdin, "standard input", channels, chunk)
-    raise UsageError(f"unknown source {source!r}", hint="npz:FILE, csv:FILE or stdin:")
+def _open_session(bundle: Bundle, choice: str, source_rate: float | None, live: bool) -> tuple[Session, StreamEvent]:
+    from fsq_edge_runtime.backends.selection import select_backend
+    from fsq_edge_runtime.session import Session
+    from fsq_edge_runtime.stream import StreamEvent
+
+    selection = select_backend(bundle, choice)
+    deadline_ms = None if live else 0.0  # a recording is never late
+    session = Session(bundle, selection.backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
+    return session, StreamEvent("backend", "", {"from": None, "to": selection.backend.name, "cause": selection.reason})
 
 
-def _npz(path: Path, channels: int, chunk: int) -> Iterator[Chunk]:
+def _open_metrics(text: str, runner: Runner) -> Sink:
+    from fsq_edge_runtime.metrics import MetricsSink
+    from fsq_edge_runtime.sinks.opening import split_address
+
+    return MetricsSink(*split_address(text, text), runner.facts)
+
+
+def _closing(stack: ExitStack, opened: Closable) -> Closable:
+    stack.callback(opened.close)
+    return opened
+
+
+def _run(runner: Runner) -> dict[str, Any]:
+    from fsq_edge_runtime.service import notify
+
+    stop = threading.Event()
+    with _signals(stop) as received:
+        notify("READY=1")
+        facts = runner.run(stop)
+        notify("STOPPING=1")
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
+    return facts
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[set[int]]:
+    """Let SIGTERM and SIGINT end the run in good order; a second one is not waited for."""
+    received: set[int] = set()
+
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        received.add(number)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            samples = np.asarray(archive["samples"], dtype=np.float32)
-            times = np.asarray(archive["timestamps"], dtype=np.float64) if "timestamps" in archive else None
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:
-        raise DataError(f"{path}: not a recording (npz with `samples`): {error}") from error
-    if samples.ndim != 2 or samples.shape[1] != channels:
-        raise DataError(f"{path}: samples have shape {samples.shape}, the bundle expects (n, {channels})")
-    for at in range(0, len(samples), chunk):
-        yield samples[at : at + chunk], None if times is None else times[at : at + chunk]
-
-
-def _csv(file: IO[str], name: str, channels: tuple[str, ...], chunk: int) -> Iterator[Chunk]:
-    with file:
-        rows = csv.DictReader(file)
-        missing = [channel for channel in channels if channel not in (rows.fieldnames or ())]
-        if missing:
-            raise DataError(
-                f"{name}: no column {missing[0]!r}", hint="the header must name the channels " + ", ".join(channels)
-            )
-        timed = "timestamp" in (rows.fieldnames or ())
-        samples: list[list[float]] = []
-        times: list[float] = []
-        for number, row in enumerate(rows, start=2):
-            try:
-                samples.append([float(row[channel]) if row[channel] else float("nan") for channel in channels])
-                times.append(float(row["timestamp"]) if timed else 0.0)
-            except (TypeError, ValueError) as error:
-                raise DataError(f"{name}: line {number}: {error}") from error
-            if len(samples) == chunk:
-                yield np.asarray(samples, np.float32), np.asarray(times) if timed else None
-                samples, times = [], []
-        if samples:
-            yield np.asarray(samples, np.float32), np.asarray(times) if timed else None
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

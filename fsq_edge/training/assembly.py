@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from fsq_edge.data.recording import Dataset
 from fsq_edge.data.windows import cut_windows
@@ -22,27 +23,37 @@ from fsq_edge.training.schedule import default_epochs, default_refit_epochs
 from fsq_edge.training.sides import WindowSides, gap_seconds
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World
+from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
 
 FIT_WINDOWS = 20_000  # enough for means and deviations; more would only cost memory
 
 
 def draft_preprocess(dataset: Dataset, config: TrainConfig, window_samples: int, hop_samples: int) -> PreprocessConfig:
-    """Return the preprocessing of a configuration before its statistics are fitted."""
+    """Return the preprocessing of a configuration before its statistics are fitted.
+
+    Raises:
+        DataError: the data set's channels do not fit ``preprocess.json``, or the window is no multiple of the fold.
+    """
     section = config.preprocessing
     count = len(dataset.channels) * (2 if section.window_zscore else 1)
-    return PreprocessConfig(
-        channels=tuple(ChannelSpec(name=channel.name, unit=channel.unit) for channel in dataset.channels),
-        sample_rate_hz=dataset.sample_rate_hz,
-        window_samples=window_samples,
-        hop_samples=hop_samples,
-        fold=section.rows,
-        window_zscore=section.window_zscore,
-        max_gap_ms=section.max_gap_ms,
-        mean=(0.0,) * count,
-        std=(1.0,) * count,
-        clip_sigma=section.clip_sigma,
-    )
+    try:
+        return PreprocessConfig(
+            channels=tuple(ChannelSpec(name=channel.name, unit=channel.unit) for channel in dataset.channels),
+            sample_rate_hz=dataset.sample_rate_hz,
+            window_samples=window_samples,
+            hop_samples=hop_samples,
+            fold=section.rows,
+            window_zscore=section.window_zscore,
+            max_gap_ms=section.max_gap_ms,
+            mean=(0.0,) * count,
+            std=(1.0,) * count,
+            clip_sigma=section.clip_sigma,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "preprocessing"
+        raise DataError(f"{dataset.name}: {field}: {first['msg']}", hint="mend the data set's description") from error
 
 
 def fit_on_training(sides: WindowSides, config: TrainConfig) -> PreprocessConfig:

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError, MissingInputError
@@ -144,6 +144,12 @@ class PreprocessingSection(StrictModel):
     def rows(self) -> int:
         """The fold after ``reshape_conv2d``."""
         return self.fold if self.reshape_conv2d else 1
+
+    @model_validator(mode="after")
+    def _rows_divide_the_window(self) -> Self:
+        if self.window_samples is not None and self.window_samples % self.rows:
+            raise ValueError(f"window_samples {self.window_samples} is not a multiple of the fold, {self.rows}")
+        return self
 
 
 class AugmentationSection(StrictModel):

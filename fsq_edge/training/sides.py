@@ -19,7 +19,7 @@ from fsq_edge.data.splits import (
 )
 from fsq_edge.data.windows import WindowIndex, cut_windows
 from fsq_edge.training.config import DataSection, TrainConfig
-from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.errors import DataError, UsageError
 
 DEFAULT_WINDOW_SAMPLES = 100
 
@@ -61,10 +61,18 @@ def source_of(section: DataSection) -> str:
 
 
 def window_samples(dataset: Dataset, config: TrainConfig) -> int:
-    """Return T: as configured, else 100, or the length of stored windows where they are shorter."""
+    """Return T: as configured, else 100, or the length of the longest recording where all are shorter.
+
+    Raises:
+        DataError: no recording is as long as the fold has rows.
+    """
     if config.preprocessing.window_samples is not None:
         return config.preprocessing.window_samples
-    return min(DEFAULT_WINDOW_SAMPLES, max(len(recording) for recording in dataset.recordings))
+    rows = config.preprocessing.rows
+    samples = min(DEFAULT_WINDOW_SAMPLES, max(len(recording) for recording in dataset.recordings)) // rows * rows
+    if samples < 2:
+        raise DataError(f"data set {dataset.name!r} has no recording that is long enough for a window")
+    return samples
 
 
 def make_split(dataset: Dataset, config: TrainConfig) -> Split:

@@ -93,7 +93,7 @@ class Session:
     @property
     def counters(self) -> dict[str, StreamCounters]:
         """Counters by stream, live."""
-        return {name: state.counters for name, state in self._streams.items()}
+        return {name: state.counters for name, state in list(self._streams.items())}  # read by other threads, too
 
     @property
     def totals(self) -> StreamCounters:
@@ -202,6 +202,11 @@ class Session:
         """Take samples again, in new segments; return what was still due before the pause."""
         self._paused = False
         return self.drain()
+
+    def lose(self, samples: int, stream: str = "0") -> None:
+        """Account for samples that were dropped before they reached the session; the next ones start a new segment."""
+        state = self._streams.get(stream) or self._open(stream, self.settings)
+        state.lose(samples)
 
     def drain(self, stream: str | None = None) -> list[Decision]:
         """End the current segments (of one stream, or all) and return the windows that only a filter's delay held.

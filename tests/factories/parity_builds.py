@@ -24,7 +24,7 @@ CLASSES = ("stand", "walk", "trot", "turn")
 
 
 def spread(encoder: bytes, frames: np.ndarray) -> bytes:
-    """Return the graph with its projection on the widest directions of its features, as if trained; unit variance."""
+    """Return the graph with its projection on the widest directions of its features, as if it were trained."""
     model = onnx.load_from_string(encoder)
     features = np.concatenate([row["flat"] for row in ActivationProbe(model, ["flat"]).observe(frames)])
     mean = features.mean(axis=0)

@@ -1,6 +1,8 @@
 """The int8 benchmark runs and its figures belong together; the full run is for the benchmark, not for the tests."""
 
+from fsq_edge_benchmarks.calibration import run as run_calibration
 from fsq_edge_benchmarks.int8 import TARGETS, run
+from fsq_edge_calibration import METHODS
 
 
 def test_the_int8_benchmark_runs_and_its_control_is_ruined():
@@ -14,3 +16,11 @@ def test_the_int8_benchmark_runs_and_its_control_is_ruined():
     assert row["label_change_rate"] <= row["code_flip_rate"]
     assert row["noise_code_flip_rate"] > 0.3
     assert outcome["passed"] == all(outcome["mean"][name] <= limit for name, limit in TARGETS.items())
+
+
+def test_the_calibration_benchmark_runs_by_every_method():
+    outcome = run_calibration(quick=True)
+    assert set(outcome["seconds"]) == set(METHODS)
+    assert min(outcome["seconds"].values()) > 0
+    assert outcome["audit_passed"]
+    assert outcome["peak_mb"] > 0

@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from fsq_edge_calibration import build_calibration_set
 from fsq_edge_compile.activation_ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range
@@ -14,7 +16,7 @@ from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqTail
-from tests.factories.device_graph import make_device_graph
+from tests.factories.device_graph import make_branched_graph, make_device_graph
 from tests.factories.motion import make_motion
 
 MOTION = make_motion(500)
@@ -43,15 +45,24 @@ def test_sixteen_bit_output_lies_on_a_finer_grid() -> None:
     assert np.abs(sixteen - REFERENCE).mean() < np.abs(eight - REFERENCE).mean()
 
 
+def test_every_block_that_devices_take_is_rounded_and_the_last_layer_stays_wide() -> None:
+    encoder = make_branched_graph()
+    quantized = quantize_preview(encoder, CALIBRATION)
+    t = OnnxBackend(quantized).infer_batch(FRAMES)
+    assert np.abs(t - OnnxBackend(encoder).infer_batch(FRAMES)).max() < 0.05
+    rounded = {
+        node.input[0] for node in onnx.load_from_string(quantized).graph.node if node.op_type == "QuantizeLinear"
+    }
+    assert {"input", "sr", "b", "c", "g", "t_wide"} <= rounded
+    assert not {"z", "zf"} & rounded
+
+
 def test_calibration_with_noise_ruins_the_codes() -> None:
     noise = np.random.default_rng(0).uniform(0, 1, FRAMES[:128].shape).astype(np.float32)
     assert flips(quantize_preview(ENCODER, noise)) > 0.5
 
 
 def test_weights_are_symmetric_int8_per_channel_and_activations_uint8() -> None:
-    import onnx
-    from onnx import numpy_helper
-
     graph = onnx.load_from_string(quantize_preview(ENCODER, CALIBRATION)).graph
     values = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
     weights = values["conv1.weight_quantized"]

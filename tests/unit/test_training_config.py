@@ -58,6 +58,7 @@ def test_exponents_without_a_dot_are_numbers(tmp_path):
         ("training:\n  seed: one\n", "training.seed"),
         ("training:\n  batch_size: 1\n", "training.batch_size"),
         ("training: 5\n", "training"),
+        ("preprocessing:\n  window_samples: 101\n", "multiple of the fold"),
         ("schema_version: 2\n", "schema"),
         ("- a\n", "sections"),
         ("a: [\n", "not valid YAML"),

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 class StreamCounters:
     """Counters of one stream since it was opened; they never go back.
 
-    Every sample received ends in exactly one of ``accepted``, ``duplicate``, ``late``, ``bad_time``, ``paused``.
+    Every sample received ends in exactly one of ``accepted``, ``duplicate``, ``late``, ``bad_time``, ``paused``,
+    ``overrun``.
     Every due window ends as one of ``decided``, ``abstained``, ``missed``.
 
     Attributes:
@@ -19,6 +20,7 @@ class StreamCounters:
         late: dropped, timestamp before the last accepted one.
         bad_time: dropped, timestamp not finite.
         paused: dropped while the session was paused.
+        overrun: dropped because the engine was too slow to take them.
         skipped: accepted, but another sample already stood for its grid time.
         interpolated: grid samples computed between two samples of the source.
         imputed: of these, the ones that bridge a short gap.
@@ -37,6 +39,7 @@ class StreamCounters:
     late: int = 0
     bad_time: int = 0
     paused: int = 0
+    overrun: int = 0
     skipped: int = 0
     interpolated: int = 0
     imputed: int = 0

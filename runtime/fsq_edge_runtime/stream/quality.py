@@ -72,12 +72,16 @@ class QualityCheck:
         """Take the samples (C, T) of a window into :attr:`window`; return whether they show no fault at all."""
         np.copyto(self.window, window)
         flat = self._flat
-        # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it.
-        if not flat.dot(flat) < self._least_energy:
+        # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it. (vdot, since
+        # dot warns when a square overflows.)
+        if not np.vdot(flat, flat) < self._least_energy:
             np.multiply(self.window, self._inverse, self._relative)
             if not np.absolute(self._relative, self._relative).max() < 1.0:
                 return False
-        if self._gravity and not self._energy_low <= self._accelerometer.dot(self._accelerometer) <= self._energy_high:
+        if (
+            self._gravity
+            and not self._energy_low <= np.vdot(self._accelerometer, self._accelerometer) <= self._energy_high
+        ):
             return False
         # Across the border of two channels as well: a run found there is not one for examine(), which costs only time.
         np.not_equal(self._later, self._earlier, self._changes)
@@ -96,7 +100,7 @@ class QualityCheck:
         flags += self._name("range", (magnitude >= np.minimum(self._range, MOST)).any(axis=1))
         clipped = (magnitude >= self._scale).mean(axis=1)
         flags += self._name("clipped", clipped > self._settings.max_clipped_share)
-        energy = self._accelerometer.dot(self._accelerometer)
+        energy = float(np.vdot(self._accelerometer, self._accelerometer))
         if self._gravity and not flags and not self._energy_low <= energy <= self._energy_high:
             flags.append("units")
         flags += self._name("stuck", [_longest_run(row) >= self._stuck_run for row in filled])

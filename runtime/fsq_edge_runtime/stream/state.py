@@ -81,8 +81,15 @@ class StreamState:
         self.counters.paused += n
         self.grid.skip(n)
 
+    def lose(self, n: int) -> None:
+        """Count n samples that the engine was too slow to take; what follows is a new segment."""
+        self.counters.received += n
+        self.counters.overrun += n
+        self.grid.skip(n)
+        self.grid.interrupt("overrun")
+
     def begin(self, t_start: float) -> None:
-        """Start a segment: no window reaches across; the chain is reset when the windows before are decided."""
+        """Start a segment: no window reaches across. The chain is reset when the windows before are decided."""
         self.t0 = t_start
         self.next_start = 0
         self.ring.clear()

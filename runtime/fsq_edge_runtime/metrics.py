@@ -1,0 +1,111 @@
+"""Counters of a running session for Prometheus."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.session import Record
+from fsq_edge_runtime.stream.records import Decision
+
+LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
+_SAMPLES = ("accepted", "duplicate", "late", "bad_time", "paused", "overrun")
+_WINDOWS = ("decided", "abstained", "missed")
+_OTHERS = ("skipped", "interpolated", "imputed", "gaps", "clock_jumps", "segments")
+
+
+class MetricsSink:
+    """Serves Prometheus metrics over HTTP; as a sink it sees every record.
+
+    Args:
+        host: address to listen on.
+        port: 0 takes a free one (see :attr:`port`).
+        facts: the runner's counters, read whenever Prometheus asks.
+
+    Attributes:
+        name: ``metrics``.
+        counters: records seen.
+        port: the port in use.
+
+    Raises:
+        UnavailableError: prometheus-client is not installed, or the address cannot be bound.
+    """
+
+    def __init__(self, host: str, port: int, facts: Callable[[], dict[str, Any]]) -> None:
+        try:
+            self._prometheus: Any = importlib.import_module("prometheus_client")
+            self._core: Any = importlib.import_module("prometheus_client.core")
+        except ModuleNotFoundError as error:
+            raise UnavailableError(
+                "--metrics needs the package 'prometheus-client', which is not installed",
+                hint="pip install 'fsq-edge[metrics]'",
+            ) from error
+        self.name, self.counters = "metrics", {"records": 0}
+        self._facts = facts
+        registry = self._prometheus.CollectorRegistry(auto_describe=False)
+        registry.register(self)
+        self._latency = self._prometheus.Histogram(
+            "fsq_edge_decision_seconds",
+            "From the arrival of a window's last sample to its decision",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._labels = self._prometheus.Counter("fsq_edge_labels", "Decisions by label", ["label"], registry=registry)
+        self._flags = self._prometheus.Counter("fsq_edge_flags", "Windows by flag", ["flag"], registry=registry)
+        self._missed = self._prometheus.Counter("fsq_edge_missed", "Missed windows", ["reason"], registry=registry)
+        self._backend = self._prometheus.Gauge("fsq_edge_backend", "1 for the one in use", ["name"], registry=registry)
+        self._current = ""
+        try:
+            self._server, self._thread = self._prometheus.start_http_server(port, host, registry)
+        except OSError as error:
+            raise UnavailableError(f"cannot serve metrics on {host}:{port}: {error.strerror or error}") from error
+        self.port: int = self._server.server_address[1]
+
+    def write(self, record: Record) -> None:
+        """Count a record."""
+        self.counters["records"] += 1
+        if not isinstance(record, Decision):
+            return
+        if record.backend != self._current:
+            self._backend.clear()
+            self._backend.labels(record.backend).set(1)
+            self._current = record.backend
+        if record.missed:
+            self._missed.labels(record.missed).inc()
+        elif record.code is not None:
+            self._labels.labels(record.label).inc()
+            self._latency.observe(record.stages_ns[-1] / 1e9)
+        for flag in record.quality:
+            self._flags.labels(flag.partition(":")[0]).inc()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the session's counters as Prometheus families, at the time they are asked for."""
+        facts, family = self._facts(), self._core.CounterMetricFamily
+        yield self._core.GaugeMetricFamily("fsq_edge_streams", "Open streams", value=facts["streams"])
+        for name, text, keys in (
+            ("fsq_edge_samples", "Samples by what became of them", _SAMPLES),
+            ("fsq_edge_windows", "Due windows by what became of them", _WINDOWS),
+            ("fsq_edge_grid", "What the grid did", _OTHERS),
+        ):
+            counter = family(name, text, labels=["kind"])
+            for key in keys:
+                counter.add_metric([key], facts[key])
+            yield counter
+        sources = family("fsq_edge_source", "Counters of the sources", labels=["source", "kind"])
+        for number, counters in enumerate(facts["sources"]):
+            for kind, value in counters.items():
+                sources.add_metric([str(number), kind], value)
+        yield sources
+        sinks = family("fsq_edge_sink", "Counters of the sinks", labels=["sink", "kind"])
+        for counters in facts["sinks"]:
+            name = counters.pop("name")
+            for kind, value in counters.items():
+                sinks.add_metric([name, kind], value)
+        yield sinks

@@ -1,0 +1,151 @@
+"""One way to an MQTT broker, for the source and the sink: address, credentials, TLS, reconnecting."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from fsq_edge_runtime.errors import MissingInputError, UnavailableError, UsageError
+
+PASSWORD_VARIABLE = "FSQ_EDGE_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+CONNECT_TIMEOUT_S = 5.0
+KEEPALIVE_S = 15
+LONGEST_WAIT_S = 10
+_OPTIONS = ("qos", "ca", "client_id")
+
+
+@dataclass(frozen=True, slots=True)
+class MqttAddress:
+    """``mqtt[s]://[USER@]HOST[:PORT]/TOPIC[?qos=0|1|2][&ca=FILE][&client_id=ID]``; the password is in the environment.
+
+    Attributes:
+        host: of the broker.
+        port: 1883, or 8883 with TLS, by default.
+        topic: to subscribe to (with wildcards) or to publish under.
+        user: or None.
+        qos: quality of service, 1 by default.
+        tls: encrypted.
+        ca: certificate authority's file; None trusts the system's.
+        client_id: empty lets the broker choose.
+    """
+
+    host: str
+    port: int
+    topic: str
+    user: str | None
+    qos: int
+    tls: bool
+    ca: str | None
+    client_id: str
+
+    @classmethod
+    def parse(cls, text: str) -> MqttAddress:
+        """Read an address.
+
+        Raises:
+            UsageError: not such an address; a password in it.
+        """
+        url = urlsplit(text)
+        options = parse_qs(url.query)
+        try:
+            port = url.port or (8883 if url.scheme == "mqtts" else 1883)
+            qos = int(options.get("qos", ["1"])[0])
+        except ValueError as error:
+            raise UsageError(f"{text!r}: {error}", hint="mqtt://HOST:PORT/TOPIC?qos=1") from error
+        topic = unquote(url.path.lstrip("/"))
+        if not url.hostname or not topic or qos not in (0, 1, 2) or set(options) - set(_OPTIONS):
+            raise UsageError(f"{text!r} is not an MQTT address", hint="mqtt://[USER@]HOST[:PORT]/TOPIC[?qos=1&ca=FILE]")
+        if url.password is not None:
+            raise UsageError("an MQTT address must not hold a password", hint=f"put it into {PASSWORD_VARIABLE}")
+        ca, client_id = options.get("ca", [None])[0], options.get("client_id", [""])[0] or ""
+        return cls(url.hostname, port, topic, url.username, qos, url.scheme == "mqtts", ca, client_id)
+
+
+class MqttLink:
+    """A connection that is renewed whenever the broker comes back.
+
+    Args:
+        address: of the broker.
+        on_up: called on the network's thread each time the connection stands.
+        will: topic and payload that the broker publishes, retained, when this client vanishes.
+
+    Attributes:
+        client: paho's client; set further callbacks before :meth:`open`.
+        connected: the connection stands now.
+        connections: how often it came to stand.
+
+    Raises:
+        UnavailableError: paho-mqtt is not installed.
+        MissingInputError: the certificate authority's file cannot be read.
+    """
+
+    def __init__(
+        self, address: MqttAddress, on_up: Callable[[], None], *, will: tuple[str, bytes] | None = None
+    ) -> None:
+        self._address, self._on_up = address, on_up
+        self.connected, self.connections = False, 0
+        self._answered, self._refusal = threading.Event(), ""
+        self.client = _make_client(address)
+        self.client.on_connect = self._answer
+        self.client.on_disconnect = self._lost
+        if will is not None:
+            self.client.will_set(*will, qos=1, retain=True)
+
+    def open(self) -> None:
+        """Connect for the first time.
+
+        Raises:
+            UnavailableError: the broker cannot be reached, does not answer or refuses.
+        """
+        where = f"the MQTT broker {self._address.host}:{self._address.port}"
+        try:
+            self.client.connect(self._address.host, self._address.port, KEEPALIVE_S)
+        except OSError as error:
+            raise UnavailableError(f"cannot reach {where}: {error}", hint="is it running there?") from error
+        self.client.loop_start()
+        if not self._answered.wait(CONNECT_TIMEOUT_S) or self._refusal:
+            self.close()
+            why = f"refuses: {self._refusal}" if self._refusal else "does not answer"
+            raise UnavailableError(f"{where} {why}", hint=f"user in the address, password in {PASSWORD_VARIABLE}")
+
+    def close(self) -> None:
+        """Leave the broker in good order; the will is not published."""
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def _answer(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._refusal = str(reason) if reason.is_failure else ""
+        if not self._refusal:
+            self.connected = True
+            self.connections += 1
+            self._on_up()
+        self._answered.set()
+
+    def _lost(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self.connected = False
+
+
+def _make_client(address: MqttAddress) -> Any:
+    try:
+        paho: Any = importlib.import_module("paho.mqtt.client")
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            "MQTT needs the package 'paho-mqtt', which is not installed", hint="pip install 'fsq-edge[mqtt]'"
+        ) from error
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=address.client_id)
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    client.reconnect_delay_set(1, LONGEST_WAIT_S)
+    if address.user is not None:
+        client.username_pw_set(address.user, os.environ.get(PASSWORD_VARIABLE))
+    if address.tls:
+        if address.ca is not None and not Path(address.ca).is_file():
+            raise MissingInputError(f"cannot read the certificate authority {address.ca}")
+        client.tls_set_context(ssl.create_default_context(cafile=address.ca))
+    return client

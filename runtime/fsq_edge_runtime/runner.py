@@ -1,0 +1,196 @@
+"""Sources, one session, sinks: the loop that ``fsq-edge run`` is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.session import Record, Session
+from fsq_edge_runtime.sinks.base import Sink
+from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
+from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
+from fsq_edge_runtime.stream.records import StreamEvent
+
+MAX_WAITING_SAMPLES = 100_000  # between the sources and the engine: a quarter of an hour of one sensor at 100 Hz
+JOIN_S = 2 * POLL_S
+
+
+class ChunkQueue:
+    """Chunks that wait for the engine, bounded by their samples; when it is full the oldest make way."""
+
+    def __init__(self, limit: int = MAX_WAITING_SAMPLES) -> None:
+        self._limit = limit
+        self._chunks: deque[Chunk] = deque()
+        self._samples = 0
+        self._lost: dict[str, int] = {}
+        self._changed = threading.Condition()
+
+    def put(self, chunk: Chunk) -> None:
+        """Add a chunk; never blocks."""
+        with self._changed:
+            self._chunks.append(chunk)
+            self._samples += len(chunk.samples)
+            while self._samples > self._limit and len(self._chunks) > 1:
+                oldest = self._chunks.popleft()
+                self._samples -= len(oldest.samples)
+                self._lost[oldest.stream] = self._lost.get(oldest.stream, 0) + len(oldest.samples)
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> tuple[dict[str, int], list[Chunk]]:
+        """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty."""
+        with self._changed:
+            if not self._chunks:
+                self._changed.wait(timeout_s)
+            lost, chunks = self._lost, list(self._chunks)
+            self._lost, self._samples = {}, 0
+            self._chunks.clear()
+            return lost, chunks
+
+
+class Runner:
+    """Runs a session from its sources to its sinks.
+
+    Recordings that are not paced are replayed on this thread, one after the other, without loss. Live sources are read
+    on threads of their own, so that nothing but a bounded queue stands between a sensor and its samples. With several
+    sources, samples without a stream id belong to the stream named after their source's number, from 0.
+
+    Args:
+        session: opened; its ``on_record`` is taken over.
+        sources: at least one.
+        sinks: where every record goes.
+        opening: told when the first samples have come.
+        stats_s: seconds between ``stats`` events of a live run; 0 is none.
+        heartbeat: called at least every ``POLL_S`` while a live run is well.
+
+    Raises:
+        UsageError: live sources together with recordings that are not paced.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        sources: Sequence[Source],
+        sinks: Sequence[Sink],
+        *,
+        opening: StreamEvent | None = None,
+        stats_s: float = 0.0,
+        heartbeat: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._session, self._sources, self._stats_s = session, sources, stats_s
+        self._sinks = list(sinks)
+        self._heartbeat = heartbeat
+        self._live = any(source.live for source in sources)
+        if self._live and not all(source.live for source in sources):
+            raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
+        self._queue = ChunkQueue()
+        self._opening, self._started = opening, False
+        self._failure: Exception | None = None
+        self._reading = 0
+        session.on_record = self._tell
+
+    def run(self, stop: threading.Event) -> dict[str, Any]:
+        """Run until every source has ended or ``stop`` is set; return the facts of the ``end`` record.
+
+        Raises:
+            FsqEdgeError: a source or the backend failed for good. Once samples have come, the sinks get the ``end``
+                record all the same.
+            OSError: a sink that is not queued cannot be written.
+        """
+        try:
+            if self._live:
+                self._run_live(stop)
+            else:
+                for number, source in enumerate(self._sources):
+                    for chunk in source.chunks(stop):
+                        self._push({}, [self._named(chunk, number)])
+            self._session.drain()
+        except BaseException:
+            if self._started:
+                self._tell(StreamEvent("end", "", self.facts()))
+            raise
+        finally:
+            for source in self._sources:
+                source.close()
+        facts = self.facts()
+        if self._started or self._failure is None:
+            self._tell(StreamEvent("end", "", facts))
+        if self._failure is not None:
+            raise self._failure
+        return facts
+
+    def attach(self, sink: Sink) -> None:
+        """Add a sink that needs the runner itself, before :meth:`run`."""
+        self._sinks.append(sink)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the counters of streams, sources and sinks."""
+        totals = self._session.totals.to_dict()
+        return {
+            "streams": len(self._session.counters),
+            **totals,
+            "sources": [dict(source.counters) for source in self._sources],
+            "sinks": [{"name": sink.name, **sink.counters} for sink in self._sinks],
+        }
+
+    def _run_live(self, stop: threading.Event) -> None:
+        ended = threading.Event()
+        threads = [
+            threading.Thread(target=self._read, args=(number, source, stop, ended), name="source", daemon=True)
+            for number, source in enumerate(self._sources)
+        ]
+        self._reading = len(threads)
+        for thread in threads:
+            thread.start()
+        next_stats = time.monotonic() + self._stats_s
+        while not stop.is_set():
+            finished = ended.is_set()
+            lost, chunks = self._queue.take(0.0 if finished else POLL_S)
+            self._push(lost, chunks)
+            self._heartbeat()
+            if self._stats_s and time.monotonic() >= next_stats:
+                next_stats += self._stats_s
+                self._tell(StreamEvent("stats", "", self.facts()))
+            if finished and not chunks:
+                break
+        for thread in threads:
+            thread.join(JOIN_S)
+
+    def _push(self, lost: dict[str, int], chunks: list[Chunk]) -> None:
+        if chunks and not self._started:
+            self._started = True
+            if self._opening is not None:
+                self._tell(self._opening)
+        for stream, samples in lost.items():
+            self._session.lose(samples, stream)
+        if len({chunk.stream for chunk in chunks}) > 1:
+            arrived = min(chunk.arrived_ns for chunk in chunks)
+            self._session.push_many([chunk[:3] for chunk in chunks], arrived_ns=arrived)
+            return
+        for chunk in chunks:
+            arrived_ns = chunk.arrived_ns if self._live else None  # a replay is never late
+            self._session.push(chunk.samples, chunk.timestamps, chunk.stream, arrived_ns=arrived_ns)
+
+    def _named(self, chunk: Chunk, number: int) -> Chunk:
+        if len(self._sources) == 1 or chunk.stream != DEFAULT_STREAM:
+            return chunk
+        return chunk._replace(stream=str(number))
+
+    def _read(self, number: int, source: Source, stop: threading.Event, ended: threading.Event) -> None:
+        try:
+            for chunk in source.chunks(stop):
+                self._queue.put(self._named(chunk, number))
+        except Exception as error:  # noqa: BLE001 - raised again by run(), on the thread that can act on it
+            self._failure = error
+            ended.set()
+        finally:
+            self._reading -= 1
+            if self._reading == 0:
+                ended.set()
+
+    def _tell(self, record: Record) -> None:
+        for sink in self._sinks:
+            sink.write(record)

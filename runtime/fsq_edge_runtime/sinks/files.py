@@ -1,0 +1,149 @@
+"""JSON lines and CSV, to a file or standard output: every record is one write, so nobody reads half a line."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.session import Record
+from fsq_edge_runtime.stream.records import Decision
+
+COLUMNS = (
+    "type",
+    "seq",
+    "stream",
+    "t_start",
+    "t_end",
+    "label",
+    "raw_label",
+    "confidence",
+    "code",
+    "quality",
+    "backend",
+    "reason",
+)
+
+
+class Output:
+    """An unbuffered file, or standard output. A file is made, or emptied, by the first write.
+
+    Args:
+        path: None is standard output.
+        append: keep what the file holds.
+
+    Raises:
+        UnavailableError: the file's folder is missing or cannot be written.
+    """
+
+    def __init__(self, path: Path | None, *, append: bool = False) -> None:
+        self._path, self._append = path, append
+        self._descriptor: int | None = None
+        self._opened = False
+        if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+            raise UnavailableError(f"cannot write {path}", hint="is its folder there, and may you write to it?")
+
+    def write(self, text: str) -> None:
+        """Write text whole.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self._opened:
+            self._open()
+        if self._descriptor is None:
+            sys.stdout.write(text)
+            return
+        data = memoryview(text.encode())
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def close(self) -> None:
+        """Close the file; standard output is left open."""
+        if self._path is not None and self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> None:
+        self._opened = True
+        if self._path is not None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self._append else os.O_TRUNC)
+            self._descriptor = os.open(self._path, flags, 0o644)
+            return
+        # Past Python's buffer: a reader that hangs must not hold up the end of the process.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            self._descriptor = sys.stdout.fileno()
+
+
+class JsonlSink:
+    """One JSON object a line for every record.
+
+    Args:
+        output: where to.
+        latency: with latencies; without them a replay gives the same bytes every time.
+        scores: with the raw and smoothed probabilities of every class.
+    """
+
+    name = "jsonl"
+
+    def __init__(self, output: Output, *, latency: bool = True, scores: bool = False) -> None:
+        self.counters = {"records": 0}
+        self._output, self._latency, self._scores = output, latency, scores
+
+    def write(self, record: Record) -> None:
+        """Write one line."""
+        self._output.write(json_line(record, latency=self._latency, scores=self._scores))
+        self.counters["records"] += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._output.close()
+
+
+class CsvSink:
+    """One row for every window; events are left out.
+
+    Args:
+        output: where to.
+    """
+
+    name = "csv"
+
+    def __init__(self, output: Output) -> None:
+        self.counters = {"records": 0}
+        self._output = output
+        self._headed = False
+
+    def write(self, record: Record) -> None:
+        """Write one row."""
+        if not self._headed:
+            self._output.write(_csv_line(COLUMNS))
+            self._headed = True
+        if isinstance(record, Decision):
+            line = record.to_dict(latency=False)
+            line["quality"] = " ".join(record.quality)
+            cells = [line.get(column) for column in COLUMNS]
+            self._output.write(_csv_line(["" if cell is None else cell for cell in cells]))
+            self.counters["records"] += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._output.close()
+
+
+def json_line(record: Record, *, latency: bool = True, scores: bool = False) -> str:
+    """Return a record as one line of JSON with its end."""
+    line = record.to_dict(latency, scores=scores) if isinstance(record, Decision) else record.to_dict()
+    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv_line(cells: object) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)  # type: ignore[arg-type]  # any sequence will do
+    return buffer.getvalue()

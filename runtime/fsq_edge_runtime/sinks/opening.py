@@ -1,0 +1,65 @@
+"""From what ``--sink`` says to a sink."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.sinks.base import Sink
+from fsq_edge_runtime.sinks.files import CsvSink, JsonlSink, Output
+from fsq_edge_runtime.sinks.queued import QueuedSink
+
+FORMS = ("jsonl:-", "jsonl:FILE[?append]", "csv:-", "csv:FILE", "mqtt://[USER@]HOST[:PORT]/TOPIC", "http:HOST:PORT")
+
+
+def open_sink(text: str, *, latency: bool = True, scores: bool = False, queued: bool = True) -> Sink:
+    """Open a sink.
+
+    Args:
+        text: one of ``FORMS``.
+        latency: write latencies; without them a replay gives the same bytes every time.
+        scores: write the probabilities of every class (JSON lines only).
+        queued: put slow sinks behind a bounded queue, as a live stream needs; a replay waits instead and loses nothing.
+
+    Raises:
+        UsageError: not such a form.
+        UnavailableError: a file, address, broker or package that cannot be had.
+    """
+    kind, _, place = text.partition(":")
+    if kind == "jsonl" and place:
+        path, _, option = place.partition("?")
+        if option not in ("", "append"):
+            raise UsageError(f"{text!r}: unknown option {option!r}", hint="jsonl:FILE?append")
+        output = Output(None if path == "-" else Path(path), append=option == "append")
+        sink: Sink = JsonlSink(output, latency=latency, scores=scores)
+        return QueuedSink(sink) if queued else sink
+    if kind == "csv" and place:
+        sink = CsvSink(Output(None if place == "-" else Path(place)))
+        return QueuedSink(sink) if queued else sink
+    if kind in ("mqtt", "mqtts"):
+        from fsq_edge_runtime.mqtt_link import MqttAddress
+        from fsq_edge_runtime.sinks.mqtt import MqttSink
+
+        return MqttSink(MqttAddress.parse(text), latency=latency)
+    if kind == "http":
+        return _http(place, text)
+    raise UsageError(f"unknown sink {text!r}", hint="one of " + ", ".join(FORMS))
+
+
+def _http(place: str, text: str) -> Sink:
+    from fsq_edge_runtime.sinks.monitor import MonitorSink
+
+    host, port = split_address(place, text)
+    return MonitorSink(host, port)
+
+
+def split_address(place: str, text: str) -> tuple[str, int]:
+    """Split ``[HOST:]PORT``; the host is 127.0.0.1 by default.
+
+    Raises:
+        UsageError: not an address.
+    """
+    host, _, port = place.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"{text!r} is not an address", hint="HOST:PORT, e.g. 127.0.0.1:8080")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,51 @@
+"""The seam between where samples come from and the engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+POLL_S = 0.2  # how long a source may block before it looks whether it should stop
+
+
+class Chunk(NamedTuple):
+    """Consecutive samples of one stream, as they arrived.
+
+    Attributes:
+        stream: id of the stream.
+        samples: (n, C) float32, raw units; NaN is missing.
+        timestamps: (n,) float64 seconds of the source's clock, or None where it gives none.
+        arrived_ns: monotonic nanoseconds of their arrival.
+    """
+
+    stream: str
+    samples: npt.NDArray[np.float32]
+    timestamps: npt.NDArray[np.float64] | None
+    arrived_ns: int
+
+
+class Source(Protocol):
+    """Where samples come from.
+
+    Attributes:
+        live: samples arrive in real time: they must be taken as they come, and what is late is lost.
+        counters: what happened so far, by name.
+    """
+
+    live: bool
+    counters: dict[str, int]
+
+    def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield chunks until the source ends or ``stop`` is set (noticed within ``POLL_S``).
+
+        Raises:
+            DataError: a recording that cannot be read.
+            UnavailableError: a device or broker that was never there; one that was lost is waited for.
+        """
+
+    def close(self) -> None:
+        """Release what the source holds; a second call does nothing."""

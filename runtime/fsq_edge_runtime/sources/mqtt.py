@@ -1,0 +1,82 @@
+"""Samples from an MQTT broker; the subscription is renewed whenever the broker comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from fsq_edge_runtime.mqtt_link import MqttAddress, MqttLink
+from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, JsonRows, RowError, to_chunks
+
+MAX_WAITING = 10_000  # messages between the network thread and the reader
+
+
+class MqttSource:
+    """Subscribes to one topic filter.
+
+    Payloads are JSON objects as :class:`JsonRows` reads them. Where the filter has a wildcard, samples without a
+    stream id belong to a stream named after their topic.
+
+    Args:
+        address: broker and topic filter.
+        size: C, the number of channels.
+
+    Attributes:
+        live: True.
+        counters: messages, samples, malformed and dropped messages, connections.
+
+    Raises:
+        UnavailableError: paho-mqtt is not installed, or the broker cannot be had the first time.
+    """
+
+    live = True
+
+    def __init__(self, address: MqttAddress, size: int) -> None:
+        self.counters = dict.fromkeys(("messages", "samples", "malformed", "dropped", "connections"), 0)
+        self._address, self._rows = address, JsonRows(size)
+        self._by_topic = "+" in address.topic or "#" in address.topic
+        self._waiting: deque[tuple[str, bytes, int]] = deque()
+        self._arrived = threading.Condition()
+        self._link = MqttLink(address, self._subscribe)
+        self._link.client.on_message = self._on_message
+        self._link.open()
+
+    def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield the samples of each message."""
+        while not stop.is_set():
+            with self._arrived:
+                if not self._waiting:
+                    self._arrived.wait(POLL_S)
+                messages, self._waiting = self._waiting, deque()
+            for topic, payload, arrived_ns in messages:
+                yield from self._parse(topic, payload, arrived_ns)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._link.close()
+
+    def _parse(self, topic: str, payload: bytes, arrived_ns: int) -> list[Chunk]:
+        try:
+            chunks = to_chunks(self._rows.rows(payload, topic if self._by_topic else DEFAULT_STREAM), arrived_ns)
+        except (RowError, UnicodeDecodeError):
+            self.counters["malformed"] += 1
+            return []
+        self.counters["samples"] += sum(len(chunk.samples) for chunk in chunks)
+        return chunks
+
+    def _subscribe(self) -> None:
+        self.counters["connections"] = self._link.connections
+        self._link.client.subscribe(self._address.topic, self._address.qos)
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        self.counters["messages"] += 1
+        with self._arrived:
+            self._waiting.append((message.topic, message.payload, time.monotonic_ns()))
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popleft()
+                self.counters["dropped"] += 1
+            self._arrived.notify()

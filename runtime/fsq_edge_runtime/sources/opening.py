@@ -1,0 +1,106 @@
+"""From what ``--source`` says to a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.sources.base import Source
+from fsq_edge_runtime.sources.replay import open_csv, open_npz
+from fsq_edge_runtime.sources.stdin import StdinSource
+from fsq_edge_runtime.sources.udp import UdpSource
+
+FORMS = (
+    "npz:FILE",
+    "csv:FILE",
+    "stdin:",
+    "udp:HOST:PORT[?by=sender]",
+    "serial:DEVICE[?baud=115200&framing=lines|packed]",
+    "mqtt://[USER@]HOST[:PORT]/TOPIC",
+)
+DEFAULT_CHUNK = 1024
+PACED_CHUNK_S = 0.05
+
+
+def open_source(
+    text: str,
+    config: PreprocessConfig,
+    *,
+    source_rate_hz: float | None = None,
+    paced: bool = False,
+    chunk: int = DEFAULT_CHUNK,
+) -> Source:
+    """Open a source.
+
+    Args:
+        text: one of ``FORMS``.
+        config: channels and rate of the model.
+        source_rate_hz: nominal rate of the source, for pacing; None is the model's.
+        paced: play recordings at their own pace, and take standard input as live.
+        chunk: samples of a recording handed over at a time; at most a twentieth of a second when paced.
+
+    Raises:
+        UsageError: not such a form.
+        MissingInputError, DataError: a recording that cannot be read.
+        UnavailableError: a device, broker, address or package that is not there.
+    """
+    kind, _, place = text.partition(":")
+    channels = tuple(channel.name for channel in config.channels)
+    rate = source_rate_hz or config.sample_rate_hz
+    if paced:
+        chunk = max(1, min(chunk, int(rate * PACED_CHUNK_S)))
+    if kind == "npz" and place:
+        return open_npz(Path(place), len(channels), chunk, rate, paced=paced)
+    if kind == "csv" and place:
+        return open_csv(Path(place), channels, chunk, rate, paced=paced)
+    if kind == "stdin" and not place:
+        return StdinSource(channels, live=paced)
+    if kind == "udp":
+        return _udp(place, channels, text)
+    if kind == "serial" and place:
+        return _serial(place, channels, text)
+    if kind in ("mqtt", "mqtts"):
+        from fsq_edge_runtime.mqtt_link import MqttAddress
+        from fsq_edge_runtime.sources.mqtt import MqttSource
+
+        return MqttSource(MqttAddress.parse(text), len(channels))
+    raise UsageError(f"unknown source {text!r}", hint="one of " + ", ".join(FORMS))
+
+
+def _udp(place: str, channels: tuple[str, ...], text: str) -> Source:
+    address, options = split_options(place, {"by": ("sender", "payload")}, text)
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"{text!r} is not a UDP address", hint="udp:HOST:PORT, e.g. udp:127.0.0.1:9000")
+    return UdpSource(host.strip("[]"), int(port), channels, by_sender=options.get("by") == "sender")
+
+
+def _serial(place: str, channels: tuple[str, ...], text: str) -> Source:
+    from fsq_edge_runtime.sources.serial import SerialSource
+
+    device, options = split_options(place, {"baud": None, "framing": ("lines", "packed")}, text)
+    baud = options.get("baud", "115200")
+    if not baud.isdecimal() or int(baud) == 0:
+        raise UsageError(f"{text!r}: baud must be a whole number above 0")
+    return SerialSource(
+        device, int(baud), channels, framing="packed" if options.get("framing") == "packed" else "lines"
+    )
+
+
+def split_options(place: str, allowed: Mapping[str, tuple[str, ...] | None], text: str) -> tuple[str, dict[str, str]]:
+    """Split ``PLACE?name=value&...``; values are checked where the allowed ones are listed.
+
+    Raises:
+        UsageError: an unknown name or value.
+    """
+    address, _, query = place.partition("?")
+    options = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
+    for name, value in options.items():
+        values = allowed.get(name, ())
+        if values is not None and value not in values:
+            known = ", ".join(f"{key}={'|'.join(some) if some else 'N'}" for key, some in allowed.items())
+            raise UsageError(f"{text!r}: unknown option {name}={value}", hint=f"known: {known}")
+    return address, options

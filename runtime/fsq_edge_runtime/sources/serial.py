@@ -1,0 +1,93 @@
+"""A serial port: text lines or packed packets, opened again when the cable was pulled."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.sources.backoff import Backoff
+from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
+from fsq_edge_runtime.sources.packets import PacketBuffer
+from fsq_edge_runtime.sources.parsing import to_chunks
+
+READ_BYTES = 4096
+
+
+class SerialSource:
+    """Reads one port.
+
+    Args:
+        device: e.g. ``/dev/ttyUSB0``.
+        baud: bits per second.
+        channels: names in the model's order.
+        framing: ``lines`` (``[time,] x1, ..., xC`` or JSON) or ``packed`` (see ``packets``).
+
+    Attributes:
+        live: True.
+        counters: samples, malformed lines or packets, lost packets, reconnects.
+
+    Raises:
+        UnavailableError: pyserial is not installed, or the port cannot be opened the first time.
+    """
+
+    live = True
+
+    def __init__(
+        self, device: str, baud: int, channels: tuple[str, ...], *, framing: Literal["lines", "packed"] = "lines"
+    ) -> None:
+        try:
+            self._serial: Any = importlib.import_module("serial")
+        except ModuleNotFoundError as error:
+            raise UnavailableError(
+                "a serial source needs the package 'pyserial', which is not installed",
+                hint="pip install 'fsq-edge[serial]'",
+            ) from error
+        self.counters = {"samples": 0, "reconnects": 0}
+        self._device, self._baud, self._channels, self._framing = device, baud, channels, framing
+        self._port: Any = None
+        try:
+            self._connect()
+        except (OSError, ValueError) as error:  # SerialException is an OSError
+            raise UnavailableError(f"cannot open the serial port {device}: {error}") from error
+
+    def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield samples as they come; a lost port is tried again until it is back or ``stop`` is set."""
+        backoff = Backoff()
+        while not stop.is_set():
+            try:
+                if self._port is None:
+                    self._connect()
+                    self.counters["reconnects"] += 1
+                data = self._port.read(max(1, min(READ_BYTES, self._port.in_waiting)))
+            except (OSError, TypeError):  # pyserial raises TypeError when the port is closed while it reads
+                self.close()
+                stop.wait(backoff.next_s())
+                continue
+            if data:
+                backoff.reset()
+                for chunk in self._parse(data):
+                    self.counters["samples"] += len(chunk.samples)
+                    yield chunk
+
+    def close(self) -> None:
+        """Close the port."""
+        port, self._port = self._port, None
+        if port is not None:
+            port.close()
+
+    def _connect(self) -> None:
+        self._port = self._serial.Serial(self._device, self._baud, timeout=POLL_S)
+        # What was half read before belongs to no line or packet any more.
+        self._lines = LineBuffer()
+        self._parser = LineParser(self._channels, self.counters, header=False, origin=self._device)
+        self._packets = PacketBuffer(len(self._channels), self.counters)
+
+    def _parse(self, data: bytes) -> list[Chunk]:
+        if self._framing == "packed":
+            return to_chunks(self._packets.feed(data), time.monotonic_ns())
+        return self._parser.parse(self._lines.feed(data))

@@ -1,0 +1,61 @@
+"""Standard input: CSV with a header, or JSON lines, from a file or a pipe that never ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Iterator
+
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
+
+READ_BYTES = 1 << 16
+
+
+class StdinSource:
+    """Reads a file descriptor until its end.
+
+    Args:
+        channels: names in the model's order.
+        descriptor: what to read; None is standard input.
+        live: samples come in real time.
+
+    Attributes:
+        live: as given.
+        counters: samples, malformed lines.
+    """
+
+    def __init__(self, channels: tuple[str, ...], *, descriptor: int | None = None, live: bool = False) -> None:
+        self.live = live
+        self.counters = {"samples": 0}
+        self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
+        self._parser = LineParser(channels, self.counters, header=True, origin="standard input")
+
+    def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield samples as they come.
+
+        Raises:
+            DataError: the header lacks a channel, or the input ended without one usable sample.
+        """
+        lines = LineBuffer()
+        while not stop.is_set():
+            if not select.select([self._descriptor], [], [], POLL_S)[0]:
+                continue
+            data = os.read(self._descriptor, READ_BYTES)
+            for chunk in self._parser.parse(lines.feed(data) if data else lines.finish()):
+                self.counters["samples"] += len(chunk.samples)
+                yield chunk
+            if not data:
+                break
+        if not stop.is_set() and not self.counters["samples"]:
+            why = self._parser.first_error or "it was empty"
+            raise DataError(
+                f"standard input held no sample: {why}",
+                hint='CSV with a header of channel names, or one {"t": seconds, "x": [values]} a line',
+            )
+
+    def close(self) -> None:
+        """Standard input is left open."""

@@ -1,0 +1,84 @@
+"""Samples over UDP: datagrams of JSON lines, CSV rows or packed packets. What is lost stays lost, and is counted."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.lines import LineParser
+from fsq_edge_runtime.sources.packets import MAGIC, PacketBuffer
+from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, to_chunks
+
+MAX_DATAGRAM = 1 << 16
+RECEIVE_BUFFER = 1 << 20  # a second of many sensors while the engine is busy
+
+
+class UdpSource:
+    """Listens on one address.
+
+    Args:
+        host: address to listen on; only what can reach it can send.
+        port: 0 takes a free one (see :attr:`port`).
+        channels: names in the model's order.
+        by_sender: samples without a stream id belong to a stream named after their sender, ``host:port``.
+
+    Attributes:
+        live: True.
+        counters: datagrams, samples, malformed lines and packets, lost packets (by their counter).
+        port: the port in use.
+
+    Raises:
+        UnavailableError: the address cannot be bound.
+    """
+
+    live = True
+
+    def __init__(self, host: str, port: int, channels: tuple[str, ...], *, by_sender: bool = False) -> None:
+        self.counters = {"datagrams": 0, "samples": 0}
+        self._by_sender, self._channels = by_sender, channels
+        self._lines = LineParser(channels, self.counters, header=False, origin="datagram")
+        self._packets: dict[str, PacketBuffer] = {}
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+            )[0]
+            self._socket = socket.socket(family, kind, protocol)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            self._socket.bind(address)
+        except OSError as error:
+            raise UnavailableError(f"cannot listen on udp:{host}:{port}: {error.strerror or error}") from error
+        self._socket.settimeout(POLL_S)
+        self.port: int = self._socket.getsockname()[1]
+
+    def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield the samples of each datagram."""
+        while not stop.is_set():
+            try:
+                data, sender = self._socket.recvfrom(MAX_DATAGRAM)
+            except TimeoutError:
+                continue
+            self.counters["datagrams"] += 1
+            for chunk in self._parse(data, f"{sender[0]}:{sender[1]}"):
+                self.counters["samples"] += len(chunk.samples)
+                yield chunk
+
+    def _parse(self, data: bytes, sender: str) -> list[Chunk]:
+        name = sender if self._by_sender else DEFAULT_STREAM
+        if data.startswith(MAGIC):
+            if len(self._packets) > 4096:
+                self._packets.clear()
+            packets = self._packets.setdefault(sender, PacketBuffer(len(self._channels), self.counters))
+            chunks = to_chunks(packets.feed(data), time.monotonic_ns())
+        else:
+            chunks = self._lines.parse([line for line in data.splitlines() if line.strip()])
+        return [chunk._replace(stream=name) if chunk.stream == DEFAULT_STREAM else chunk for chunk in chunks]
+
+    def close(self) -> None:
+        """Close the socket."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
