@@ -40,17 +40,23 @@ class Child:
     cpu_ns: int
 
 
-def child_environment(roots: Sequence[Path] | None = None) -> dict[str, str]:
+def child_environment(roots: Sequence[Path] | None = None, *, compiled: Path | None = None) -> dict[str, str]:
     """Return this process's environment with one thread and with the packages' source roots in front.
 
     Args:
         roots: where the packages lie; None takes those of this process.
+        compiled: folder for compiled modules: the second start then finds them all, as on a device, whatever this
+            process was told about writing them.
     """
     if roots is None:
         specs = [importlib.util.find_spec(name) for name in PACKAGES]
         roots = [Path(spec.origin).parents[1] for spec in specs if spec and spec.origin]
     entries = [*dict.fromkeys(map(str, roots)), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(entries))}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(entries))}
+    if compiled is not None:
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(compiled)
+    return environment
 
 
 def first_line_of(arguments: Sequence[str], environment: dict[str, str]) -> Child:

@@ -80,3 +80,11 @@ class Distribution(StrictModel):
 def microseconds(value: float) -> str:
     """Return microseconds with three digits that count."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def duration(us: float) -> str:
+    """Return a duration with the unit that suits it: ``62.1 us``, ``3.7 ms``, ``1.24 s``."""
+    for limit, divisor, unit in ((1e3, 1.0, "us"), (1e6, 1e3, "ms")):
+        if abs(us) < limit:
+            return f"{us / divisor:.3g} {unit}"
+    return f"{us / 1e6:.3g} s"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fsq_edge.evaluation.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
 from fsq_edge_benchmarks.distribution import Distribution, microseconds
@@ -30,6 +30,7 @@ def distribution_figure(durations: Mapping[str, Distribution], title: str) -> st
             axes.stairs(shares, edges, color=colour, linewidth=1.2, label=f"{name} (n = {found.samples:,})")
             _mark(axes, found, colour)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: microseconds(value)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("us")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from fsq_edge.evaluation.document import Cell, Fact, Picture, Section, Table
 from fsq_edge.evaluation.html import render
-from fsq_edge_benchmarks.distribution import Distribution, microseconds
+from fsq_edge_benchmarks.distribution import Distribution, duration, microseconds
 from fsq_edge_benchmarks.figures import distribution_figure, stages_figure
 from fsq_edge_benchmarks.percentiles import MINIMUM_SAMPLES
 from fsq_edge_benchmarks.result import BenchResult, Comparison, ModeResult, PairResult
@@ -34,19 +34,22 @@ def bench_page(result: BenchResult) -> str:
         *_stages(result.runs),
         *([_pair(result.pair)] if result.pair else []),
         *([_comparison(result.comparison)] if result.comparison else []),
+        Section("Validity", _validity(result)),
         Section("Resources", "\n".join(_notes(result)), tables=[_resources(result.runs)]),
         _machine(result),
     ]
     made = f"{result.bundle.name}, {result.made}" + (", quick: few samples" if result.quick else "")
-    notices = [f"{run.mode} on {run.backend} is not valid: {reason}" for run in result.runs for reason in run.reasons]
-    return render("Benchmark", sections, subtitle=made, notices=notices)
+    disturbed = [f"{run.mode} on {run.backend}" for run in result.runs if not run.valid]
+    notice = f"Not valid, because something disturbed the measurement: {', '.join(disturbed)}. See Validity."
+    return render("Benchmark", sections, subtitle=made, notices=[notice] if disturbed else [])
 
 
 def _fact(run: ModeResult) -> Fact:
-    value = f"{run.ratio.value:.2f} x bare" if run.ratio else run.ours.shown("p50")
+    median = "n/a" if run.ours.p50 is None else duration(run.ours.p50)
+    value = f"{run.ratio.value:.2f} x bare" if run.ratio else median
     interval = f"95 % {run.ratio.low:.2f} to {run.ratio.high:.2f}; " if run.ratio else ""
     many = f"; {run.windows_per_s:,.0f} windows/s" if run.windows > 1 and run.windows_per_s else ""
-    return Fact(f"{run.mode}, {run.backend}", value, f"{interval}p50 {run.ours.shown('p50')} us{many}")
+    return Fact(f"{run.mode}, {run.backend}", value, f"{interval}median {median}{many}")
 
 
 def _latency(runs: Sequence[ModeResult]) -> Table:
@@ -128,6 +131,15 @@ def _comparison(comparison: Comparison) -> Section:
         text,
         tables=[Table(["mode", "backend", "before", "after", "change", "verdict", "undisturbed"], rows)],
     )
+
+
+def _validity(result: BenchResult) -> str:
+    text = (
+        "A run is valid when the core was there all the time and as fast at its end as at its beginning, by the "
+        "process's CPU time, the kernel's counters and a calibrated loop beside the run."
+    )
+    reasons = [f"- {run.mode}, {run.backend}: {'; '.join(run.reasons)}" for run in result.runs if run.reasons]
+    return f"{text}\n\n" + ("\n".join(reasons) or "Nothing disturbed these runs.")
 
 
 def _resources(runs: Sequence[ModeResult]) -> Table:

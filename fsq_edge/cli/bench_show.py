@@ -92,20 +92,23 @@ def _pair(pair: PairResult) -> Iterator[str | Table]:
         ["", *PERCENTILES, "ratio (95 %)"],
         [[pair.a, *_shown(pair.a_us), ""], [pair.b, *_shown(pair.b_us), pair.ratio.text()]],
     )
-    for reason in pair.reasons:
-        yield f"[yellow]not valid:[/yellow] {escape(reason)}"
+    if pair.reasons:
+        yield f"[yellow]not valid:[/yellow] {escape('; '.join(pair.reasons))}"
 
 
 def _remarks(run: ModeResult) -> Iterator[str]:
-    name = f"{run.mode} {run.backend}"
-    yield escape(f"{name}: {run.sample}; bare: {run.bare_is}")
+    from fsq_edge_benchmarks.distribution import duration
+
+    name = escape(f"{run.mode} {run.backend}")
+    more = ""
     if run.added_us:
-        added = run.added_us
-        yield escape(f"{name}: {added.value:,.1f} us ({added.low:,.1f} to {added.high:,.1f}) more than bare")
+        low, high = duration(run.added_us.low), duration(run.added_us.high)
+        more = f", {duration(run.added_us.value)} ({low} to {high}) more than"
+    yield f"{name}: {escape(run.sample)}{more or '; bare is'} {escape(run.bare_is)}"
     for note in run.notes:
-        yield escape(f"{name}: {note}")
-    for reason in run.reasons:
-        yield f"[yellow]{escape(name)} is not valid:[/yellow] {escape(reason)}"
+        yield f"{name}: {escape(note)}"
+    if run.reasons:
+        yield f"[yellow]{name} is not valid:[/yellow] {escape('; '.join(run.reasons))}"
 
 
 def _shown(durations: Distribution) -> list[str]:
