@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+PIPE_COLUMNS = 120
 F = TypeVar("F", bound=Callable[..., Any])
 
 
