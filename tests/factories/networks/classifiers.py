@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Module:
+def conv_bn(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Module:
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -45,7 +47,9 @@ class Residual(nn.Module):
             layers.append(Squeeze(middle, squeeze))
         layers.append(conv_bn(middle, outputs, 1 if bottleneck else 3, act=False))
         self.body = nn.Sequential(*layers)
-        self.skip = nn.Identity() if inputs == outputs and stride == 1 else conv_bn(inputs, outputs, 1, stride, act=False)
+        self.skip = (
+            nn.Identity() if inputs == outputs and stride == 1 else conv_bn(inputs, outputs, 1, stride, act=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.skip(x))
@@ -189,7 +193,12 @@ def resnet18() -> nn.Module:
 
 def resnet50() -> nn.Module:
     return nn.Sequential(
-        stem(), nn.MaxPool2d(3, 2, 1), Residual(16, 64, 1, 16), Residual(64, 128, 2, 32), Residual(128, 128, 1, 32), Head(128)
+        stem(),
+        nn.MaxPool2d(3, 2, 1),
+        Residual(16, 64, 1, 16),
+        Residual(64, 128, 2, 32),
+        Residual(128, 128, 1, 32),
+        Head(128),
     )
 
 
@@ -236,16 +245,28 @@ def efficientnet() -> nn.Module:
 
 
 def efficientnet_lite() -> nn.Module:
-    return nn.Sequential(conv_bn(3, 16, 3, 2), Inverted(16, 16, 1, nn.ReLU6), Inverted(16, 24, 2, nn.ReLU6, kernel=5), Head(24))
+    return nn.Sequential(
+        conv_bn(3, 16, 3, 2), Inverted(16, 16, 1, nn.ReLU6), Inverted(16, 24, 2, nn.ReLU6, kernel=5), Head(24)
+    )
 
 
 def shufflenet() -> nn.Module:
-    return nn.Sequential(conv_bn(3, 16, 3, 2), nn.MaxPool2d(3, 2, 1), Shuffle(16), Shuffle(16), conv_bn(16, 32, 1), Head(32))
+    return nn.Sequential(
+        conv_bn(3, 16, 3, 2), nn.MaxPool2d(3, 2, 1), Shuffle(16), Shuffle(16), conv_bn(16, 32, 1), Head(32)
+    )
 
 
 def densenet() -> nn.Module:
     return nn.Sequential(
-        stem(), Dense(16, 8), Dense(24, 8), conv_bn(32, 16, 1), nn.AvgPool2d(2), Dense(16, 8), nn.BatchNorm2d(24), nn.ReLU(), Head(24)
+        stem(),
+        Dense(16, 8),
+        Dense(24, 8),
+        conv_bn(32, 16, 1),
+        nn.AvgPool2d(2),
+        Dense(16, 8),
+        nn.BatchNorm2d(24),
+        nn.ReLU(),
+        Head(24),
     )
 
 
@@ -256,14 +277,30 @@ def inception() -> nn.Module:
 def squeezenet() -> nn.Module:
     """The class scores come from a convolution in front of the pool."""
     return nn.Sequential(
-        stem(), nn.MaxPool2d(3, 2, 1), Fire(16), Fire(16), nn.Dropout(), nn.Conv2d(16, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        stem(),
+        nn.MaxPool2d(3, 2, 1),
+        Fire(16),
+        Fire(16),
+        nn.Dropout(),
+        nn.Conv2d(16, 10, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
     )
 
 
 def vgg() -> nn.Module:
     """A whole map is flattened in front of the dense layers."""
-    convolutions = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*convolutions, nn.MaxPool2d(8), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 10))
+    convolutions = [
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.ReLU(),
+    ]
+    return nn.Sequential(
+        *convolutions, nn.MaxPool2d(8), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 10)
+    )
 
 
 def repvgg() -> nn.Module:
