@@ -117,7 +117,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         microseconds a node for two sizes of graph, with ``per_node_ratio`` of the larger to the smaller (1 is
         linear); ``targets_s``. Times are medians.
     """
-    rounds = 2 if quick else 7
+    rounds = 1 if quick else 7
     small, large = (size // 10 if quick else size for size in NODES)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
@@ -172,9 +172,7 @@ def _first_check(path: Path, rounds: int) -> tuple[float, str]:
     """Return the median over fresh processes of the first check, and its verdict."""
     times, verdict = [], ""
     for _ in range(rounds):
-        child = subprocess.run(
-            [sys.executable, "-c", _FIRST, str(path)], check=True, capture_output=True, text=True
-        )
+        child = subprocess.run([sys.executable, "-c", _FIRST, str(path)], check=True, capture_output=True, text=True)
         seconds, verdict = child.stdout.split()
         times.append(float(seconds))
     return statistics.median(times), verdict

@@ -192,7 +192,10 @@ def test_a_node_that_only_a_subgraph_reads_is_an_end_node(tmp_path: Path, capsys
     maps = graph.conv("x", 8)
     branches = {
         name: helper.make_graph(
-            [helper.make_node(op, [maps], [f"{name}_out"])], name, [], [helper.make_empty_tensor_value_info(f"{name}_out")]
+            [helper.make_node(op, [maps], [f"{name}_out"])],
+            name,
+            [],
+            [helper.make_empty_tensor_value_info(f"{name}_out")],
         )
         for name, op in (("then_branch", "Relu"), ("else_branch", "Neg"))
     }
