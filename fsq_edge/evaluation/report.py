@@ -167,7 +167,7 @@ def _data_quality(judgement: Judgement) -> Section:
     findings = [f"- {channel.name}: {channel.finding}." for channel in channels if channel.finding]
     findings += [f"- {line}." for line in (*quality.failures, *quality.warnings)]
     facts = [
-        Fact("QA Status", "findings" if findings or lost else "pass", 
+        Fact("QA Status", "findings" if findings or lost else "pass",
              "limits of fsq-edge data qa, and the training split"),
         Fact("Quality Score", f"{quality.quality_score:.1f}",
              "0 to 100; " + ("training data not checked" if training is None else f"training data {training:.1f}")),
