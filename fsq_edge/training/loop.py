@@ -58,10 +58,13 @@ class Stage:
 class Loop:
     """One training, epoch by epoch: a stage with validation, then possibly one on all windows but the test's.
 
+    The second starts from the same untrained weights as the first: a whole training on more subjects is worth more than
+    a few epochs on top of one that has settled without them.
+
     Args:
         model: on the world's device.
         validated: the stage whose best epoch is kept.
-        refit: continues from those weights, validation windows included; None ends with the first stage.
+        refit: the stage that makes the final weights, validation windows included; None ends with the first stage.
         section: optimiser, schedule, stopping.
         world: the processes.
         digest: names this training in checkpoints.
@@ -84,6 +87,7 @@ class Loop:
         self.model, self.validated, self._refit = model, validated, refit
         self._section, self._world, self.digest = section, world, digest
         self._optimiser = make_optimiser(model, section)
+        self._untrained = _copy(model)
         self._loss = nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
         self._plateau = Plateau(section.learning_rate, section.scheduler_patience or 0, section.scheduler_factor)
         self._half = _half_precision(section, world)
@@ -150,7 +154,7 @@ class Loop:
         if self._refit is None or refitted >= self._refit.epochs:
             return None
         if refitted == 0:
-            self.model.load_state_dict(self.best)
+            self.model.load_state_dict(self._untrained)
             self._optimiser = make_optimiser(self.model, self._section)
         return self._refit
 
@@ -158,8 +162,7 @@ class Loop:
         monitor = self._section.monitor
         improved = not self.best_epoch or record.watched(monitor) > self.history[self.best_epoch - 1].watched(monitor)
         if improved:
-            # A copy: the state dict holds references to weights that move on.
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.best = _copy(self.model)
             self.best_epoch = record.epoch
         self._plateau.step(improved)
 
@@ -236,6 +239,11 @@ class Loop:
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self._world.device.type, self._half) if self._half is not None else nullcontext()
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    """Copy the weights: the state dict itself holds references to tensors that move on."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _half_precision(section: TrainingSection, world: World) -> torch.dtype | None:
