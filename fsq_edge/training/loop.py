@@ -58,13 +58,10 @@ class Stage:
 class Loop:
     """One training, epoch by epoch: a stage with validation, then possibly one on all windows but the test's.
 
-    The second starts from the same untrained weights as the first: a whole training on more subjects is worth more than
-    a few epochs on top of one that has settled without them.
-
     Args:
         model: on the world's device.
         validated: the stage whose best epoch is kept.
-        refit: the stage that makes the final weights, validation windows included; None ends with the first stage.
+        refit: continues from the best weights, validation windows included; None ends with the first stage.
         section: optimiser, schedule, stopping.
         world: the processes.
         digest: names this training in checkpoints.
@@ -87,7 +84,6 @@ class Loop:
         self.model, self.validated, self._refit = model, validated, refit
         self._section, self._world, self.digest = section, world, digest
         self._optimiser = make_optimiser(model, section)
-        self._untrained = _copy(model)
         self._loss = nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
         self._plateau = Plateau(section.learning_rate, section.scheduler_patience or 0, section.scheduler_factor)
         self._half = _half_precision(section, world)
@@ -154,7 +150,7 @@ class Loop:
         if self._refit is None or refitted >= self._refit.epochs:
             return None
         if refitted == 0:
-            self.model.load_state_dict(self._untrained)
+            self.model.load_state_dict(self.best)
             self._optimiser = make_optimiser(self.model, self._section)
         return self._refit
 
