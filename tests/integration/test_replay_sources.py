@@ -167,7 +167,7 @@ def test_standard_input_takes_csv_and_json_lines() -> None:
     assert np.array_equal(np.concatenate([chunk.samples for chunk in chunks]), rows)
     assert np.allclose(np.concatenate([chunk.timestamps for chunk in chunks]), np.arange(20) / 50)
     lines = [json.dumps({"t": at / 50, "x": row.tolist(), "stream": "dog"}) for at, row in enumerate(rows)]
-    lines[4:4] = ["not json", '{"x": [1,2]}', "", '{"x": [NaN, null, 1, 1, 1, 1], "t": 0.075}']
+    lines[4:4] = ["not json", '{"x": [1,2]}', "", '{"x": [NaN, null, 1, 1, 1, 1], "t": 0.075, "stream": "dog"}']
     source, chunks = piped("\r\n".join(lines).encode())
     samples = np.concatenate([chunk.samples for chunk in chunks])
     assert len(samples) == 21

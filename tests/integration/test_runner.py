@@ -82,13 +82,13 @@ def test_the_queue_between_sources_and_engine_is_bounded_and_the_newest_wins() -
     assert [len(one.samples) for one in queue.take(0.0)[1]] == [500]
 
 
-def test_a_slow_engine_loses_the_oldest_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsq_edge_runtime.runner.MAX_WAITING_SAMPLES", 400)
+def test_a_slow_engine_loses_the_oldest_and_says_so() -> None:
     bundle = random_bundle()
     opened = threading.Event()
 
     class Stalls(OnnxBackend):
         def infer(self, frame):
+            begun.set()
             opened.wait(20)
             return super().infer(frame)
 
@@ -96,7 +96,7 @@ def test_a_slow_engine_loses_the_oldest_and_says_so(monkeypatch: pytest.MonkeyPa
 
     def chunks():
         yield rows[:150]
-        begun.set()
+        begun.wait(20)
         for at in range(150, 3000, 50):
             yield rows[at : at + 50]
         opened.set()  # the sensor was never held up, though the engine stood still
