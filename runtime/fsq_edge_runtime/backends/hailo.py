@@ -71,6 +71,8 @@ class HailoBackend:
         self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
         self._timeout_ns = int(timeout_s * 1e9)
         self._output_size = output_size
+        self._asked: Future[Telemetry] | None = None
+        self._heat_c: float | None = None
         self._device = acquire(module, open_timeout_s)
         try:
             self.architecture = _choose(reports, self._device)
@@ -133,6 +135,15 @@ class HailoBackend:
     def telemetry(self, *, power: bool = False) -> Future[Telemetry]:
         """Ask the device for its temperature and, if wanted, power; the answer comes from its owner thread."""
         return self._device.telemetry(power=power)
+
+    def state(self) -> dict[str, float | int | str | None]:
+        """Return the device's temperature as it was when last asked, degrees Celsius, and ask again."""
+        asked = self._asked
+        if asked is None or asked.done():
+            if asked is not None and asked.exception() is None:
+                self._heat_c = asked.result().temperature_c
+            self._asked = self._device.telemetry()
+        return {"temperature_c": self._heat_c, "serving": self.name}
 
     def close(self) -> None:
         """Wait for what is under way, then release the device; never hangs. A second call does nothing."""
