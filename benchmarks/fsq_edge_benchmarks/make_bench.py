@@ -88,13 +88,14 @@ def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
         print(f"{suite.name} ...", flush=True)
         try:
             found = run_suite(suite, quick)
-            lines, misses = _judged(suite, found)
-            (folder / f"{suite.name}.json").write_text(found.to_json(), encoding="utf-8")
         except FsqEdgeError as error:
             failed.append(suite.name)
             print(f"  FAILED: {error.message}", flush=True)
             continue
+        (folder / f"{suite.name}.json").write_text(found.to_json(), encoding="utf-8")
+        lines, absent, misses = _judged(suite, found)
         print("\n".join(lines), flush=True)
+        failed += [suite.name] if absent and not quick else []
         missed += [suite.name] if misses else []
     ran = len(suites) - len(failed)
     print(f"{ran} of {len(suites)} suites ran; results in {os.path.relpath(folder)}")
@@ -105,25 +106,23 @@ def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
     return 1 if failed or (missed and not quick) else 0
 
 
-def _judged(suite: Suite, found: SuiteResult) -> tuple[list[str], bool]:
-    """Return the lines for a person, and whether a target was missed.
-
-    Raises:
-        InternalError: the result lacks a figure.
-    """
-    lines, missed = [], False
+def _judged(suite: Suite, found: SuiteResult) -> tuple[list[str], bool, bool]:
+    """Return the lines for a person, whether a figure is absent, and whether a target was missed."""
+    lines, absent, missed = [], False, False
     for figure in suite.figures:
         try:
             value = figure.of(found.result)
-        except (KeyError, TypeError) as error:
-            raise InternalError(f"{suite.name}: its result has no {figure.path}") from error
+        except (KeyError, TypeError):
+            absent = True
+            lines.append(f"  {figure.what:<52}     absent  (no {figure.path} in the result)")
+            continue
         holds = figure.holds(value)
         missed |= holds is False
         target = f"  (target {figure.target()}{': MISSED' if holds is False else ''})" if figure.target() else ""
         lines.append(f"  {figure.what:<52} {figure.shown(value):>10}{target}")
     if suite.timed and found.disturbed:
         lines.append(f"  disturbed: other processes kept {found.others_cores:.2f} cores busy")
-    return [*lines, f"  {found.seconds:.0f} s"], missed
+    return [*lines, f"  {found.seconds:.0f} s"], absent, missed
 
 
 class OthersMeter:

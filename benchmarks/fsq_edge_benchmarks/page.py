@@ -67,7 +67,7 @@ def _distributions(run: ModeResult) -> Picture:
     image = distribution_figure(durations, f"Distribution of {run.mode} on {run.backend}")
     return Picture(
         image,
-        f"**{run.mode} on {run.backend}.** Ours: {run.sample}. Bare: {run.bare_is}. Solid lines are medians, dashed p99.",
+        f"{run.mode} on {run.backend}. Ours: {run.sample}. Bare: {run.bare_is}. Solid lines are medians, dashed ones p99.",
         f"{run.mode}_{run.backend}",
     )
 

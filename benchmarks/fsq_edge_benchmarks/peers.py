@@ -1,4 +1,4 @@
-"""One window to its class by what a user would write or pick instead of a session, on the same windows, in turns.
+"""One window to its class by what a user would write or pick instead of a session, on the same windows, each in turns with ours.
 
 The deep contenders run the same network with the same weights; the two classical ones are fitted on the same training
 subjects of watch. Whatever the others would need around them in a stream (a buffer, timestamps, gaps, smoothing) is
@@ -45,55 +45,60 @@ WHAT: Final = {
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Time every contender on windows of watch's held-out subjects, all in turns.
+    """Time every peer on windows of watch's held-out subjects, each in turns with ours.
 
     Args:
         quick: 11 windows and a small training set, to show that it runs.
 
     Returns:
-        ``what`` each contender is; ``contenders``: name -> distribution of the time of one window; ``over_ours``:
-        name -> ratio of its median to ours, with interval; ``windows``: how many were timed.
+        ``what`` each is; ``peers``: name -> distributions ``theirs`` and ``ours`` of the time of one window, and
+        ``ratio`` of the medians, theirs over ours, with interval; ``windows``: how many were timed.
     """
+    import torch
+
     training, labels, held_out = _windows(QUICK_FIT if quick else None)
-    count = QUICK_WINDOWS if quick else WINDOWS
     network, exported, config = _network(training)
     bundle = bundle_around(exported.encoder.SerializeToString(), exported.tail, config, training)
-    with bundle.open_session(backend="onnx") as session:
-        half = config.window_samples - config.hop_samples
-        session.push(np.ascontiguousarray(held_out[0].T))
-        contenders: dict[str, Classify] = {
-            "ours": lambda window: session.push(np.ascontiguousarray(window.T[half:])),
-            "torch_loops": TorchLoops(network, config),
-            "plain_onnxruntime": _plain_onnxruntime(exported, config),
-            "mini_rocket": _mini_rocket(training, labels),
-            "random_forest": _random_forest(training, labels, config.sample_rate_hz),
-        }
-        taken = _in_turns(contenders, held_out, count, 2 if quick else WARM_UP)
-    ours = taken["ours"]
-    return {
-        "what": WHAT,
-        "windows": count,
-        "contenders": {name: Distribution.of(durations).model_dump(mode="json") for name, durations in taken.items()},
-        "over_ours": {
-            name: ratio_of_medians(durations, ours).model_dump(mode="json") for name, durations in taken.items() if name != "ours"
-        },
+    peers: dict[str, Classify] = {
+        "torch_loops": TorchLoops(network, config),
+        "plain_onnxruntime": _plain_onnxruntime(exported, config),
+        "mini_rocket": _mini_rocket(training, labels),
+        "random_forest": _random_forest(training, labels, config.sample_rate_hz),
     }
+    torch.set_num_threads(1)  # observed: a second thread makes small networks several times slower
+    half = config.window_samples - config.hop_samples
+    count = QUICK_WINDOWS if quick else WINDOWS
+    with bundle.open_session(backend="onnx") as session:
+        session.push(np.ascontiguousarray(held_out[0].T))
+        found = {
+            name: _pair(
+                lambda window: session.push(np.ascontiguousarray(window.T[half:])),
+                classify,
+                held_out,
+                count,
+                2 if quick else WARM_UP,
+            )
+            for name, classify in peers.items()
+        }
+    return {"what": WHAT, "windows": count, "peers": found}
 
 
-def _in_turns(
-    contenders: dict[str, Classify], windows: Float32Array, count: int, warm_up: int
-) -> dict[str, list[int]]:
-    """Return nanoseconds by contender; each window through all of them, every other window in reverse order."""
-    taken: dict[str, list[int]] = {name: [] for name in contenders}
-    clock = time.perf_counter_ns
+def _pair(ours: Classify, theirs: Classify, windows: Float32Array, count: int, warm_up: int) -> dict[str, Any]:
+    """Give each window to both, every other window in reverse order."""
+    taken: tuple[list[int], list[int]] = ([], [])
+    sides, clock = (ours, theirs), time.perf_counter_ns
     for index in range(warm_up + count):
         window = windows[index % len(windows)]
-        order = list(contenders.items())
-        for name, classify in order if index % 2 else reversed(order):
+        for side in (0, 1) if index % 2 else (1, 0):
             started = clock()
-            classify(window)
-            taken[name].append(clock() - started)
-    return {name: durations[warm_up:] for name, durations in taken.items()}
+            sides[side](window)
+            taken[side].append(clock() - started)
+    ours_ns, theirs_ns = (durations[warm_up:] for durations in taken)
+    return {
+        "theirs": Distribution.of(theirs_ns).model_dump(mode="json"),
+        "ours": Distribution.of(ours_ns).model_dump(mode="json"),
+        "ratio": ratio_of_medians(theirs_ns, ours_ns).model_dump(mode="json"),
+    }
 
 
 def _windows(fewer: int | None) -> tuple[Float32Array, Int64Array, Float32Array]:
@@ -115,7 +120,6 @@ def _network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessCon
     from fsq_edge.export import export_model
     from fsq_edge.model import Conv2dFSQ
 
-    torch.set_num_threads(1)  # observed: a second thread makes small networks several times slower
     torch.manual_seed(0)
     network = Conv2dFSQ(training.shape[1], num_classes=7).eval()
     return network, export_model(network), fixed_preprocess(training)

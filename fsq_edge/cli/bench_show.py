@@ -184,9 +184,15 @@ def _remarks(result: BenchResult) -> Iterator[Shown]:
     runs = result.runs
     yield from _listed("timed", _by_mode(runs, [run.sample for run in runs]))
     yield from _listed("bare", _by_mode(runs, [run.bare_is for run in runs]))
-    yield from _listed("notes", [(f"{run.mode} {run.backend}", note) for run in runs for note in run.notes])
+    shared = list(dict.fromkeys(note for run in runs for note in run.notes if _is_shared(note, runs)))
+    own = [(f"{run.mode} {run.backend}", note) for run in runs for note in run.notes if note not in shared]
+    yield from _listed("notes", [*own, *(("", note) for note in shared)])
     yield from _listed("not valid", [(f"{run.mode} {run.backend}", why) for run in runs for why in run.reasons])
     yield from _listed("placement", [("", result.placement)] if result.placement else [])
+
+
+def _is_shared(note: str, runs: Sequence[ModeResult]) -> bool:
+    return sum(note in run.notes for run in runs) > 1
 
 
 def _by_mode(runs: Sequence[ModeResult], texts: Sequence[str]) -> list[tuple[str, str]]:
