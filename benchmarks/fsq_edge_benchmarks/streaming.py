@@ -12,7 +12,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -161,18 +161,17 @@ def cpu_share(seconds: float) -> dict[str, Any]:
         seconds: of the stream.
 
     Returns:
-        Shares of one core: ``used`` by the process beyond an idle one, ``network`` by the bare network for as many
-        windows, ``beyond_network`` their difference.
+        Shares of one core: ``used`` by the process, ``network`` by the bare network for as many windows, ``sensor`` by
+        the loop that stands for the sensor, alone; ``beyond_network`` is what is left of the first.
     """
     bundle = _sensor_bundle()
     config = bundle.preprocess
     rows = np.concatenate([window.T for window in motion_windows(64, seed=3)])
-    count = int(seconds * SENSOR_HZ)
     out, windows = io.StringIO(), 0
 
-    def paced() -> Any:
+    def paced() -> Iterator[tuple[Float32Array, npt.NDArray[np.float64]]]:
         begun = time.monotonic()
-        for number in range(count):
+        for number in range(int(seconds * SENSOR_HZ)):
             time.sleep(max(0.0, begun + number / SENSOR_HZ - time.monotonic()))
             yield rows[number % len(rows)][None], np.asarray([number / SENSOR_HZ])
 
@@ -183,32 +182,30 @@ def cpu_share(seconds: float) -> dict[str, Any]:
 
     with bundle.open_session(backend="onnx") as session:
         runner = Runner(session, [IterableSource(paced(), live=True)], [CallbackSink(write)])
-        begun, spent = time.monotonic(), time.process_time()
-        runner.run(threading.Event())
-        used = (time.process_time() - spent) / (time.monotonic() - begun)
+        used = _cpu_s(lambda: runner.run(threading.Event())) / seconds
+    sensor = _cpu_s(lambda: sum(1 for _ in paced())) / seconds
     feed = {"input": np.zeros((1, *config.frame_shape), dtype=np.float32)}
     session_run = onnx_session(bundle.read("encoder")).run
-    network = _cpu_s(lambda: session_run(None, feed), windows) / seconds
+    network = 0.0
+    for _ in range(windows):
+        time.sleep(0.005)  # as in a stream, where caches have cooled
+        network += _cpu_s(lambda: session_run(None, feed)) / seconds
     return {
         "seconds": seconds,
         "sample_rate_hz": SENSOR_HZ,
         "hop_samples": config.hop_samples,
         "windows": windows,
         "used": used,
+        "sensor": sensor,
         "network": network,
-        "beyond_network": used - network,
+        "beyond_network": used - sensor - network,
     }
 
 
-def _cpu_s(call: Callable[[], object], times: int) -> float:
-    """Return the CPU seconds of so many calls, each after a pause as in a stream, where caches have cooled."""
-    spent = 0.0
-    for _ in range(times):
-        time.sleep(0.005)
-        started = time.process_time()
-        call()
-        spent += time.process_time() - started
-    return spent
+def _cpu_s(call: Callable[[], object]) -> float:
+    started = time.process_time()
+    call()
+    return time.process_time() - started
 
 
 def _sensor_bundle() -> Bundle:

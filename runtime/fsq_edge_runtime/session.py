@@ -31,7 +31,7 @@ Record = Decision | StreamEvent
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
 MAX_STREAMS = 4096
-FLOAT32 = np.dtype(np.float32)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Session:
@@ -296,13 +296,19 @@ class Session:
         self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None
     ) -> tuple[Float32Array, Float64Array | None]:
         if (
-            timestamps is None
-            and isinstance(samples, np.ndarray)
+            isinstance(samples, np.ndarray)
             and samples.dtype is FLOAT32
             and samples.ndim == 2
             and samples.shape[1] == self._channels
-        ):
-            return samples, None
+        ):  # as nearly all samples come
+            if timestamps is None:
+                return samples, None
+            if (
+                isinstance(timestamps, np.ndarray)
+                and timestamps.dtype is FLOAT64
+                and timestamps.shape == samples.shape[:1]
+            ):
+                return samples, timestamps
         try:
             rows = samples if isinstance(samples, np.ndarray) and samples.dtype == np.float32 else _float32(samples)
             times = None if timestamps is None else np.asarray(timestamps, np.float64)

@@ -174,6 +174,8 @@ class Grid:
     def _is_regular(self, times: Float64Array, n: int) -> bool:
         """Return whether each sample stands for exactly the next slot, as :meth:`_interpolate` would find."""
         # Sufficient, not necessary: what this sees as regular, _interpolate would place in the same way to the bit.
+        if n == 1:
+            return abs(float(times[0]) - (self._t0 + self._next / self._rate)) <= self._surely_s  # NaN fails
         offset = np.subtract(times, self._base_times[:n], self._offsets[:n])
         np.subtract(offset, self._t0 + self._next / self._rate, offset)
         if offset.dot(offset) <= self._surely_s * self._surely_s:  # then each is; NaN fails
