@@ -32,6 +32,14 @@ class Missed(BackendError):  # noqa: N818 - an outcome of one window, named like
         self.reason = reason
 
 
+@runtime_checkable
+class ReportsState(Protocol):
+    """A backend with a device behind it; any thread may ask how that is."""
+
+    def state(self) -> dict[str, float | int | str | None]:
+        """Return plain values for ``stats`` and metrics: ``temperature_c`` (None: not known) and counters."""
+
+
 class Backend(Protocol):
     """Runs the device graph. One owner thread; not safe to share."""
 
