@@ -10,7 +10,7 @@ from typing import Any
 
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
-from fsq_edge_runtime.session import Record, Session
+from fsq_edge_runtime.session import MAX_STREAMS, Record, Session
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
@@ -66,7 +66,8 @@ class Runner:
 
     Recordings that are not paced are replayed on this thread, one after the other, without loss. Live sources are read
     on threads of their own, so that nothing but a bounded queue stands between a sensor and its samples. With several
-    sources, samples without a stream id belong to the stream named after their source's number, from 0.
+    sources, samples without a stream id belong to the stream named after their source's number, from 0. When a stream
+    more than the session holds turns up, the one that has been silent longest is closed and counted as ``forgotten``.
 
     Args:
         session: opened; its ``on_record`` is taken over.
@@ -100,6 +101,8 @@ class Runner:
         self._opening, self._started = opening, False
         self._failure: Exception | None = None
         self._reading = 0
+        self._recent: dict[str, None] = {}  # streams, the most recent last
+        self._forgotten = 0
         session.on_record = self._tell
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
@@ -142,6 +145,7 @@ class Runner:
         device = {"device": backend.state()} if isinstance(backend, ReportsState) else {}
         return {
             "streams": len(self._session.counters),
+            "forgotten": self._forgotten,
             **totals,
             "sources": [dict(source.counters) for source in self._sources],
             "sinks": [{"name": sink.name, **sink.counters} for sink in self._sinks],
@@ -176,6 +180,15 @@ class Runner:
             self._started = True
             if self._opening is not None:
                 self._tell(self._opening)
+        streams = dict.fromkeys((*lost, *(chunk.stream for chunk in chunks)))
+        if len(streams) > MAX_STREAMS:  # more than the session holds at a time: one after the other
+            for stream, samples in lost.items():
+                self._push({stream: samples}, [])
+            for chunk in chunks:
+                self._push({}, [chunk])
+            return
+        for stream in streams:
+            self._make_room(stream)
         for stream, samples in lost.items():
             self._session.lose(samples, stream)
         if len({chunk.stream for chunk in chunks}) > 1:
@@ -185,6 +198,15 @@ class Runner:
         for chunk in chunks:
             arrived_ns = chunk.arrived_ns if self._live else None  # a replay is never late
             self._session.push(chunk.samples, chunk.timestamps, chunk.stream, arrived_ns=arrived_ns)
+
+    def _make_room(self, stream: str) -> None:
+        self._recent.pop(stream, None)
+        self._recent[stream] = None
+        if len(self._recent) > MAX_STREAMS:
+            silent = next(iter(self._recent))
+            del self._recent[silent]
+            self._session.close_stream(silent)
+            self._forgotten += 1
 
     def _named(self, chunk: Chunk, number: int) -> Chunk:
         if len(self._sources) == 1 or chunk.stream != DEFAULT_STREAM:

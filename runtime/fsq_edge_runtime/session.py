@@ -78,6 +78,7 @@ class Session:
         self._classifier = WindowClassifier(bundle, backend, self.settings, self.decision.temperature)
         self._channels, self._size, self._hop = len(config.channels), config.window_samples, config.hop_samples
         self._streams: dict[str, StreamState] = {}
+        self._closed = StreamCounters()
         self._paused = False
         if isinstance(backend, ReportsSwitches) and backend.on_event is None:
             backend.on_event = self._switched
@@ -98,8 +99,8 @@ class Session:
 
     @property
     def totals(self) -> StreamCounters:
-        """Sum of the counters over all streams now open."""
-        return total(list(self.counters.values()))
+        """Sum of the counters over all streams, those that were closed among them."""
+        return total([*self.counters.values(), self._closed])
 
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
         """Open a stream before its first push, to give it a rate of its own.
@@ -113,9 +114,9 @@ class Session:
         self._open(stream, self.settings.model_copy(update=changes))
 
     def close_stream(self, stream: str) -> list[Decision]:
-        """Forget a stream and its counters; return its last decisions as :meth:`drain` would."""
+        """Forget a stream; return its last decisions as :meth:`drain` would. Its counters stay in :attr:`totals`."""
         decisions = self.drain(stream)
-        self._streams.pop(stream, None)
+        self._closed = total([self._closed, self._streams.pop(stream).counters])
         return decisions
 
     def push(

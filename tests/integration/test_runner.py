@@ -70,6 +70,20 @@ def test_several_sources_without_ids_get_their_own_streams() -> None:
         Runner(session, [IterableSource([]), IterableSource([], live=True)], [])
 
 
+def test_a_stream_too_many_closes_the_one_that_was_silent_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("runner", "session"):
+        monkeypatch.setattr(f"fsq_edge_runtime.{module}.MAX_STREAMS", 3)
+    order = ["a", "b", "c", "a", "d", "e", "a"]
+    chunks = [chunk(name, motion(100, seed=number)) for number, name in enumerate(order)]
+    records, facts, _ = ran([IterableSource(chunks)])
+    assert (facts["streams"], facts["forgotten"]) == (3, 2)
+    assert facts["received"] == 700  # counters do not go back
+    assert facts["windows"] == 4 + 5  # a kept its place: windows at 100, 150, 200, 250 and 300 samples
+    assert [line["seq"] for line in lines(records)[:-1] if line["stream"] == "a"] == [0, 1, 2, 3, 4]
+    records, facts, _ = ran([IterableSource([chunk(str(at), motion(100)) for at in range(20)], live=True)])
+    assert facts["decided"] == 20
+
+
 def test_the_queue_between_sources_and_engine_is_bounded_and_the_newest_wins() -> None:
     queue = ChunkQueue(limit=100)
     for number in range(10):
