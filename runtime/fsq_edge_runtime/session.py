@@ -241,7 +241,14 @@ class Session:
             state.pause(len(rows))
             return ()
         if state.extend(rows, times):
-            return self._due(state) if state.ring.end - state.next_start >= self._size else ()
+            start = state.next_start
+            beyond = state.ring.end - start - self._size
+            if beyond < 0:
+                return ()
+            if beyond < self._hop:  # one, as when a push is a hop
+                state.next_start = start + self._hop
+                return (start,)
+            return self._due(state)
         return self._place(state, state.take(rows, times))
 
     def _due(self, state: StreamState) -> Iterator[int]:
