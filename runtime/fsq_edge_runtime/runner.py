@@ -174,6 +174,8 @@ class Runner:
                 break
         for thread in threads:
             thread.join(JOIN_S)
+        if stop.is_set():
+            self._push(*self._queue.take(0.0))  # what was read before the end is answered, too
 
     def _push(self, lost: dict[str, int], chunks: list[Chunk]) -> None:
         if chunks and not self._started:

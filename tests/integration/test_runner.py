@@ -127,6 +127,21 @@ def test_a_slow_engine_loses_the_oldest_and_says_so() -> None:
     assert windows == list(range(len(windows)))
 
 
+def test_what_was_read_before_the_stop_is_drained() -> None:
+    stop = threading.Event()
+
+    def chunks():
+        for at in range(0, 3000, 50):
+            yield motion(3000)[at : at + 50]
+            if at == 2950:
+                stop.set()
+
+    with random_bundle().open_session(backend="onnx", deadline_ms=0.0) as session:
+        facts = Runner(session, [IterableSource(chunks(), live=True)], []).run(stop)
+    assert facts["received"] == facts["accepted"] == 3000
+    assert facts["decided"] == (3000 - 100) // 50 + 1
+
+
 def test_a_slow_sink_never_blocks_and_its_drops_are_counted() -> None:
     class Hangs:
         name = "hangs"
