@@ -54,8 +54,28 @@ SUITES: Final = (
     Suite(
         "streaming",
         "Streaming",
-        "Sessions from the sensor's samples to decisions, with one stream and with many.",
-        (),
+        "Sessions from the sensor's samples to decisions on the fixed network, with one stream and with many.",
+        (
+            Figure("decision / bare onnxruntime, median", "single/counted/ratio_p50/value", "x", at_most=2.0),
+            Figure("decision / bare onnxruntime, p99", "single/counted/ratio_p99", "x", at_most=2.0),
+            Figure("with timestamps, median", "single/timestamped/ratio_p50/value", "x", at_most=2.0),
+            Figure("beyond the network, median", "single/counted/added_us_p50", "us"),
+            Figure("1,000 streams / onnxruntime's best batches", "many/ratio", "x", at_least=0.5),
+            Figure("1,000 streams, windows a second", "many/windows_per_s"),
+            Figure("core at 100 Hz beyond the network", "cpu/beyond_network", "%", at_most=0.02),
+        ),
+    ),
+    Suite(
+        "soak",
+        "Soak",
+        "A day of one sensor of 100 Hz with every fault a day has, at full speed.",
+        (
+            Figure("windows lost or doubled", "fault_count", at_most=0),
+            Figure("memory grown after the warm-up", "growth_mb", "MB", at_most=2.0),
+            Figure("descriptors grown", "descriptors_grown", at_most=0),
+            Figure("times real time", "speed", "x"),
+        ),
+        timed=False,
     ),
     Suite("checker", "Checker", "`fsq-edge check` on networks of several sizes.", ()),
     Suite(
