@@ -67,3 +67,14 @@ class ReportsSwitches(Protocol):
     """A backend that can change under way; the session listens by setting ``on_event``."""
 
     on_event: Callable[[BackendEvent], None] | None
+
+
+@runtime_checkable
+class TakesFrame(Protocol):
+    """A backend with a buffer of its own for the next frame: one written there is not copied by ``infer``.
+
+    Attributes:
+        frame: (1, C', H, W) float32, C-contiguous.
+    """
+
+    frame: Float32Array
