@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Float32Array = npt.NDArray[np.float32]
 CORRUPT, WRONG_DEVICE = 91, 93
+LONGEST_DRAIN_S = 1.5  # a service that is told to stop has two seconds
 
 
 class HailoBackend:
@@ -78,8 +79,9 @@ class HailoBackend:
             self.architecture = _choose(reports, self._device)
             self.report: HefReport = reports[self.architecture]
             hef = hefs[self.architecture]
-            drain_s = min(open_timeout_s, 2.0 + timeout_s)
-            self._link = HailoLink(self._device, hef, self.report, depth, open_timeout_s, drain_s)
+            self._link = HailoLink(
+                self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, LONGEST_DRAIN_S)
+            )
         except BaseException:
             self._device.release()
             raise

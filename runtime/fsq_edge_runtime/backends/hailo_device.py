@@ -14,6 +14,7 @@ import importlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -26,6 +27,7 @@ from fsq_edge_runtime.errors import BackendError
 T = TypeVar("T")
 # The vendor's modules and objects carry no types; this file and hailo_link.py are the boundary.
 Binding = Any
+LET_GO_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +203,15 @@ class HailoDevice:
             things: not to be used any more.
             timeout_s: the longest wait; what takes longer is destroyed when the thread gets to it.
         """
+
+        def work() -> None:
+            # The binding's callback thread wakes us before it lets go of the last callback, for which it needs the
+            # interpreter's lock; a destructor that waits for that thread with the lock held would never end.
+            time.sleep(LET_GO_S)
+            things.clear()
+
         try:
-            self.owner.submit(things.clear).result(timeout_s)
+            self.owner.submit(work).result(timeout_s)
         except FutureTimeoutError:
             keep_forever(things)  # the thread may hang inside the binding; destroying them elsewhere would, too
 
