@@ -335,6 +335,16 @@ def test_auto_on_a_busy_device_starts_on_the_cpu_and_moves_over() -> None:
     backend.close()
 
 
+@pytest.mark.parametrize("choice", ["auto", "hailo"])
+def test_a_slow_first_inference_is_no_reason_against_the_device(generation: int, choice: str) -> None:
+    """It also puts the network on the chip; the deadline of one hop counts from then on."""
+    rig = make_rig(generation, faults=FaultScript({0: Fault("delay", seconds=0.3)}))
+    policy = FallbackPolicy(deadline_s=0.1, poll_s=0)
+    backend = open_backend(rig.bundle, choice, binding=rig.fake, policy=policy)
+    assert backend.name == "hailo-fake"
+    backend.close()
+
+
 def test_hailo_forbids_the_fallback(generation: int) -> None:
     with pytest.raises(BackendError) as caught:
         open_backend(bundle_with_hefs("hailo8l"), "hailo", binding=fake_hailo_platform(generation, devices=()))

@@ -16,7 +16,7 @@ import pytest
 
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo_device import HailoDevice, load_binding
-from fsq_edge_runtime.backends.hailo_link import Slot, Ticket
+from fsq_edge_runtime.backends.hailo_request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import Fault, FaultScript
 from fsq_edge_runtime.testing.fake_model import ConfiguredInferModel, InferStream

@@ -17,7 +17,7 @@ import pytest
 
 from fsq_edge_runtime.backends.hailo import HailoBackend
 from fsq_edge_runtime.backends.hailo_errors import status_of
-from fsq_edge_runtime.backends.hailo_link import Slot, Ticket
+from fsq_edge_runtime.backends.hailo_request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import (
     FakeDeadlockError,

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.backends.hailo_device import Binding, HailoDevice, Telemetry, acquire, load_binding
 from fsq_edge_runtime.backends.hailo_errors import from_status
-from fsq_edge_runtime.backends.hailo_link import HailoLink, Ticket
+from fsq_edge_runtime.backends.hailo_link import HailoLink
+from fsq_edge_runtime.backends.hailo_request import Ticket
 from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
 
@@ -153,8 +154,7 @@ class HailoBackend:
         self._link.close()
 
     def _limit(self, deadline_ns: int | None) -> int:
-        limit = time.monotonic_ns() + self._timeout_ns
-        return limit if deadline_ns is None else min(limit, deadline_ns)
+        return time.monotonic_ns() + self._timeout_ns if deadline_ns is None else deadline_ns
 
 
 _live: weakref.WeakSet[HailoLink] = weakref.WeakSet()
