@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from fsq_edge_runtime.backends.hailo_errors import backend_error, forget_frames, from_status
@@ -21,16 +20,14 @@ def outcome(future: Future[T], action: str, timeout_s: float) -> T:
     Raises:
         BackendError: it failed, or did not end in time; then it goes on, and may be asked again.
     """
-    try:
-        return future.result(timeout_s)
-    except FutureTimeoutError as error:
-        if future.done():  # it was HailoRT's own
-            raise backend_error(action, error) from error
-        raise from_status(f"{action} in {timeout_s:.3g} s", 4) from error
-    except BackendError:
-        raise
-    except Exception as error:
-        raise backend_error(action, error) from error
+    if not wait([future], timeout_s).done:
+        raise from_status(f"{action} in {timeout_s:.3g} s", 4)
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, BackendError) or not isinstance(error, Exception):
+        raise error
+    raise backend_error(action, error) from error
 
 
 class OwnerThread:
