@@ -51,7 +51,12 @@ def run_suite(suite: Suite, quick: bool) -> SuiteResult:
         begun, others = time.monotonic(), OthersMeter()
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, env=child_environment(), timeout=60 * suite.minutes, check=False
+                command,
+                capture_output=True,
+                text=True,
+                env=child_environment(),
+                timeout=60 * suite.minutes,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise InternalError(f"{suite.name} took longer than {suite.minutes:g} minutes") from error

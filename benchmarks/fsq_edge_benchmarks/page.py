@@ -65,11 +65,9 @@ def _latency(runs: Sequence[ModeResult]) -> Table:
 def _distributions(run: ModeResult) -> Picture:
     durations = {"ours": run.ours, **({"bare": run.bare} if run.bare else {})}
     image = distribution_figure(durations, f"Distribution of {run.mode} on {run.backend}")
-    return Picture(
-        image,
-        f"{run.mode} on {run.backend}. Ours: {run.sample}. Bare: {run.bare_is}. Solid lines are medians, dashed ones p99.",
-        f"{run.mode}_{run.backend}",
-    )
+    sides = f"Ours: {run.sample}. Bare: {run.bare_is}."
+    caption = f"{run.mode} on {run.backend}. {sides} Solid lines are medians, dashed ones p99."
+    return Picture(image, caption, f"{run.mode}_{run.backend}")
 
 
 def _stages(runs: Sequence[ModeResult]) -> Iterator[Section]:
