@@ -44,8 +44,8 @@ def run(quick: bool = False) -> dict[str, Any]:
     Returns:
         ``imports``: milliseconds of each statement, wall and CPU, at the median; ``import_ratio`` and
         ``used_ratio`` (the names in use against numpy with a pydantic model's base) by wall time, ``import_cpu_ratio``
-        by CPU time; ``cold``: seconds from process start to first decision, of the bare imports, and ``added_s``; ``process_cpu_s``
-        is the CPU time of the process to its end, which other work on the machine changes little.
+        by CPU time; ``cold``: seconds from process start to first decision, of the bare imports, and ``added_s``;
+        ``process_cpu_s`` is the CPU time of the process to its end, which other work on the machine changes little.
     """
     imports = _imports(3 if quick else 25)
     cold = measure_cold(fixed_bundle(), "onnx", 2 if quick else 25)

@@ -11,6 +11,7 @@ import pytest
 from fsq_edge.cli.main import run
 from fsq_edge_benchmarks.result import BenchResult
 from tests.factories.bundles import random_bundle
+from tests.factories.runs import train_small_run
 
 STAGES = ["ingest", "grid", "preprocess", "inference", "tail", "decision", "sink", "total"]
 
@@ -92,6 +93,19 @@ def test_a_pair_and_a_page(bundle: Path, tmp_path: Path, capfd: pytest.CaptureFi
         assert f">{word}<" in page
 
 
+def test_torch_runs_the_network_that_the_bundle_was_made_from(bundle: Path, tmp_path: Path) -> None:
+    trained, build, packed = train_small_run(tmp_path), tmp_path / "build", tmp_path / "gait.fsqb"
+    assert run(["export", str(trained), "--out", str(build), "--quiet"]) == 0
+    assert run(["bundle", "build", str(build), "--out", str(packed), "--quiet"]) == 0
+    words = ["--backend", "torch", "--run", str(trained), "--against", "onnx", "--decisions", "60", "--quiet"]
+    assert run(["bench", str(packed), *words, "--json", str(tmp_path / "t.json")]) == 0
+    result = BenchResult.load(tmp_path / "t.json")
+    assert result.runs[0].backend == "torch"
+    assert result.pair is not None
+    assert result.pair.ratio.value < 1.0, "onnxruntime is not slower than eager PyTorch"
+    assert run(["bench", str(bundle), *words]) == 65, "another network's run"
+
+
 @pytest.mark.slow
 def test_two_revisions_in_processes_of_their_own(bundle: Path, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
@@ -157,6 +171,8 @@ def test_mistakes_end_as_one_line_and_a_hint(
         (["bench", str(bundle), "--backend", "onnx-int8"], 64),
         (["bench", str(bundle), "--against", "nothing"], 64),
         (["bench", str(bundle), "--mode", "cold", "--backend", "fake"], 64),
+        (["bench", str(bundle), "--backend", "hailo"], 69),
+        (["bench", str(bundle), "--backend", "torch", "--run", str(tmp_path)], 66),
         (["bench", str(bundle), "--max-regress", "ten"], 64),
         (["bench", "compare", str(measured)], 64),
         (["bench", "compare", str(measured), str(tmp_path / "bad.json")], 65),
