@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 RESULTS: Final = CHECKOUT / "benchmarks" / "results"
 QUICK_RESULTS: Final = CHECKOUT / "build" / "bench"
 _STAT: Final = Path("/proc/stat")
+_NUMBERS: Final = re.compile(r"\[\s+((?:-?[\d.eE+-]+,?\s+)+)\]")
 _CHILD: Final = """
 import importlib, json, sys
 name, target, quick = sys.argv[1:]
@@ -97,7 +99,7 @@ def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
             failed.append(suite.name)
             print(f"  FAILED: {error.message}", flush=True)
             continue
-        (folder / f"{suite.name}.json").write_text(found.to_json(), encoding="utf-8")
+        (folder / f"{suite.name}.json").write_text(_narrow(found.to_json()), encoding="utf-8")
         lines, absent, misses = _judged(suite, found)
         print("\n".join(lines), flush=True)
         failed += [suite.name] if absent and not quick else []
@@ -154,6 +156,11 @@ class OthersMeter:
         except (OSError, ValueError, IndexError):
             busy = None
         return time.monotonic(), busy, ours
+
+
+def _narrow(text: str) -> str:
+    """Return indented JSON with each list of numbers, such as a histogram's, on one line."""
+    return _NUMBERS.sub(lambda found: "[" + " ".join(found[1].split()) + "]", text)
 
 
 def _last_lines(text: str) -> str:

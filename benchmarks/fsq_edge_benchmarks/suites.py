@@ -50,10 +50,28 @@ SUITES: Final = (
     Suite(
         "streaming",
         "Streaming",
-        "Sessions from the sensor's samples to decisions, with one stream and with many.",
-        (),
+        "A hop to its decision, a thousand streams in batches, and the CPU of one live stream at 100 Hz.",
+        (
+            Figure("decision / bare, median", "single/counted/ratio_p50/value", "x", at_most=2.0),
+            Figure("decision / bare, p99", "single/counted/ratio_p99", "x", at_most=2.0),
+            Figure("with timestamps: decision / bare, median", "single/timestamped/ratio_p50/value", "x", at_most=2.0),
+            Figure("with timestamps: decision / bare, p99", "single/timestamped/ratio_p99", "x", at_most=2.0),
+            Figure("1,000 streams: windows/s / best bare batches", "many/ratio", "x", at_least=0.5),
+            Figure("1,000 streams: windows/s", "many/windows_per_s"),
+            Figure("100 Hz live: of a core beyond network and sensor", "cpu/beyond_network", "%", at_most=0.02),
+        ),
     ),
-    Suite("checker", "Checker", "`fsq-edge check` on networks of several sizes.", ()),
+    Suite(
+        "checker",
+        "Checker",
+        "Compatibility of a ResNet-50 with its weights (102 MB), and of graphs with 1,000 and 10,000 nodes.",
+        (
+            Figure("first check in a process, after its imports", "first_check_s", "s", at_most=1.5),
+            Figure("`fsq-edge check`, the whole process", "command_s", "s", at_most=4.0),
+            Figure("10,000 nodes", "check_10000_nodes_s", "s", at_most=10.0),
+            Figure("time of a node: 10,000 nodes / 1,000 nodes", "per_node_ratio", "x"),
+        ),
+    ),
     Suite(
         "hef",
         "HEF",

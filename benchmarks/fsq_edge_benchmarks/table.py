@@ -69,6 +69,8 @@ def page_with(text: str, made: str) -> str:
 def _rows(suite: Suite, found: SuiteResult) -> list[str]:
     rows = []
     mark = " \\*" if suite.timed and found.disturbed else ""
+    if not suite.figures:
+        rows.append(f"| {suite.title}{mark} | [{suite.name}.json](../benchmarks/results/{suite.name}.json) | | | |")
     for at, figure in enumerate(suite.figures):
         title = f"{suite.title}{mark}" if at == 0 else ""
         try:
