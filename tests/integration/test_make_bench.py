@@ -45,7 +45,7 @@ def test_a_quick_run_gives_every_figure_within_generous_limits(quick_run: Path, 
     suite, found = suite_named(name), SuiteResult.load(quick_run / f"{name}.json")
     assert suite is not None
     assert found.quick
-    assert found.seconds > 0
+    assert found.seconds is not None
     values = {figure.path: figure.of(found.result) for figure in suite.figures}
     assert any(value is not None for value in values.values())
     for path, value in values.items():
@@ -99,6 +99,19 @@ def test_a_full_run_that_misses_a_target_ends_with_1(
     ):
         assert make_bench.run_suites([suite], quick, tmp_path) == code
         assert word in capfd.readouterr().out
+
+
+def test_what_a_suites_own_command_wrote_can_be_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    written = tmp_path / "mine.json"
+    written.write_text(json.dumps({"inspect_ms_p50": 2.5, "ratio": float("nan"), "counts": [1, 2, 3]}))
+    out = tmp_path / "out"
+    assert make_bench.main(["hef", "--keep", str(written), "--out", str(out)]) == 0
+    found = SuiteResult.load(out / "hef.json")
+    assert found.result == {"inspect_ms_p50": 2.5, "ratio": None, "counts": [1, 2, 3]}
+    assert "[1, 2, 3]" in (out / "hef.json").read_text()
+    assert make_bench.main(["bundle", "--keep", str(written), "--out", str(out)]) == 65
+    assert "no result of bundle" in capfd.readouterr().err
+    assert make_bench.main(["hef", "--keep", str(tmp_path / "none"), "--out", str(out)]) == 66
 
 
 def test_an_unknown_suite_is_usage(capfd: pytest.CaptureFixture[str]) -> None:
