@@ -37,8 +37,8 @@ bare: $(STAMP)
 
 # Every suite, or SUITE="peers hef"; QUICK=1 only shows that they run. Then the table of docs/benchmarks.md.
 bench: $(STAMP)
-	$(BIN)/python -m fsq_edge_benchmarks.make_bench $(if $(QUICK),--quick) $(SUITE)
-	$(if $(QUICK),,$(BIN)/python -m fsq_edge_benchmarks.table)
+	$(BIN)/python -m fsq_edge_benchmarks.make_bench $(if $(QUICK),--quick) $(SUITE); code=$$?; \
+	$(if $(QUICK),true,$(BIN)/python -m fsq_edge_benchmarks.table) || code=1; exit $$code
 
 # Long runs of what the tests do briefly.
 fuzz: $(STAMP)
