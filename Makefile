@@ -35,6 +35,11 @@ bare: $(STAMP)
 	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
 	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/bare/device_install.py .
 
+# Every suite, or SUITE="peers hef"; QUICK=1 only shows that they run. Then the table of docs/benchmarks.md.
+bench: $(STAMP)
+	$(BIN)/python -m fsq_edge_benchmarks.make_bench $(if $(QUICK),--quick) $(SUITE)
+	$(if $(QUICK),,$(BIN)/python -m fsq_edge_benchmarks.table)
+
 # Long runs of what the tests do briefly.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.hef_mutants --count 20000

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from fsq_edge.evaluation.document import Cell, Fact, Picture, Section, Table
 from fsq_edge.evaluation.html import render
-from fsq_edge_benchmarks.distribution import Distribution, duration, microseconds
+from fsq_edge_benchmarks.distribution import Distribution, duration
 from fsq_edge_benchmarks.figures import distribution_figure, stages_figure
 from fsq_edge_benchmarks.percentiles import MINIMUM_SAMPLES
 from fsq_edge_benchmarks.result import BenchResult, Comparison, ModeResult, PairResult
@@ -25,7 +25,7 @@ def bench_page(result: BenchResult) -> str:
         Section("Summary", facts=[_fact(run) for run in result.runs]),
         Section(
             "Latency",
-            f"Microseconds. A percentile is shown where the samples support it at 99 % confidence ({needed}). "
+            f"A percentile is shown where the samples support it at 99 % confidence ({needed}), else a dash. "
             "The ratio is the median of ours over the median of the comparison, both taken in turns in one process; "
             "its interval is a bootstrap over blocks of neighbouring samples.",
             tables=[_latency(result.runs)],
@@ -40,7 +40,8 @@ def bench_page(result: BenchResult) -> str:
     ]
     made = f"{result.bundle.name}, {result.made}" + (", quick: few samples" if result.quick else "")
     disturbed = [f"{run.mode} on {run.backend}" for run in result.runs if not run.valid]
-    notice = f"Not valid, because something disturbed the measurement: {', '.join(disturbed)}. See Validity."
+    which = "every run" if len(disturbed) == len(result.runs) else ", ".join(disturbed)
+    notice = f"Not valid, because something disturbed the measurement: {which}. See Validity."
     return render("Benchmark", sections, subtitle=made, notices=[notice] if disturbed else [])
 
 
@@ -66,7 +67,7 @@ def _distributions(run: ModeResult) -> Picture:
     image = distribution_figure(durations, f"Distribution of {run.mode} on {run.backend}")
     return Picture(
         image,
-        f"{run.mode} on {run.backend}: {run.sample}; bare: {run.bare_is}. Solid lines are medians, dashed ones p99.",
+        f"{run.mode} on {run.backend}. Ours: {run.sample}. Bare: {run.bare_is}. Solid lines are medians, dashed ones p99.",
         f"{run.mode}_{run.backend}",
     )
 
@@ -143,7 +144,7 @@ def _validity(result: BenchResult) -> str:
 
 
 def _resources(runs: Sequence[ModeResult]) -> Table:
-    columns = ["mode", "backend", "CPU us/window", "windows/s", "RSS MB", "degrees C", "MHz", "W", "preempted", "spin"]
+    columns = ["mode", "backend", "CPU a window", "windows/s", "RSS MB", "degrees C", "MHz", "W", "preempted", "spin"]
     rows: list[list[Cell]] = []
     for run in runs:
         used = run.resources
@@ -151,7 +152,7 @@ def _resources(runs: Sequence[ModeResult]) -> Table:
             [
                 run.mode,
                 run.backend,
-                None if run.cpu_us is None else microseconds(run.cpu_us),
+                None if run.cpu_us is None else duration(run.cpu_us),
                 None if run.windows_per_s is None else f"{run.windows_per_s:,.0f}",
                 None if used.rss_mb is None else f"{used.rss_mb:.0f}",
                 _change(used.temperature_c),
@@ -188,8 +189,11 @@ def _machine(result: BenchResult) -> Section:
     return Section("Machine", tables=[Table(["", "value"], rows)])
 
 
-def _cells(found: Distribution) -> list[str]:
-    return [*(found.shown(name) for name in PERCENTILES), microseconds(found.maximum), f"{found.samples:,}"]
+def _cells(found: Distribution) -> list[Cell]:
+    """Return durations as text; what the samples do not support is None, which the page shows as a dash."""
+    values: list[float | None] = [getattr(found, name.replace(".", "_")) for name in PERCENTILES]
+    shown = [None if value is None else duration(value) for value in values]
+    return [*shown, duration(found.maximum), f"{found.samples:,}"]
 
 
 def _change(pair: tuple[float, float] | None) -> str | None:

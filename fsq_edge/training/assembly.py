@@ -87,7 +87,9 @@ def make_loop(config: TrainConfig, sides: WindowSides, preprocess: PreprocessCon
     held = WindowFrames(sides.val, Preprocessor(preprocess), config.data.memory_mb << 20, world)
     epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps)
     validated = Stage(feed, held, epochs, section.schedule_used, section.learning_rate)
-    again = default_refit_epochs(epochs) if section.refit_epochs is None else section.refit_epochs
+    again = section.refit_epochs
+    if again is None:
+        again = default_refit_epochs(epochs, len(packed))
     refit = None
     if again:
         both = _feed(config, dataset, preprocess, packed, world)

@@ -70,7 +70,7 @@ class TrainingSection(StrictModel):
             ``default_epochs``).
         refit_epochs: passes that follow from the best weights over training and validation windows together, in a
             one-cycle of their own, so that no subject is lost to the final network; 0 keeps the best weights as they
-            are, None is half of ``max_epochs`` and at most 16.
+            are, None is half of ``max_epochs`` and at most 16, fewer for large sets (see ``default_refit_epochs``).
         schedule: ``one-cycle`` or ``plateau``; None is plateau where ``scheduler_patience`` is given, else one-cycle.
         warmup_fraction: share of the steps in which one-cycle rises.
         scheduler_patience: epochs without a better ``monitor`` before plateau lowers the rate.

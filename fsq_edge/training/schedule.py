@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 EPOCHS = 32
 LEAST_EPOCHS, MOST_EPOCHS = 8, 400
-MOST_PASSES = 250_000  # windows shown in all; the larger public sets gain nothing beyond half of it
+# Windows shown in all, by stage: together a minute of one core, whatever the set's size. Counted in windows and not in
+# seconds, so that a busy machine trains the same network.
+MOST_PASSES, MOST_REFIT_PASSES = 130_000, 65_000
 LEAST_STEPS = 1_000  # below it the codes have not settled
 
 START_DIVISOR = 25.0  # one-cycle starts at peak / 25 and ends at peak / 250,000, as in torch's OneCycleLR
@@ -17,7 +19,7 @@ END_DIVISOR = START_DIVISOR * 1e4
 def default_epochs(n_windows: int, steps_per_epoch: int) -> int:
     """Return the epochs of a training that leaves ``max_epochs`` open.
 
-    32, fewer where that would show more than 250,000 windows (never below 8), more where it would be under 1,000
+    32, fewer where that would show more than 130,000 windows (never below 8), more where it would be under 1,000
     steps (never above 400).
     """
     if steps_per_epoch * EPOCHS < LEAST_STEPS:
@@ -25,9 +27,16 @@ def default_epochs(n_windows: int, steps_per_epoch: int) -> int:
     return max(min(EPOCHS, MOST_PASSES // n_windows), LEAST_EPOCHS)
 
 
-def default_refit_epochs(epochs: int) -> int:
-    """Return the epochs of a refit that the configuration leaves open: half of the training's, at most 16."""
-    return max(min(epochs, EPOCHS) // 2, 1)
+def default_refit_epochs(epochs: int, n_windows: int) -> int:
+    """Return the epochs of a refit that the configuration leaves open.
+
+    Half of the training's and at most 16, fewer where that would show more than 65,000 windows; at least one.
+
+    Args:
+        epochs: of the validated stage.
+        n_windows: training and validation windows together.
+    """
+    return max(min(min(epochs, EPOCHS) // 2, MOST_REFIT_PASSES // n_windows), 1)
 
 
 def one_cycle(step: int, total_steps: int, peak: float, warmup_fraction: float) -> float:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.session import Record, Session
 from fsq_edge_runtime.sinks.base import Sink
@@ -127,13 +128,15 @@ class Runner:
         self._sinks.append(sink)
 
     def facts(self) -> dict[str, Any]:
-        """Return the counters of streams, sources and sinks."""
-        totals = self._session.totals.to_dict()
+        """Return the counters of streams, sources and sinks, and of the device where there is one."""
+        totals, backend = self._session.totals.to_dict(), self._session.backend
+        device = {"device": backend.state()} if isinstance(backend, ReportsState) else {}
         return {
             "streams": len(self._session.counters),
             **totals,
             "sources": [dict(source.counters) for source in self._sources],
             "sinks": [{"name": sink.name, **sink.counters} for sink in self._sinks],
+            **device,
         }
 
     def _run_live(self, stop: threading.Event) -> None:

@@ -31,6 +31,7 @@ Record = Decision | StreamEvent
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
 MAX_STREAMS = 4096
+FLOAT32 = np.dtype(np.float32)
 
 
 class Session:
@@ -142,7 +143,7 @@ class Session:
         begun = time.monotonic_ns()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         decisions = []
-        for start in self._place(state, self._take(state, samples, timestamps)):
+        for start in self._starts(state, samples, timestamps):
             decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:
@@ -174,7 +175,7 @@ class Session:
         try:
             for stream, samples, timestamps in items:
                 state = self._streams.get(stream) or self._open(stream, self.settings)
-                for start in self._place(state, self._take(state, samples, timestamps)):
+                for start in self._starts(state, samples, timestamps):
                     if self._classifier.collect(state, start):
                         decisions += self._flush(arrived)
                         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
@@ -232,16 +233,25 @@ class Session:
         state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision)
         return state
 
-    def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> list[Piece]:
+    def _starts(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
+        """Take samples; give the grid index of each window that becomes due, to be read at once."""
         rows, times = self._checked(samples, timestamps)
         if self._paused:
             state.pause(len(rows))
-            return []
-        return state.take(rows, times)
+            return ()
+        if state.extend(rows, times):
+            return self._due(state) if state.ring.end - state.next_start >= self._size else ()
+        return self._place(state, state.take(rows, times))
+
+    def _due(self, state: StreamState) -> Iterator[int]:
+        while state.ring.end - state.next_start >= self._size:
+            start = state.next_start
+            state.next_start = start + self._hop
+            yield start
 
     def _place(self, state: StreamState, pieces: list[Piece]) -> Iterator[int]:
         """Put pieces on the ring; yield the grid index of each window that becomes due, to be read at once."""
-        ring, size, hop = state.ring, self._size, self._hop
+        ring = state.ring
         for piece in pieces:
             if piece.begins is not None:
                 self._begin(state, piece.begins)
@@ -250,10 +260,7 @@ class Session:
                 last = min(n, first + ring.room)
                 ring.append(piece, first, last, state.next_start)
                 first = last
-                while ring.end - state.next_start >= size:
-                    start = state.next_start
-                    state.next_start = start + hop
-                    yield start
+                yield from self._due(state)
 
     def _begin(self, state: StreamState, begins: Break) -> None:
         state.begin(begins.t_start)
@@ -288,6 +295,14 @@ class Session:
     def _checked(
         self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None
     ) -> tuple[Float32Array, Float64Array | None]:
+        if (
+            timestamps is None
+            and isinstance(samples, np.ndarray)
+            and samples.dtype is FLOAT32
+            and samples.ndim == 2
+            and samples.shape[1] == self._channels
+        ):
+            return samples, None
         try:
             rows = samples if isinstance(samples, np.ndarray) and samples.dtype == np.float32 else _float32(samples)
             times = None if timestamps is None else np.asarray(timestamps, np.float64)

@@ -286,51 +286,6 @@ def test_closing_while_the_device_is_being_opened_leaves_nothing_open() -> None:
     rig.fake.chip.check()
 
 
-def test_ten_thousand_windows_with_a_fault_every_fifty(generation: int) -> None:
-    draw = np.random.default_rng(generation)
-    kinds = [
-        Fault("fail", status=63),
-        Fault("fail", status=62),
-        Fault("fail", status=97),
-        Fault("launch", status=82),
-        Fault("launch", status=6),
-        Fault("lost", status=96, reopens=1),
-        Fault("lost", status=36),
-        Fault("late", seconds=0.03),
-        Fault("delay", seconds=0.02),
-        Fault("wrong"),
-    ]
-    script = FaultScript()
-    rig = make_rig(generation, faults=script, n=200)
-    events: list[BackendEvent] = []
-    # Every window is also compared: a single wrong answer without an error cannot be seen in any other way.
-    policy = FallbackPolicy(0.02, first_retry_s=0.0, longest_retry_s=0.002, parity_windows=4, shadow_every=1, poll_s=0)
-    backend = rig.fallback(policy, events, background=inline)
-    decided = missed = on_device = 0
-    for window in range(10_000):
-        if window % 50 == 25:
-            script.inject(kinds[draw.integers(len(kinds))])
-        row = window % len(rig.frames)
-        try:
-            t = backend.infer(rig.frames[row : row + 1])
-        except Missed:
-            missed += 1
-            continue
-        decided += 1
-        on_device += backend.name == "hailo-fake"
-        assert rig.code(t) == rig.codes[row]
-    assert decided + missed == 10_000
-    assert backend.counters.windows == 10_000
-    assert backend.counters.missed == missed
-    assert missed < 500
-    assert on_device > 1000, "the device was used again and again"
-    pairs = [(event.from_backend, event.to_backend) for event in events]
-    assert pairs.count(("hailo-fake", "onnx")) > 20
-    assert abs(pairs.count(("hailo-fake", "onnx")) - pairs.count(("onnx", "hailo-fake"))) <= 1
-    backend.close()
-    rig.fake.chip.check()
-
-
 # Selection.
 
 

@@ -517,9 +517,10 @@ def test_telemetry(rig: Rig, script: FaultScript) -> None:
     backend = rig.device()
     script.temperature_c = 71.0
     assert backend.telemetry().result(5).temperature_c == 71.0
-    assert backend.telemetry().result(5).power_w is None, "boards without a sensor answer status 18"
+    assert backend.telemetry(power=True).result(5).power_w is None, "boards without a sensor answer status 18"
     script.power_w = 1.5
-    assert backend.telemetry().result(5).power_w == 1.5
+    assert backend.telemetry(power=True).result(5).power_w == 1.5
+    assert backend.telemetry().result(5).power_w is None, "measured only when it is wanted"
     backend.close()
 
 

@@ -159,11 +159,12 @@ def test_plateau_waits_its_patience_then_cuts():
 
 def test_epochs_follow_the_size_of_the_set():
     assert default_epochs(3_000, 46) == 32
-    assert default_epochs(20_000, 312) == 12
+    assert default_epochs(10_000, 156) == 13
     assert default_epochs(1_000_000, 15_625) == 8
     assert default_epochs(32, 1) == 400
     assert default_epochs(640, 10) == 100
-    assert [default_refit_epochs(n) for n in (1, 3, 32, 300)] == [1, 1, 16, 16]
+    assert [default_refit_epochs(n, 4_000) for n in (1, 3, 32, 300)] == [1, 1, 16, 16]
+    assert [default_refit_epochs(32, n) for n in (12_500, 65_000, 10**6)] == [5, 1, 1]
 
 
 def test_confusion_image_is_dark_where_the_share_is_large():

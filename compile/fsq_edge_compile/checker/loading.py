@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,21 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
     graph.value_info.extend(value for value in source.value_info if value.name not in known)
     light.external = tuple(external)
     return light
+
+
+def give_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Write the caller's sizes over those of the graph inputs, in place; shapes that followed from them go."""
+    for value in model.graph.input:
+        if value.name in shapes:
+            tensor = value.type.tensor_type
+            tensor.shape.ClearField("dim")
+            for size in shapes[value.name]:
+                tensor.shape.dim.add().dim_value = size
+    if shapes:
+        del model.graph.value_info[:]
+        for output in model.graph.output:
+            if output.type.HasField("tensor_type"):
+                output.type.tensor_type.ClearField("shape")
 
 
 def _require_text(model: onnx.ModelProto, name: str) -> None:

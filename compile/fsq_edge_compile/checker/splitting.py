@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from onnx import helper
 
 from fsq_edge_compile.checker.checking import judge_normalised
 from fsq_edge_compile.checker.graph import Graph
-from fsq_edge_compile.checker.loading import generated_name
+from fsq_edge_compile.checker.loading import generated_name, give_shapes
 from fsq_edge_compile.checker.normalise import normalise
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
@@ -21,6 +21,10 @@ from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest
 from fsq_edge_compile.checker.targets import target_for
 from fsq_edge_compile.checker.view import captured_names
 from fsq_edge_runtime.errors import DataError
+
+
+class NothingToSplitError(DataError):
+    """No node of the model runs on the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def split(
     arch: str = "hailo8l",
     dfc: str | None = None,
     *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     value_range: tuple[float, float] = DEFAULT_RANGE,
     seed: int = 0,
 ) -> SplitResult:
@@ -82,22 +87,25 @@ def split(
         model: path of an .onnx file, or a model in memory, which is not changed.
         arch: target chip.
         dfc: compiler version, or None.
+        input_shapes: sizes of graph inputs by name, in place of those in the model.
         value_range: bounds of the random float inputs of the proof.
         seed: of those inputs.
 
     Raises:
         MissingInputError: the file cannot be read.
-        DataError: no valid model, no device part, or the parts do not compute what the model does.
+        NothingToSplitError: no device part.
+        DataError: no valid model, or the parts do not compute what the model does.
         UsageError: unknown chip or compiler.
     """
     target = target_for(arch, dfc)
     whole = load_whole(model)
+    give_shapes(whole, input_shapes or {})
     name = whole.graph.name or "model" if isinstance(model, onnx.ModelProto) else Path(model).name
     _give_names(whole)
     normalised = normalise(whole, name)
     report = judge_normalised(normalised, name, target)
     if report.verdict == "none":
-        raise DataError(f"{name}: nothing of it runs on {arch}, so there is nothing to split")
+        raise NothingToSplitError(f"{name}: nothing of it runs on {arch}, so there is nothing to split")
     parts = _Parts(whole, normalised.graph, {node.name for node in report.nodes if node.device})
     result = SplitResult(report, parts.front(), parts.device(), parts.host(), 0.0)
     feeds = random_feeds(whole, RANDOM_SETS, value_range, seed)

@@ -10,7 +10,7 @@ from typing import Literal
 from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.quality.timing import TimingQuality
-from fsq_edge.data.quality.units import in_si
+from fsq_edge.data.triads import in_si
 
 NOTICEABLE_SATURATION = 0.001  # share; below it a repeated extreme may be chance of a coarse sensor
 WARN_DRIFT_SHARE = 0.5  # of the limit

@@ -71,6 +71,8 @@ class HailoBackend:
         self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
         self._timeout_ns = int(timeout_s * 1e9)
         self._output_size = output_size
+        self._asked: Future[Telemetry] | None = None
+        self._heat_c: float | None = None
         self._device = acquire(module, open_timeout_s)
         try:
             self.architecture = _choose(reports, self._device)
@@ -96,7 +98,11 @@ class HailoBackend:
             BackendError: the inference failed or did not end in time; nothing was returned in its place.
         """
         limit = self._limit(deadline_ns)
-        return self._link.collect(self._link.launch(frame[0], limit), limit)
+        try:
+            return self._link.collect(self._link.launch(frame[0], limit), limit)
+        except BaseException:  # an interrupt, too
+            self._link.abandon()
+            raise
 
     def infer_batch(self, frames: Float32Array, deadline_ns: int | None = None) -> Float32Array:
         """Return ``t`` (N, D), a copy, for frames (N, C', H, W), with up to ``depth`` requests under way.
@@ -106,7 +112,7 @@ class HailoBackend:
             deadline_ns: for the whole batch, on ``time.monotonic_ns()``; None allows each frame ``timeout_s``.
 
         Raises:
-            BackendError: one of them failed; the others were waited for.
+            BackendError: one of them failed; what the others give is thrown away.
         """
         out = np.empty((len(frames), self._output_size), dtype=np.float32)
         pending: deque[tuple[int, Ticket]] = deque()
@@ -117,8 +123,8 @@ class HailoBackend:
                 pending.append((row, self._link.launch(frame, self._limit(deadline_ns))))
             while pending:
                 self._gather(pending, out, deadline_ns)
-        except BackendError:
-            self._link.abandon((ticket for _, ticket in pending), self._limit(deadline_ns))
+        except BaseException:  # an interrupt, too
+            self._link.abandon()
             raise
         return out
 
@@ -126,9 +132,18 @@ class HailoBackend:
         row, ticket = pending.popleft()
         out[row] = self._link.collect(ticket, self._limit(deadline_ns))
 
-    def telemetry(self) -> Future[Telemetry]:
-        """Ask the device for temperature and power; the answer comes from its owner thread."""
-        return self._device.telemetry()
+    def telemetry(self, *, power: bool = False) -> Future[Telemetry]:
+        """Ask the device for its temperature and, if wanted, power; the answer comes from its owner thread."""
+        return self._device.telemetry(power=power)
+
+    def state(self) -> dict[str, float | int | str | None]:
+        """Return the device's temperature as it was when last asked, degrees Celsius, and ask again."""
+        asked = self._asked
+        if asked is None or asked.done():
+            if asked is not None and asked.exception() is None:
+                self._heat_c = asked.result().temperature_c
+            self._asked = self._device.telemetry()
+        return {"temperature_c": self._heat_c, "serving": self.name}
 
     def close(self) -> None:
         """Wait for what is under way, then release the device; never hangs. A second call does nothing."""
