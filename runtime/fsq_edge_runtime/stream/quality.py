@@ -30,9 +30,10 @@ class QualityCheck:
     Args:
         config: channels, units, rate, longest gap.
         settings: thresholds.
+        window: (C, T) float32, C-contiguous, where samples are put to be judged; None makes one.
 
     Attributes:
-        window: (C, T) float32, the samples of the window that was looked at last; finite if they were sound.
+        window: as given: the samples of the window that was looked at last; finite if they were sound.
 
     Raises:
         DataError: ``full_scale`` names a channel that the model does not have.
@@ -41,7 +42,7 @@ class QualityCheck:
     contiguous and as wide as a window, since numpy is slow at broadcasting and slicing arrays of this size.
     """
 
-    def __init__(self, config: PreprocessConfig, settings: StreamSettings) -> None:
+    def __init__(self, config: PreprocessConfig, settings: StreamSettings, window: Float32Array | None = None) -> None:
         self._config, self._settings = config, settings
         self._names = [channel.name for channel in config.channels]
         unknown = sorted(set(settings.full_scale) - set(self._names))
@@ -52,15 +53,17 @@ class QualityCheck:
         self._scale = _column([settings.full_scale.get(name, math.inf) * FULL_SCALE_SHARE for name in self._names])
         limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
         size = (len(self._names), config.window_samples)
-        self.window: Float32Array = np.zeros(size, dtype=np.float32)
+        self.window: Float32Array = np.zeros(size, dtype=np.float32) if window is None else window
         self._flat = self.window.reshape(-1)
-        self._later, self._earlier = self._flat[1:], self._flat[:-1]
-        self._changes: npt.NDArray[np.bool_] = np.ones(self._later.shape, dtype=np.bool_)
         self._inverse: Float32Array = np.ones(size, dtype=np.float32) / limit
         self._relative: Float32Array = np.zeros(size, dtype=np.float32)
         self._least_energy = float(limit.min()) ** 2
         self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
-        self._stuck_bytes = bytes(max(1, self._stuck_run - 1))
+        # Every run of that length holds two adjacent samples of these, so where they differ there is none.
+        step = max(1, self._stuck_run // 2)
+        self._later, self._earlier = self._flat[step::step], self._flat[:-step:step]
+        self._repeats = bytearray(len(self._later))
+        self._repeated = np.frombuffer(self._repeats, dtype=np.bool_)
         first, self._gravity = _accelerometer(config) if settings.check_gravity else (0, 0.0)
         self._accelerometer = self.window[first : first + 3].reshape(-1)
         low, high = WINDOW_GRAVITY
@@ -83,9 +86,9 @@ class QualityCheck:
             and not self._energy_low <= np.vdot(self._accelerometer, self._accelerometer) <= self._energy_high
         ):
             return False
-        # Across the border of two channels as well: a run found there is not one for examine(), which costs only time.
-        np.not_equal(self._later, self._earlier, self._changes)
-        return self._changes.tobytes().find(self._stuck_bytes) < 0
+        # Across the border of two channels as well: what is found there is not a run.
+        np.equal(self._later, self._earlier, self._repeated)
+        return self._repeats.find(1) < 0 or not self._has_run()
 
     def examine(self, window: Float32Array, ring: SampleRing, start: int) -> tuple[str, ...]:
         """Take a window (C, T) into :attr:`window`, short runs of missing values filled; return all its flags."""
@@ -111,6 +114,10 @@ class QualityCheck:
     def abstains(self, flags: tuple[str, ...]) -> bool:
         """Return whether any of the flags forbids an answer."""
         return any(flag.partition(":")[0] in self._abstaining for flag in flags)
+
+    def _has_run(self) -> bool:
+        changes = np.not_equal(self._flat[1:], self._flat[:-1])
+        return changes.tobytes().find(bytes(max(1, self._stuck_run - 1))) >= 0
 
     def _rate_is_off(self, ring: SampleRing, start: int) -> bool:
         if ring.irregular_until <= start:
