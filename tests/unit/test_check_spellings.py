@@ -83,6 +83,17 @@ def test_gelu_as_keras_writes_it_is_refused_and_mended() -> None:
     assert check(fix(model).model).verdict == "full"
 
 
+def test_gelu_as_the_dynamo_exporter_writes_it_is_taken_with_a_warning() -> None:
+    graph = GraphFactory("x", [1, 3, 16, 16])
+    x = graph.conv("x", 8)
+    erf = graph.add("Erf", graph.add("Div", x, graph.const(np.sqrt(2.0))))
+    gate = graph.add("Mul", graph.const(0.5), graph.add("Add", erf, graph.const(1.0)))
+    model = graph.model(graph.add("Mul", x, gate))
+    report = check(model)
+    assert (report.verdict, [finding.rule for finding in report.warnings]) == ("full", ["gelu.half-first"])
+    assert not check(fix(model).model).warnings
+
+
 def test_layer_norm_over_channels_last_between_two_transposes() -> None:
     graph = GraphFactory("x", [1, 8, 16, 16])
     last = graph.add("Transpose", graph.conv("x", 8), perm=[0, 2, 3, 1])
