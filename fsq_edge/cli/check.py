@@ -10,7 +10,7 @@ import click
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
-from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     import onnx
@@ -85,7 +85,7 @@ def command(
     if report_to is not None:
         from fsq_edge_compile.checker.page import render_page
 
-        _write(report_to, render_page(examination))
+        write_text(Path(report_to), render_page(examination))
         screen.print(f"report: {report_to}", markup=False, soft_wrap=True)
     target = (arch, dfc)
     fixed = _fix(model, fix_to, shapes, target, screen, result) if fix_to is not None else None
@@ -156,13 +156,6 @@ def _refuse_to_overwrite(model: str, *outputs: str | None) -> None:
     for output in outputs:
         if output is not None and Path(output).resolve() == Path(model).resolve():
             raise UsageError(f"{output} is the model itself", hint="give another name for what is written")
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        write_text(Path(path), text)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _parse_shapes(given: tuple[str, ...]) -> Shapes:

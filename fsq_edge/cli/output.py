@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +66,26 @@ def write_json(value: dict[str, Any], json_to: str | None) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all (temporary name in the same folder, then rename)."""
+    """Write a text file whole or not at all (temporary name in the same folder, then rename).
+
+    A device or a pipe (``/dev/null``, ``/dev/stdout``) is written to and stays what it is.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+        else:
+            _replace(path, text)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}", hint="check the path and its room"
+        ) from error
+
+
+def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

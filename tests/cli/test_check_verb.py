@@ -85,6 +85,8 @@ def test_every_error_is_one_line_and_a_hint(tmp_path: Path, full: str, capsys: C
         ([full, "--fix", full], 64),
         ([full, "--report", str(tmp_path / "text.onnx" / "r.html")], 65),
         ([full, "--split", str(tmp_path / "text.onnx" / "parts")], 65),
+        ([full, "--json", str(tmp_path / "text.onnx" / "r.json")], 65),
+        ([full, "--fix", "/dev/null"], 65),
         (["--explain", "no such rule"], 64),
     ):
         assert run(["check", *arguments]) == code, arguments
@@ -93,6 +95,14 @@ def test_every_error_is_one_line_and_a_hint(tmp_path: Path, full: str, capsys: C
         assert len(lines) <= 2
         assert all(line.startswith("hint: ") for line in lines[1:])
     assert Path(full).stat().st_size > 1000
+
+
+def test_a_device_is_written_to_and_not_replaced(full: str, capsys: Capture) -> None:
+    assert run(["check", full, "--json", "/dev/null", "--report", "/dev/null", "--quiet"]) == 0
+    assert Path("/dev/null").is_char_device()
+    # Standard output says that its device is full.
+    assert run(["check", full, "--json", "/dev/full", "--quiet"]) == 65
+    assert "cannot write /dev/full" in capsys.readouterr().err
 
 
 def test_names_from_the_file_cannot_speak_to_the_terminal(tmp_path: Path, capsys: Capture) -> None:

@@ -221,6 +221,8 @@ def write_model(model: onnx.ModelProto, path: str | Path) -> None:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"cannot write {path}: it is no file", hint="give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(model.SerializeToString())

@@ -46,7 +46,10 @@ class Runner:
                 _with_own_names(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise DataError(f"onnxruntime cannot run the model: {_first_line(error)}") from error
+            raise DataError(
+                f"onnxruntime cannot run the model: {_first_line(error)}",
+                hint="--fix and --split are proven by running the model, so onnxruntime has to take it",
+            ) from error
         self.outputs = [value.name for value in self._session.get_outputs()]
         self.inputs = [value.name for value in self._session.get_inputs()]
 
