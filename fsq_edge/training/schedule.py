@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 EPOCHS = 32
 LEAST_EPOCHS, MOST_EPOCHS = 5, 400
-# Windows shown in all, by the validated stage and by the refit: together about a minute of one core, whatever the set's
-# size. The refit makes the network that is shipped, so it has the larger part. Counted in windows and not in seconds, so
-# that a busy machine trains the same network.
+# Windows shown in all, by the validated stage and by the refit: together about a minute of one core, whatever the size
+# of the set. The refit makes the network that is shipped, so it has the larger part. Counted in windows and not in
+# seconds, so that a busy machine trains the same network.
 MOST_VALIDATED_PASSES, MOST_REFIT_PASSES = 65_000, 130_000
 LEAST_STEPS = 1_000  # below it the codes have not settled
 
