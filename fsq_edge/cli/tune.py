@@ -44,6 +44,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="Step between windows, now and on the device. Default: 10, or the bundle's if less.")  # fmt: skip
 @click.option("--max-delay", type=click.FloatRange(0, 60), default=0.6, show_default=True, metavar="SECONDS",
               help="Median added onset delay that you accept.")  # fmt: skip
+@click.option("--keep", type=click.FloatRange(0, 1), default=0.25, show_default=True, metavar="SHARE",
+              help="Of raw argmax's false events that may be left; 0 asks for the fewest.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of stitching and of shares.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the Pareto front.")
 @click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write the Pareto front as a picture.")
@@ -56,6 +58,7 @@ def command(
     out: Path | None,
     hop: int | None,
     max_delay: float,
+    keep: float,
     seed: int,
     html: Path | None,
     png: Path | None,
@@ -65,9 +68,10 @@ def command(
 ) -> None:
     """Choose smoothing, hysteresis, dwell and refractory time of BUNDLE by events, not by windows.
 
-    Every window is inferred once, then thousands of settings are tried on the recordings fitted on. Chosen are the
-    fewest false events per hour, among settings that miss no more events than raw argmax and add at most --max-delay
-    to the median onset delay, both also with a margin: one hop more of dwell, and `enter` moved halfway to 1.
+    Every window is inferred once, then thousands of settings are tried on the recordings fitted on. Chosen is the
+    least added onset delay among settings that leave at most --keep of raw argmax's false events, or the fewest false
+    events where none gets there. No settings are chosen that miss more events than raw argmax or add more than
+    --max-delay to the median onset delay, even with one hop more of dwell and `enter` moved halfway to 1.
 
     The score that is printed and put into the bundle is of other recordings: the subjects that the run held out, or
     the rest of a seeded share where the bundle cannot tell. Fitting on held-out subjects is refused without --force.
@@ -89,6 +93,7 @@ def command(
         subjects=subjects,
         hop_samples=hop,
         max_delay_s=max_delay,
+        keep=keep,
         seed=seed,
         force=force,
         say=lambda stage: screen.print(f"{stage} ...", style="dim") if screen.is_terminal else None,

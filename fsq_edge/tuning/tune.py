@@ -25,6 +25,7 @@ from fsq_edge_runtime.events import Tally, tally_events
 
 DEFAULT_HOP = 10
 DEFAULT_MAX_DELAY_S = 0.6
+DEFAULT_KEEP = 0.25
 INT8 = "onnx-int8"
 
 
@@ -66,6 +67,7 @@ def tune_bundle(
     subjects: Collection[str] = (),
     hop_samples: int | None = None,
     max_delay_s: float = DEFAULT_MAX_DELAY_S,
+    keep: float = DEFAULT_KEEP,
     seed: int = 0,
     force: str = "",
     say: Callable[[str], None] = lambda stage: None,
@@ -78,6 +80,7 @@ def tune_bundle(
         subjects: to fit on; empty takes those that the bundle's run did not hold out, else a seeded share.
         hop_samples: step between windows, written into the bundle; None takes 10, or the bundle's if that is less.
         max_delay_s: median added onset delay that is accepted.
+        keep: share of raw argmax's false events that may be left.
         seed: of stitching and shares.
         force: why subjects that the run held out may be fitted on; goes into the bundle's record.
         say: called with each stage that takes time.
@@ -103,7 +106,7 @@ def tune_bundle(
     settings = search_grid(fit.hop_ms, bundle.decision)
     say(f"{len(settings)} settings")
     result = search(fit, settings)
-    chosen = choose(fit, result, max_delay_s=max_delay_s)
+    chosen = choose(fit, result, max_delay_s=max_delay_s, keep=keep)
     windows, abstained = fit.windows + held.windows, fit.abstained + held.abstained
     if chosen is None:
         return Tuned(result, sides, None, None, None, None, None, (), False, abstained, windows)
@@ -126,7 +129,7 @@ def tune_bundle(
         fitted_on=sides.fitted_on,
         reported_on=sides.reported_on,
         held_out=sides.held_out,
-        rule=rule_text(max_delay_s),
+        rule=rule_text(max_delay_s, keep),
         settings_searched=len(settings),
         seed=seed,
         fit_raw=score_settings(fit, raw, bundle.classes),

@@ -84,7 +84,7 @@ class Truth:
         classes: K.
         events: that are scored, in order of time; those that the end cuts off are not.
         spans: per event of these, (first, last + 1) of the decisions that may find it.
-        explained: (K, T) int64, 1 where the truth explains a decision of that class.
+        explained: (2, K, T) int64, 1 where the truth explains a decision of that class: by any event, by a scored one.
         labelled_s: seconds that have a label.
         at: (T,) label of the truth at each decision, below 0 for none.
     """
@@ -106,12 +106,13 @@ class Truth:
         onsets = np.array([event.onset for event in events]) - slack
         ends = np.array([event.offset for event in events]) + (tolerance_s - slack)
         spans = np.column_stack([np.searchsorted(decided, onsets), np.searchsorted(decided, ends)]).tolist()
-        self.explained = np.zeros((classes, len(decided)), dtype=np.int64)
+        self.explained = np.zeros((2, classes, len(decided)), dtype=np.int64)
         self.events: list[Event] = []
         self.spans: list[tuple[int, int]] = []
         for event, (first, last) in zip(events, spans, strict=True):
-            self.explained[event.label, first:last] = 1
+            self.explained[0, event.label, first:last] = 1
             if event.onset + tolerance_s - slack <= decided[-1]:
+                self.explained[1, event.label, first:last] = 1
                 self.events.append(event)
                 self.spans.append((first, last))
         self.at = labels[np.clip(np.searchsorted(times, decided + slack) - 1, 0, len(labels) - 1)]
@@ -179,7 +180,7 @@ def _hold(labels: IntArray) -> IntArray:
 def _judge_runs(
     labels: IntArray, changes: BoolArray, truth: Truth
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return how many runs of decisions are false (S, K), and how many the truth explains (S,)."""
+    """Return how many runs of decisions are false (S, K), and how many a scored event explains (S,)."""
     streams, steps = labels.shape
     stream, start = np.nonzero(changes)
     end = np.append(start[1:], 0)
@@ -187,11 +188,11 @@ def _judge_runs(
     label = labels[stream, start]
     real = label >= 0
     stream, start, end, label = stream[real], start[real], end[real], label[real]
-    so_far = np.cumsum(np.pad(truth.explained, ((0, 0), (1, 0))), axis=1)
-    explained = so_far[label, end] > so_far[label, start]
+    so_far = np.cumsum(np.pad(truth.explained, ((0, 0), (0, 0), (1, 0))), axis=2)
+    explained, scored = so_far[:, label, end] > so_far[:, label, start]
     false = ~explained & (truth.at[start] >= 0)
     counts = np.bincount(stream[false] * truth.classes + label[false], minlength=streams * truth.classes)
-    return counts.reshape(streams, truth.classes), np.bincount(stream[explained], minlength=streams)
+    return counts.reshape(streams, truth.classes), np.bincount(stream[scored], minlength=streams)
 
 
 def _distinct(runs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

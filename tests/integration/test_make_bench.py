@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from fsq_edge_benchmarks import make_bench, table
+from fsq_edge_benchmarks.decision import layers_in_float
+from fsq_edge_benchmarks.fixed_bundle import fixed_bundle
 from fsq_edge_benchmarks.machine import INT8_DOT_FLAGS, describe_machine
 from fsq_edge_benchmarks.suite import Figure, Suite, SuiteResult
 from fsq_edge_benchmarks.suites import SUITES, suite_named
@@ -177,6 +179,12 @@ def test_int8_against_fp32_is_judged_only_where_the_cpu_has_dot_products(quick_r
     has_dot = bool(INT8_DOT_FLAGS & set(describe_machine().flags))
     assert (found["int8_over_fp32_with_dot"] is not None) == has_dot
     assert found["int8_over_fp32"]["value"] < 3.0, "fully fused, int8 is no slower even without dot products"
+
+
+def test_layers_that_stay_in_float_are_found() -> None:
+    bundle = fixed_bundle(int8=True)
+    assert layers_in_float(bundle.read("encoder-int8")) == []
+    assert len(layers_in_float(bundle.read("encoder"))) == 4, "three convolutions and the projection"
 
 
 def result_of(name: str, result: dict[str, float], *, quick: bool = False, others: float = 0.0) -> SuiteResult:

@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
+from fsq_edge_runtime.stream import StreamSettings
+from fsq_edge_runtime.stream.quality import QualityCheck
 from tests.factories.bundles import preprocess_config
 
 OFTEN = settings(max_examples=60, deadline=None, derandomize=True)
@@ -33,6 +35,27 @@ def test_a_window_gives_the_same_bits_alone_in_a_batch_and_in_place(x, zscore, f
         writer.raw[...] = window
         writer.finish()
         assert frame[0].tobytes() == together[number].tobytes()
+
+
+@OFTEN
+@given(
+    x=windows(),
+    spoilt=st.sampled_from([np.nan, np.inf, 1e30, 500.0, 0.0]),
+    channel=st.integers(0, 5),
+    at=st.integers(0, 90),
+    length=st.integers(1, 60),
+)
+def test_what_a_batch_calls_sound_is_sound(x, spoilt, channel, at, length):
+    config = preprocess_config(mean=(0.0, 0.0, 1.0, *(0.0,) * 9))  # trained with gravity
+    check = QualityCheck(config, StreamSettings(full_scale={"gyr_x": 60.0}))
+    x = x.copy()
+    x[-1, channel, at : at + length] = spoilt
+    for window, surely in zip(x, check.sound_rows(x), strict=True):
+        if surely:
+            assert check.sound(window)
+            assert check.examine(window) == ()
+        elif not check.sound(window):
+            assert check.examine(window) or np.isnan(window).any()  # a short run of missing values is filled
 
 
 @OFTEN

@@ -10,16 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsq_edge_benchmarks.comparison import compare
 from fsq_edge_benchmarks.distribution import Distribution, duration, microseconds
 from fsq_edge_benchmarks.disturbance import disturbances
 from fsq_edge_benchmarks.percentiles import MINIMUM_SAMPLES, percentile
 from fsq_edge_benchmarks.ratio import difference_of_medians, ratio_of_medians
 from fsq_edge_benchmarks.resources import Meter, Resources
-from fsq_edge_benchmarks.result import BenchResult, SpinRecord
+from fsq_edge_benchmarks.result import SpinRecord
 from fsq_edge_benchmarks.spin import SpinLoop
-from fsq_edge_benchmarks.suite import SuiteResult
-from fsq_edge_runtime.errors import DataError
 
 CALM = SpinRecord(calm_us=10.0, slowdown=1.02, drift=1.0, lost_share=0.01)
 
@@ -118,17 +115,3 @@ def test_the_meter_reads_what_the_kernel_shows(tmp_path: Path) -> None:
     assert meter.used().throttled is True
     bare = Meter(tmp_path / "nothing").used()
     assert (bare.temperature_c, bare.power_w, bare.clock_mhz, bare.throttled, bare.rss_mb) == (None,) * 5
-
-
-def test_results_of_the_first_schema_load_for_ever() -> None:
-    golden = Path(__file__).parents[1] / "golden"
-    result = BenchResult.load(golden / "bench_v1.json")
-    assert [run.mode for run in result.runs] == ["single", "paced", "cold"]
-    assert result.pair is not None
-    comparison = compare(result, result, 0.1)
-    assert [line.change for line in comparison.lines] == [0.0] * 3
-    assert not comparison.regressed(believe_disturbed=True)
-    assert SuiteResult.load(golden / "suite_result_v1.json").suite == "hef"
-    newer = (golden / "bench_v1.json").read_text().replace('"schema_version": 1', '"schema_version": 2')
-    with pytest.raises(DataError, match="schema version 2, this release reads version 1"):
-        BenchResult.from_json(newer)

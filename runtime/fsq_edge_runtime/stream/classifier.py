@@ -42,10 +42,11 @@ class _Ended(NamedTuple):
 
 
 class _Collected(NamedTuple):
-    """A window of a batch, and whether it deserves an answer."""
+    """A window of a batch: its place among the samples kept, and whether it was judged when they were."""
 
     due: Due
-    sound: bool
+    row: int
+    judged: bool
 
 
 class WindowClassifier:
@@ -118,12 +119,16 @@ class WindowClassifier:
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
-        due = self._judge(state, start)
-        sound = not (due[4] and self._check.abstains(due[4]))
-        self._batch.append(_Collected(due, sound))
-        if sound:
-            self._windows[self._filled] = self._check.window
-            self._filled += 1
+        # Judged now only where that takes the stream itself; the others together, when the batch is decided.
+        judged, row = state.ring.irregular_until > start, self._filled
+        if judged:
+            due = self._judge(state, start)
+            self._windows[row] = self._check.window
+        else:
+            due = self._place(state, start, ())
+            self._windows[row] = state.ring.window(start)
+        self._batch.append(_Collected(due, row, judged))
+        self._filled = row + 1
         return self._filled == MAX_BATCH
 
     def defer(self, state: StreamState, gap: StreamEvent) -> bool:
@@ -139,34 +144,54 @@ class WindowClassifier:
             arrived: monotonic nanoseconds at which the last samples had arrived.
         """
         batch, n = self._batch, self._filled
+        if not batch:
+            return []
         self._batch, self._filled = [], 0
         begun = time.monotonic_ns()
         limit = arrived + self._patience_ns
         overrun = begun > limit
-        frames = self._preprocess.frames(self._windows[: 0 if overrun else n])
+        batch, kept = self._judge_rows(batch, n)
+        some = self._windows[:n] if len(kept) == n else self._windows[kept]
+        frames = self._preprocess.frames(some[:0] if overrun else some)
         prepared = time.monotonic_ns()
         codes, reasons = self._infer_rows(frames)
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
         spent = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
         records: list[Decision | StreamEvent] = []
-        row = 0
+        found, head, row = codes.tolist(), self.head, 0
         for entry in batch:
             if isinstance(entry, _Ended):
                 entry.chain.reset()
                 records.append(entry.event)
-            elif not entry.sound:
-                records.append(self._unanswered(entry.due, None))
+                continue
+            due = entry.due
+            if due[4] and self._check.abstains(due[4]):
+                records.append(self._unanswered(due, None))
+                continue
+            reason = late or reasons.get(row)
+            if reason:
+                records.append(self._unanswered(due, reason))
             else:
-                reason = late or reasons.get(row)
-                code = LOST if reason else int(codes[row])
-                records.append(
-                    self._unanswered(entry.due, reason)
-                    if reason
-                    else self._answered(entry.due, self.head, code, spent, inferred, arrived)
-                )
-                row += 1
+                records.append(self._answered(due, head, found[row], spent, inferred, arrived))
+            row += 1
         return records
+
+    def _judge_rows(self, batch: list[_Collected | _Ended], n: int) -> tuple[list[_Collected | _Ended], list[int]]:
+        """Give the windows of a batch their flags; return the batch and the rows that deserve an answer."""
+        check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
+        kept: list[int] = []
+        for at, entry in enumerate(batch):
+            if isinstance(entry, _Ended):
+                continue
+            row, flags = entry.row, entry.due[4]
+            if not (entry.judged or sound[row] or check.sound(self._windows[row])):
+                flags = check.examine(self._windows[row])
+                self._windows[row] = check.window
+                batch[at] = entry._replace(due=(*entry.due[:4], flags))
+            if not (flags and check.abstains(flags)):
+                kept.append(row)
+        return batch, kept
 
     def predict(self, windows: npt.ArrayLike) -> Predictions:
         """Classify independent windows (N, C, T); see :meth:`fsq_edge_runtime.Session.predict`."""
@@ -239,6 +264,9 @@ class WindowClassifier:
         flags: tuple[str, ...] = ()
         if ring.irregular_until > start or not check.sound(window):
             flags = check.examine(window, ring, start)
+        return self._place(state, start, flags)
+
+    def _place(self, state: StreamState, start: int, flags: tuple[str, ...]) -> Due:
         seq = state.seq
         state.seq = seq + 1
         state.counters.windows += 1
