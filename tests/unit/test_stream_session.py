@@ -198,6 +198,7 @@ def test_the_number_of_streams_is_bounded():
         (np.zeros((10, 4)), None, "4 channels"),
         (np.zeros((2, 10, 6)), None, "shape"),
         ([["a"] * 6], None, "not numbers"),
+        ([[10**400] * 6], None, "not numbers"),
         (np.zeros((10, 6)), np.zeros(9), "9,"),
     ],
 )
