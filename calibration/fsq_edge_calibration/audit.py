@@ -158,8 +158,9 @@ def _against_training(
     names = [channel.name for channel in found.channels]
     still = [channel.still_share > 0.99 for channel in training.channels]
     usual = remixed(training, found)
+    noisy = max(usual.noise_share, training.noise_share)  # no mix is right where the values are wrong
     causes = [
-        *(_reshaped(frames, found, training) or array_rules.noise(frames, usual.noise_share)),
+        *(_reshaped(frames, found, training) or array_rules.noise(frames, noisy)),
         *array_rules.constant(frames, names, still),
     ]
     compared = compare_channels(usual, found)

@@ -118,7 +118,7 @@ def distance_to_any_mix(
 
 
 def _class_shares(training: Distribution) -> Float64Array:
-    """Return (K, C', 20): the share of each group of bins in each channel, by class; K is 1 where classes are unknown."""
+    """Return (K, C', 20): the share of each group of bins in each channel, K is 1 for unknown classes."""
     if training.class_values:
         counts = np.asarray([part.groups for part in training.class_values], dtype=np.float64)
     else:

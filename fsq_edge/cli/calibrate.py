@@ -39,7 +39,9 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
 @click.option("--size", type=click.IntRange(1, 4096), default=1024, show_default=True, help="Windows to choose.")
 @click.option("--method", type=click.Choice(METHODS), default="class-balanced", show_default=True, help="Of choosing.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice.")
-@click.option("--subjects", metavar="A,B", help="DATA: whose windows to take; the training subjects of BUILD, or all, without it.")
+@click.option(
+    "--subjects", metavar="A,B", help="DATA: whose windows to take; the training subjects of BUILD, or all, without it."
+)
 @click.option("--preprocess", type=click.Path(path_type=Path), help="DATA: preprocess.json; BUILD's by default.")
 @click.option("--audit", "audited", type=click.Path(path_type=Path), help="Audit this npz or npy; choose nothing.")
 @click.option("--against", type=click.Path(path_type=Path), help="Compare channel by channel with another set too.")

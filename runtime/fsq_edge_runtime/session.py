@@ -137,7 +137,7 @@ class Session:
         Raises:
             DataError: wrong shape or type.
             UsageError: too many streams.
-            BackendError: the backend failed for good.
+            BackendError: the backend failed for good; the window it failed on was told to ``on_record`` as missed.
         """
         begun = time.monotonic_ns()
         state = self._streams.get(stream) or self._open(stream, self.settings)
@@ -147,6 +147,8 @@ class Session:
             decisions.append(decision)
             if self.on_record is not None:
                 self.on_record(decision)
+            if self._classifier.failure is not None:
+                self._classifier.raise_failure()
             begun = time.monotonic_ns()
         return decisions
 
@@ -220,6 +222,7 @@ class Session:
                 now = time.monotonic_ns()
                 decisions.append(self._classifier.decide(state, start, now, now))
                 self._tell(decisions[-1])
+                self._classifier.raise_failure()
         return decisions
 
     def close(self) -> None:
@@ -282,6 +285,7 @@ class Session:
         if self.on_record is not None:
             for record in records:
                 self.on_record(record)
+        self._classifier.raise_failure()
         return [record for record in records if isinstance(record, Decision)]
 
     def _switched(self, event: BackendEvent) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
+from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
 from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.quality import QualityCheck
@@ -74,6 +75,7 @@ class WindowClassifier:
         self._batch: list[_Collected | _Ended] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
+        self.failure: BackendError | None = None
 
     @property
     def head(self) -> DecisionHead:
@@ -105,8 +107,8 @@ class WindowClassifier:
         prepared = time.monotonic_ns()
         try:
             t = self._backend.infer(self._frame)
-        except Missed as error:
-            return self._unanswered(due, error.reason)
+        except BackendError as error:
+            return self._unanswered(due, self._reason(error))
         inferred = time.monotonic_ns()
         if inferred > limit:
             return self._unanswered(due, "deadline")
@@ -227,15 +229,32 @@ class WindowClassifier:
         """Return codes (N,) and, by row, the reason of each that was lost."""
         try:
             return self._infer_exactly(frames)[1], {}
-        except Missed:
-            pass  # by row, so that only what is truly lost is given up
+        except BackendError as error:
+            self._reason(error)
+        # By row, so that only what is truly lost is given up.
         codes, reasons = np.full(len(frames), LOST, dtype=np.int64), {}
         for row in range(len(frames)):
+            if self.failure is not None:
+                reasons[row] = "backend"
+                continue
             try:
                 codes[row] = self.head.code(self._backend.infer(frames[row : row + 1]))
-            except Missed as error:
-                reasons[row] = error.reason
+            except BackendError as error:
+                reasons[row] = self._reason(error)
         return codes, reasons
+
+    def _reason(self, error: BackendError) -> str:
+        """Return why the window is missed; what ends the session is kept until its record is out."""
+        if isinstance(error, Missed):
+            return error.reason
+        self.failure = error
+        return "backend"
+
+    def raise_failure(self) -> None:
+        """Raise what the backend failed of for good, once; to be called when the records are out."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
     def _judge(self, state: StreamState, start: int) -> Due:
         """Take a window off its stream: its place and its flags; its samples are then the check's."""
