@@ -8,10 +8,13 @@ from fsq_edge.evaluation.document import Cell, Fact, Picture, Section, Table
 from fsq_edge.evaluation.html import render
 from fsq_edge_benchmarks.distribution import Distribution, duration
 from fsq_edge_benchmarks.figures import distribution_figure, stages_figure
+from fsq_edge_benchmarks.modes.stages import NOTE
 from fsq_edge_benchmarks.percentiles import MINIMUM_SAMPLES
 from fsq_edge_benchmarks.result import BenchResult, Comparison, ModeResult, PairResult
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
+
+STAGES_ARE = NOTE.removeprefix("stages: ").replace("total", "Total", 1) + "."
 
 
 def bench_page(result: BenchResult) -> str:
@@ -65,11 +68,9 @@ def _latency(runs: Sequence[ModeResult]) -> Table:
 def _distributions(run: ModeResult) -> Picture:
     durations = {"ours": run.ours, **({"bare": run.bare} if run.bare else {})}
     image = distribution_figure(durations, f"Distribution of {run.mode} on {run.backend}")
-    return Picture(
-        image,
-        f"{run.mode} on {run.backend}. Ours: {run.sample}. Bare: {run.bare_is}. Solid lines are medians, dashed ones p99.",
-        f"{run.mode}_{run.backend}",
-    )
+    sides = f"Ours: {run.sample}. Bare: {run.bare_is}."
+    caption = f"{run.mode} on {run.backend}. {sides} Solid lines are medians, dashed ones p99."
+    return Picture(image, caption, f"{run.mode}_{run.backend}")
 
 
 def _stages(runs: Sequence[ModeResult]) -> Iterator[Section]:
@@ -93,7 +94,9 @@ def _stages(runs: Sequence[ModeResult]) -> Iterator[Section]:
         for group in groups
         if group
     ]
-    yield Section("Stages", tables=[Table(["run", "stage", *PERCENTILES, "maximum", "samples"], rows)], figures=figures)
+    text = STAGES_ARE if any(NOTE in run.notes for run in staged.values()) else ""
+    table = Table(["run", "stage", *PERCENTILES, "maximum", "samples"], rows)
+    yield Section("Stages", text, tables=[table], figures=figures)
 
 
 def _pair(pair: PairResult) -> Section:
@@ -167,7 +170,7 @@ def _resources(runs: Sequence[ModeResult]) -> Table:
 
 def _notes(result: BenchResult) -> Iterator[str]:
     for run in result.runs:
-        yield from (f"- {run.mode}, {run.backend}: {note}" for note in run.notes)
+        yield from (f"- {run.mode}, {run.backend}: {note}" for note in run.notes if note != NOTE)
     if result.placement:
         yield f"- placement: {result.placement}"
 

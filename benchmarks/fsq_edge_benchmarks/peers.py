@@ -1,4 +1,4 @@
-"""One window to its class by what a user would write or pick instead of a session, on the same windows, each in turns with ours.
+"""One window to its class by what a user would write or pick instead of a session, each in turns with ours.
 
 The deep contenders run the same network with the same weights; the two classical ones are fitted on the same training
 subjects of watch. Whatever the others would need around them in a stream (a buffer, timestamps, gaps, smoothing) is
@@ -154,5 +154,3 @@ def _random_forest(training: Float32Array, labels: Int64Array, rate_hz: float) -
 
     forest = RandomForestClassifier(TREES, random_state=0, n_jobs=1).fit(motion_features(training, rate_hz), labels)
     return lambda window: forest.predict(motion_features(window[None], rate_hz))
-
-

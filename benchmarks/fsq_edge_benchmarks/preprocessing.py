@@ -89,7 +89,10 @@ def _one(preprocessor: Preprocessor, windows: Float32Array, rounds: int) -> dict
         },
         rounds,
     )
-    ratios = {f"{name}_ratio": ratio_of_medians(taken[name], taken["plain"]).model_dump(mode="json") for name in ("stream", "frames")}
+    ratios = {
+        f"{name}_ratio": ratio_of_medians(taken[name], taken["plain"]).model_dump(mode="json")
+        for name in ("stream", "frames")
+    }
     return {**_distributions(taken), **ratios}
 
 

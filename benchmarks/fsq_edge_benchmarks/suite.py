@@ -92,7 +92,7 @@ class SuiteResult(Artefact):
         made: date and time, UTC, ISO 8601.
         machine: where.
         quick: made to show that it runs, not to be kept.
-        seconds: that it took.
+        seconds: that it took; None where its own command ran it.
         others_cores: cores that other processes kept busy meanwhile, on average; None where the kernel does not tell.
         result: what the module's ``run`` returned.
     """
@@ -103,7 +103,7 @@ class SuiteResult(Artefact):
     made: str
     machine: Machine
     quick: bool
-    seconds: float = Field(ge=0)
+    seconds: float | None = Field(ge=0)
     others_cores: float | None
     result: dict[str, Any]
 

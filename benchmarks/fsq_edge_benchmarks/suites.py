@@ -27,16 +27,12 @@ SUITES: Final = (
     Suite(
         "peers",
         "Peers",
-        "One window of watch, raw samples to class, by what a user would write or pick instead; each in turns with ours.",
+        "A window of watch, raw samples to class, by what one would write or pick instead; each in turns with ours.",
         (
             Figure("eager PyTorch, loops over channels / ours", "peers/torch_loops/ratio/value", "x", at_least=4.0),
             Figure("MiniRocket / ours", "peers/mini_rocket/ratio/value", "x", at_least=10.0),
             Figure("random forest / ours", "peers/random_forest/ratio/value", "x"),
             Figure("plain onnxruntime and numpy / ours", "peers/plain_onnxruntime/ratio/value", "x"),
-            Figure("ours, median", "peers/plain_onnxruntime/ours/p50", "us"),
-            Figure("eager PyTorch, median", "peers/torch_loops/theirs/p50", "us"),
-            Figure("MiniRocket, median", "peers/mini_rocket/theirs/p50", "us"),
-            Figure("random forest, median", "peers/random_forest/theirs/p50", "us"),
         ),
     ),
     Suite(
@@ -54,10 +50,40 @@ SUITES: Final = (
     Suite(
         "streaming",
         "Streaming",
-        "Sessions from the sensor's samples to decisions, with one stream and with many.",
-        (),
+        "Sessions from the sensor's samples to decisions on the fixed network, with one stream and with many.",
+        (
+            Figure("decision / bare onnxruntime, median", "single/counted/ratio_p50/value", "x", at_most=2.0),
+            Figure("decision / bare onnxruntime, p99", "single/counted/ratio_p99", "x", at_most=2.0),
+            Figure("with timestamps, median", "single/timestamped/ratio_p50/value", "x", at_most=2.0),
+            Figure("beyond the network, median", "single/counted/added_us_p50", "us"),
+            Figure("1,000 streams / onnxruntime's best batches", "many/ratio", "x", at_least=0.5),
+            Figure("1,000 streams, windows a second", "many/windows_per_s"),
+            Figure("core at 100 Hz beyond the network", "cpu/beyond_network", "%", at_most=0.02),
+        ),
     ),
-    Suite("checker", "Checker", "`fsq-edge check` on networks of several sizes.", ()),
+    Suite(
+        "soak",
+        "Soak",
+        "A day of one sensor of 100 Hz with every fault a day has, at full speed.",
+        (
+            Figure("windows lost or doubled", "fault_count", at_most=0),
+            Figure("memory grown after the warm-up", "growth_mb", "MB", at_most=2.0),
+            Figure("descriptors grown", "descriptors_grown", at_most=0),
+            Figure("times real time", "speed", "x"),
+        ),
+        timed=False,
+    ),
+    Suite(
+        "checker",
+        "Checker",
+        "Compatibility of a ResNet-50 with its weights (102 MB), and of graphs with 1,000 and 10,000 nodes.",
+        (
+            Figure("first check in a process, after its imports", "first_check_s", "s", at_most=1.5),
+            Figure("`fsq-edge check`, the whole process", "command_s", "s", at_most=4.0),
+            Figure("10,000 nodes", "check_10000_nodes_s", "s", at_most=10.0),
+            Figure("time of a node: 10,000 nodes / 1,000 nodes", "per_node_ratio", "x"),
+        ),
+    ),
     Suite(
         "hef",
         "HEF",
@@ -95,7 +121,9 @@ SUITES: Final = (
         "Fresh processes: imports, and `fsq-edge run` until its first decision, the window being full.",
         (
             Figure("`import fsq_edge_runtime` / `import numpy, pydantic`", "import_ratio", "x", at_most=1.3),
+            Figure("`Bundle` and `Session` / numpy and a pydantic model", "used_ratio", "x"),
             Figure("first decision", "cold/first_decision_s", "s"),
+            Figure("CPU time of that process to its end", "cold/process_cpu_s", "s"),
             Figure("... beyond the imports of numpy and onnxruntime", "cold/added_s", "s", at_most=1.0),
         ),
     ),
@@ -109,7 +137,6 @@ SUITES: Final = (
             Figure("resident memory", "peak_mb", "MB", at_most=1024.0),
         ),
     ),
-    Suite("events", "Events", "Tuning of the decision settings: false events, missed events and delay.", ()),
     Suite(
         "training",
         "Training",
@@ -128,6 +155,21 @@ SUITES: Final = (
             Figure("accuracy, worst seed", "accuracy_min", "%"),
         ),
         minutes=60.0,
+        timed=False,
+    ),
+    Suite(
+        "events",
+        "Events",
+        "Tuned decisions against raw argmax on held-out subjects of watch, stitched to streams; five folds, two seeds.",
+        (
+            Figure("false events an hour, raw argmax", "pooled/raw_false_per_hour"),
+            Figure("false events an hour, tuned", "pooled/tuned_false_per_hour"),
+            Figure("tuned / raw, worst fold and seed", "pooled/worst_false_ratio", "x", at_most=0.5),
+            Figure("events missed, raw argmax", "pooled/raw_missed"),
+            Figure("events missed, tuned", "pooled/tuned_missed"),
+            Figure("added delay, worst median", "pooled/worst_added_delay_median_s", "s", at_most=0.6),
+        ),
+        minutes=180.0,
         timed=False,
     ),
     Suite(

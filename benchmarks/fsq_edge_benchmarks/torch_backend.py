@@ -38,7 +38,7 @@ class TorchBackend:
 
         torch.set_num_threads(1)  # observed: a second thread makes small networks several times slower
         run = load_run(folder)
-        if run.preprocess.digest() != bundle.preprocess.digest():
+        if run.preprocess.digest() != bundle.manifest.preprocess_sha256:
             raise DataError(f"the run {folder} is not the one that the bundle was made from: preprocessing differs")
         self._torch, self._graph = torch, run.model.device_graph()
 

@@ -115,7 +115,7 @@ def _missing(found: Sequence[Distribution]) -> Iterator[Shown]:
     absent = [name for name in PERCENTILES if any(_value(one, name) is None for one in found)]
     if absent:
         needed = ", ".join(f"{name} {MINIMUM_SAMPLES[RANKS[name]]:,}" for name in absent)
-        yield Text(f"n/a: too few samples for it; needed: {needed}", style="dim")
+        yield Text(f"n/a: too few samples; needed: {needed}", style="dim")
 
 
 def _latency(run: ModeResult) -> list[str]:
@@ -153,7 +153,7 @@ def _resources(run: ModeResult) -> list[str]:
 
 
 def _stages(run: ModeResult) -> Table:
-    """Return a run's stages with a bar: how much of the median goes there. ``total`` and the sink are beside the sum."""
+    """Return a run's stages, each with a bar as long as its median; ``total`` is their sum without ingest and sink."""
     medians = {name: found.p50 or 0.0 for name, found in run.stages.items() if name != "total"}
     most = max(medians.values(), default=0.0) or 1.0
     found = list(run.stages.values())

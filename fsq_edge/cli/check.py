@@ -26,7 +26,7 @@ Shapes = dict[str, tuple[int, ...]]
     epilog="Exit codes: 0 all of MODEL runs on the device, 1 a part does (cut), 2 nothing does. "
     "They speak of MODEL as given, whatever --fix makes of it; --explain exits 0.",
 )
-@click.argument("model", required=False, type=click.Path(dir_okay=False))
+@click.argument("model", required=False, metavar="MODEL")
 @click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target chip.")
 @click.option("--dfc", metavar="VERSION", help="Compiler version, for example 3.33; default: the chip's generation.")
 @click.option(

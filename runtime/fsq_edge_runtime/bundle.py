@@ -18,6 +18,7 @@ from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.bundle_archive import MANIFEST, encode_archive, read_files, write_file, write_folder
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, UsageError
+from fsq_edge_runtime.event_score import EventReport
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.onnx_graph import check_plain_graph
 from fsq_edge_runtime.preprocess import PreprocessConfig
@@ -37,6 +38,7 @@ Role = Literal[
     "decision",
     "decision-int8",
     "stream",
+    "events",
     "fingerprint",
     "selftest",
     "calibration",
@@ -158,13 +160,28 @@ class Bundle:
     """An opened, verified bundle. All files are in memory; nothing of it is executable.
 
     Use :meth:`open`, or :meth:`from_files` for files already in memory.
+
+    Attributes:
+        manifest: what the bundle holds.
+        files: by path, ``manifest.json`` first.
+        origin: where it was read from.
+        preprocess: as fitted, with the hop of ``stream.json`` where that names one; the manifest's hash is of the
+            fitted one.
+        stream: policies for imperfect input; the defaults where the bundle has none.
+        tail: the float host tail.
+        decision: the float decision settings.
     """
 
     def __init__(self, manifest: Manifest, files: Mapping[str, bytes], origin: str) -> None:
         self.manifest = manifest
         self.files = dict(files)
         self.origin = origin
-        self.preprocess = PreprocessConfig.from_json(self.read("preprocess"), origin="preprocess.json")
+        fitted = PreprocessConfig.from_json(self.read("preprocess"), origin="preprocess.json")
+        if fitted.digest() != manifest.preprocess_sha256:
+            raise BundleError("preprocess.json is not the one that the manifest names (hash mismatch)")
+        self.stream = self._read_stream()
+        hop = self.stream.hop_samples
+        self.preprocess = fitted if hop is None else fitted.model_copy(update={"hop_samples": hop})
         self.tail = FsqTail.from_bytes(self.read("head"))
         self.decision = DecisionSettings.from_json(self.read("decision"), origin="decision.json")
         self._check_agreement()
@@ -236,11 +253,11 @@ class Bundle:
         return test
 
     @cached_property
-    def stream(self) -> StreamSettings:
-        """Policies for imperfect input; the defaults where the bundle has none."""
-        if not self.has("stream"):
-            return StreamSettings()
-        return StreamSettings.from_json(self.read("stream"), origin="stream.json")
+    def events(self) -> EventReport | None:
+        """Event score of the decision settings, where they were tuned."""
+        if not self.has("events"):
+            return None
+        return EventReport.from_json(self.read("events"), origin="events.json")
 
     def tail_for(self, backend: str) -> FsqTail:
         """Return the host tail for a backend: the quantised graphs may have one of their own."""
@@ -301,12 +318,15 @@ class Bundle:
         else:
             write_folder(self.files, path, replace=replace)
 
+    def _read_stream(self) -> StreamSettings:
+        if not self.has("stream"):
+            return StreamSettings()
+        return StreamSettings.from_json(self.read("stream"), origin="stream.json")
+
     def _check_agreement(self) -> None:
         for entry in self.manifest.files:
             if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
                 check_plain_graph(self.files[entry.path], entry.path)
-        if self.preprocess.digest() != self.manifest.preprocess_sha256:
-            raise BundleError("preprocess.json is not the one that the manifest names (hash mismatch)")
         if self.tail.table.shape[1] != len(self.classes):
             raise BundleError(f"the head gives {self.tail.table.shape[1]} classes, the manifest {len(self.classes)}")
 

@@ -64,10 +64,12 @@ class DecisionChain:
         "_age",
         "_candidate",
         "_dwell",
+        "_elapsed",
         "_enter",
         "_history",
         "_lead",
         "_leave",
+        "_rate",
         "_refractory",
         "_smoothed",
         "_span",
@@ -78,11 +80,12 @@ class DecisionChain:
 
     def __init__(self, settings: DecisionSettings, hop_ms: float) -> None:
         self._enter, self._leave, self._unknown_below = settings.enter, settings.leave, settings.unknown_below
-        self._dwell = _hops(settings.dwell_ms, hop_ms)
-        self._refractory = _hops(settings.refractory_ms, hop_ms)
-        self._span = max(1, _hops(settings.smoothing_ms, hop_ms)) if settings.smoothing == "median" else 1
+        self._dwell = hops(settings.dwell_ms, hop_ms)
+        self._refractory = hops(settings.refractory_ms, hop_ms)
+        self._span = max(1, hops(settings.smoothing_ms, hop_ms)) if settings.smoothing == "median" else 1
         decays = settings.smoothing == "ema" and settings.smoothing_ms > 0
-        self._weight = -math.expm1(-hop_ms / settings.smoothing_ms) if decays else 1.0
+        self._rate = hop_ms / settings.smoothing_ms if decays else math.inf
+        self._weight = -math.expm1(-self._rate)
         self.reset()
 
     def reset(self) -> None:
@@ -92,12 +95,17 @@ class DecisionChain:
         self._candidate = UNKNOWN
         self._lead = 0
         self._smoothed: Sequence[float] | None = None
-        self._history: list[Sequence[float]] = []
+        self._elapsed = 1  # hops since the scores in `_smoothed`
+        self._history: list[Sequence[float] | None] = []
 
     def skip(self) -> None:
-        """Account for a window without scores (abstained or missed): time passes, a lead is broken."""
+        """Account for a window without scores (abstained or missed): time passes, old scores fade, a lead is broken."""
         self._age += 1
         self._candidate, self._lead = UNKNOWN, 0
+        if self._span > 1:
+            self._remember(None)
+        elif self._weight < 1.0:
+            self._elapsed += 1
 
     def step(self, probabilities: Sequence[float]) -> tuple[int, Sequence[float]]:
         """Take the probabilities (classes,) of the next window.
@@ -125,20 +133,25 @@ class DecisionChain:
     def _smooth(self, probabilities: Sequence[float]) -> Sequence[float]:
         # Plain Python: on a handful of classes it is several times faster than arrays.
         if self._span > 1:
-            self._history.append(probabilities)
-            del self._history[: -self._span]
-            middle = [median(values) for values in zip(*self._history, strict=True)]
+            self._remember(probabilities)
+            known = [row for row in self._history if row is not None]
+            middle = [median(values) for values in zip(*known, strict=True)]
             whole = sum(middle) or 1.0
             return [value / whole for value in middle]
         if self._weight < 1.0:
-            weight = self._weight
+            weight = self._weight if self._elapsed == 1 else -math.expm1(-self._elapsed * self._rate)
             if self._smoothed is not None:
                 probabilities = [
                     old + weight * (new - old) for old, new in zip(self._smoothed, probabilities, strict=True)
                 ]
-            self._smoothed = probabilities
+            self._smoothed, self._elapsed = probabilities, 1
         return probabilities
 
+    def _remember(self, probabilities: Sequence[float] | None) -> None:
+        self._history.append(probabilities)
+        del self._history[: -self._span]
 
-def _hops(milliseconds: float, hop_ms: float) -> int:
+
+def hops(milliseconds: float, hop_ms: float) -> int:
+    """Return how many hops it takes until so many milliseconds have passed: rounded up to whole hops."""
     return math.ceil(milliseconds / hop_ms - 1e-9)

@@ -53,7 +53,9 @@ def lines_of(text: bytes | str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_replay_without_latencies_is_the_same_bytes_every_time(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replay_without_latencies_is_the_same_bytes_every_time(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outputs = []
     for chunk in ("1024", "1024", "7"):
         arguments = ["run", str(place / "dog.fsqb"), "--source", f"npz:{place / 'walk.npz'}", "--no-latency"]
@@ -66,7 +68,19 @@ def test_a_replay_without_latencies_is_the_same_bytes_every_time(place: Path, ca
     decisions = [line for line in lines if line["type"] == "decision"]
     assert len(decisions) == (2000 - 100) // 50 + 1
     assert "latency_us" not in decisions[0]
-    wanted = {"type", "seq", "stream", "t_start", "t_end", "label", "raw_label", "confidence", "code", "quality", "backend"}
+    wanted = {
+        "type",
+        "seq",
+        "stream",
+        "t_start",
+        "t_end",
+        "label",
+        "raw_label",
+        "confidence",
+        "code",
+        "quality",
+        "backend",
+    }
     assert wanted <= set(decisions[0])
 
 
@@ -179,7 +193,7 @@ def test_ctrl_c_ends_with_130_and_the_end_record(place: Path) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as reply:  # noqa: S310 - loopback
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as reply:
             return b"fsq_edge_windows_total" in reply.read()
     except (urllib.error.URLError, OSError):
         return False
@@ -240,7 +254,9 @@ def test_from_broker_to_broker(place: Path, tmp_path: Path) -> None:
     client.connect("127.0.0.1", broker.port)
     client.subscribe("decisions", 1)
     client.loop_start()
-    with started(place, "--source", broker.address("imu/+?qos=1"), "--sink", broker.address("decisions?qos=1")) as process:
+    with started(
+        place, "--source", broker.address("imu/+?qos=1"), "--sink", broker.address("decisions?qos=1")
+    ) as process:
         rows = motion(300)
 
         def talk() -> bool:

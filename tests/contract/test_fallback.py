@@ -53,7 +53,7 @@ FAULTS = {
     "unplugged 36": Fault("lost", status=36),
     "unplugged 64": Fault("lost", status=64),
     "unplugged 96, back at the third try": Fault("lost", status=96, reopens=2),
-    "an answer that comes too late": Fault("late", seconds=0.6),
+    "an answer that comes too late": Fault("late", seconds=1.2),
 }
 
 
@@ -65,7 +65,7 @@ def test_a_fault_costs_no_window_and_the_device_comes_back(generation: int, faul
     backend = rig.fallback(QUICK, events, background=inline)
     served = drive(rig, backend, range(10))
     assert set(served) == {"hailo-fake"}
-    deadline_s = 0.5 if fault.kind == "late" else 5.0
+    deadline_s = 1.0 if fault.kind == "late" else 5.0
     assert drive(rig, backend, range(10, 11), deadline_s) == ["onnx"], (
         "the same window, answered by the CPU in its time"
     )
@@ -237,9 +237,12 @@ def test_a_throttling_device_costs_no_window() -> None:
     policy = FallbackPolicy(0.2, first_retry_s=0.0, longest_retry_s=0.05, parity_windows=2, poll_s=0.001)
     backend = rig.fallback(policy, events)
     assert set(drive(rig, backend, range(5))) == {"hailo-fake"}
+    served = []
     for row in range(5, 30):
-        assert drive(rig, backend, range(row, row + 1), 0.2) == ["onnx"], "too slow, then too hot"
+        served += drive(rig, backend, range(row, row + 1), 0.2)
         time.sleep(0.01)
+    assert "hailo-fake" not in served, "too slow, then too hot"
+    assert served.count("missed") <= 3, "the CPU answers in time, but for a machine that stands still"
     assert events[0].to_backend == "onnx"
     script.cool()
     deadline = time.monotonic() + 20
@@ -329,6 +332,16 @@ def test_auto_on_a_busy_device_starts_on_the_cpu_and_moves_over() -> None:
         served |= set(drive(rig, backend, range(3)))
         time.sleep(0.005)
     assert served == {"onnx", "hailo-fake"}
+    backend.close()
+
+
+@pytest.mark.parametrize("choice", ["auto", "hailo"])
+def test_a_slow_first_inference_is_no_reason_against_the_device(generation: int, choice: str) -> None:
+    """It also puts the network on the chip; the deadline of one hop counts from then on."""
+    rig = make_rig(generation, faults=FaultScript({0: Fault("delay", seconds=0.3)}))
+    policy = FallbackPolicy(deadline_s=0.1, poll_s=0)
+    backend = open_backend(rig.bundle, choice, binding=rig.fake, policy=policy)
+    assert backend.name == "hailo-fake"
     backend.close()
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.backends.hailo_device import load_binding
-from fsq_edge_runtime.backends.hailo_link import Slot, Ticket
+from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
+from fsq_edge_runtime.backends.hailo_device import HailoDevice, load_binding
+from fsq_edge_runtime.backends.hailo_request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import Fault, FaultScript
 from fsq_edge_runtime.testing.fake_model import ConfiguredInferModel, InferStream
-from tests.factories.hailo_rig import Rig, make_rig
+from tests.factories.hailo_rig import Rig, inline, make_rig
 
 
 @pytest.fixture
@@ -180,6 +181,31 @@ def test_a_kept_exception_keeps_no_network_alive(rig: Rig, script: FaultScript, 
     gc.collect()
     assert caught.value.__cause__ is not None
     assert network() is None
+
+
+def test_many_losses_leave_nothing_behind(rig: Rig, script: FaultScript) -> None:
+    def alive() -> dict[str, int]:
+        gc.collect()
+        kinds = (ConfiguredInferModel, Slot, Ticket, HailoDevice)
+        things = [type(thing) for thing in gc.get_objects()]
+        return {kind.__name__: things.count(kind) for kind in kinds} | {"threads": threading.active_count()}
+
+    policy = FallbackPolicy(0.5, first_retry_s=0.0, longest_retry_s=0.0, parity_windows=2, poll_s=0)
+    backend = rig.fallback(policy, background=inline)
+
+    def lose_and_find(times: int) -> None:
+        for _ in range(times):
+            script.inject(Fault("lost", status=96))
+            for row in range(6):
+                assert rig.code(backend.infer(rig.frames[row : row + 1])) == rig.codes[row]
+            assert backend.name == "hailo-fake"
+
+    lose_and_find(3)
+    before = alive()
+    lose_and_find(30)
+    after = alive()
+    assert all(after[kind] <= before[kind] + 1 for kind in before), (before, after)
+    backend.close()
 
 
 def test_a_binding_that_lacks_a_module_is_not_called_missing(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

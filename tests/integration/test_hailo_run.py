@@ -76,10 +76,13 @@ def test_hailo_ends_with_the_cause_when_the_device_fails_under_way(stream: Calla
     assert "63 HAILO_STREAM_ABORT" in said
     assert "hint: " in said
     assert "Traceback" not in said
-    decisions = kinds(records, "decision")
+    *decisions, lost = kinds(records, "decision", "missed")
     assert 0 < len(decisions) < WINDOWS
-    assert {record["backend"] for record in decisions} == {"hailo-fake"}, "the CPU answered nothing"
-    assert records[-1]["type"] == "end"
+    assert {(record["type"], record["backend"]) for record in decisions} == {("decision", "hailo-fake")}
+    assert (lost["type"], lost["seq"]) == ("missed", len(decisions)), "the window that it failed on is told of"
+    end = records[-1]
+    assert end["type"] == "end"
+    assert end["decided"] + end["missed"] == end["windows"]
 
 
 @pytest.mark.parametrize("status", [16, 36, 73, 74, 76, 87, 97])

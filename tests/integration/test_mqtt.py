@@ -182,9 +182,13 @@ def test_no_broker_is_unavailable_and_a_bad_address_is_usage() -> None:
     for make in (lambda: MqttSink(address), lambda: MqttSource(address, 6)):
         with pytest.raises(UnavailableError, match="cannot reach the MQTT broker"):
             make()
-    for text in ("mqtt://host", "mqtt://host/t?qos=3", "mqtt://host/t?who=me", "mqtt://a:secret@host/t", "mqtt://h:x/t"):
+    for text in (
+        "mqtt://host",
+        "mqtt://host/t?qos=3",
+        "mqtt://host/t?who=me",
+        "mqtt://a:secret@host/t",
+        "mqtt://h:x/t",
+    ):
         with pytest.raises(UsageError):
             MqttAddress.parse(text)
-    assert MqttAddress.parse("mqtts://me@host/a/%23?qos=2") == MqttAddress(
-        "host", 8883, "a/#", "me", 2, True, None, ""
-    )
+    assert MqttAddress.parse("mqtts://me@host/a/%23?qos=2") == MqttAddress("host", 8883, "a/#", "me", 2, True, None, "")

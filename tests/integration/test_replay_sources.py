@@ -53,7 +53,9 @@ def test_npz_and_csv_give_the_recording(tmp_path: Path, timed: bool, chunk: int)
 
 
 def test_missing_cells_are_nan_and_streams_are_kept(tmp_path: Path) -> None:
-    (tmp_path / "two.csv").write_text("stream," + ",".join(NAMES) + "\na,1,,nan,NA,null,2\nb,1,2,3,4,5,6\na,0,0,0,0,0,0\n")
+    (tmp_path / "two.csv").write_text(
+        "stream," + ",".join(NAMES) + "\na,1,,nan,NA,null,2\nb,1,2,3,4,5,6\na,0,0,0,0,0,0\n"
+    )
     chunks = list(open_source(f"csv:{tmp_path / 'two.csv'}", CONFIG).chunks(threading.Event()))
     assert [chunk.stream for chunk in chunks] == ["a", "b", "a"]
     assert np.isnan(chunks[0].samples[0]).tolist() == [False, True, True, True, True, False]

@@ -70,6 +70,20 @@ def test_several_sources_without_ids_get_their_own_streams() -> None:
         Runner(session, [IterableSource([]), IterableSource([], live=True)], [])
 
 
+def test_a_stream_too_many_closes_the_one_that_was_silent_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("runner", "session"):
+        monkeypatch.setattr(f"fsq_edge_runtime.{module}.MAX_STREAMS", 3)
+    order = ["a", "b", "c", "a", "d", "e", "a"]
+    chunks = [chunk(name, motion(100, seed=number)) for number, name in enumerate(order)]
+    records, facts, _ = ran([IterableSource(chunks)])
+    assert (facts["streams"], facts["forgotten"]) == (3, 2)
+    assert facts["received"] == 700  # counters do not go back
+    assert facts["windows"] == 4 + 5  # a kept its place: windows at 100, 150, 200, 250 and 300 samples
+    assert [line["seq"] for line in lines(records)[:-1] if line["stream"] == "a"] == [0, 1, 2, 3, 4]
+    records, facts, _ = ran([IterableSource([chunk(str(at), motion(100)) for at in range(20)], live=True)])
+    assert facts["decided"] == 20
+
+
 def test_the_queue_between_sources_and_engine_is_bounded_and_the_newest_wins() -> None:
     queue = ChunkQueue(limit=100)
     for number in range(10):
@@ -111,6 +125,21 @@ def test_a_slow_engine_loses_the_oldest_and_says_so() -> None:
     assert any(line["type"] == "gap" and line["cause"] == "overrun" for line in lines(records))
     windows = [line["seq"] for line in lines(records) if line["type"] == "decision"]
     assert windows == list(range(len(windows)))
+
+
+def test_what_was_read_before_the_stop_is_drained() -> None:
+    stop = threading.Event()
+
+    def chunks():
+        for at in range(0, 3000, 50):
+            yield motion(3000)[at : at + 50]
+            if at == 2950:
+                stop.set()
+
+    with random_bundle().open_session(backend="onnx", deadline_ms=0.0) as session:
+        facts = Runner(session, [IterableSource(chunks(), live=True)], []).run(stop)
+    assert facts["received"] == facts["accepted"] == 3000
+    assert facts["decided"] == (3000 - 100) // 50 + 1
 
 
 def test_a_slow_sink_never_blocks_and_its_drops_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""A pseudo-terminal as the serial port: lines and packed packets, noise, a cable that is pulled and plugged in again."""
+"""A pseudo-terminal as the serial port: lines, packed packets, noise, a cable that is pulled and plugged in again."""
 
 from __future__ import annotations
 

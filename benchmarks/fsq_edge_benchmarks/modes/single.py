@@ -47,4 +47,3 @@ def missed_note(decisions: Iterable[Decision]) -> tuple[str, ...]:
     """Return a note if windows were not answered, so that a fast nothing is not taken for a fast answer."""
     unanswered = sum(decision.code is None for decision in decisions)
     return (f"{unanswered} windows abstained or were missed",) if unanswered else ()
-

@@ -47,7 +47,7 @@ def check(
     Raises:
         MissingInputError: the file cannot be read.
         DataError: the file is not a valid ONNX model.
-        UsageError: unknown chip or compiler.
+        UsageError: unknown chip or compiler, or sizes for an input that the model does not have.
     """
     return examine(model, arch, dfc, input_shapes=input_shapes).report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,13 @@ import onnx
 from onnx import helper
 
 from fsq_edge_compile.checker.checking import judge_normalised
-from fsq_edge_compile.checker.graph import Graph
-from fsq_edge_compile.checker.loading import generated_name, give_shapes
+from fsq_edge_compile.checker.graph import Graph, captured_names
+from fsq_edge_compile.checker.loading import give_shapes, node_names
 from fsq_edge_compile.checker.normalise import normalise
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
 from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest_difference, random_feeds
 from fsq_edge_compile.checker.targets import target_for
-from fsq_edge_compile.checker.view import captured_names
 from fsq_edge_runtime.errors import DataError
 
 
@@ -117,9 +117,8 @@ def split(
 
 
 def _give_names(model: onnx.ModelProto) -> None:
-    taken = {node.name for node in model.graph.node if node.name}
-    for index, node in enumerate(model.graph.node):
-        node.name = node.name or generated_name(node, index, taken)
+    for node, name in zip(model.graph.node, node_names(model.graph.node), strict=True):
+        node.name = name
 
 
 class _Parts:
@@ -229,5 +228,6 @@ def write_model(model: onnx.ModelProto, path: str | Path) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error

@@ -59,7 +59,7 @@ def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[Qua
         if count:
             yield _share(rule, channel.name, f"of the samples are {text}", count / channel.n, limit)
     if channel.is_dead:
-        value = "nothing is finite" if math.isnan(channel.min) else f"every value is {channel.min:g}"
+        value = "nothing is finite" if math.isnan(channel.min) else f"every value is {channel.min + 0.0:g}"  # no -0
         yield QualityFinding("dead", "failure", channel.name, f"{channel.name}: dead, {value}", 0.0)
         return
     if channel.beyond_gap_share:

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.backends.hailo_device import Binding, HailoDevice, Telemetry, acquire, load_binding
 from fsq_edge_runtime.backends.hailo_errors import from_status
-from fsq_edge_runtime.backends.hailo_link import HailoLink, Ticket
+from fsq_edge_runtime.backends.hailo_link import HailoLink
+from fsq_edge_runtime.backends.hailo_request import Ticket
 from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Float32Array = npt.NDArray[np.float32]
 CORRUPT, WRONG_DEVICE = 91, 93
+LONGEST_DRAIN_S = 1.5  # a service that is told to stop has two seconds
 
 
 class HailoBackend:
@@ -78,8 +80,9 @@ class HailoBackend:
             self.architecture = _choose(reports, self._device)
             self.report: HefReport = reports[self.architecture]
             hef = hefs[self.architecture]
-            drain_s = min(open_timeout_s, 2.0 + timeout_s)
-            self._link = HailoLink(self._device, hef, self.report, depth, open_timeout_s, drain_s)
+            self._link = HailoLink(
+                self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, LONGEST_DRAIN_S)
+            )
         except BaseException:
             self._device.release()
             raise
@@ -151,8 +154,7 @@ class HailoBackend:
         self._link.close()
 
     def _limit(self, deadline_ns: int | None) -> int:
-        limit = time.monotonic_ns() + self._timeout_ns
-        return limit if deadline_ns is None else min(limit, deadline_ns)
+        return time.monotonic_ns() + self._timeout_ns if deadline_ns is None else deadline_ns
 
 
 _live: weakref.WeakSet[HailoLink] = weakref.WeakSet()

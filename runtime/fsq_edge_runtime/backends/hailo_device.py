@@ -12,20 +12,21 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
-import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fsq_edge_runtime.backends.hailo_errors import backend_error, forget_frames, from_status
+from fsq_edge_runtime.backends.owner_thread import OwnerThread, outcome
 from fsq_edge_runtime.errors import BackendError
 
 T = TypeVar("T")
 # The vendor's modules and objects carry no types; this file and hailo_link.py are the boundary.
 Binding = Any
+LET_GO_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,56 +79,6 @@ def architecture_name(value: object) -> str:
 def keep_forever(thing: object) -> None:
     """Never let an object be destroyed, not even when the interpreter ends: its destructor would hang."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-
-
-def outcome(future: Future[T], action: str, timeout_s: float) -> T:
-    """Return what a call on the owner thread gave.
-
-    Raises:
-        BackendError: it failed, or did not end in time; then it goes on, and may be asked again.
-    """
-    try:
-        return future.result(timeout_s)
-    except FutureTimeoutError as error:
-        if future.done():  # it was HailoRT's own
-            raise backend_error(action, error) from error
-        raise from_status(f"{action} in {timeout_s:.3g} s", 4) from error
-    except BackendError:
-        raise
-    except Exception as error:
-        raise backend_error(action, error) from error
-
-
-class OwnerThread:
-    """Runs calls one after another on a thread of its own; daemon, so a hanging call cannot keep the process."""
-
-    def __init__(self) -> None:
-        self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._serve, args=(self._work,), name="hailo-owner", daemon=True).start()
-
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Queue a call."""
-        future: Future[T] = Future()
-        self._work.put((call, future))
-        return future
-
-    def stop(self) -> None:
-        """End the thread after what is queued."""
-        self._work.put(None)
-
-    @staticmethod
-    def _serve(work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]) -> None:
-        while (item := work.get()) is not None:
-            call, future = item
-            try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the result
-                forget_frames(error)
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-                del result
-            del item, call, future  # the last reference to a device object must not linger in this frame
 
 
 class HailoDevice:
@@ -201,8 +152,15 @@ class HailoDevice:
             things: not to be used any more.
             timeout_s: the longest wait; what takes longer is destroyed when the thread gets to it.
         """
+
+        def work() -> None:
+            # The binding's callback thread wakes us before it lets go of the last callback, for which it needs the
+            # interpreter's lock; a destructor that waits for that thread with the lock held would never end.
+            time.sleep(LET_GO_S)
+            things.clear()
+
         try:
-            self.owner.submit(things.clear).result(timeout_s)
+            self.owner.submit(work).result(timeout_s)
         except FutureTimeoutError:
             keep_forever(things)  # the thread may hang inside the binding; destroying them elsewhere would, too
 

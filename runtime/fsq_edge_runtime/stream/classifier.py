@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
+from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
 from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.quality import QualityCheck
@@ -41,10 +42,11 @@ class _Ended(NamedTuple):
 
 
 class _Collected(NamedTuple):
-    """A window of a batch, and whether it deserves an answer."""
+    """A window of a batch: its place among the samples kept, and whether it was judged when they were."""
 
     due: Due
-    sound: bool
+    row: int
+    judged: bool
 
 
 class WindowClassifier:
@@ -68,11 +70,13 @@ class WindowClassifier:
         self._writer = FrameWriter(self._preprocess, frame[0])
         self._check = QualityCheck(config, settings, self._writer.raw)
         self._heads: dict[str, DecisionHead] = {}
+        self._infer = backend.infer
         self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
         self._batch: list[_Collected | _Ended] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
+        self.failure: BackendError | None = None
 
     @property
     def head(self) -> DecisionHead:
@@ -103,9 +107,9 @@ class WindowClassifier:
         self._writer.finish()
         prepared = time.monotonic_ns()
         try:
-            t = self._backend.infer(self._frame)
-        except Missed as error:
-            return self._unanswered(due, error.reason)
+            t = self._infer(self._frame)
+        except BackendError as error:
+            return self._unanswered(due, self._reason(error))
         inferred = time.monotonic_ns()
         if inferred > limit:
             return self._unanswered(due, "deadline")
@@ -115,12 +119,16 @@ class WindowClassifier:
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
-        due = self._judge(state, start)
-        sound = not (due[4] and self._check.abstains(due[4]))
-        self._batch.append(_Collected(due, sound))
-        if sound:
-            self._windows[self._filled] = self._check.window
-            self._filled += 1
+        # Judged now only where that takes the stream itself; the others together, when the batch is decided.
+        judged, row = state.ring.irregular_until > start, self._filled
+        if judged:
+            due = self._judge(state, start)
+            self._windows[row] = self._check.window
+        else:
+            due = self._place(state, start, ())
+            self._windows[row] = state.ring.window(start)
+        self._batch.append(_Collected(due, row, judged))
+        self._filled = row + 1
         return self._filled == MAX_BATCH
 
     def defer(self, state: StreamState, gap: StreamEvent) -> bool:
@@ -136,34 +144,54 @@ class WindowClassifier:
             arrived: monotonic nanoseconds at which the last samples had arrived.
         """
         batch, n = self._batch, self._filled
+        if not batch:
+            return []
         self._batch, self._filled = [], 0
         begun = time.monotonic_ns()
         limit = arrived + self._patience_ns
         overrun = begun > limit
-        frames = self._preprocess.frames(self._windows[: 0 if overrun else n])
+        batch, kept = self._judge_rows(batch, n)
+        some = self._windows[:n] if len(kept) == n else self._windows[kept]
+        frames = self._preprocess.frames(some[:0] if overrun else some)
         prepared = time.monotonic_ns()
         codes, reasons = self._infer_rows(frames)
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
         spent = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
         records: list[Decision | StreamEvent] = []
-        row = 0
+        found, head, row = codes.tolist(), self.head, 0
         for entry in batch:
             if isinstance(entry, _Ended):
                 entry.chain.reset()
                 records.append(entry.event)
-            elif not entry.sound:
-                records.append(self._unanswered(entry.due, None))
+                continue
+            due = entry.due
+            if due[4] and self._check.abstains(due[4]):
+                records.append(self._unanswered(due, None))
+                continue
+            reason = late or reasons.get(row)
+            if reason:
+                records.append(self._unanswered(due, reason))
             else:
-                reason = late or reasons.get(row)
-                code = LOST if reason else int(codes[row])
-                records.append(
-                    self._unanswered(entry.due, reason)
-                    if reason
-                    else self._answered(entry.due, self.head, code, spent, inferred, arrived)
-                )
-                row += 1
+                records.append(self._answered(due, head, found[row], spent, inferred, arrived))
+            row += 1
         return records
+
+    def _judge_rows(self, batch: list[_Collected | _Ended], n: int) -> tuple[list[_Collected | _Ended], list[int]]:
+        """Give the windows of a batch their flags; return the batch and the rows that deserve an answer."""
+        check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
+        kept: list[int] = []
+        for at, entry in enumerate(batch):
+            if isinstance(entry, _Ended):
+                continue
+            row, flags = entry.row, entry.due[4]
+            if not (entry.judged or sound[row] or check.sound(self._windows[row])):
+                flags = check.examine(self._windows[row])
+                self._windows[row] = check.window
+                batch[at] = entry._replace(due=(*entry.due[:4], flags))
+            if not (flags and check.abstains(flags)):
+                kept.append(row)
+        return batch, kept
 
     def predict(self, windows: npt.ArrayLike) -> Predictions:
         """Classify independent windows (N, C, T); see :meth:`fsq_edge_runtime.Session.predict`."""
@@ -202,15 +230,32 @@ class WindowClassifier:
         """Return codes (N,) and, by row, the reason of each that was lost."""
         try:
             return self._infer_exactly(frames)[1], {}
-        except Missed:
-            pass  # by row, so that only what is truly lost is given up
+        except BackendError as error:
+            self._reason(error)
+        # By row, so that only what is truly lost is given up.
         codes, reasons = np.full(len(frames), LOST, dtype=np.int64), {}
         for row in range(len(frames)):
+            if self.failure is not None:
+                reasons[row] = "backend"
+                continue
             try:
                 codes[row] = self.head.code(self._backend.infer(frames[row : row + 1]))
-            except Missed as error:
-                reasons[row] = error.reason
+            except BackendError as error:
+                reasons[row] = self._reason(error)
         return codes, reasons
+
+    def _reason(self, error: BackendError) -> str:
+        """Return why the window is missed; what ends the session is kept until its record is out."""
+        if isinstance(error, Missed):
+            return error.reason
+        self.failure = error
+        return "backend"
+
+    def raise_failure(self) -> None:
+        """Raise what the backend failed of for good, once; to be called when the records are out."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
     def _judge(self, state: StreamState, start: int) -> Due:
         """Take a window off its stream: its place and its flags; its samples are then the check's."""
@@ -219,6 +264,9 @@ class WindowClassifier:
         flags: tuple[str, ...] = ()
         if ring.irregular_until > start or not check.sound(window):
             flags = check.examine(window, ring, start)
+        return self._place(state, start, flags)
+
+    def _place(self, state: StreamState, start: int, flags: tuple[str, ...]) -> Due:
         seq = state.seq
         state.seq = seq + 1
         state.counters.windows += 1

@@ -85,6 +85,8 @@ class Grid:
         self._surely_s = 0.99 * jitter_tolerance / rate_hz  # less than the tolerance by more than any rounding
         self._base_times: Float64Array = np.arange(BLOCK, dtype=np.float64) / rate_hz
         self._offsets: Float64Array = np.empty(BLOCK, dtype=np.float64)
+        self._base, self._offset = self._base_times, self._offsets
+        self._begin: Float64Array = np.empty((), dtype=np.float64)
         self._last_row: Float32Array = np.zeros(channels, dtype=np.float32)
         self._t0 = 0.0
         self._next = 0  # slot to be filled next
@@ -174,8 +176,13 @@ class Grid:
     def _is_regular(self, times: Float64Array, n: int) -> bool:
         """Return whether each sample stands for exactly the next slot, as :meth:`_interpolate` would find."""
         # Sufficient, not necessary: what this sees as regular, _interpolate would place in the same way to the bit.
-        offset = np.subtract(times, self._base_times[:n], self._offsets[:n])
-        np.subtract(offset, self._t0 + self._next / self._rate, offset)
+        if n == 1:
+            return abs(float(times[0]) - (self._t0 + self._next / self._rate)) <= self._surely_s  # NaN fails
+        if n != len(self._offset):  # views, made again only when the size of a push changes
+            self._base, self._offset = self._base_times[:n], self._offsets[:n]
+        offset = np.subtract(times, self._base, self._offset)
+        self._begin[()] = self._t0 + self._next / self._rate
+        np.subtract(offset, self._begin, offset)
         if offset.dot(offset) <= self._surely_s * self._surely_s:  # then each is; NaN fails
             return True
         return bool(np.absolute(offset, offset).max() <= self._surely_s)

@@ -55,17 +55,19 @@ class QualityCheck:
         size = (len(self._names), config.window_samples)
         self.window: Float32Array = np.zeros(size, dtype=np.float32) if window is None else window
         self._flat = self.window.reshape(-1)
-        self._inverse: Float32Array = np.ones(size, dtype=np.float32) / limit
+        self._limit: Float32Array = np.ones(size, dtype=np.float32) * limit
+        self._inverse: Float32Array = 1.0 / self._limit
         self._relative: Float32Array = np.zeros(size, dtype=np.float32)
         self._least_energy = float(limit.min()) ** 2
         self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
         # Every run of that length holds two adjacent samples of these, so where they differ there is none.
-        step = max(1, self._stuck_run // 2)
+        step = self._step = max(1, self._stuck_run // 2)
         self._later, self._earlier = self._flat[step::step], self._flat[:-step:step]
         self._repeats = bytearray(len(self._later))
         self._repeated = np.frombuffer(self._repeats, dtype=np.bool_)
         first, self._gravity = _accelerometer(config) if settings.check_gravity else (0, 0.0)
-        self._accelerometer = self.window[first : first + 3].reshape(-1)
+        self._triad = slice(first, first + 3)
+        self._accelerometer = self.window[self._triad].reshape(-1)
         low, high = WINDOW_GRAVITY
         self._energy_low = (low * self._gravity) ** 2 * size[1]
         self._energy_high = (high * self._gravity) ** 2 * size[1]
@@ -90,13 +92,32 @@ class QualityCheck:
         np.equal(self._later, self._earlier, self._repeated)
         return self._repeats.find(1) < 0 or not self._has_run()
 
-    def examine(self, window: Float32Array, ring: SampleRing, start: int) -> tuple[str, ...]:
-        """Take a window (C, T) into :attr:`window`, short runs of missing values filled; return all its flags."""
+    def sound_rows(self, windows: Float32Array) -> npt.NDArray[np.bool_]:
+        """Return for windows (N, C, T) which are surely :meth:`sound`; the others may be."""
+        flat = windows.reshape(len(windows), -1)
+        sound = np.asarray((np.absolute(windows) < self._limit).all(axis=(1, 2)))  # NaN is not less
+        sound &= ~(flat[:, self._step :: self._step] == flat[:, : -self._step : self._step]).any(axis=1)
+        if self._gravity:
+            triad = windows[:, self._triad].reshape(len(windows), -1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                energy = np.matmul(triad[:, None, :], triad[:, :, None])[:, 0, 0]
+            sound &= (energy >= self._energy_low) & (energy <= self._energy_high)
+        return np.asarray(sound, dtype=np.bool_)
+
+    def examine(self, window: Float32Array, ring: SampleRing | None = None, start: int = 0) -> tuple[str, ...]:
+        """Take a window (C, T) into :attr:`window`, short runs of missing values filled; return all its flags.
+
+        Args:
+            window: its samples.
+            ring: where it begins at ``start``; None for one whose samples were all taken as they are.
+            start: grid index.
+        """
         present = np.isfinite(window)
         filled = window if present.all() else fill_missing(window, self._config.max_gap_samples)
         np.copyto(self.window, filled)
         flags = self._name("missing", ~np.isfinite(filled).all(axis=1))
-        imputed = ring.imputed(start) + int((np.isfinite(filled) & ~present).sum(axis=1).max())
+        imputed = int((np.isfinite(filled) & ~present).sum(axis=1).max())
+        imputed += 0 if ring is None else ring.imputed(start)
         if imputed > self._settings.max_imputed_share * self._config.window_samples:
             flags.append("imputed")
         magnitude = np.abs(np.nan_to_num(filled))
@@ -107,7 +128,7 @@ class QualityCheck:
         if self._gravity and not flags and not self._energy_low <= energy <= self._energy_high:
             flags.append("units")
         flags += self._name("stuck", [_longest_run(row) >= self._stuck_run for row in filled])
-        if self._rate_is_off(ring, start):
+        if ring is not None and self._rate_is_off(ring, start):
             flags.append("rate")
         return tuple(flags)
 

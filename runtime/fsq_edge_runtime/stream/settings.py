@@ -22,6 +22,7 @@ class StreamSettings(Artefact):
 
     Attributes:
         source_rate_hz: nominal rate of the sensor; None means the model's rate.
+        hop_samples: step between windows; None takes that of ``preprocess.json``, at which the model was trained.
         resampler: ``polyphase`` filters against aliasing, ``linear`` interpolates; ``auto`` takes ``polyphase`` when
             the source is more than 5 % faster than the model.
         jitter_tolerance: a sample this close to a grid time, in grid periods, is taken as it is.
@@ -42,6 +43,7 @@ class StreamSettings(Artefact):
     KIND: ClassVar[str] = "stream.json"
 
     source_rate_hz: float | None = Field(default=None, gt=0, le=1e6)
+    hop_samples: int | None = Field(default=None, ge=1, le=65536)
     resampler: Literal["auto", "linear", "polyphase"] = "auto"
     jitter_tolerance: float = Field(default=0.25, gt=0, lt=0.5)
     clock_jump_s: float = Field(default=1.0, gt=0)

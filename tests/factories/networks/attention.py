@@ -36,11 +36,14 @@ class ConvNext(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention written out: one fused projection, or one each as transformer libraries write it."""
+    """Multi-head attention written out, or with torch's fused function.
 
-    def __init__(self, width: int, heads: int, fused: bool = False) -> None:
+    Query, key and value come from one projection, or from one each as transformer libraries write it.
+    """
+
+    def __init__(self, width: int, heads: int, fused: bool = False, function: bool = False) -> None:
         super().__init__()
-        self.heads, self.size, self.fused = heads, width // heads, fused
+        self.heads, self.size, self.fused, self.function = heads, width // heads, fused, function
         self.qkv = nn.Linear(width, 3 * width)
         self.parts = nn.ModuleList([nn.Linear(width, width) for _ in range(3)])
         self.out = nn.Linear(width, width)
@@ -51,6 +54,9 @@ class Attention(nn.Module):
             q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, self.size).permute(2, 0, 3, 1, 4).unbind(0)
         else:
             q, k, v = (part(x).view(n, t, self.heads, self.size).transpose(1, 2) for part in self.parts)
+        if self.function:
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+            return self.out(mixed.transpose(1, 2).reshape(n, t, c))
         weights = (q * self.size**-0.5 @ k.transpose(-2, -1)).softmax(-1)
         return self.out((weights @ v).transpose(1, 2).reshape(n, t, c))
 
@@ -58,10 +64,10 @@ class Attention(nn.Module):
 class Encoder(nn.Module):
     """Pre-norm encoder block."""
 
-    def __init__(self, width: int = 32, heads: int = 4, fused: bool = False) -> None:
+    def __init__(self, width: int = 32, heads: int = 4, fused: bool = False, function: bool = False) -> None:
         super().__init__()
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads, fused)
+        self.attention = Attention(width, heads, fused, function)
         self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,12 +78,12 @@ class Encoder(nn.Module):
 class VisionTransformer(nn.Module):
     """Patches, positions, encoder blocks; classes from a class token or from the mean of the tokens."""
 
-    def __init__(self, class_token: bool = False, fused: bool = False, width: int = 32) -> None:
+    def __init__(self, class_token: bool = False, fused: bool = False, function: bool = False, width: int = 32) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, width, 8, 8)
         self.token = nn.Parameter(torch.randn(1, 1, width)) if class_token else None
         self.positions = nn.Parameter(torch.randn(1, 16 + class_token, width))
-        self.blocks = nn.Sequential(Encoder(width, fused=fused), Encoder(width, fused=fused))
+        self.blocks = nn.Sequential(*(Encoder(width, 4, fused, function) for _ in range(2)))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:

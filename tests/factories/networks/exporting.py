@@ -28,6 +28,8 @@ def export(
         dynamo: use the exporter that traces with torch.export, else the TorchScript one.
         dynamic_batch: leave the first size open.
     """
+    # torch's own encoder layer has a fused path for inference that the TorchScript exporter cannot write.
+    torch.backends.mha.set_fastpath_enabled(False)
     torch.manual_seed(0)
     network = build().eval()
     example = torch.randn(shape)

@@ -1,0 +1,182 @@
+"""``fsq-edge tune``: fit the decision settings of a bundle to continuous labelled recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+
+from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from fsq_edge.evaluation.document import Cell
+    from fsq_edge.tuning.tune import Tuned
+    from fsq_edge_runtime.bundle import Bundle
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+
+@click.command(
+    "tune",
+    epilog="Exit codes: 0 written; 1 no settings beat raw argmax within the limits, nothing is written; 2 written, but "
+    "a limit does not hold on the recordings reported on (the report says which); 64 usage, 65 bad data, 66 missing "
+    "input, 69 a package is missing.",
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--recordings", required=True, metavar="watch|quadruped|folder:PATH|npz:FILE",
+    help="Continuous labelled recordings. Where each holds one label, those of a subject are stitched.",
+)  # fmt: skip
+@click.option("--subjects", callback=_names, default="", metavar="A,B",
+              help="Fit on these. Default: all that the bundle's run did not hold out.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Write the new bundle here; the given one is replaced by default.")  # fmt: skip
+@click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
+              help="Step between windows, now and on the device. Default: 10, or the bundle's if less.")  # fmt: skip
+@click.option("--max-delay", type=click.FloatRange(0, 60), default=0.6, show_default=True, metavar="SECONDS",
+              help="Median added onset delay that you accept.")  # fmt: skip
+@click.option("--keep", type=click.FloatRange(0, 1), default=0.25, show_default=True, metavar="SHARE",
+              help="Of raw argmax's false events that may be left; 0 asks for the fewest.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of stitching and of shares.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the Pareto front.")
+@click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write the Pareto front as a picture.")
+@force_option
+@output_options
+def command(
+    bundle: Path,
+    recordings: str,
+    subjects: tuple[str, ...],
+    out: Path | None,
+    hop: int | None,
+    max_delay: float,
+    keep: float,
+    seed: int,
+    html: Path | None,
+    png: Path | None,
+    force: str,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Choose smoothing, hysteresis, dwell and refractory time of BUNDLE by events, not by windows.
+
+    Every window is inferred once, then thousands of settings are tried on the recordings fitted on. Chosen is the
+    least added onset delay among settings that leave at most --keep of raw argmax's false events, or the fewest false
+    events where none gets there. No settings are chosen that miss more events than raw argmax or add more than
+    --max-delay to the median onset delay, even with one hop more of dwell and `enter` moved halfway to 1.
+
+    The score that is printed and put into the bundle is of other recordings: the subjects that the run held out, or
+    the rest of a seeded share where the bundle cannot tell. Fitting on held-out subjects is refused without --force.
+    """
+    if html is not None:
+        need("jinja2", "report")
+    if html is not None or png is not None:
+        need("matplotlib", "report")
+    from fsq_edge.tuning.streams import open_recordings
+    from fsq_edge.tuning.tune import tune_bundle
+    from fsq_edge_runtime.bundle import Bundle
+
+    screen = console(quiet, json_to)
+    opened = Bundle.open(bundle)
+    dataset = open_recordings(recordings, opened)
+    tuned = tune_bundle(
+        opened,
+        dataset,
+        subjects=subjects,
+        hop_samples=hop,
+        max_delay_s=max_delay,
+        keep=keep,
+        seed=seed,
+        force=force,
+        say=lambda stage: screen.print(f"{stage} ...", style="dim") if screen.is_terminal else None,
+    )
+    _show(tuned, opened, screen)
+    if tuned.bundle is not None:
+        tuned.bundle.save(out or bundle, replace=True)
+        screen.print(f"wrote {out or bundle}", markup=False)
+        if tuned.unsigned:
+            screen.print("the bundle was signed: its content changed, sign it again")
+    _draw(tuned, html, png, screen)
+    write_json(_document(tuned, str(out or bundle)), json_to)
+    if tuned.bundle is None or tuned.broken:
+        click.get_current_context().exit(1 if tuned.bundle is None else 2)
+
+
+def _show(tuned: Tuned, before: Bundle, screen: Console) -> None:
+    from fsq_edge.tuning.scores import FRONT_COLUMNS, SCORE_COLUMNS, front_rows, score_rows, settings_text
+
+    report = tuned.report
+    screen.print(_plain("Pareto front, on the recordings fitted on", FRONT_COLUMNS, front_rows(tuned.result)))
+    screen.print(f"fitted on    {tuned.sides.fitted_on}", markup=False, soft_wrap=True)
+    screen.print(f"reported on  {tuned.sides.reported_on}", markup=False, soft_wrap=True)
+    if tuned.abstained:
+        screen.print(f"abstained    {tuned.abstained} of {tuned.windows} windows")
+    if report is None or tuned.decision is None:
+        screen.print("[red]nothing written[/red]: no settings beat raw argmax within the limits")
+        return
+    screen.print(f"recordings   {report.dataset}, {report.recordings}", markup=False, soft_wrap=True)
+    hop = f"{report.hop_samples} samples ({report.hop_ms:g} ms), was {before.preprocess.hop_samples}"
+    screen.print(f"hop          {hop}")
+    screen.print(_plain("Event score", SCORE_COLUMNS, score_rows(report)))
+    screen.print(f"chosen       {settings_text(tuned.decision)}", markup=False, soft_wrap=True)
+    if tuned.decision_int8 is not None:
+        screen.print(f"int8         {settings_text(tuned.decision_int8)}", markup=False, soft_wrap=True)
+    if report.held_out is None:
+        screen.print("note: the bundle cannot tell whether the network was trained on these recordings")
+    for line in tuned.broken:
+        screen.print(f"[yellow]does not hold[/yellow]: {escape(line)}", soft_wrap=True)
+
+
+def _plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+    from fsq_edge.evaluation.document import cell_text
+
+    return table(title, columns, [[cell_text(cell) for cell in row] for row in rows])
+
+
+def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) -> None:
+    if png is not None:
+        from fsq_edge.tuning.page import pareto_png
+        from fsq_edge_runtime.bundle_archive import write_file
+
+        write_file(png, pareto_png(tuned.result, tuned.chosen))
+        screen.print(f"picture: {png}", markup=False)
+    if html is not None and tuned.report is not None:
+        from fsq_edge.tuning.page import tune_page
+
+        write_text(html, tune_page(tuned, tuned.report))
+        screen.print(f"page: {html}", markup=False)
+
+
+def _document(tuned: Tuned, path: str) -> dict[str, Any]:
+    """Return the JSON of the verb."""
+    result = tuned.result
+    front = [
+        {
+            "false_per_hour": float(result.false_per_hour[at]),
+            "missed": int(result.missed[at]),
+            "added_delay_s": float(result.added_delay_s[at]),
+            "repeats": int(result.repeats[at]),
+            "settings": result.settings[at].to_dict(),
+        }
+        for at in result.front.tolist()
+    ]
+    return {
+        "schema_version": 1,
+        "written": path if tuned.bundle is not None else None,
+        "decision": tuned.decision.to_dict() if tuned.decision else None,
+        "decision_int8": tuned.decision_int8.to_dict() if tuned.decision_int8 else None,
+        "events": tuned.report.to_dict() if tuned.report else None,
+        "broken": list(tuned.broken),
+        "unsigned": tuned.unsigned,
+        "windows": tuned.windows,
+        "abstained": tuned.abstained,
+        "front": front,
+    }

@@ -1,0 +1,1 @@
+"""Fitting the decision settings to continuous labelled recordings."""

@@ -1,0 +1,68 @@
+"""Event scores and Pareto fronts as rows of tables, for the terminal and for the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fsq_edge.evaluation.document import Cell
+from fsq_edge.tuning.search import SearchResult
+from fsq_edge_runtime.decision import DecisionSettings
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.event_score import EventReport, EventScore
+
+SCORE_COLUMNS = ("", "false/h", "95 %", "missed", "95 % ", "repeats", "delay s", "p90 s", "added s")
+FRONT_COLUMNS = ("false/h", "missed", "added delay s", "repeats", "settings")
+
+
+def score_cells(score: EventScore) -> list[Cell]:
+    """Return the row of one score, in the order of ``SCORE_COLUMNS`` after the first."""
+    (low, high), (few, many) = score.false_per_hour_95, score.miss_rate_95
+    return [
+        f"{score.false_per_hour:.1f}",
+        f"{low:.1f} to {high:.1f}",
+        f"{score.missed} of {score.events}",
+        f"{few:.1%} to {many:.1%}",
+        score.repeats,
+        seconds(score.delay_median_s),
+        seconds(score.delay_p90_s),
+        seconds(score.added_delay_median_s),
+    ]
+
+
+def score_rows(report: EventReport) -> list[list[Cell]]:
+    """Return the rows of the table of scores."""
+    rows = [("reported: raw argmax", report.raw), ("reported: tuned", report.tuned)]
+    if report.int8_preview is not None:
+        rows.append(("reported: tuned, int8 preview", report.int8_preview))
+    rows += [("fitted on: raw argmax", report.fit_raw), ("fitted on: tuned", report.fit_tuned)]
+    return [[name, *score_cells(score)] for name, score in rows]
+
+
+def settings_text(settings: DecisionSettings) -> str:
+    """Return the settings that differ from raw argmax, in one line."""
+    changed = settings.model_dump(exclude_defaults=True)
+    return ", ".join(f"{name} {value}" for name, value in changed.items()) or "raw argmax"
+
+
+def front_rows(result: SearchResult, limit: int = 12) -> list[list[Cell]]:
+    """Return rows of the front, at most ``limit`` of them, spread evenly over it."""
+    count = len(result.front)
+    shown = result.front[np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64))]
+    return [
+        [
+            f"{result.false_per_hour[at]:.1f}",
+            f"{result.missed[at]} of {result.events}",
+            seconds(float(result.added_delay_s[at])),
+            int(result.repeats[at]),
+            settings_text(result.settings[at]),
+        ]
+        for at in shown.tolist()
+    ]
+
+
+def seconds(value: float | None) -> str | None:
+    """Return a time as it is shown; None where there is none."""
+    return None if value is None or not np.isfinite(value) else f"{value:.2f}"
