@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TITLE = "False events per hour against added onset delay"
 FLATTERING = (
     "The settings were chosen by the recordings fitted on, and the network was trained on some of them: their figures "
-    "flatter. What counts is the score on the recordings reported on."
+    "(fit) flatter. What counts is the score on the recordings reported on."
 )
 
 
