@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench fuzz clean install bare
+.PHONY: demo test lint bench fuzz networks soak clean install bare
 
 install: $(STAMP)
 
@@ -35,9 +35,24 @@ bare: $(STAMP)
 	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
 	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/bare/device_install.py .
 
+# Every suite, or SUITE="peers hef"; QUICK=1 only shows that they run. Then the table of docs/benchmarks.md.
+bench: $(STAMP)
+	$(BIN)/python -m fsq_edge_benchmarks.make_bench $(if $(QUICK),--quick) $(SUITE); code=$$?; \
+	$(if $(QUICK),true,$(BIN)/python -m fsq_edge_benchmarks.table) || code=1; exit $$code
+
 # Long runs of what the tests do briefly.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.hef_mutants --count 20000
+	$(BIN)/python -m tests.fuzz.onnx_mutants --count 5000 --bombs
+	$(BIN)/python -m tests.fuzz.onnx_mutants --backend
+
+# Whole networks, as every exporter writes them, through the checker.
+networks: $(STAMP)
+	$(BIN)/python -m tests.factories.networks.survey
+
+# A day of one sensor at 100 Hz, at full speed.
+soak: $(STAMP)
+	$(BIN)/python -m fsq_edge_benchmarks.soak
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ BARE_IS: Final = "onnxruntime's InferenceSession.run on the same graph and a rea
 LOOP_IS: Final = (
     "onnxruntime's InferenceSession.run frame by frame, one thread: the bundle has no such graph with a batch"
 )
-BATCH_SIZES: Final = (16, 64, 256)
+BATCH_SIZES: Final = (8, 16, 32, 64, 256)
 TRIALS: Final = 5
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from fsq_edge_benchmarks.machine import describe_machine
+from fsq_edge_benchmarks.modes import cold
 from fsq_edge_benchmarks.modes.batches import measure_multi, measure_offline
-from fsq_edge_benchmarks.modes.cold import measure_cold
 from fsq_edge_benchmarks.modes.paced import measure_paced
 from fsq_edge_benchmarks.modes.single import measure_single
 from fsq_edge_benchmarks.pairing import race, race_checkout
@@ -75,10 +75,12 @@ def run_bench(
         say: called with what is measured now.
 
     Raises:
-        UsageError: an unknown backend, or one that the mode cannot have.
+        UsageError: an unknown backend, one that a mode cannot have, ``torch`` without a run, or nothing to race
+            against; all before anything is measured.
         BackendError: a device cannot be had.
     """
     settings = settings or BenchSettings()
+    _refuse_early(modes, backends, run, against)
     runs = []
     for backend in backends:
         for mode in modes:
@@ -98,7 +100,7 @@ def run_bench(
 
 def _measure(bundle: Bundle, mode: Mode, backend: str, settings: BenchSettings, run: Path | None) -> ModeResult:
     if mode == "cold":
-        return measure_cold(bundle, backend, settings.starts)
+        return cold.measure_cold(bundle, backend, settings.starts)
     with open_subject(bundle, backend, run) as subject:
         if mode == "single":
             return measure_single(subject, settings.decisions)
@@ -107,6 +109,24 @@ def _measure(bundle: Bundle, mode: Mode, backend: str, settings: BenchSettings, 
         if mode == "offline":
             return measure_offline(subject, settings.rounds, settings.windows)
         return measure_multi(subject, settings.rounds, settings.streams)
+
+
+def _refuse_early(modes: Sequence[Mode], backends: Sequence[str], run: Path | None, against: str | None) -> None:
+    """Refuse what would only fail after minutes of measuring."""
+    for backend in (*backends, *([against] if against in BACKENDS else [])):
+        if backend not in BACKENDS:
+            raise UsageError(f"unknown backend {backend!r}", hint="one of " + ", ".join(BACKENDS))
+        if backend == "torch" and run is None:
+            raise UsageError("the backend torch needs the training run", hint="--run RUN")
+    without = [backend for backend in backends if backend not in cold.BACKENDS]
+    if "cold" in modes and without:
+        hint = "a cold start is that of `fsq-edge run`: " + ", ".join(cold.BACKENDS)
+        raise UsageError(f"a cold start of backend {without[0]!r} does not exist", hint=hint)
+    if against is not None and against not in BACKENDS and not Path(against).exists():
+        raise UsageError(
+            f"nothing to race against: {against!r} is no backend, no bundle and no checkout",
+            hint="a backend is one of " + ", ".join(BACKENDS),
+        )
 
 
 def _pair(
@@ -119,10 +139,5 @@ def _pair(
     path = Path(against)
     if (path / "runtime").is_dir():
         return race_checkout(bundle, backend, path, settings.decisions)
-    if not path.exists():
-        raise UsageError(
-            f"nothing to race against: {against!r} is no backend, no bundle and no checkout",
-            hint="a backend is one of " + ", ".join(BACKENDS),
-        )
     with open_subject(bundle, backend, run) as a, open_subject(Bundle.open(path), backend, run) as b:
         return race(a, b, settings.decisions, (bundle.manifest.name, b.bundle.manifest.name))

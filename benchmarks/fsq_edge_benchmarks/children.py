@@ -52,7 +52,9 @@ def child_environment(roots: Sequence[Path] | None = None, *, compiled: Path | N
         specs = [importlib.util.find_spec(name) for name in PACKAGES]
         roots = [Path(spec.origin).parents[1] for spec in specs if spec and spec.origin]
     entries = [*dict.fromkeys(map(str, roots)), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(entries))}
+    # Numba's threads as well: where it has more than one, its OpenMP layer gives PyTorch as many (observed).
+    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(dict.fromkeys(entries))}
     if compiled is not None:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment["PYTHONPYCACHEPREFIX"] = str(compiled)

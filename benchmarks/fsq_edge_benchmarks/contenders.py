@@ -44,8 +44,14 @@ def learning_windows(sides: WindowSides) -> tuple[Float32Array, Int64Array]:
     return np.concatenate([part.gather() for part in parts]), np.concatenate([part.label for part in parts])
 
 
-def conv2d_fsq(source: str, epochs: int | None = None) -> Contender:
-    """Return ours with the default configuration: device graph and table in onnxruntime, as deployed."""
+def conv2d_fsq(source: str, epochs: int | None = None, config: Path | None = None) -> Contender:
+    """Return ours: device graph and table in onnxruntime, as deployed.
+
+    Args:
+        source: named in the run.
+        epochs: of both stages; None is the default.
+        config: a training configuration instead of the default one; its data section is not used.
+    """
 
     def fit(sides: WindowSides, seed: int) -> tuple[Predictor, int | None]:
         from fsq_edge.export import export_model
@@ -53,9 +59,13 @@ def conv2d_fsq(source: str, epochs: int | None = None) -> Contender:
         from fsq_edge_runtime.backends import OnnxBackend
         from fsq_edge_runtime.preprocess import Preprocessor
 
-        config = load_config(None, {"data": {"source": source}, "training": {"seed": seed, "max_epochs": epochs}})
+        overrides: dict[str, dict[str, Any]] = {
+            "data": {"source": source},
+            "training": {"seed": seed, "max_epochs": epochs},
+        }
+        settings = load_config(config, overrides)
         with tempfile.TemporaryDirectory() as folder:
-            result = train(config, Path(folder), sides=sides)
+            result = train(settings, Path(folder), sides=sides)
         exported = export_model(result.model)
         backend, preprocessor = OnnxBackend(exported.encoder.SerializeToString()), Preprocessor(result.preprocess)
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fsq_edge.evaluation.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
-from fsq_edge_benchmarks.distribution import Distribution, microseconds
+from fsq_edge_benchmarks.distribution import Distribution, duration
 
 MARKED = ("p50", "p99")
 
@@ -27,18 +27,18 @@ def distribution_figure(durations: Mapping[str, Distribution], title: str) -> st
         for colour, (name, found) in zip(PALETTE, durations.items(), strict=False):
             edges, shares = found.edges(), 100 * np.asarray(found.counts) / found.samples
             axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35)
-            axes.stairs(shares, edges, color=colour, linewidth=1.2, label=f"{name} (n = {found.samples:,})")
+            axes.stairs(shares, edges, color=colour, linewidth=1.2, label=_label(name, found))
             _mark(axes, found, colour)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: microseconds(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("us")
+        axes.set_xlabel("time of one sample, logarithmic")
         axes.set_ylabel("% of samples")
         axes.set_ylim(0, None)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        legend_above(axes, 3)
+        legend_above(axes, 2)
         return svg_text(figure, title)
 
 
@@ -65,11 +65,17 @@ def stages_figure(stages: Mapping[str, Mapping[str, Distribution]], bare: Mappin
         axes.vlines([], 0, 0, color=INK, linewidth=1.6, label="bare network")
         axes.set_yticks(range(len(stages)), list(stages))
         axes.invert_yaxis()
-        axes.set_xlabel("us, median of each stage")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value) if value else "0"))
+        axes.set_xlabel("medians of the stages, end to end")
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         legend_above(axes, 5)
         return svg_text(figure, "Median of every stage")
+
+
+def _label(name: str, found: Distribution) -> str:
+    marks = [f"{mark} {duration(value)}" for mark in MARKED if (value := getattr(found, mark)) is not None]
+    return f"{name}: {', '.join([*marks, f'n = {found.samples:,}'])}"
 
 
 def _mark(axes: Axes, found: Distribution, colour: str) -> None:

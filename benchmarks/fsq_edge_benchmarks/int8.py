@@ -1,22 +1,25 @@
 """What the int8 preview costs on watch, every subject held out once: macro-F1, code flips, changed labels.
 
-python -m fsq_edge_benchmarks.int8
+python -m fsq_edge_benchmarks.int8 [--quick] [--seeds 0,1,2] [--runs DIR] [--json FILE]
 
 A preview in onnxruntime on a CPU; nothing here ran on a Hailo device.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from fsq_edge_benchmarks.trained_runs import trained_run
+
 FOLDS: Final = (("1", "2"), ("3", "4"), ("5", "6"), ("7", "8"), ("9", "10"))
-SEEDS: Final = 3
+SEEDS: Final = (0, 1, 2)
 CALIBRATION_WINDOWS: Final = 256
 TARGETS: Final = {
     "drop_points": 0.5,
@@ -27,18 +30,20 @@ TARGETS: Final = {
 }
 
 
-def run(quick: bool = False) -> dict[str, Any]:
+def run(quick: bool = False, runs: Path | None = None, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
     """Train, export and quantise every fold and seed, with the 8-bit and with the 16-bit output.
 
     Args:
         quick: one fold, one seed, two epochs, to show that it runs.
+        runs: folder that keeps the trained runs for the next benchmark; None trains again.
+        seeds: of training and of the choice of calibration windows.
 
     Returns:
         ``runs`` (one entry a fold and seed), ``mean`` and ``worst`` of every figure over them, ``targets`` for the
         means, and ``passed``. ``noise_code_flip_rate`` is the control: the same network calibrated with uniform noise.
     """
-    folds, seeds = (FOLDS[2:3], 1) if quick else (FOLDS, SEEDS)
-    rows = [_measure(fold, seed, quick) for seed in range(seeds) for fold in folds]
+    folds, seeds = (FOLDS[2:3], seeds[:1]) if quick else (FOLDS, seeds)
+    rows = [_measure(fold, seed, quick, runs) for seed in seeds for fold in folds]
     names = [name for name, value in rows[0].items() if isinstance(value, float)]
     mean = {name: float(np.mean([row[name] for row in rows])) for name in names}
     worst = {name: float(np.max([row[name] for row in rows])) for name in names}
@@ -54,10 +59,10 @@ def run(quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _measure(fold: tuple[str, ...], seed: int, quick: bool) -> dict[str, Any]:
+def _measure(fold: tuple[str, ...], seed: int, quick: bool, runs: Path | None) -> dict[str, Any]:
     from fsq_edge.deploy import device_outputs, usable_windows
     from fsq_edge.export import export_model
-    from fsq_edge.training import load_config, load_run, train
+    from fsq_edge.training import load_config
     from fsq_edge.training.sides import open_sides
     from fsq_edge_calibration import build_calibration_set
     from fsq_edge_compile.agreement import PreviewReport, compare_codes
@@ -72,9 +77,7 @@ def _measure(fold: tuple[str, ...], seed: int, quick: bool) -> dict[str, Any]:
         },
     )
     sides = open_sides(config)
-    with tempfile.TemporaryDirectory() as folder:
-        train(config, Path(folder), sides=sides)
-        trained = load_run(Path(folder))
+    trained = trained_run(config, sides, runs)
     exported = export_model(trained.model)
     encoder, tail = exported.encoder.SerializeToString(), exported.tail
     held_out, training = usable_windows(trained, sides.test), usable_windows(trained, sides.train)
@@ -114,7 +117,21 @@ def _measure(fold: tuple[str, ...], seed: int, quick: bool) -> dict[str, Any]:
     }
 
 
+def main() -> int:
+    """Print the outcome as JSON, and write it where asked; 1 when a mean is above its target."""
+    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.int8", description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
+    parser.add_argument("--runs", type=Path, help="folder that keeps trained runs for the next benchmark")
+    parser.add_argument("--json", type=Path, help="file for the result")
+    arguments = parser.parse_args()
+    outcome = run(arguments.quick, arguments.runs, [int(seed) for seed in arguments.seeds.split(",")])
+    text = json.dumps(outcome, indent=2) + "\n"
+    if arguments.json:
+        arguments.json.write_text(text, encoding="utf-8")
+    print(text, end="")
+    return 0 if outcome["passed"] else 1
+
+
 if __name__ == "__main__":
-    outcome = run("--quick" in sys.argv)
-    print(json.dumps(outcome, indent=2))
-    sys.exit(0 if outcome["passed"] else 1)
+    sys.exit(main())

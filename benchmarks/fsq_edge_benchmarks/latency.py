@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_benchmarks.percentiles import percentile
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle import Bundle
 
-# Fewest samples for a percentile at 99 % confidence. Source: MLPerf inference rules, early stopping.
-MINIMUM_SAMPLES: Final = {50: 11, 90: 64, 95: 130, 99: 662, 99.9: 6636}
+__all__ = ["Latency", "decision_latency", "percentile"]
+
 WARM_UP = 50
 
 
@@ -36,14 +36,6 @@ class Latency:
     bare_p99: float | None
     ratio_p50: float | None
     samples: int
-
-
-def percentile(nanoseconds: npt.ArrayLike, rank: float) -> float | None:
-    """Return a percentile in microseconds, or None where there are fewer samples than it needs."""
-    values = np.asarray(nanoseconds, dtype=np.int64)
-    if len(values) < MINIMUM_SAMPLES[rank]:
-        return None
-    return float(np.percentile(values, rank)) / 1e3
 
 
 def decision_latency(bundle: Bundle, samples: npt.NDArray[np.float32], hops: int = 1000) -> Latency:

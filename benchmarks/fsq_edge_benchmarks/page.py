@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from fsq_edge.evaluation.document import Cell, Fact, Picture, Section, Table
 from fsq_edge.evaluation.html import render
-from fsq_edge_benchmarks.distribution import Distribution, duration, microseconds
+from fsq_edge_benchmarks.distribution import Distribution, duration
 from fsq_edge_benchmarks.figures import distribution_figure, stages_figure
+from fsq_edge_benchmarks.modes.stages import NOTE
 from fsq_edge_benchmarks.percentiles import MINIMUM_SAMPLES
 from fsq_edge_benchmarks.result import BenchResult, Comparison, ModeResult, PairResult
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
+
+STAGES_ARE = NOTE.removeprefix("stages: ").replace("total", "Total", 1) + "."
 
 
 def bench_page(result: BenchResult) -> str:
@@ -25,7 +28,7 @@ def bench_page(result: BenchResult) -> str:
         Section("Summary", facts=[_fact(run) for run in result.runs]),
         Section(
             "Latency",
-            f"Microseconds. A percentile is shown where the samples support it at 99 % confidence ({needed}). "
+            f"A percentile is shown where the samples support it at 99 % confidence ({needed}), else a dash. "
             "The ratio is the median of ours over the median of the comparison, both taken in turns in one process; "
             "its interval is a bootstrap over blocks of neighbouring samples.",
             tables=[_latency(result.runs)],
@@ -40,7 +43,8 @@ def bench_page(result: BenchResult) -> str:
     ]
     made = f"{result.bundle.name}, {result.made}" + (", quick: few samples" if result.quick else "")
     disturbed = [f"{run.mode} on {run.backend}" for run in result.runs if not run.valid]
-    notice = f"Not valid, because something disturbed the measurement: {', '.join(disturbed)}. See Validity."
+    which = "every run" if len(disturbed) == len(result.runs) else ", ".join(disturbed)
+    notice = f"Not valid, because something disturbed the measurement: {which}. See Validity."
     return render("Benchmark", sections, subtitle=made, notices=[notice] if disturbed else [])
 
 
@@ -64,11 +68,9 @@ def _latency(runs: Sequence[ModeResult]) -> Table:
 def _distributions(run: ModeResult) -> Picture:
     durations = {"ours": run.ours, **({"bare": run.bare} if run.bare else {})}
     image = distribution_figure(durations, f"Distribution of {run.mode} on {run.backend}")
-    return Picture(
-        image,
-        f"{run.mode} on {run.backend}: {run.sample}; bare: {run.bare_is}. Solid lines are medians, dashed ones p99.",
-        f"{run.mode}_{run.backend}",
-    )
+    sides = f"Ours: {run.sample}. Bare: {run.bare_is}."
+    caption = f"{run.mode} on {run.backend}. {sides} Solid lines are medians, dashed ones p99."
+    return Picture(image, caption, f"{run.mode}_{run.backend}")
 
 
 def _stages(runs: Sequence[ModeResult]) -> Iterator[Section]:
@@ -92,7 +94,9 @@ def _stages(runs: Sequence[ModeResult]) -> Iterator[Section]:
         for group in groups
         if group
     ]
-    yield Section("Stages", tables=[Table(["run", "stage", *PERCENTILES, "maximum", "samples"], rows)], figures=figures)
+    text = STAGES_ARE if any(NOTE in run.notes for run in staged.values()) else ""
+    table = Table(["run", "stage", *PERCENTILES, "maximum", "samples"], rows)
+    yield Section("Stages", text, tables=[table], figures=figures)
 
 
 def _pair(pair: PairResult) -> Section:
@@ -143,7 +147,7 @@ def _validity(result: BenchResult) -> str:
 
 
 def _resources(runs: Sequence[ModeResult]) -> Table:
-    columns = ["mode", "backend", "CPU us/window", "windows/s", "RSS MB", "degrees C", "MHz", "W", "preempted", "spin"]
+    columns = ["mode", "backend", "CPU a window", "windows/s", "RSS MB", "degrees C", "MHz", "W", "preempted", "spin"]
     rows: list[list[Cell]] = []
     for run in runs:
         used = run.resources
@@ -151,7 +155,7 @@ def _resources(runs: Sequence[ModeResult]) -> Table:
             [
                 run.mode,
                 run.backend,
-                None if run.cpu_us is None else microseconds(run.cpu_us),
+                None if run.cpu_us is None else duration(run.cpu_us),
                 None if run.windows_per_s is None else f"{run.windows_per_s:,.0f}",
                 None if used.rss_mb is None else f"{used.rss_mb:.0f}",
                 _change(used.temperature_c),
@@ -166,7 +170,7 @@ def _resources(runs: Sequence[ModeResult]) -> Table:
 
 def _notes(result: BenchResult) -> Iterator[str]:
     for run in result.runs:
-        yield from (f"- {run.mode}, {run.backend}: {note}" for note in run.notes)
+        yield from (f"- {run.mode}, {run.backend}: {note}" for note in run.notes if note != NOTE)
     if result.placement:
         yield f"- placement: {result.placement}"
 
@@ -188,8 +192,11 @@ def _machine(result: BenchResult) -> Section:
     return Section("Machine", tables=[Table(["", "value"], rows)])
 
 
-def _cells(found: Distribution) -> list[str]:
-    return [*(found.shown(name) for name in PERCENTILES), microseconds(found.maximum), f"{found.samples:,}"]
+def _cells(found: Distribution) -> list[Cell]:
+    """Return durations as text; what the samples do not support is None, which the page shows as a dash."""
+    values: list[float | None] = [getattr(found, name.replace(".", "_")) for name in PERCENTILES]
+    shown = [None if value is None else duration(value) for value in values]
+    return [*shown, duration(found.maximum), f"{found.samples:,}"]
 
 
 def _change(pair: tuple[float, float] | None) -> str | None:

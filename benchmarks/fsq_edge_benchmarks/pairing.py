@@ -12,7 +12,7 @@ from typing import Any, Final
 from fsq_edge_benchmarks import pair_block, ratio
 from fsq_edge_benchmarks.children import child_environment, first_line_of
 from fsq_edge_benchmarks.distribution import Distribution
-from fsq_edge_benchmarks.disturbance import disturbances
+from fsq_edge_benchmarks.disturbance import MAX_WAITED, disturbances
 from fsq_edge_benchmarks.resources import Meter
 from fsq_edge_benchmarks.result import PairResult
 from fsq_edge_benchmarks.spin import SpinLoop
@@ -72,14 +72,20 @@ def race_checkout(bundle: Bundle, backend: str, checkout: Path, decisions: int) 
         raise MissingInputError(f"{checkout} is not a checkout: it has no runtime/fsq_edge_runtime")
     environments = [child_environment(), child_environment([root.resolve() for root in roots])]
     taken: tuple[list[int], list[int]] = ([], [])
+    waited = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pair.fsqb"
         bundle.save(path)
         arguments = [str(pair_block.__file__), str(path), backend, str(max(decisions // BLOCKS, 1))]
         for block in range(BLOCKS):
             for side in (0, 1) if block % 2 else (1, 0):
-                taken[side].extend(json.loads(first_line_of(arguments, environments[side]).first_line))
-    return _result(("this", str(checkout)), taken, "one process a block, blocks in turns", (), BLOCKS)
+                found = json.loads(first_line_of(arguments, environments[side]).first_line)
+                taken[side].extend(found["taken"])
+                waited.append(found["waited"])
+    share = sorted(waited)[len(waited) // 2]
+    lost = backend != "hailo" and share > MAX_WAITED  # who waits for a device has no core meanwhile
+    reasons = (f"disturbed: other work had the core for {share:.0%} of the time in the median block",) if lost else ()
+    return _result(("this", str(checkout)), taken, "one process a block, blocks in turns", reasons, BLOCKS)
 
 
 def _pusher(subject: Subject) -> Callable[[int], Any]:

@@ -176,7 +176,7 @@ def _counter() -> float | None:
 def _device_energy(device: HailoBackend, timer: _Timer) -> float | None:
     """Return microjoules of the device per inference from its power sensor, None on boards without one."""
     try:
-        watts = device.telemetry().result(2.0).power_w
+        watts = device.telemetry(power=True).result(2.0).power_w
     except Exception:  # noqa: BLE001 - without an answer in time the energy is unmeasured
         return None
     median = percentile(timer.nanoseconds[WARM_UP:], 50)

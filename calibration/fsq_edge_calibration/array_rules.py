@@ -49,6 +49,14 @@ def structure(frames: npt.NDArray[Any], frame_shape: tuple[int, int, int]) -> It
             fix="frames.transpose(0, 2, 3, 1)",
             source=f"{DFC}, case F58",
         )
+    elif frames.shape[1:] != wanted and sorted(frames.shape[1:]) == sorted(wanted):
+        yield Finding(
+            rule="layout",
+            severity="error",
+            message=f"the array {frames.shape} has its axes in another order, {expected}: height, width, channels",
+            fix="transpose the axes, never reshape",
+            source=f"{DFC}, case F58",
+        )
     elif frames.shape[1:] != wanted:
         yield Finding(
             rule="shape",
@@ -115,7 +123,8 @@ def noise(frames_nchw: Float32Array, usual_share: float) -> Iterator[Finding]:
     correlation = window_autocorrelation(flat)
     noisy = correlation < NOISE_AUTOCORRELATION
     share = float(noisy.mean())
-    limit = min(usual_share + MAX_NOISE_SHARE, 0.5)
+    # Training itself may be noisy; then only a share that no sample of it has by chance is refused.
+    limit = usual_share + max(MAX_NOISE_SHARE, 4 * float(np.sqrt(usual_share * (1 - usual_share) / len(flat))))
     if share > limit:
         kind = _kind_of_noise(flat[noisy])
         yield Finding(

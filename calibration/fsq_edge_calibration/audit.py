@@ -12,6 +12,7 @@ from pydantic import Field
 from fsq_edge_calibration import array_rules, training_rules
 from fsq_edge_calibration.build import channel_names
 from fsq_edge_calibration.calibration_set import CalibrationSet
+from fsq_edge_calibration.class_mix import remixed
 from fsq_edge_calibration.comparison import compare_channels
 from fsq_edge_calibration.distribution import Distribution, FrameDescriber, named_labels, psi
 from fsq_edge_calibration.finding import Finding
@@ -156,17 +157,19 @@ def _against_training(
     """Judge frames (N, C', H, W); once a cause is known, the shifts that follow from it are not listed again."""
     names = [channel.name for channel in found.channels]
     still = [channel.still_share > 0.99 for channel in training.channels]
+    usual = remixed(training, found)
+    noisy = max(usual.noise_share, training.noise_share)  # no mix is right where the values are wrong
     causes = [
-        *(_reshaped(frames, found, training) or array_rules.noise(frames, training.noise_share)),
+        *(_reshaped(frames, found, training) or array_rules.noise(frames, noisy)),
         *array_rules.constant(frames, names, still),
     ]
-    causes = causes or list(training_rules.normalisation(frames, training, preprocess))
-    compared = compare_channels(training, found)
+    compared = compare_channels(usual, found)
+    causes = causes or list(training_rules.normalisation(frames, training, preprocess, compared))
     effects = [] if causes else [*training_rules.domain(compared), *training_rules.shape_of_motion(compared)]
     return [
         *causes,
         *effects,
-        *training_rules.ranges(compared, found),
+        *training_rules.ranges(compare_channels(training, found), found),
         *training_rules.people(found, training),
         *training_rules.codes(found, training),
     ]

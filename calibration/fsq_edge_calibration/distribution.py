@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from fsq_edge_calibration.build import CHUNK_WINDOWS, channel_names
+from fsq_edge_calibration.class_mix import MAX_CLASSES, ClassValues, bin_groups, group_counts
 from fsq_edge_runtime.artefact import StrictModel
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 
@@ -19,7 +20,6 @@ Float64Array = npt.NDArray[np.float64]
 BINS: Final = 200  # over [-clip_sigma, clip_sigma]: a twentieth of a sigma each at the default clip of 5
 STILL_STD: Final = 1e-4  # sigmas; a channel that moves less within a window does not move
 NOISE_AUTOCORRELATION: Final = 0.2  # a window below this, over all channels, is noise: real motion has 0.85 to 0.99
-PSI_SHARE: Final = 0.05  # bins are merged until each holds this share of the training values
 PSI_FLOOR: Final = 1e-3
 
 
@@ -59,6 +59,7 @@ class Distribution(StrictModel):
         labels: windows per class, by name where names are known, else by index.
         subjects: windows per subject.
         codes: windows per FSQ code, only codes that occur; empty where codes are unknown.
+        class_values: what each class looks like, for :func:`remixed`; empty where it was not asked for.
     """
 
     n_windows: int = Field(ge=1)
@@ -68,6 +69,7 @@ class Distribution(StrictModel):
     labels: dict[str, int] = Field(default_factory=dict)
     subjects: dict[str, int] = Field(default_factory=dict)
     codes: dict[str, int] = Field(default_factory=dict)
+    class_values: tuple[ClassValues, ...] = ()
 
     def quantiles(self, shares: Sequence[float]) -> Float64Array:
         """Return (C', len(shares)) quantiles, read from the histograms, within ``[low, high]``."""
@@ -85,9 +87,10 @@ class FrameDescriber:
     Args:
         names: of the C' channels.
         clip_sigma: edge of the histograms.
+        classes: of windows that are told apart; 0 for none.
     """
 
-    def __init__(self, names: Sequence[str], clip_sigma: float) -> None:
+    def __init__(self, names: Sequence[str], clip_sigma: float, classes: int = 0) -> None:
         count = len(names)
         self._names, self._clip = tuple(names), float(clip_sigma)
         self._low, self._high = np.full(count, np.inf), np.full(count, -np.inf)
@@ -96,9 +99,12 @@ class FrameDescriber:
         self._still = np.zeros(count)
         self._counts: npt.NDArray[np.int64] = np.zeros((count, BINS), dtype=np.int64)
         self._windows = self._noisy = self._samples = 0
+        self._class_windows, self._class_noisy = np.zeros((2, classes), dtype=np.int64)
+        self._class_counts = np.zeros((classes, count, BINS), dtype=np.int64)
+        self._class_moments = np.zeros((classes, 2, count))
 
-    def add(self, frames: Float32Array) -> None:
-        """Take frames (n, C', H, W) float32, finite."""
+    def add(self, frames: Float32Array, classes: npt.NDArray[np.int64] | None = None) -> None:
+        """Take frames (n, C', H, W) float32, finite, and where they are told apart the class (n,) of each."""
         flat = frames.reshape(len(frames), len(self._names), -1)
         self._windows += len(flat)
         self._samples += flat.shape[0] * flat.shape[2]
@@ -112,11 +118,19 @@ class FrameDescriber:
         self._variance += variance.sum(axis=0, dtype=np.float64)
         self._shifted += shifted.sum(axis=0, dtype=np.float64)
         self._still += (variance < STILL_STD**2 * flat.shape[2]).sum(axis=0)
-        self._noisy += int((window_autocorrelation(flat) < NOISE_AUTOCORRELATION).sum())
+        noisy = window_autocorrelation(flat) < NOISE_AUTOCORRELATION
+        self._noisy += int(noisy.sum())
         place = ((flat + np.float32(self._clip)) * np.float32(BINS / (2 * self._clip))).astype(np.int32)
         np.clip(place, 0, BINS - 1, out=place)
         place += (np.arange(len(self._names), dtype=np.int32) * BINS)[:, None]
         self._counts += np.bincount(place.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+        for name in () if classes is None else np.unique(classes):
+            rows = classes == name
+            self._class_windows[name] += int(rows.sum())
+            self._class_noisy[name] += int(noisy[rows].sum())
+            counts = np.bincount(place[rows].ravel(), minlength=self._counts.size)
+            self._class_counts[name] += counts.reshape(self._counts.shape)
+            self._class_moments[name] += [variance[rows].sum(axis=0), shifted[rows].sum(axis=0)]
 
     def distribution(
         self, labels: npt.ArrayLike = (), subjects: npt.ArrayLike = (), codes: npt.ArrayLike = ()
@@ -146,6 +160,23 @@ class FrameDescriber:
             labels=_count(labels),
             subjects=_count(subjects),
             codes=_count(known[known >= 0]),
+            class_values=self._class_values(),
+        )
+
+    def _class_values(self) -> tuple[ClassValues, ...]:
+        groups = [bin_groups(counts) for counts in self._counts]
+        return tuple(
+            ClassValues(
+                n_windows=int(self._class_windows[name]),
+                noisy=int(self._class_noisy[name]),
+                groups=tuple(
+                    tuple(int(value) for value in group_counts(counts, group))
+                    for counts, group in zip(self._class_counts[name], groups, strict=True)
+                ),
+                variance=tuple(float(value) for value in self._class_moments[name, 0]),
+                shifted=tuple(float(value) for value in self._class_moments[name, 1]),
+            )
+            for name in np.flatnonzero(self._class_windows)
         )
 
 
@@ -181,14 +212,23 @@ def describe_windows(
         DataError: wrong shape.
     """
     preprocessor = Preprocessor(preprocess)
-    describer = FrameDescriber(channel_names(preprocess), preprocess.clip_sigma)
+    kinds = _frequent_classes(np.asarray(labels))
+    describer = FrameDescriber(channel_names(preprocess), preprocess.clip_sigma, int(kinds.max(initial=-1)) + 1)
     usable = np.zeros(len(windows), dtype=np.bool_)
     for first in range(0, len(windows), CHUNK_WINDOWS):
         part = slice(first, first + CHUNK_WINDOWS)
         filled, usable[part] = preprocessor.fill_gaps(windows[part])
-        describer.add(preprocessor.frames(filled[usable[part]]))
+        describer.add(preprocessor.frames(filled[usable[part]]), kinds[part][usable[part]])
     known = np.full(len(windows), -1) if codes is None else np.asarray(codes)
     return describer.distribution(named_labels(labels, classes)[usable], np.asarray(subjects)[usable], known[usable])
+
+
+def _frequent_classes(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return labels (N,) as 0 ... by falling frequency; beyond the most frequent ones all are the last."""
+    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    rank = np.empty(len(counts), dtype=np.int64)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return np.asarray(np.minimum(rank[place.ravel()], MAX_CLASSES - 1))
 
 
 def named_labels(labels: npt.ArrayLike, classes: Sequence[str]) -> npt.NDArray[Any]:
@@ -205,10 +245,10 @@ def psi(reference: Sequence[int], other: Sequence[int]) -> float:
     """
     a = np.asarray(reference, dtype=np.float64) / max(sum(reference), 1)
     b = np.asarray(other, dtype=np.float64) / max(sum(other), 1)
-    group = np.minimum((np.cumsum(a) - a / 2) // PSI_SHARE, round(1 / PSI_SHARE) - 1).astype(np.int64)
-    p = np.maximum(np.bincount(group, weights=a), PSI_FLOOR)
-    q = np.maximum(np.bincount(group, weights=b, minlength=len(p)), PSI_FLOOR)
-    used = np.bincount(group) > 0
+    group = bin_groups(reference)
+    p = np.maximum(group_counts(a, group), PSI_FLOOR)
+    q = np.maximum(group_counts(b, group), PSI_FLOOR)
+    used = np.bincount(group, minlength=len(p)) > 0
     return float(((p - q) * np.log(p / q))[used].sum())
 
 

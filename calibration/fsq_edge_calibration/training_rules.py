@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_calibration.class_mix import distance_to_any_mix
 from fsq_edge_calibration.comparison import ChannelComparison, code_coverage
 from fsq_edge_calibration.distribution import Distribution, shares
 from fsq_edge_calibration.finding import Finding, channel_count
@@ -24,47 +25,77 @@ LEAST_CODE_COVERAGE: Final = 0.8
 MAX_IMBALANCE: Final = 5.0
 MAX_QUANTILE_SHIFT: Final = 2.5  # sigmas; sets made for coverage, whose tails are heavy on purpose, had up to 2.2
 MAX_LAG1_SHIFT: Final = 0.1  # sound sets had up to 0.05
-NEAR_ENOUGH: Final = 0.3  # of a hypothesis's own spread
-TOLD_APART: Final = 0.3  # sigmas; hypotheses nearer than this cannot be told apart
-INNER: Final = np.linspace(0.05, 0.95, 19)
+PART: Final = 0.9  # of the training windows: the statistics of fewer are not exactly those of all
+EXACT: Final = 1e-3  # sigmas; how near 0 and 1 the statistics of a set are that was normalised by them
 
 
-def normalisation(frames_nchw: Float32Array, training: Distribution, preprocess: PreprocessConfig) -> Iterator[Finding]:
+def normalisation(
+    frames_nchw: Float32Array,
+    training: Distribution,
+    preprocess: PreprocessConfig,
+    compared: Sequence[ChannelComparison],
+) -> Iterator[Finding]:
     """Tell frames (N, C', H, W) that were normalised once from those that were not, or that were twice.
 
-    Per raw channel, the set's quantiles are compared with the training split's under three hypotheses: as they are,
-    with the normalisation undone, with it done again. Per-window z-copies look nearly alike under all three.
+    The raw channels are compared with the nearest mix of the training classes under three hypotheses: as they are,
+    normalised now, and with one normalisation taken back. Per-window z-copies look nearly alike under all three. A set
+    that some mix explains as it is (``compared``) was normalised once.
     """
     raw = len(preprocess.channels)
-    flat = frames_nchw[:, :raw].transpose(1, 0, 2, 3).reshape(raw, -1)
-    found = np.quantile(flat, INNER, axis=1).T
-    usual = training.quantiles(INNER.tolist())[:raw]
+    own = own_statistics(frames_nchw, training, raw)
+    if own:
+        yield own
+        return
+    if float(np.mean([row.psi for row in compared[:raw]])) < MAX_MEAN_PSI:
+        return
+    flat = frames_nchw[:, :raw].transpose(1, 0, 2, 3).reshape(raw, -1).astype(np.float64)
     mean = np.asarray(preprocess.mean[:raw])[:, None]
     std = np.asarray(preprocess.std[:raw])[:, None]
     clip = preprocess.clip_sigma
+    beyond = np.full(raw, np.inf)
+    once = distance_to_any_mix(training, flat, -beyond, beyond)
     hypotheses = {
-        "once": usual,
-        "missing": usual * std + mean,
-        "twice": np.clip((usual - mean) / std, -clip, clip),
+        "missing": distance_to_any_mix(training, (flat - mean) / std, -beyond, beyond),
+        "twice": distance_to_any_mix(
+            training, flat * std + mean, *((mean + side * clip * std)[:, 0] for side in (-1, 1))
+        ),
     }
-    # In units of the hypothesis's own spread, or a channel with small raw units would fit anything.
-    distance = {
-        name: np.abs(found - wanted).mean(axis=1) / np.maximum(wanted.std(axis=1), 1e-6)
-        for name, wanted in hypotheses.items()
-    }
-    for name in ("missing", "twice"):
-        apart = np.abs(hypotheses[name] - usual).mean(axis=1) > TOLD_APART
-        votes = apart & (distance[name] < np.minimum(0.5 * distance["once"], NEAR_ENOUGH))
-        if apart.any() and votes.sum() > apart.sum() / 2:
-            yield _normalisation_finding(name, [training.channels[row].name for row in np.flatnonzero(votes)])
+    for name, distance in sorted(hypotheses.items(), key=lambda item: float(item[1].mean())):
+        if distance.mean() < min(MAX_MEAN_PSI, 0.5 * once.mean()):
+            told = np.flatnonzero(distance < once)
+            yield _normalisation_finding(name, [training.channels[row].name for row in told])
             return
 
 
-def _normalisation_finding(kind: str, channels: Sequence[str]) -> Finding:
+def own_statistics(frames_nchw: Float32Array, training: Distribution, raw: int) -> Finding | None:
+    """Find frames (N, C', H, W) that were normalised again by their own mean and spread: no sample has just 0 and 1.
+
+    Args:
+        frames_nchw: the set.
+        training: the training split, which as a whole has 0 and 1 too where nothing is clipped.
+        raw: how many channels, the first ones, are not per-window copies.
+    """
+    windows = frames_nchw[:, :raw].reshape(len(frames_nchw), raw, -1).astype(np.float64)
+    moving = windows.std(axis=2) > EXACT
+    by_window = (np.abs(windows.mean(axis=2)) < EXACT) & (np.abs(windows.std(axis=2) - 1) < 10 * EXACT)
+    told = moving.any(axis=0) & (by_window | ~moving).all(axis=0)
+    if told.sum() > raw / 2:
+        names = [training.channels[row].name for row in np.flatnonzero(told)]
+        return _normalisation_finding("twice", names, ": mean 0 and spread 1 in every single window")
+    mean = frames_nchw.mean(axis=(0, 2, 3), dtype=np.float64)
+    std = frames_nchw.std(axis=(0, 2, 3), dtype=np.float64)
+    exact = bool((np.abs(mean) < EXACT).all() and (np.abs(std - 1) < EXACT).all())
+    if exact and len(frames_nchw) < PART * training.n_windows:
+        names = [channel.name for channel in training.channels]
+        return _normalisation_finding("twice", names, ": mean 0 and spread 1 exactly, the set's own statistics")
+    return None
+
+
+def _normalisation_finding(kind: str, channels: Sequence[str], how: str = "") -> Finding:
     if kind == "missing":
         message = f"normalisation is missing: {channel_count(channels)} in raw units"
     else:
-        message = f"normalised twice: {channel_count(channels)}"
+        message = f"normalised twice: {channel_count(channels)}{how}"
     return Finding(
         rule="not-normalised" if kind == "missing" else "normalised-twice",
         severity="error",

@@ -37,6 +37,8 @@ class ActivationProbe:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # As the backend does: without it int8 products overflow on x86 without VNNI.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def observe(self, frames: Float32Array) -> Iterator[dict[str, npt.NDArray[Any]]]:

@@ -30,6 +30,16 @@ class BenchGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
+class Measure(click.Command):
+    """The command without a name: its usage is that of ``bench``."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write ``bench [OPTIONS] BUNDLE`` and the one command that has a name."""
+        above = ctx.parent.command_path if ctx.parent else "bench"
+        formatter.write_usage(above, " ".join(self.collect_usage_pieces(ctx)))
+        formatter.write_usage(f"{above} compare", "[OPTIONS] BASELINE CANDIDATE", prefix="       ")
+
+
 def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Read ``10%`` or ``0.1``."""
     if value is None:
@@ -67,7 +77,7 @@ def command() -> None:
     """Measure a bundle, or compare two results."""
 
 
-@command.command(DEFAULT, epilog=GATE_EXITS)
+@command.command(DEFAULT, cls=Measure, epilog=GATE_EXITS)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--mode",
@@ -95,11 +105,11 @@ def command() -> None:
     "A B B A.",
 )
 @click.option("--quick", is_flag=True, help="Fewer samples: no p99.9, and fewer rounds of everything.")
-@click.option("--decisions", type=click.IntRange(1, 1_000_000), help="Of single; 7,000 by default.")
-@click.option("--seconds", type=click.FloatRange(0.1, 3600), help="Of paced; 20 decisions by default.")
-@click.option("--streams", type=click.IntRange(1, 4096), help="Of multi; 64 by default.")
-@click.option("--windows", type=click.IntRange(1, 4096), help="In a batch of offline; 256 by default.")
-@click.option("--starts", type=click.IntRange(1, 1000), help="Of cold; 20 by default.")
+@click.option("--decisions", metavar="N", type=click.IntRange(1, 1_000_000), help="Of single; 7,000 by default.")
+@click.option("--seconds", metavar="S", type=click.FloatRange(0.1, 3600), help="Of paced; 20 decisions by default.")
+@click.option("--streams", metavar="N", type=click.IntRange(1, 4096), help="Of multi; 64 by default.")
+@click.option("--windows", metavar="N", type=click.IntRange(1, 4096), help="In a batch of offline; 256 by default.")
+@click.option("--starts", metavar="N", type=click.IntRange(1, 1000), help="Of cold; 20 by default.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the distributions.")
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="An earlier --json to hold against.")
 @click.option(
@@ -127,7 +137,7 @@ def measure(
     quiet: bool,
     **sizes: float | None,
 ) -> None:
-    """Measure BUNDLE (or: bench compare A.json B.json).
+    """Measure BUNDLE, or compare two results that --json wrote.
 
     Every run times the bare network in the same process, in turns, and prints the ratio: it says more than the
     microseconds of one machine. Percentiles that the number of samples cannot support are n/a. Runs that something

@@ -6,24 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from fsq_edge.cli.bundle_change import read_limited
+from fsq_edge.cli.calibration_file import audit_file
 from fsq_edge.cli.calibration_source import TrainingWindows, windows_of_run, windows_of_source, write_set
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_calibration import (
     METHODS,
     CalibrationAudit,
     CalibrationSet,
-    audit_frames,
     audit_set,
     compare_channels,
-    load_calibration_set,
 )
-from fsq_edge_calibration.calibration_set import MAX_FILE_BYTES
 from fsq_edge_runtime.bundle_archive import write_file
-from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
-from fsq_edge_runtime.npz import array_names, read_arrays
+from fsq_edge_runtime.errors import MissingInputError, UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 if TYPE_CHECKING:
@@ -44,7 +39,9 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
 @click.option("--size", type=click.IntRange(1, 4096), default=1024, show_default=True, help="Windows to choose.")
 @click.option("--method", type=click.Choice(METHODS), default="class-balanced", show_default=True, help="Of choosing.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice.")
-@click.option("--subjects", metavar="A,B", help="DATA: the training subjects; all without it.")
+@click.option(
+    "--subjects", metavar="A,B", help="DATA: whose windows to take; the training subjects of BUILD, or all, without it."
+)
 @click.option("--preprocess", type=click.Path(path_type=Path), help="DATA: preprocess.json; BUILD's by default.")
 @click.option("--audit", "audited", type=click.Path(path_type=Path), help="Audit this npz or npy; choose nothing.")
 @click.option("--against", type=click.Path(path_type=Path), help="Compare channel by channel with another set too.")
@@ -81,14 +78,14 @@ def command(
     training = _training(source, out, subjects, preprocess)
     usual = training.describe()
     if audited is not None:
-        chosen, audit = _audit_file(audited, usual, training.preprocess, allow_small)
+        chosen, audit = audit_file(audited, usual, training, allow_small)
     else:
         chosen = training.choose(size, method, seed)
         audit = audit_set(chosen, usual, training.preprocess, allow_small=allow_small)
     written = _write(chosen, audit, out, npy) if audit.passed and chosen is not None and audited is None else None
     show = console(quiet, json_to)
     _show(show, audit, written)
-    compared = None if against is None else _compare(show, audit, against, usual, training.preprocess)
+    compared = None if against is None else _compare(show, audit, against, usual, training)
     if report is not None:
         from fsq_edge.int8_report import calibration_page
 
@@ -116,37 +113,6 @@ def _training(source: str, out: Path | None, subjects: str | None, preprocess: P
     return windows_of_source(source, names, PreprocessConfig.load(place), build)
 
 
-def _audit_file(
-    path: Path, usual: Distribution, config: PreprocessConfig, allow_small: bool
-) -> tuple[CalibrationSet | None, CalibrationAudit]:
-    """Audit a set of ours with all it knows, or a foreign array for what it is."""
-    try:
-        with path.open("rb"):
-            chosen = load_calibration_set(path) if path.suffix == ".npz" else None
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
-    except DataError:
-        chosen = None
-    if chosen is not None:
-        return chosen, audit_set(chosen, usual, config, allow_small=allow_small)
-    return None, audit_frames(_foreign_frames(path), usual, config, allow_small=allow_small)
-
-
-def _foreign_frames(path: Path) -> Any:
-    hint = "npy, or npz (numpy.savez) with one array or frames_nhwc; nothing pickled"
-    try:
-        if path.suffix != ".npz":
-            # Mapped, so that a header cannot promise more than the file holds.
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        data = read_limited(path, MAX_FILE_BYTES)
-        names = array_names(data)
-        if len(names) != 1 and "frames_nhwc" not in names:
-            raise DataError(f"{path.name} holds {len(names)} arrays", hint=hint)
-        return read_arrays(data, ["frames_nhwc" if "frames_nhwc" in names else names[0]])[0]
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path.name} holds no array of numbers", hint=hint) from error
-
-
 def _write(chosen: CalibrationSet, audit: CalibrationAudit, out: Path | None, npy: bool) -> Path | None:
     if out is None:
         return None
@@ -165,9 +131,10 @@ def _show(show: Console, audit: CalibrationAudit, written: Path | None) -> None:
         labels = ", ".join(f"{name} {count}" for name, count in found.labels.items())
         show.print(f"{found.n_windows} windows{f' of {audit.n_candidates}, {audit.method}' if audit.method else ''}")
         if labels:
-            show.print(f"classes   {labels}")
+            show.print(f"classes   {labels}", soft_wrap=True)
         if found.subjects:
-            show.print("subjects  " + ", ".join(f"{name} {count}" for name, count in found.subjects.items()))
+            people = ", ".join(f"{name} {count}" for name, count in found.subjects.items())
+            show.print(f"subjects  {people}", soft_wrap=True)
     for finding in audit.findings:
         show.print(f"{MARKS[finding.severity]} {finding.rule}: {finding.message}", soft_wrap=True)
         if finding.fix:
@@ -178,9 +145,9 @@ def _show(show: Console, audit: CalibrationAudit, written: Path | None) -> None:
 
 
 def _compare(
-    show: Console, audit: CalibrationAudit, against: Path, usual: Distribution, config: PreprocessConfig
+    show: Console, audit: CalibrationAudit, against: Path, usual: Distribution, training: TrainingWindows
 ) -> list[dict[str, Any]] | None:
-    other = _audit_file(against, usual, config, True)[1].found
+    other = audit_file(against, usual, training, True)[1].found
     if audit.found is None or other is None:
         show.print(f"{against.name} cannot be compared: one of the sets has not the shape of frames")
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ class TrainingWindows:
         codes: (N,) int64 FSQ code, -1 where the window is not usable; None where no network is at hand.
         classes: names in label order.
         preprocess: fitted on these windows.
+        offered: (N,) bool which of them may be chosen; None is all.
     """
 
     windows: npt.NDArray[np.float32]
@@ -56,6 +57,7 @@ class TrainingWindows:
     codes: npt.NDArray[np.int64] | None
     classes: tuple[str, ...]
     preprocess: PreprocessConfig
+    offered: npt.NDArray[np.bool_] | None = None
 
     def describe(self) -> Distribution:
         """Describe the split as the device graph sees it."""
@@ -65,17 +67,18 @@ class TrainingWindows:
 
     def choose(self, size: int, method: Method, seed: int) -> CalibrationSet:
         """Choose a calibration set with everything that is known of each window."""
+        rows = slice(None) if self.offered is None else np.flatnonzero(self.offered)
         return build_calibration_set(
-            self.windows,
-            self.labels,
-            self.subjects,
+            self.windows[rows],
+            self.labels[rows],
+            self.subjects[rows],
             self.preprocess,
             size=size,
             method=method,
             seed=seed,
-            recording_ids=self.recording_ids,
-            starts=self.starts,
-            codes=self.codes,
+            recording_ids=self.recording_ids[rows],
+            starts=self.starts[rows],
+            codes=None if self.codes is None else self.codes[rows],
             classes=self.classes,
         )
 
@@ -111,9 +114,10 @@ def windows_of_source(
 
     Args:
         source: ``watch``, ``quadruped`` or ``folder:PATH``.
-        subjects: the training subjects; empty takes all.
+        subjects: whose windows to choose; empty takes the training subjects.
         preprocess: the model's.
-        build: BUILD folder whose encoder and head give the codes, where there is one.
+        build: BUILD folder, where there is one: its encoder and head give the codes, and its export names the
+            training subjects. Without one ``subjects`` are they, or all.
 
     Raises:
         UsageError: an unknown source or subject.
@@ -126,13 +130,34 @@ def windows_of_source(
     unknown = sorted(set(subjects) - set(dataset.subjects))
     if unknown:
         raise UsageError(f"unknown subject {unknown[0]!r}", hint="the subjects are " + ", ".join(dataset.subjects))
-    if subjects:
-        dataset = dataset.select(subjects=list(subjects))
+    trained = [name for name in _training_subjects(build, dataset.name) if name in dataset.subjects]
+    if trained or subjects:
+        dataset = dataset.select(subjects=trained or list(subjects))
+    held_out = sorted(set(subjects) - set(dataset.subjects))
+    if held_out:
+        raise UsageError(
+            f"subject {held_out[0]!r} was not trained on: its windows are for judging, not for calibration",
+            hint="the training subjects are " + ", ".join(dataset.subjects),
+        )
     index = cut_windows(dataset, preprocess.window_samples, preprocess.hop_samples)
+    offered = np.isin(index.subject, subjects) if subjects else None
     if build is None or not (build / "encoder.onnx").is_file() or not (build / "head.npz").is_file():
-        return _gather(index, preprocess, None, None)
+        return replace(_gather(index, preprocess, None, None), offered=offered)
     backend = OnnxBackend((build / "encoder.onnx").read_bytes())
-    return _gather(index, preprocess, backend.infer_batch, FsqTail.from_bytes((build / "head.npz").read_bytes()))
+    tail = FsqTail.from_bytes((build / "head.npz").read_bytes())
+    return replace(_gather(index, preprocess, backend.infer_batch, tail), offered=offered)
+
+
+def _training_subjects(build: Path | None, dataset: str) -> tuple[str, ...]:
+    """Return the subjects that a BUILD folder was trained on, empty where it does not say or is of other data."""
+    if build is None or not (build / "export.json").is_file():
+        return ()
+    from fsq_edge_compile.build_folder import BuildFolder
+
+    said = BuildFolder(build).record.provenance
+    if said.get("data", {}).get("name") != dataset:
+        return ()
+    return tuple(str(name) for name in said.get("split", {}).get("train_subjects", ()))
 
 
 def _gather(

@@ -1,25 +1,32 @@
-"""``fsq-edge check``: will the Hailo compiler take this network, and where to cut when it will not."""
+"""``fsq-edge check``: will Hailo's compiler take a graph, and where to cut when it will not."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
+from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
-from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_compile.checker.report import CheckReport
+    import onnx
+    from rich.console import Console
 
-SHOWN_FINDINGS = 40
+    from fsq_edge_compile.checker.rewrites.fixing import FixResult
+    from fsq_edge_compile.checker.splitting import SplitResult
+
+Shapes = dict[str, tuple[int, ...]]
 
 
 @click.command(
-    epilog="Exit codes: 0 all of it runs on the device, 1 a part does (cut), 2 nothing does.",
+    epilog="Exit codes: 0 all of MODEL runs on the device, 1 a part does (cut), 2 nothing does. "
+    "They speak of MODEL as given, whatever --fix makes of it; --explain exits 0.",
 )
-@click.argument("model", type=click.Path(dir_okay=False))
+@click.argument("model", required=False, metavar="MODEL")
 @click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target chip.")
 @click.option("--dfc", metavar="VERSION", help="Compiler version, for example 3.33; default: the chip's generation.")
 @click.option(
@@ -29,25 +36,136 @@ SHOWN_FINDINGS = 40
     metavar="NAME=1,9,2,50",
     help="Sizes of a graph input in place of those in the file; may be given for every input.",
 )
+@click.option(
+    "--report", "report_to", metavar="FILE", type=click.Path(dir_okay=False), help="Write an HTML page with the graph."
+)
+@click.option(
+    "--fix", "fix_to", metavar="OUT", type=click.Path(dir_okay=False), help="Write a copy in spellings that are taken."
+)
+@click.option(
+    "--split",
+    "split_to",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Write device part and host part; with --fix, of the fixed copy.",
+)
+@click.option("--explain", metavar="RULE", help="Print a rule (or an operator), its evidence and fix.")
 @output_options
 def command(
-    model: str, arch: str, dfc: str | None, input_shapes: tuple[str, ...], json_to: str | None, quiet: bool
+    model: str | None,
+    arch: str,
+    dfc: str | None,
+    input_shapes: tuple[str, ...],
+    report_to: str | None,
+    fix_to: str | None,
+    split_to: str | None,
+    explain: str | None,
+    json_to: str | None,
+    quiet: bool,
 ) -> None:
     """Judge an ONNX MODEL against a Hailo chip, with nothing of Hailo's installed.
 
     Every rule comes from public reports and carries its source and confidence.
     """
+    screen = console(quiet, json_to)
+    if explain is not None:
+        _explain(explain, model, screen, json_to)
+        return
+    if model is None:
+        raise UsageError("which model?", hint="fsq-edge check model.onnx --arch hailo8l")
+    _refuse_to_overwrite(model, fix_to, report_to)
     need("onnx", "compile")
-    from fsq_edge_compile import check
+    from fsq_edge_compile.checker.checking import examine
 
-    report = check(model, arch, dfc, input_shapes=_parse_shapes(input_shapes) or None)
-    _show(report, quiet, json_to)
-    write_json(report.to_dict(), json_to)
+    shapes = _parse_shapes(input_shapes)
+    examination = examine(model, arch, dfc, input_shapes=shapes or None)
+    report = examination.report
+    result: dict[str, Any] = report.to_dict()
+    show_report(report, screen)
+    if report_to is not None:
+        from fsq_edge_compile.checker.page import render_page
+
+        _write(report_to, render_page(examination))
+        screen.print(f"report: {report_to}", markup=False, soft_wrap=True)
+    target = (arch, dfc)
+    fixed = _fix(model, fix_to, shapes, target, screen, result) if fix_to is not None else None
+    if split_to is not None:
+        _split(fixed.model if fixed else model, split_to, {} if fixed else shapes, target, screen, result)
+    write_json(result, json_to)
     if report.exit_code:
         click.get_current_context().exit(report.exit_code)
 
 
-def _parse_shapes(given: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+def _explain(rule: str, model: str | None, screen: Console, json_to: str | None) -> None:
+    from fsq_edge_compile.checker.rulecard import find_rules
+
+    if model is not None:
+        raise UsageError("--explain takes a rule and no model", hint=f"fsq-edge check --explain {rule}")
+    cards = find_rules(rule)
+    show_rules(cards, screen)
+    if len(cards) == 1:
+        write_json(cards[0].to_dict(), json_to)
+    else:
+        write_json({"schema_version": 1, "rules": [card.to_dict() for card in cards]}, json_to)
+
+
+def _fix(
+    model: str,
+    fix_to: str,
+    shapes: Shapes,
+    target: tuple[str, str | None],
+    screen: Console,
+    result: dict[str, Any],
+) -> FixResult:
+    from fsq_edge_compile import check, fix
+    from fsq_edge_compile.checker.splitting import write_model
+
+    fixed = fix(model, input_shapes=shapes or None)
+    write_model(fixed.model, fix_to)
+    after = check(fix_to, *target)
+    result["fix"] = {"file": fix_to, "verdict": after.verdict, "end_nodes": list(after.end_nodes), **fixed.to_dict()}
+    show_fix(fixed, fix_to, after, screen)
+    return fixed
+
+
+def _split(
+    model: str | onnx.ModelProto,
+    split_to: str,
+    shapes: Shapes,
+    target: tuple[str, str | None],
+    screen: Console,
+    result: dict[str, Any],
+) -> None:
+    """Write the parts; a model with nothing for the device has none, which the exit code says."""
+    from fsq_edge_compile import split
+    from fsq_edge_compile.checker.splitting import NothingToSplitError, write_parts
+
+    try:
+        parts: SplitResult = split(model, *target, input_shapes=shapes or None)
+    except NothingToSplitError as error:
+        result["split"] = None
+        screen.print(f"split: nothing written; {error.message}", markup=False, soft_wrap=True)
+        return
+    written = write_parts(parts, split_to)
+    result["split"] = {"files": {name: str(path) for name, path in written.items()}, **parts.to_dict()}
+    show_split(parts, written, screen)
+
+
+def _refuse_to_overwrite(model: str, *outputs: str | None) -> None:
+    """Never write over the model that is being judged."""
+    for output in outputs:
+        if output is not None and Path(output).resolve() == Path(model).resolve():
+            raise UsageError(f"{output} is the model itself", hint="give another name for what is written")
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        write_text(Path(path), text)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _parse_shapes(given: tuple[str, ...]) -> Shapes:
     shapes = {}
     for item in given:
         name, equals, sizes = item.rpartition("=")
@@ -59,23 +177,3 @@ def _parse_shapes(given: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
             raise UsageError(f"cannot read --input-shape {item!r}", hint="for example --input-shape input=1,9,2,50")
         shapes[name] = shape
     return shapes
-
-
-def _show(report: CheckReport, quiet: bool, json_to: str | None) -> None:
-    shown = console(quiet, json_to)
-    counts = report.to_dict()["nodes"]
-    shown.print(
-        f"{report.model} for {report.arch} (DFC {report.dfc}): {report.verdict}, confidence {report.confidence}; "
-        f"{counts['device']} of {counts['total']} nodes on the device"
-    )
-    if report.findings:
-        rows = [
-            (finding.severity, finding.node or "(file)", finding.rule, f"{finding.message}\n-> {finding.fix}")
-            for finding in report.findings[:SHOWN_FINDINGS]
-        ]
-        shown.print(table("", ("", "node", "rule", "what and how to mend it"), rows))
-        if len(report.findings) > SHOWN_FINDINGS:
-            shown.print(f"... and {len(report.findings) - SHOWN_FINDINGS} more, all of them in --json")
-    if report.verdict == "cut":
-        shown.print(f"start nodes: {', '.join(report.start_nodes)}")
-        shown.print(f"end nodes:   {', '.join(report.end_nodes)}")

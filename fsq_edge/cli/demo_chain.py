@@ -89,7 +89,7 @@ def run_demo(
 
     Args:
         source: data source.
-        test_subjects: held out for every figure.
+        test_subjects: held out for every figure; empty takes the share that the configuration names.
         config: training configuration.
         out: folder for run, build and bundle.
         arch: target of the compatibility check.
@@ -124,8 +124,9 @@ def run_demo(
     bundle.save(path)
     bundle, size = Bundle.open(path), path.stat().st_size
     say("bundle", f"{path}, {size / 1024:.0f} KiB, {len(bundle.manifest.files)} files, verified")
-    timeline = _stream(bundle, dataset, test_subjects, say)
-    samples = dataset.select(subjects=list(test_subjects)).recordings[0].samples
+    held_out = sides.split.test.subjects
+    timeline = _stream(bundle, dataset, held_out, say)
+    samples = dataset.select(subjects=list(held_out)).recordings[0].samples
     latency = decision_latency(bundle, np.asarray(samples), hops)
     say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
     return DemoResult(dataset, run, judgement, exported, verdict, arch, preview, path, size, latency, timeline)

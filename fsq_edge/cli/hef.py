@@ -84,7 +84,7 @@ def _show(out: Console, file: Path, report: HefReport) -> None:
     for way, tensors in (("input", report.inputs), ("output", report.outputs)):
         for tensor in tensors:
             _show_stream(out, way, tensor)
-    for warning in report.warnings:
+    for warning in (*([report.fault] if report.fault else []), *report.warnings):
         out.print(f"warning: {escape(warning)}", soft_wrap=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import click
 from fsq_edge import __version__
 from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE, FsqEdgeError
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("fsq_edge.cli.demo", "the whole chain on real data, with a report"),
@@ -98,9 +100,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(message: str, hint: str) -> None:
-    click.echo(f"error: {message}", err=True)
+    # Messages quote names from files: whatever they hold, this stays one line and moves no cursor.
+    click.echo(f"error: {_CONTROL.sub(' ', message)}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(f"hint: {_CONTROL.sub(' ', hint)}", err=True)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-PIPE_COLUMNS = 120
+PIPE_COLUMNS = 120  # where nobody can widen the window: log files, CI, pipes
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -48,7 +48,10 @@ def console(quiet: bool = False, json_to: str | None = None) -> Console:
     """Return the console for people: silent with ``--quiet`` and when JSON goes to standard output."""
     from rich.console import Console  # a third of what `run` imports besides its runtime; it rarely prints
 
-    return Console(quiet=quiet or json_to == "-", highlight=False, soft_wrap=False)
+    shown = Console(quiet=quiet or json_to == "-", highlight=False, soft_wrap=False)
+    if not shown.is_terminal and "COLUMNS" not in os.environ:
+        shown.width = PIPE_COLUMNS
+    return shown
 
 
 def write_json(value: dict[str, Any], json_to: str | None) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Fact", "Picture", "Section", "Table", "render"]
 
 TEMPLATE = "report.html"
-_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nµm]?s|[kKMG]i?B|x))*$")
+_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 _INLINE = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\((https?://[^\s)]+|[\w./#-]+)\)")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/\s]+={0,2}\s*$")
 

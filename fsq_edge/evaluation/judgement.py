@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fsq_edge.data.quality import QualityControl, QualityReport, QualityThresholds
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge.evaluation.held_out import HeldOut, Part, held_out_windows, validation_windows
 from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
@@ -27,6 +28,7 @@ class Judgement:
         temperature: fitted on the run's validation subjects, or None where there are none (then it is 1).
         evaluation: scores of the probabilities at that temperature.
         uncalibrated: calibration at temperature 1.
+        quality: quality control of the recordings that the windows were cut from.
         openings: looks at the test split so far, or None where this was none.
         made: UTC, ISO 8601.
     """
@@ -37,6 +39,7 @@ class Judgement:
     temperature: FittedTemperature | None
     evaluation: Evaluation
     uncalibrated: Reliability
+    quality: QualityReport
     openings: Openings | None
     made: str
 
@@ -84,9 +87,15 @@ def judge(run: Run, part: Part = "test", source: str | None = None) -> Judgement
         temperature=temperature,
         evaluation=evaluation,
         uncalibrated=reliability_of(predictions.probabilities(), predictions.labels),
+        quality=_quality(run, held_out.index),
         openings=openings,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _quality(run: Run, index: WindowIndex) -> QualityReport:
+    limits = QualityThresholds(max_gap_ms=run.preprocess.max_gap_ms)
+    return QualityControl(limits, run.config.preprocessing.strict_mode).validate_dataset(index.dataset)
 
 
 def validation_temperature(run: Run) -> FittedTemperature | None:

@@ -163,12 +163,17 @@ def _data_quality(judgement: Judgement) -> Section:
     index, lost = judgement.held_out.index, judgement.predictions.n_unusable
     shape = f"({judgement.evaluation.n}, {len(judgement.run.preprocess.channels)}, {index.window_samples})"
     channels = judgement.predictions.channels
+    quality, training = judgement.quality, judgement.run.record.data.quality_score
     findings = [f"- {channel.name}: {channel.finding}." for channel in channels if channel.finding]
+    findings += [f"- {line}." for line in (*quality.failures, *quality.warnings)]
     facts = [
-        Fact("QA Status", "findings" if findings or lost else "pass", "of the scored data, against the training split"),
+        Fact("QA Status", "findings" if findings or lost else "pass",
+             "limits of fsq-edge data qa, and the training split"),
+        Fact("Quality Score", f"{quality.quality_score:.1f}",
+             "0 to 100; " + ("training data not checked" if training is None else f"training data {training:.1f}")),
         Fact("Data Shape", shape, "windows, channels, samples"),
         Fact("Unusable Windows", f"{lost:,} of {len(index):,}", "values missing beyond repair"),
-    ]
+    ]  # fmt: skip
     text = (
         "Scored windows carry one label and lie inside one recording. Counted but not scored in this part: "
         f"{index.n_mixed:,} windows with more than one label and {index.n_unlabelled:,} without a label."

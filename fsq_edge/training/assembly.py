@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from fsq_edge.data.recording import Dataset
 from fsq_edge.data.windows import cut_windows
 from fsq_edge.training.augmentation import Augmenter
-from fsq_edge.training.config import TrainConfig
+from fsq_edge.training.config import TrainConfig, TrainingSection
 from fsq_edge.training.feed import PackedWindows, TrainingFeed, pack
 from fsq_edge.training.loop import Loop, Stage
 from fsq_edge.training.record import record_split
 from fsq_edge.training.run import build_model
-from fsq_edge.training.schedule import default_epochs, default_refit_epochs
+from fsq_edge.training.schedule import default_epochs
 from fsq_edge.training.sides import WindowSides, gap_seconds
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World
@@ -87,12 +87,18 @@ def make_loop(config: TrainConfig, sides: WindowSides, preprocess: PreprocessCon
     held = WindowFrames(sides.val, Preprocessor(preprocess), config.data.memory_mb << 20, world)
     epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps)
     validated = Stage(feed, held, epochs, section.schedule_used, section.learning_rate)
-    again = default_refit_epochs(epochs) if section.refit_epochs is None else section.refit_epochs
     refit = None
-    if again:
+    if section.refit_epochs != 0:
         both = _feed(config, dataset, preprocess, packed, world)
-        refit = Stage(both, None, again, "one-cycle", section.learning_rate)
+        refit = Stage(both, None, _refit_epochs(section, both), "one-cycle", section.learning_rate)
     return Loop(model, validated, refit, section, world, _digest(config, sides, preprocess, world))
+
+
+def _refit_epochs(section: TrainingSection, feed: TrainingFeed) -> int:
+    if section.refit_epochs is not None:
+        return section.refit_epochs
+    epochs = default_epochs(len(feed.windows), feed.steps)
+    return epochs if section.max_epochs is None else min(epochs, section.max_epochs)
 
 
 def _pack(config: TrainConfig, sides: WindowSides, world: World, spill: Path) -> PackedWindows:

@@ -6,65 +6,17 @@ together, so one rotation per window acts on accelerometer, gyroscope and magnet
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fsq_edge.data.recording import Channel
+from fsq_edge.data.triads import find_triads, sensor_of
 from fsq_edge.training.config import AugmentationSection
 
 Float32Array = npt.NDArray[np.float32]
-Sensor = Literal["acceleration", "rate", "field"]
-
-SENSOR_OF_UNIT: dict[str, Sensor] = {
-    "g": "acceleration", "mg": "acceleration", "m/s2": "acceleration", "m/s^2": "acceleration",
-    "rad/s": "rate", "deg/s": "rate", "dps": "rate",
-    "uT": "field", "mT": "field", "G": "field", "gauss": "field",
-}  # fmt: skip
-SENSOR_OF_NAME: tuple[tuple[str, Sensor], ...] = (("acc", "acceleration"), ("gyr", "rate"), ("mag", "field"))
-
-
-@dataclass(frozen=True, slots=True)
-class Triad:
-    """Three consecutive channels x, y, z of one sensor.
-
-    Args:
-        first: index of the x channel.
-        sensor: what the triad measures.
-    """
-
-    first: int
-    sensor: Sensor
-
-
-def find_triads(channels: Sequence[Channel]) -> tuple[Triad, ...]:
-    """Return the triads among ``channels``: three in a row of one sensor whose names end in x, y, z.
-
-    The sensor is told by the unit, and by the name (acc, gyr, mag) where the unit is unknown. Channels that belong to
-    no triad are neither rotated nor scaled.
-    """
-    found, at = [], 0
-    while at + 3 <= len(channels):
-        three = channels[at : at + 3]
-        sensors = {_sensor(channel) for channel in three}
-        ends = "".join(re.sub(r"[^a-z]", "", channel.name.lower())[-1:] for channel in three)
-        sensor = sensors.pop() if len(sensors) == 1 else None
-        if sensor is not None and ends == "xyz":
-            found.append(Triad(at, sensor))
-            at += 3
-        else:
-            at += 1
-    return tuple(found)
-
-
-def _sensor(channel: Channel) -> Sensor | None:
-    by_unit = SENSOR_OF_UNIT.get(channel.unit)
-    by_name = next((sensor for start, sensor in SENSOR_OF_NAME if start in channel.name.lower()), None)
-    return by_unit or by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +109,7 @@ class Augmenter:
 
     def __init__(self, channels: Sequence[Channel], mirror: Sequence[int] | None) -> None:
         self.triads = find_triads(channels)
-        self._rates = [at for at, channel in enumerate(channels) if _sensor(channel) == "rate"]
+        self._rates = [at for at, channel in enumerate(channels) if sensor_of(channel) == "rate"]
         self._mirror = None if mirror is None else np.asarray(mirror, dtype=np.float32)[:, None]
 
     def apply(self, windows: Float32Array, draws: Draws) -> Float32Array:

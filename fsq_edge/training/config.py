@@ -66,11 +66,11 @@ class TrainingSection(StrictModel):
         batch_size: windows of one optimiser step, over all processes.
         learning_rate: the peak rate of one-cycle, the first rate of plateau.
         weight_decay: AdamW's, on weights only; 0 is Adam.
-        max_epochs: passes over the training windows; None is 32, fewer for large sets and more for tiny ones (see
-            ``default_epochs``).
+        max_epochs: passes over the training windows in the validated stage; None follows from the number of windows
+            (see ``default_epochs``).
         refit_epochs: passes that follow from the best weights over training and validation windows together, in a
             one-cycle of their own, so that no subject is lost to the final network; 0 keeps the best weights as they
-            are, None is half of ``max_epochs`` and at most 16.
+            are, None follows from the number of windows and is at most ``max_epochs``.
         schedule: ``one-cycle`` or ``plateau``; None is plateau where ``scheduler_patience`` is given, else one-cycle.
         warmup_fraction: share of the steps in which one-cycle rises.
         scheduler_patience: epochs without a better ``monitor`` before plateau lowers the rate.

@@ -61,7 +61,7 @@ class Loop:
     Args:
         model: on the world's device.
         validated: the stage whose best epoch is kept.
-        refit: continues from those weights, validation windows included; None ends with the first stage.
+        refit: continues from the best weights, validation windows included; None ends with the first stage.
         section: optimiser, schedule, stopping.
         world: the processes.
         digest: names this training in checkpoints.
@@ -158,8 +158,7 @@ class Loop:
         monitor = self._section.monitor
         improved = not self.best_epoch or record.watched(monitor) > self.history[self.best_epoch - 1].watched(monitor)
         if improved:
-            # A copy: the state dict holds references to weights that move on.
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.best = _copy(self.model)
             self.best_epoch = record.epoch
         self._plateau.step(improved)
 
@@ -236,6 +235,11 @@ class Loop:
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self._world.device.type, self._half) if self._half is not None else nullcontext()
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    """Copy the weights: the state dict itself holds references to tensors that move on."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _half_precision(section: TrainingSection, world: World) -> torch.dtype | None:

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 
 EPOCHS = 32
-LEAST_EPOCHS, MOST_EPOCHS = 8, 400
-MOST_PASSES = 250_000  # windows shown in all; the larger public sets gain nothing beyond half of it
+LEAST_EPOCHS, MOST_EPOCHS = 5, 400
+# Windows that a stage shows in all: two stages are about a minute of one core, whatever the set's size. Counted in
+# windows and not in seconds, so that a busy machine trains the same network.
+MOST_PASSES = 100_000
 LEAST_STEPS = 1_000  # below it the codes have not settled
 
 START_DIVISOR = 25.0  # one-cycle starts at peak / 25 and ends at peak / 250,000, as in torch's OneCycleLR
@@ -15,19 +17,13 @@ END_DIVISOR = START_DIVISOR * 1e4
 
 
 def default_epochs(n_windows: int, steps_per_epoch: int) -> int:
-    """Return the epochs of a training that leaves ``max_epochs`` open.
+    """Return the epochs of a stage that the configuration leaves open.
 
-    32, fewer where that would show more than 250,000 windows (never below 8), more where it would be under 1,000
-    steps (never above 400).
+    32, fewer where that would show more than 100,000 windows, more where it would be under 1,000 steps; never
+    below 5 or above 400.
     """
-    if steps_per_epoch * EPOCHS < LEAST_STEPS:
-        return min(math.ceil(LEAST_STEPS / steps_per_epoch), MOST_EPOCHS)
-    return max(min(EPOCHS, MOST_PASSES // n_windows), LEAST_EPOCHS)
-
-
-def default_refit_epochs(epochs: int) -> int:
-    """Return the epochs of a refit that the configuration leaves open: half of the training's, at most 16."""
-    return max(min(epochs, EPOCHS) // 2, 1)
+    epochs = max(min(EPOCHS, MOST_PASSES // n_windows), math.ceil(LEAST_STEPS / steps_per_epoch))
+    return min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS)
 
 
 def one_cycle(step: int, total_steps: int, peak: float, warmup_fraction: float) -> float:

@@ -140,8 +140,9 @@ def verify_parts(bundle: Bundle, public_key: bytes | None = None) -> None:
             report = inspect_hef(bundle.files[entry.path], sha256=entry.sha256)
         except DataError as error:
             raise BundleError(f"the bundle's HEF for {arch} is refused: {error.message}", hint=error.hint) from error
-        if arch not in report.architecture.targets:
-            raise BundleError(f"the bundle's HEF for {arch} was compiled for {report.architecture.name}")
+        wrong = "" if arch in report.architecture.targets else f"it was compiled for {report.architecture.name}"
+        if report.fault or wrong:
+            raise BundleError(f"the bundle's HEF for {arch} is refused: {report.fault or wrong}")
 
 
 def _write_version(root: Path, bundle: Bundle) -> str:

@@ -15,6 +15,8 @@ Deep code raises built-in errors; the boundary that knows the file, window or fi
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 EXIT_USAGE = 64
 EXIT_DATA = 65
 EXIT_NO_INPUT = 66
@@ -28,43 +30,50 @@ class FsqEdgeError(Exception):
 
     Args:
         message: one line: what is wrong, where, expected against got.
-        hint: one line: what the caller can do about it; may be empty.
+        hint: one line: what the caller can do about it; empty takes the class's ``usual_hint``.
     """
 
-    exit_code: int = EXIT_INTERNAL
+    exit_code: ClassVar[int] = EXIT_INTERNAL
+    usual_hint: ClassVar[str] = "please report this"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
 
 class UsageError(FsqEdgeError):
     """The call itself is wrong: an unknown option, values that exclude each other."""
 
     exit_code = EXIT_USAGE
+    usual_hint = "the verb's --help shows what it takes"
 
 
 class DataError(FsqEdgeError):
     """The data cannot be used: wrong shape or channel count, NaN everywhere, an unknown class, an invalid file."""
 
     exit_code = EXIT_DATA
+    usual_hint = "mend the input, or give another"
 
 
 class BundleError(DataError):
     """A bundle is damaged, incomplete, foreign, or was tampered with."""
+
+    usual_hint = "fetch or build the bundle again"
 
 
 class MissingInputError(FsqEdgeError):
     """A named file or folder does not exist or cannot be read."""
 
     exit_code = EXIT_NO_INPUT
+    usual_hint = "check the path and its permissions"
 
 
 class UnavailableError(FsqEdgeError):
     """Something outside is not there: a device, a package of an extra, a broker."""
 
     exit_code = EXIT_UNAVAILABLE
+    usual_hint = "free, install or plug in what the message names; fsq-edge doctor examines this machine"
 
 
 class BackendError(UnavailableError):
@@ -76,6 +85,8 @@ class BackendError(UnavailableError):
         status: the vendor's status code, where there is one.
     """
 
+    usual_hint = "fsq-edge doctor says what is wrong; --backend onnx runs on the CPU"
+
     def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
@@ -85,3 +96,4 @@ class InternalError(FsqEdgeError):
     """A defect of this project; the message asks for a report."""
 
     exit_code = EXIT_INTERNAL
+    usual_hint = "please report this with the command that was run"

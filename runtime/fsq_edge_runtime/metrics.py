@@ -103,9 +103,23 @@ class MetricsSink:
             for kind, value in counters.items():
                 sources.add_metric([str(number), kind], value)
         yield sources
+        yield from self._device(facts.get("device", {}))
         sinks = family("fsq_edge_sink", "Counters of the sinks", labels=["sink", "kind"])
         for counters in facts["sinks"]:
             name = counters.pop("name")
             for kind, value in counters.items():
                 sinks.add_metric([name, kind], value)
         yield sinks
+
+    def _device(self, state: dict[str, Any]) -> Iterator[Any]:
+        """Yield what the backend says of its device: temperature, switches, attempts to open it, comparisons."""
+        heat = state.get("temperature_c")
+        if heat is not None:
+            name, text = "fsq_edge_device_temperature_celsius", "The chip's hotter sensor, as last polled"
+            yield self._core.GaugeMetricFamily(name, text, value=heat)
+        counts = {kind: value for kind, value in state.items() if isinstance(value, int)}
+        if counts:
+            family = self._core.CounterMetricFamily("fsq_edge_device", "What the hot fallback did", labels=["kind"])
+            for kind, value in counts.items():
+                family.add_metric([kind], value)
+            yield family

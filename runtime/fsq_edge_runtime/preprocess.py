@@ -6,6 +6,7 @@ append per-window z-copies, standardise with the statistics of the training spli
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Self
 
 import numpy as np
@@ -107,14 +108,17 @@ class Preprocessor:
 
     def __init__(self, config: PreprocessConfig) -> None:
         self.config = config
-        self._floor = config.zscore_floor()[:, None]
+        samples = config.window_samples
+        root = math.sqrt(samples)
+        self._floor = (config.zscore_floor() * np.float32(root))[:, None, None]
+        self._root_count = np.full_like(self._floor, root)
+        self._average = np.full((samples, 1), 1.0 / samples, dtype=np.float32)
         # As wide as a frame: on arrays of this size numpy spends more on broadcasting than on arithmetic.
-        wide = np.ones(config.window_samples, dtype=np.float32)
+        wide = np.ones(samples, dtype=np.float32)
         self._mean = np.asarray(config.mean, dtype=np.float32)[:, None] * wide
         self._scale = (1.0 / np.asarray(config.std, dtype=np.float64)).astype(np.float32)[:, None] * wide
         self._high = np.full_like(self._mean, config.clip_sigma)
         self._low = -self._high
-        self._count = np.full_like(self._floor, config.window_samples)
 
     def frames(self, windows: npt.ArrayLike, out: Float32Array | None = None) -> Float32Array:
         """Return the frames of the device graph for finite raw windows.
@@ -170,6 +174,12 @@ class FrameWriter:
     Args:
         preprocessor: what to apply.
         frames: (N, C', H, W) or (C', H, W) float32, C-contiguous: where every :meth:`write` puts its result.
+
+    Attributes:
+        raw: view (N, C, T) or (C, T) of the part of ``frames`` that takes the raw windows.
+
+    Cost: on one window the calls into numpy, not the arithmetic, and each is dearest where its code has just been
+    evicted by the network; hence few calls, of few kinds, over whole frames.
     """
 
     def __init__(self, preprocessor: Preprocessor, frames: Float32Array) -> None:
@@ -177,34 +187,40 @@ class FrameWriter:
         channels, samples = len(config.channels), config.window_samples
         self._with = preprocessor
         self._flat = frames.reshape(*frames.shape[:-3], config.graph_channels, samples)
-        self._raw = self._flat[..., :channels, :]
+        self.raw: Float32Array = self._flat[..., :channels, :]
         self._z = self._flat[..., channels:, :] if config.window_zscore else None
-        self._centred: Float32Array = np.empty(self._raw.shape, dtype=np.float32)
-        self._square: Float32Array = np.empty(self._raw.shape, dtype=np.float32)
-        self._spread: Float32Array = np.empty((*self._raw.shape[:-1], 1), dtype=np.float32)
+        self._mean: Float32Array = np.empty((*self.raw.shape[:-1], 1, 1), dtype=np.float32)
+        self._spread: Float32Array = np.empty_like(self._mean)
+        # Views made once. Sums are products of a row and a column: one kind of call serves the mean and the spread.
+        self._means, self._factors, self._raw_rows = self._mean[..., 0], self._spread[..., 0], self.raw[..., None, :]
+        if self._z is not None:
+            self._rows, self._columns = self._z[..., None, :], self._z[..., None]
 
     def write(self, windows: Float32Array) -> None:
         """Overwrite the frames with those of finite raw windows, (N, C, T) or (C, T) float32 as the frames are."""
+        np.copyto(self.raw, windows)
+        self.finish()
+
+    def finish(self) -> None:
+        """Make the frames of the finite raw windows that :attr:`raw` holds, in place."""
         flat, settings = self._flat, self._with
-        np.copyto(self._raw, windows)
         if self._z is not None:
-            self._write_zscore(windows, self._z)
+            self._write_zscore(self._z)
         np.subtract(flat, settings._mean, flat)
         np.multiply(flat, settings._scale, flat)
         np.maximum(flat, settings._low, flat)
         np.minimum(flat, settings._high, flat)
 
-    def _write_zscore(self, x: Float32Array, z: Float32Array) -> None:
-        centred, square, spread, count = self._centred, self._square, self._spread, self._with._count
-        np.add.reduce(x, -1, None, spread, True)
-        np.divide(spread, count, spread)
-        np.subtract(x, spread, centred)
-        np.multiply(centred, centred, square)
-        np.add.reduce(square, -1, None, spread, True)
-        np.divide(spread, count, spread)
+    def _write_zscore(self, z: Float32Array) -> None:
+        # (x - mean) / (std + floor), with std = sqrt(sum of squares) / sqrt(T): both sides times sqrt(T).
+        spread, settings = self._spread, self._with
+        np.matmul(self._raw_rows, settings._average, self._mean)
+        np.subtract(self.raw, self._means, z)
+        np.matmul(self._rows, self._columns, spread)
         np.sqrt(spread, spread)
-        np.add(spread, self._with._floor, spread)
-        np.divide(centred, spread, z)
+        np.add(spread, settings._floor, spread)
+        np.divide(settings._root_count, spread, spread)
+        np.multiply(z, self._factors, z)
 
 
 def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> PreprocessConfig:
@@ -232,9 +248,11 @@ def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> Preproces
 
 
 def _zscore(x: Float32Array, preprocessor: Preprocessor) -> Float32Array:
-    z = np.empty_like(x)
-    shape = (len(x), *preprocessor.config.frame_shape)
-    FrameWriter(preprocessor, np.empty(shape, np.float32))._write_zscore(x, z)
+    frames = np.empty((len(x), *preprocessor.config.frame_shape), np.float32)
+    writer = FrameWriter(preprocessor, frames)
+    np.copyto(writer.raw, x)
+    z = frames.reshape(len(x), -1, x.shape[-1])[:, x.shape[1] :]
+    writer._write_zscore(z)
     return z
 
 

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
-from fsq_edge_runtime.session import Record, Session
+from fsq_edge_runtime.session import MAX_STREAMS, Record, Session
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
@@ -20,34 +21,43 @@ JOIN_S = 2 * POLL_S
 
 
 class ChunkQueue:
-    """Chunks that wait for the engine, bounded by their samples; when it is full the oldest make way."""
+    """Chunks that wait for the engine, bounded by their samples; when it is full the oldest make way.
+
+    Cost: a sensor of 100 Hz wakes the engine a hundred times a second, so the one reader waits on a plain lock that
+    the writers release; a ``Condition`` costs twice as much.
+    """
 
     def __init__(self, limit: int = MAX_WAITING_SAMPLES) -> None:
         self._limit = limit
         self._chunks: deque[Chunk] = deque()
         self._samples = 0
         self._lost: dict[str, int] = {}
-        self._changed = threading.Condition()
+        self._guard = threading.Lock()
+        self._filled = threading.Lock()  # held while there is nothing to take
+        self._filled.acquire()
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk; never blocks."""
-        with self._changed:
+        with self._guard:
             self._chunks.append(chunk)
             self._samples += len(chunk.samples)
             while self._samples > self._limit and len(self._chunks) > 1:
                 oldest = self._chunks.popleft()
                 self._samples -= len(oldest.samples)
                 self._lost[oldest.stream] = self._lost.get(oldest.stream, 0) + len(oldest.samples)
-            self._changed.notify()
+            if self._filled.locked():
+                self._filled.release()
 
     def take(self, timeout_s: float) -> tuple[dict[str, int], list[Chunk]]:
-        """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty."""
-        with self._changed:
-            if not self._chunks:
-                self._changed.wait(timeout_s)
+        """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty. One reader."""
+        if not self._filled.acquire(timeout=timeout_s):
+            return {}, []
+        with self._guard:
             lost, chunks = self._lost, list(self._chunks)
             self._lost, self._samples = {}, 0
             self._chunks.clear()
+            if not self._filled.locked():  # a chunk came between the two locks, and was taken with the others
+                self._filled.acquire()
             return lost, chunks
 
 
@@ -56,7 +66,8 @@ class Runner:
 
     Recordings that are not paced are replayed on this thread, one after the other, without loss. Live sources are read
     on threads of their own, so that nothing but a bounded queue stands between a sensor and its samples. With several
-    sources, samples without a stream id belong to the stream named after their source's number, from 0.
+    sources, samples without a stream id belong to the stream named after their source's number, from 0. When a stream
+    more than the session holds turns up, the one that has been silent longest is closed and counted as ``forgotten``.
 
     Args:
         session: opened; its ``on_record`` is taken over.
@@ -90,6 +101,8 @@ class Runner:
         self._opening, self._started = opening, False
         self._failure: Exception | None = None
         self._reading = 0
+        self._recent: dict[str, None] = {}  # streams, the most recent last
+        self._forgotten = 0
         session.on_record = self._tell
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
@@ -127,13 +140,16 @@ class Runner:
         self._sinks.append(sink)
 
     def facts(self) -> dict[str, Any]:
-        """Return the counters of streams, sources and sinks."""
-        totals = self._session.totals.to_dict()
+        """Return the counters of streams, sources and sinks, and of the device where there is one."""
+        totals, backend = self._session.totals.to_dict(), self._session.backend
+        device = {"device": backend.state()} if isinstance(backend, ReportsState) else {}
         return {
             "streams": len(self._session.counters),
+            "forgotten": self._forgotten,
             **totals,
             "sources": [dict(source.counters) for source in self._sources],
             "sinks": [{"name": sink.name, **sink.counters} for sink in self._sinks],
+            **device,
         }
 
     def _run_live(self, stop: threading.Event) -> None:
@@ -158,12 +174,23 @@ class Runner:
                 break
         for thread in threads:
             thread.join(JOIN_S)
+        if stop.is_set():
+            self._push(*self._queue.take(0.0))  # what was read before the end is answered, too
 
     def _push(self, lost: dict[str, int], chunks: list[Chunk]) -> None:
         if chunks and not self._started:
             self._started = True
             if self._opening is not None:
                 self._tell(self._opening)
+        streams = dict.fromkeys((*lost, *(chunk.stream for chunk in chunks)))
+        if len(streams) > MAX_STREAMS:  # more than the session holds at a time: one after the other
+            for stream, samples in lost.items():
+                self._push({stream: samples}, [])
+            for chunk in chunks:
+                self._push({}, [chunk])
+            return
+        for stream in streams:
+            self._make_room(stream)
         for stream, samples in lost.items():
             self._session.lose(samples, stream)
         if len({chunk.stream for chunk in chunks}) > 1:
@@ -173,6 +200,15 @@ class Runner:
         for chunk in chunks:
             arrived_ns = chunk.arrived_ns if self._live else None  # a replay is never late
             self._session.push(chunk.samples, chunk.timestamps, chunk.stream, arrived_ns=arrived_ns)
+
+    def _make_room(self, stream: str) -> None:
+        self._recent.pop(stream, None)
+        self._recent[stream] = None
+        if len(self._recent) > MAX_STREAMS:
+            silent = next(iter(self._recent))
+            del self._recent[silent]
+            self._session.close_stream(silent)
+            self._forgotten += 1
 
     def _named(self, chunk: Chunk, number: int) -> Chunk:
         if len(self._sources) == 1 or chunk.stream != DEFAULT_STREAM:

@@ -31,6 +31,7 @@ Record = Decision | StreamEvent
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
 MAX_STREAMS = 4096
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Session:
@@ -77,6 +78,7 @@ class Session:
         self._classifier = WindowClassifier(bundle, backend, self.settings, self.decision.temperature)
         self._channels, self._size, self._hop = len(config.channels), config.window_samples, config.hop_samples
         self._streams: dict[str, StreamState] = {}
+        self._closed = StreamCounters()
         self._paused = False
         if isinstance(backend, ReportsSwitches) and backend.on_event is None:
             backend.on_event = self._switched
@@ -97,8 +99,8 @@ class Session:
 
     @property
     def totals(self) -> StreamCounters:
-        """Sum of the counters over all streams now open."""
-        return total(list(self.counters.values()))
+        """Sum of the counters over all streams, those that were closed among them."""
+        return total([*self.counters.values(), self._closed])
 
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
         """Open a stream before its first push, to give it a rate of its own.
@@ -112,9 +114,9 @@ class Session:
         self._open(stream, self.settings.model_copy(update=changes))
 
     def close_stream(self, stream: str) -> list[Decision]:
-        """Forget a stream and its counters; return its last decisions as :meth:`drain` would."""
+        """Forget a stream; return its last decisions as :meth:`drain` would. Its counters stay in :attr:`totals`."""
         decisions = self.drain(stream)
-        self._streams.pop(stream, None)
+        self._closed = total([self._closed, self._streams.pop(stream).counters])
         return decisions
 
     def push(
@@ -137,16 +139,18 @@ class Session:
         Raises:
             DataError: wrong shape or type.
             UsageError: too many streams.
-            BackendError: the backend failed for good.
+            BackendError: the backend failed for good; the window it failed on was told to ``on_record`` as missed.
         """
         begun = time.monotonic_ns()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         decisions = []
-        for start in self._place(state, self._take(state, samples, timestamps)):
+        for start in self._starts(state, samples, timestamps):
             decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:
                 self.on_record(decision)
+            if self._classifier.failure is not None:
+                self._classifier.raise_failure()
             begun = time.monotonic_ns()
         return decisions
 
@@ -174,7 +178,7 @@ class Session:
         try:
             for stream, samples, timestamps in items:
                 state = self._streams.get(stream) or self._open(stream, self.settings)
-                for start in self._place(state, self._take(state, samples, timestamps)):
+                for start in self._starts(state, samples, timestamps):
                     if self._classifier.collect(state, start):
                         decisions += self._flush(arrived)
                         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
@@ -220,6 +224,7 @@ class Session:
                 now = time.monotonic_ns()
                 decisions.append(self._classifier.decide(state, start, now, now))
                 self._tell(decisions[-1])
+                self._classifier.raise_failure()
         return decisions
 
     def close(self) -> None:
@@ -232,16 +237,32 @@ class Session:
         state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision)
         return state
 
-    def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> list[Piece]:
+    def _starts(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
+        """Take samples; give the grid index of each window that becomes due, to be read at once."""
         rows, times = self._checked(samples, timestamps)
         if self._paused:
             state.pause(len(rows))
-            return []
-        return state.take(rows, times)
+            return ()
+        if state.extend(rows, times):
+            start = state.next_start
+            beyond = state.ring.end - start - self._size
+            if beyond < 0:
+                return ()
+            if beyond < self._hop:  # one, as when a push is a hop
+                state.next_start = start + self._hop
+                return (start,)
+            return self._due(state)
+        return self._place(state, state.take(rows, times))
+
+    def _due(self, state: StreamState) -> Iterator[int]:
+        while state.ring.end - state.next_start >= self._size:
+            start = state.next_start
+            state.next_start = start + self._hop
+            yield start
 
     def _place(self, state: StreamState, pieces: list[Piece]) -> Iterator[int]:
         """Put pieces on the ring; yield the grid index of each window that becomes due, to be read at once."""
-        ring, size, hop = state.ring, self._size, self._hop
+        ring = state.ring
         for piece in pieces:
             if piece.begins is not None:
                 self._begin(state, piece.begins)
@@ -250,10 +271,7 @@ class Session:
                 last = min(n, first + ring.room)
                 ring.append(piece, first, last, state.next_start)
                 first = last
-                while ring.end - state.next_start >= size:
-                    start = state.next_start
-                    state.next_start = start + hop
-                    yield start
+                yield from self._due(state)
 
     def _begin(self, state: StreamState, begins: Break) -> None:
         state.begin(begins.t_start)
@@ -269,6 +287,7 @@ class Session:
         if self.on_record is not None:
             for record in records:
                 self.on_record(record)
+        self._classifier.raise_failure()
         return [record for record in records if isinstance(record, Decision)]
 
     def _switched(self, event: BackendEvent) -> None:
@@ -288,6 +307,20 @@ class Session:
     def _checked(
         self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None
     ) -> tuple[Float32Array, Float64Array | None]:
+        if (
+            isinstance(samples, np.ndarray)
+            and samples.dtype is FLOAT32
+            and samples.ndim == 2
+            and samples.shape[1] == self._channels
+        ):  # as nearly all samples come
+            if timestamps is None:
+                return samples, None
+            if (
+                isinstance(timestamps, np.ndarray)
+                and timestamps.dtype is FLOAT64
+                and timestamps.shape == samples.shape[:1]
+            ):
+                return samples, timestamps
         try:
             rows = samples if isinstance(samples, np.ndarray) and samples.dtype == np.float32 else _float32(samples)
             times = None if timestamps is None else np.asarray(timestamps, np.float64)

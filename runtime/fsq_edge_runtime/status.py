@@ -33,8 +33,8 @@ class Status:
 
 
 _SAME_VERSION = (
-    "install driver, library, firmware and Python binding from one release "
-    "(sudo apt install --reinstall hailo-all on 8/8L, hailo-h10-all on 10H), then power the board off and on"
+    "bring driver, library, firmware and Python binding to one release (sudo apt update && sudo apt full-upgrade, with "
+    "the package hailo-all on 8/8L, hailo-h10-all on 10H), then power the board off and on"
 )
 _RESTART = "close every program that uses the device, power the board off and on, and run: sudo dmesg | grep -i hailo"
 _REPORT = "keep the lines of: sudo dmesg | grep -i hailo, and report them to Hailo with the library version"

@@ -12,6 +12,7 @@ import pytest
 from fsq_edge.cli.main import run
 from fsq_edge.data import Channel, Dataset, Recording, write_folder
 from fsq_edge_calibration import load_calibration_set
+from fsq_edge_compile.build_folder import ExportRecord
 from tests.factories.motion import make_motion
 
 MOTION = make_motion(1500)
@@ -79,6 +80,37 @@ def test_noise_and_layout_are_refused_with_their_names(
     code, document = told(folder, capsys, "--audit", str(tmp_path / "nchw.npz"))
     assert code == 1
     assert [finding["rule"] for finding in document["findings"]] == ["layout"]
+
+
+def test_whose_windows_a_bare_array_holds_is_recognised(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = tmp_path / "one.npz"
+    assert calibrate(folder, "--subjects", "s1", "--out", str(one), "--npy", "--quiet", "--size", "200") == 0
+    code, document = told(folder, capsys, "--audit", str(one.with_suffix(".npy")))
+    assert code == 1
+    assert [finding["rule"] for finding in document["findings"] if finding["severity"] == "error"] == ["one-subject"]
+    assert "of subject s1, training has 5" in document["findings"][0]["message"]
+    frames = load_calibration_set(one).frames_nhwc + np.float32(0.01)
+    np.savez(
+        tmp_path / "named.npz", windows=frames, subjects=np.full(len(frames), "s1"), labels=np.zeros(len(frames), int)
+    )
+    code, document = told(folder, capsys, "--audit", str(tmp_path / "named.npz"))
+    assert {"one-subject", "missing-class"} <= {finding["rule"] for finding in document["findings"]}
+
+
+def test_a_build_names_its_training_subjects(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build = tmp_path / "build"
+    build.mkdir()
+    said = {"data": {"name": "dog"}, "split": {"train_subjects": ["s0", "s1", "s2"]}}
+    (build / "export.json").write_text(ExportRecord(name="dog", provenance=said).to_json())
+    code, document = told(folder, capsys, "--out", str(build), "--size", "256")
+    assert code == 0
+    assert set(document["found"]["subjects"]) == {"s0", "s1", "s2"}
+    code, document = told(folder, capsys, "--out", str(build), "--size", "128", "--subjects", "s0")
+    assert code == 1
+    assert document["findings"][0]["rule"] == "one-subject"
+    assert calibrate(folder, "--out", str(build), "--subjects", "s4", "--quiet") == 64
 
 
 def test_a_refused_choice_is_not_written(folder: Path, tmp_path: Path) -> None:

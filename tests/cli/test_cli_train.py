@@ -29,7 +29,7 @@ def test_trains_and_says_on_what(tmp_path, capsys):
     assert "epoch" not in out.splitlines()[3]  # no bar where there is no terminal
     record = load_run(tmp_path / "run").record
     assert record.config.training.seed == 7
-    assert len(record.history) == 3
+    assert len(record.history) == 4
 
 
 def test_json_is_one_object_and_quiet_is_quiet(tmp_path, capsys):

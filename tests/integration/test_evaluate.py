@@ -77,6 +77,7 @@ def test_the_report_has_the_sections_and_an_interval(fresh):
     assert re.search(r"\*\*Test Accuracy\*\*: [01]\.\d{4} \(95 % [\d.]+ to [\d.]+, n = 66\)", text)
     assert "says nothing about other subjects" in text
     assert "Majority Baseline" in text
+    assert re.search(r"\*\*Quality Score\*\*: [\d.]+ \(0 to 100; training data [\d.]+\)", text)
     for path in re.findall(r"\]\((figures/[^)]+)\)", text):
         assert (fresh / "evaluation" / path).read_text().startswith("<svg")
 

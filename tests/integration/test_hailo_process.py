@@ -21,8 +21,8 @@ from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import Fault, FaultScript
 script = FaultScript()
 rig = make_rig({generation}, faults=script)
-backend = rig.device(timeout_s=0.02, open_timeout_s=0.1)
-backend.infer(rig.frames[:1])
+backend = rig.device(timeout_s=0.02, open_timeout_s=5.0)
+backend.infer(rig.frames[:1], time.monotonic_ns() + 10**10)  # the first one loads the graph
 """
 ENDINGS = {
     "never closed": "",

@@ -72,7 +72,7 @@ def test_best_weights_are_those_of_the_best_epoch_and_the_refit_moved_on(result,
     assert again.macro_f1 == pytest.approx(best.val_macro_f1)
     assert again.loss == pytest.approx(best.val_loss, abs=1e-4)
     assert best.val_macro_f1 == max(r.val_macro_f1 for r in run.history if r.val_macro_f1 is not None)
-    assert [record.val_loss is None for record in run.history] == [False] * 4 + [True] * 2
+    assert [record.val_loss is None for record in run.history] == [False] * 4 + [True] * 4
     model, validated = weights(result.folder)
     assert model != validated
 
@@ -105,7 +105,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(result, sides, tmp_pat
     assert without_time(again) == without_time(result)
     assert not (tmp_path / "checkpoint.safetensors").exists()
     log = (tmp_path / "training.log").read_text()
-    assert all(log.count(f"epoch {number}/6 ") == 1 for number in range(1, 7))
+    assert all(log.count(f"epoch {number}/8 ") == 1 for number in range(1, 9))
 
 
 def test_a_checkpoint_of_another_configuration_is_not_resumed(sides, tmp_path):
@@ -147,7 +147,7 @@ def test_tensorboard_has_every_curve_and_the_confusion_image(result):
         "loss/train", "loss/validation", "accuracy/train", "accuracy/validation", "learning_rate",
         "gradient_norm/mean", "codes/usage", "codes/perplexity",
     } <= set(tags["scalars"])  # fmt: skip
-    assert len(events.Scalars("loss/train")) == 6
+    assert len(events.Scalars("loss/train")) == 8
     assert tags["images"] == ["confusion/validation"]
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsq_edge.data import Channel
-from fsq_edge.training.augmentation import Augmenter, Draws, draw, find_triads, rotation_matrices, sample_positions
+from fsq_edge.data.triads import find_triads
+from fsq_edge.training.augmentation import Augmenter, Draws, draw, rotation_matrices, sample_positions
 from fsq_edge.training.config import AugmentationSection
 from fsq_edge.training.feed import read_at
 
@@ -156,6 +157,11 @@ def test_draws_follow_from_the_seed_alone_and_use_their_range():
         ([("acc_x", "g"), ("acc_z", "g"), ("acc_y", "g")], []),
         ([("acc_x", "g"), ("acc_y", "g"), ("gyro_x", "rad/s")], []),
         ([("a", "V"), ("b", "V"), ("c", "V")], []),
+        ([("x-acc", "g"), ("y-acc", "g"), ("z-acc", "g"), ("GyrX_left", "°/s"), ("GyrY_left", "°/s"),
+          ("GyrZ_left", "°/s")], [(0, "acceleration"), (3, "rate")]),
+        ([("acc_1", "g"), ("acc_2", "g"), ("acc_3", "g")], []),  # may be three sensors of one axis
+        ([("wrist_acc_x", "g"), ("ankle_acc_y", "g"), ("ankle_acc_z", "g")], []),
+        ([("acc_x", "g"), ("acc_y", "mg"), ("acc_z", "g")], []),
     ],
 )  # fmt: skip
 def test_triads_are_found_by_unit_and_axis(channels, expected):

@@ -146,3 +146,67 @@ def test_a_burst_of_nan_never_changes_windows_without_it(seed, at, length, value
         elif min(until, start + 40) - max(at, start) > 5:
             assert got["label"] is None
             assert got["quality"]
+
+
+@SLOWLY
+@given(
+    place=st.integers(60, 340),
+    jump=st.sampled_from([-7200.0, -3600.0, -1.5, 1.0, 3600.0, 86_400.0]),
+    sizes=st.lists(st.integers(0, 90), max_size=12),
+    hop=st.sampled_from([1, 16]),
+)
+def test_a_clock_that_is_set_gives_the_decisions_of_two_recordings(place, jump, sizes, hop):
+    """NTP steps and the change to and from summer time."""
+    samples, times = motion(400, seed=place), clock(400, seed=place)
+    parts = [(samples[:place], times[:place]), (samples[place:], times[place:] + jump)]
+    whole = stream(bundle(hop=hop), cut(samples, np.concatenate([part[1] for part in parts]), sizes))
+    first, second = (stream(bundle(hop=hop), [part]) for part in parts)
+    gaps = [line for line in whole if line["type"] == "gap"]
+    assert [gap["cause"] for gap in gaps] == ["clock" if jump < 0 else "gap"]
+    windows = [line for line in whole if line["type"] == "decision"]
+    assert [line["seq"] for line in windows] == list(range(len(windows)))
+    expected = [{**line, "seq": number} for number, line in enumerate([*first, *second])]
+    assert windows == expected
+
+
+@SLOWLY
+@given(back=st.floats(0.25, 0.99), sizes=st.lists(st.integers(0, 90), max_size=12))
+def test_a_small_step_back_costs_a_few_late_samples_and_then_a_new_segment(back, sizes):
+    samples, times = motion(300, seed=1), 100.0 + np.arange(300) / RATE
+    times[150:] -= back
+    with bundle().open_session(backend="onnx", deadline_ms=0.0) as session:
+        for rows, when in cut(samples, times, sizes):
+            session.push(rows, when)
+        totals = session.totals
+    assert (totals.late + totals.duplicate, totals.clock_jumps) == (9, 1)
+    assert totals.accepted == 300 - 9
+
+
+@SLOWLY
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=12),
+    stops=st.lists(st.booleans(), min_size=12, max_size=12),
+    timed=st.booleans(),
+)
+def test_every_sample_and_every_window_is_accounted_for_whatever_is_paused_or_lost(sizes, stops, timed):
+    samples, times = motion(720, seed=2), clock(720, seed=2, gaps=3)
+    records: list = []
+    at = 0
+    with bundle().open_session(backend="onnx", deadline_ms=0.0, on_record=records.append) as session:
+        for size, stop in zip(sizes, stops, strict=False):
+            session.push(samples[at : at + size], times[at : at + size] if timed else None)
+            at += size
+            if stop:
+                session.pause()
+                session.push(samples[:7], times[at : at + 7] if timed else None)
+                session.resume()
+            else:
+                session.lose(3)
+        session.drain()
+        totals = session.totals
+    dropped = totals.duplicate + totals.late + totals.bad_time + totals.paused + totals.overrun
+    assert totals.received == totals.accepted + dropped
+    assert totals.paused == 7 * sum(stops[: len(sizes)])
+    assert totals.windows == totals.decided + totals.abstained + totals.missed
+    found = [record.seq for record in records if hasattr(record, "seq")]
+    assert found == list(range(totals.windows))

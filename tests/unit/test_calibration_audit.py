@@ -77,6 +77,12 @@ def noise(kind: str) -> Callable[[], np.ndarray]:
     return lambda: np.concatenate([FRAMES[:192], noise("gaussian")()[:64]])
 
 
+def by_own_statistics(axes: tuple[int, ...]) -> np.ndarray:
+    frames = FRAMES.astype(np.float64)
+    again = (frames - frames.mean(axis=axes, keepdims=True)) / frames.std(axis=axes, keepdims=True)
+    return again.astype(np.float32)
+
+
 @pytest.mark.parametrize(
     ("make", "rule", "text"),
     [
@@ -85,6 +91,9 @@ def noise(kind: str) -> Callable[[], np.ndarray]:
         (noise("mixed"), "noise", "25% of the windows are Gaussian noise"),
         (lambda: np.ascontiguousarray(GOOD.frames_nchw), "layout", "channels first (NCHW)"),
         (lambda: np.ascontiguousarray(GOOD.frames_nchw).reshape(FRAMES.shape), "layout", "reshaped"),
+        (lambda: np.ascontiguousarray(FRAMES.transpose(0, 2, 1, 3)), "layout", "axes in another order"),
+        (lambda: by_own_statistics((0, 1, 2)), "normalised-twice", "the set's own statistics"),
+        (lambda: by_own_statistics((1, 2)), "normalised-twice", "in every single window"),
         (lambda: FRAMES.astype(np.float64), "dtype", "float64"),
         (lambda: np.round(FRAMES).astype(np.int8), "dtype", "int8"),
         (lambda: np.where(np.arange(256)[:, None, None, None] == 3, np.nan, FRAMES), "missing-values", "1 of 256"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.errors import DataError, MissingInputError
-from fsq_edge_runtime.hef import HefTensor, inspect_hef
-from fsq_edge_runtime.hef.architecture import STRICT_VERSIONING, code_of
+from fsq_edge_runtime.hef import HefTensor, check_load, inspect_hef
+from fsq_edge_runtime.hef.architecture import NET_FLOW, STRICT_VERSIONING, code_of
 from fsq_edge_runtime.testing.hef_writer import Layout, TensorSpec, hef_bytes, seal, write_hef
 
 INPUT = TensorSpec(
@@ -109,6 +109,21 @@ def test_what_crashes_hailort_is_refused() -> None:
     ):
         with pytest.raises(DataError, match=why):
             inspect_hef(data)
+
+
+def test_a_net_flow_layout_that_is_not_declared_is_read_and_kept_from_hailort() -> None:
+    declared = sample(arch="hailo8", layout="net-flow", payload=b"")
+    proto = declared[44:]
+    feature = next(
+        proto[at : at + 2 + proto[at + 1]] for at in range(len(proto)) if proto[at : at + 4 : 2] == b"\x2a\x08"
+        and proto[at + 3] == NET_FLOW
+    )  # fmt: skip
+    report = inspect_hef(seal(proto.replace(feature, b"")))
+    assert report.groups == inspect_hef(declared).groups
+    assert "does not declare the feature" in report.fault
+    verdict = check_load(report, "hailo8")
+    assert (verdict.loads, verdict.status) == (False, 26)
+    assert check_load(inspect_hef(declared), "hailo8").loads
 
 
 def test_a_foreign_file_and_an_unknown_version_are_named() -> None:

@@ -166,6 +166,13 @@ def recording(timestamps, samples=None, name="r"):
     return Recording(name, np.ascontiguousarray(x), np.zeros(n, np.int16), "1", "", np.asarray(timestamps, float))
 
 
+def test_a_sensor_in_an_unknown_unit_is_not_judged_by_its_unit():
+    channels = tuple(Channel(f"acc_{a}", "V") for a in "xyz")
+    assert (
+        DataQualityMonitor(channels=channels).analyze(np.random.default_rng(0).standard_normal((4, 3, 50))).units == ()
+    )
+
+
 def test_a_data_set_is_refused_by_its_own_channels():
     samples = np.ascontiguousarray(periodic(1, 2000)[0].T)
     samples[:, 4] = 0.25

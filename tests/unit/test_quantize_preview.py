@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from fsq_edge_calibration import build_calibration_set
 from fsq_edge_compile.activation_ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range
 from fsq_edge_compile.agreement import compare_codes
+from fsq_edge_compile.probe import ActivationProbe
 from fsq_edge_compile.quantize import quantize_preview
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
@@ -43,6 +44,20 @@ def test_sixteen_bit_output_lies_on_a_finer_grid() -> None:
     assert np.abs(steps - np.rint(steps)).max() < 1e-3
     assert len(np.unique(eight)) <= 256 < len(np.unique(sixteen))
     assert np.abs(sixteen - REFERENCE).mean() < np.abs(eight - REFERENCE).mean()
+
+
+def test_the_mean_error_of_the_last_layer_is_taken_back() -> None:
+    quantized = onnx.load_from_string(quantize_preview(ENCODER, CALIBRATION, sixteen_bit_output=True))
+    tanh = next(node for node in quantized.graph.node if node.op_type == "Tanh")
+    t, wide = (np.concatenate([row[name] for row in ActivationProbe(quantized, [name]).observe(FRAMES[:50])])
+               for name in ("t", tanh.input[0]))  # fmt: skip
+    assert np.abs(np.tanh(wide) - t).max() < 1e-4
+    backend = OnnxBackend(quantized.SerializeToString()).infer_batch(FRAMES[:50])
+    assert np.abs(backend - t).max() < 1e-4  # the probe computes what the backend computes
+    error = OnnxBackend(quantized.SerializeToString()).infer_batch(CALIBRATION.frames_nchw) - OnnxBackend(
+        ENCODER
+    ).infer_batch(CALIBRATION.frames_nchw)
+    assert np.abs(error.mean(axis=0)).max() < 0.2 * error.std()
 
 
 def test_every_block_that_devices_take_is_rounded_and_the_last_layer_stays_wide() -> None:

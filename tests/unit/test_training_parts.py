@@ -13,7 +13,7 @@ from fsq_edge.training.config import AugmentationSection
 from fsq_edge.training.feed import TrainingFeed, pack, read_at
 from fsq_edge.training.journal import CELL_PIXELS, confusion_image
 from fsq_edge.training.metrics import Pass, Tally
-from fsq_edge.training.schedule import Plateau, default_epochs, default_refit_epochs, one_cycle
+from fsq_edge.training.schedule import Plateau, default_epochs, one_cycle
 from fsq_edge.training.world import ALONE, World
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor
@@ -158,12 +158,12 @@ def test_plateau_waits_its_patience_then_cuts():
 
 
 def test_epochs_follow_the_size_of_the_set():
-    assert default_epochs(3_000, 46) == 32
-    assert default_epochs(20_000, 312) == 12
-    assert default_epochs(1_000_000, 15_625) == 8
+    assert default_epochs(2_880, 45) == 32
+    assert default_epochs(3_709, 57) == 26
+    assert default_epochs(10_000, 156) == 10
+    assert default_epochs(1_000_000, 15_625) == 5
     assert default_epochs(32, 1) == 400
-    assert default_epochs(640, 10) == 100
-    assert [default_refit_epochs(n) for n in (1, 3, 32, 300)] == [1, 1, 16, 16]
+    assert default_epochs(640, 10) == 100  # 1,000 steps need them
 
 
 def test_confusion_image_is_dark_where_the_share_is_large():

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.modes.single import missed_note, stages_of
+from fsq_edge_benchmarks.modes.single import missed_note
+from fsq_edge_benchmarks.modes.stages import NOTE, stages_of
 from fsq_edge_benchmarks.modes.turns import Timed, mode_result
 from fsq_edge_benchmarks.resources import Meter
 from fsq_edge_benchmarks.result import ModeResult
@@ -74,6 +75,7 @@ def measure_paced(subject: Subject, decisions: int) -> ModeResult:
     notes = (
         f"the stream keeps a core busy for {busy:.2%} of the time",
         f"samples were handed in {np.median(late_ns) / 1e3:.0f} us late at the median: the kernel's timer",
+        NOTE,
         *missed_note(answers),
     )
     return mode_result(
@@ -83,7 +85,7 @@ def measure_paced(subject: Subject, decisions: int) -> ModeResult:
         sample="last sample pushed to decision returned",
         bare_is=f"{bare_is}, between two samples",
         warm_up=1,
-        stages=stages_of(answers),
+        stages=stages_of(subject, answers, 1),
         notes=notes,
         disturbed=(f"disturbed: {late:.0%} of the samples were handed in late",) if late > MAX_LATE_SHARE else (),
     )

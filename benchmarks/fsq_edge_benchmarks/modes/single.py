@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
-from fsq_edge_benchmarks.distribution import Distribution
+from fsq_edge_benchmarks.modes.stages import NOTE, stages_of
 from fsq_edge_benchmarks.modes.turns import mode_result, take_turns
 from fsq_edge_benchmarks.result import ModeResult
 from fsq_edge_benchmarks.subject import Subject, first_frames, hops_of
@@ -40,31 +38,12 @@ def measure_single(subject: Subject, decisions: int) -> ModeResult:
         sample="hop pushed to decision returned",
         bare_is=bare_is,
         warm_up=WARM_UP,
-        stages=stages_of(answers),
-        notes=missed_note(answers),
+        stages=stages_of(subject, answers, len(hops[0])),
+        notes=(NOTE, *missed_note(answers)),
     )
-
-
-def stages_of(decisions: Sequence[Decision]) -> dict[str, Distribution]:
-    """Return the durations by stage, as the engine's own clock has them, and of writing each decision as JSON."""
-    by_stage: dict[str, list[float]] = {}
-    for decision in decisions:
-        for stage, microseconds in decision.latency_us.items():
-            by_stage.setdefault(stage, []).append(1e3 * microseconds)
-    by_stage["sink"] = _sink_ns(decisions)
-    return {stage: Distribution.of(values) for stage, values in by_stage.items() if values}
 
 
 def missed_note(decisions: Iterable[Decision]) -> tuple[str, ...]:
     """Return a note if windows were not answered, so that a fast nothing is not taken for a fast answer."""
     unanswered = sum(decision.code is None for decision in decisions)
     return (f"{unanswered} windows abstained or were missed",) if unanswered else ()
-
-
-def _sink_ns(decisions: Sequence[Decision]) -> list[float]:
-    durations = []
-    for decision in decisions:
-        started = time.perf_counter_ns()
-        json.dumps(decision.to_dict())
-        durations.append(float(time.perf_counter_ns() - started))
-    return durations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -10,6 +11,7 @@ import onnx
 from fsq_edge_compile.checker.cut import Cut, find_cut
 from fsq_edge_compile.checker.families.predicate import Breach
 from fsq_edge_compile.checker.filelimits import file_breaches
+from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.judge import Judgement, judge, make_finding, weakest
 from fsq_edge_compile.checker.loading import read_model
 from fsq_edge_compile.checker.normalise import Normalised, normalise
@@ -45,8 +47,32 @@ def check(
     Raises:
         MissingInputError: the file cannot be read.
         DataError: the file is not a valid ONNX model.
-        UsageError: unknown chip or compiler.
+        UsageError: unknown chip or compiler, or sizes for an input that the model does not have.
     """
+    return examine(model, arch, dfc, input_shapes=input_shapes).report
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """A report together with the graph it speaks of.
+
+    Attributes:
+        report: the verdict.
+        graph: the normalised graph, its nodes in the order of ``report.nodes``.
+    """
+
+    report: CheckReport
+    graph: Graph
+
+
+def examine(
+    model: str | Path | onnx.ModelProto,
+    arch: str = "hailo8l",
+    dfc: str | None = None,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Examination:
+    """Check a model as ``check`` does, and keep the graph, for drawing it."""
     target = target_for(arch, dfc)
     if isinstance(model, onnx.ModelProto):
         name, folder = model.graph.name or "model", None
@@ -54,7 +80,8 @@ def check(
         name, folder = Path(model).name, Path(model).parent
         model = read_model(model)
     normalised = normalise(model, name, folder, input_shapes)
-    return judge_normalised(normalised, name, target, from_file=folder is not None)
+    report = judge_normalised(normalised, name, target, from_file=folder is not None)
+    return Examination(report, normalised.graph)
 
 
 def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_file: bool = False) -> CheckReport:

@@ -24,6 +24,7 @@ class Node:
         inputs: tensor names; ``""`` marks an optional input left out.
         outputs: tensor names; ``""`` marks an optional output left out.
         attributes: plain Python values, strings decoded.
+        captured: tensors around it that its subgraphs read.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    captured: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every tensor that the node reads, each once: its inputs and what its subgraphs capture."""
+        return tuple(dict.fromkeys(name for name in (*self.inputs, *self.captured) if name))
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return an attribute, or ``default`` when the node does not give it."""
@@ -70,9 +77,8 @@ class Graph:
         self._producer = {name: node for node in self.nodes for name in node.outputs if name}
         self._consumers = {}
         for node in self.nodes:
-            for name in dict.fromkeys(node.inputs):
-                if name:
-                    self._consumers.setdefault(name, []).append(node)
+            for name in node.reads:
+                self._consumers.setdefault(name, []).append(node)
 
     def producer(self, name: str) -> Node | None:
         """Return the node that makes a tensor; None for graph inputs and constants."""
@@ -89,7 +95,7 @@ class Graph:
 
     def predecessors(self, node: Node) -> Iterator[Node]:
         """Yield the nodes whose outputs ``node`` reads."""
-        for name in node.inputs:
+        for name in node.reads:
             made_by = self._producer.get(name)
             if made_by is not None:
                 yield made_by
@@ -162,3 +168,13 @@ def elements(shape: Shape | None) -> int | None:
 def as_shape(value: Array) -> tuple[int, ...]:
     """Return an integer array as a shape."""
     return tuple(int(item) for item in np.asarray(value).reshape(-1))
+
+
+def captured_names(graph: Any) -> set[str]:
+    """Return every name that a subgraph (``GraphProto``) reads: its own and those of the graphs around it."""
+    names = {name for node in graph.node for name in node.input if name}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                names |= captured_names(attribute.g)
+    return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class LightModel:
         constants: small constants by name.
         stand_ins: large constants by name.
         external: names of tensors whose data lies beside the file.
-        generated: names given here to nodes that came without one.
+        generated: names given here to nodes that came without one, or with one that another node has.
     """
 
     name: str
@@ -137,8 +138,10 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
     _require_text(model, name)
     if len(source.node) > MAX_NODES:
         raise DataError(f"{name} has {len(source.node)} nodes, more than the {MAX_NODES} that are judged")
+    # A version that this onnx does not know yet says nothing against the graph.
+    version = max(4, min(model.ir_version, onnx.IR_VERSION))
     # Before IR 4 every initialiser had to be a graph input as well; here none is.
-    light = LightModel(name, onnx.ModelProto(ir_version=max(4, model.ir_version), producer_name=model.producer_name))
+    light = LightModel(name, onnx.ModelProto(ir_version=version, producer_name=model.producer_name))
     light.proto.opset_import.extend(model.opset_import)
     light.proto.functions.extend(model.functions)
     graph = light.proto.graph
@@ -148,17 +151,16 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
         _add_tensor(light, tensor, tensor.name, folder, external)
     for sparse in source.sparse_initializer:
         _stand_in(light, sparse.values.name, sparse.values.data_type, tuple(sparse.dims))
-    taken = {node.name for node in source.node if node.name}
-    for index, node in enumerate(source.node):
+    for node, given in zip(source.node, node_names(source.node), strict=True):
         if _add_constant(light, node, folder, external):
             continue
         copy = graph.node.add()
         copy.CopyFrom(node)
         if copy.domain == "ai.onnx":
             copy.domain = ""
-        if not copy.name:
-            copy.name = generated_name(node, index, taken)
-            light.generated.add(copy.name)
+        if copy.name != given:
+            copy.name = given
+            light.generated.add(given)
     known = light.constants.keys() | light.stand_ins.keys()
     graph.input.extend(value for value in source.input if value.name not in known)
     for tensor_name, stand_in in light.stand_ins.items():
@@ -167,6 +169,21 @@ def lighten(model: onnx.ModelProto, name: str, folder: Path | None) -> LightMode
     graph.value_info.extend(value for value in source.value_info if value.name not in known)
     light.external = tuple(external)
     return light
+
+
+def give_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Write the caller's sizes over those of the graph inputs, in place; shapes that followed from them go."""
+    for value in model.graph.input:
+        if value.name in shapes:
+            tensor = value.type.tensor_type
+            tensor.shape.ClearField("dim")
+            for size in shapes[value.name]:
+                tensor.shape.dim.add().dim_value = size
+    if shapes:
+        del model.graph.value_info[:]
+        for output in model.graph.output:
+            if output.type.HasField("tensor_type"):
+                output.type.tensor_type.ClearField("shape")
 
 
 def _require_text(model: onnx.ModelProto, name: str) -> None:
@@ -182,13 +199,25 @@ def _require_text(model: onnx.ModelProto, name: str) -> None:
         raise DataError(f"{name} holds a name that is not text", hint=_DAMAGED)
 
 
-def generated_name(node: onnx.NodeProto, index: int, taken: set[str]) -> str:
-    """Return the name that an unnamed node gets here and in every file written from the model."""
-    name = f"{node.op_type or 'node'}_{index}"
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
+def node_names(nodes: Iterable[onnx.NodeProto]) -> list[str]:
+    """Return one name a node, all different: its own where it is the first to have it, else one made here.
+
+    Every file that is written from the model uses the same names.
+    """
+    nodes = list(nodes)
+    taken = {node.name for node in nodes}
+    names: list[str] = []
+    used: set[str] = set()
+    for index, node in enumerate(nodes):
+        name = node.name
+        if not name or name in used:
+            name = f"{node.op_type or 'node'}_{index}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+        used.add(name)
+        names.append(name)
+    return names
 
 
 def _add_constant(light: LightModel, node: onnx.NodeProto, folder: Path | None, external: list[str]) -> bool:

@@ -13,13 +13,13 @@ from pathlib import Path
 import onnx
 
 from fsq_edge_compile.checker.folding import MAX_ROUNDS, NEVER_FOLDED, fold_once
-from fsq_edge_compile.checker.graph import Graph
+from fsq_edge_compile.checker.graph import Graph, captured_names
 from fsq_edge_compile.checker.inference import TensorInfo, infer
 from fsq_edge_compile.checker.loading import LightModel, lighten
 from fsq_edge_compile.checker.native import NativeError, check_model, inline_functions
 from fsq_edge_compile.checker.simplify import simplify
-from fsq_edge_compile.checker.view import build_graph, captured_names
-from fsq_edge_runtime.errors import DataError
+from fsq_edge_compile.checker.view import build_graph
+from fsq_edge_runtime.errors import DataError, UsageError
 
 # Standard operators unknown to the installed onnx are moved here, so that checker and inference let them pass.
 UNREGISTERED = "unregistered"
@@ -96,6 +96,7 @@ def normalise(
 
     Raises:
         DataError: the model is not a valid ONNX graph.
+        UsageError: sizes are given for an input that the model does not have.
     """
     if model.functions:
         model = _inline(model, name)
@@ -184,6 +185,10 @@ def _first_line(error: Exception) -> str:
 
 def _fix_inputs(light: LightModel, facts: Facts, given: Mapping[str, Sequence[int]] | None) -> None:
     """Apply the caller's shapes, set a symbolic batch to 1, and note whatever stays open."""
+    inputs = [value.name for value in light.proto.graph.input if value.name not in light.stand_ins]
+    for name in given or ():
+        if name not in inputs:
+            raise UsageError(f"{light.name} has no input {name!r}", hint=f"its inputs are: {', '.join(inputs)}")
     for value in light.proto.graph.input:
         if value.name in light.stand_ins:
             continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ import onnx
 from onnx import helper
 
 from fsq_edge_compile.checker.checking import judge_normalised
-from fsq_edge_compile.checker.graph import Graph
-from fsq_edge_compile.checker.loading import generated_name
+from fsq_edge_compile.checker.graph import Graph, captured_names
+from fsq_edge_compile.checker.loading import give_shapes, node_names
 from fsq_edge_compile.checker.normalise import normalise
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
 from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest_difference, random_feeds
 from fsq_edge_compile.checker.targets import target_for
-from fsq_edge_compile.checker.view import captured_names
 from fsq_edge_runtime.errors import DataError
+
+
+class NothingToSplitError(DataError):
+    """No node of the model runs on the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def split(
     arch: str = "hailo8l",
     dfc: str | None = None,
     *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     value_range: tuple[float, float] = DEFAULT_RANGE,
     seed: int = 0,
 ) -> SplitResult:
@@ -82,22 +87,25 @@ def split(
         model: path of an .onnx file, or a model in memory, which is not changed.
         arch: target chip.
         dfc: compiler version, or None.
+        input_shapes: sizes of graph inputs by name, in place of those in the model.
         value_range: bounds of the random float inputs of the proof.
         seed: of those inputs.
 
     Raises:
         MissingInputError: the file cannot be read.
-        DataError: no valid model, no device part, or the parts do not compute what the model does.
+        NothingToSplitError: no device part.
+        DataError: no valid model, or the parts do not compute what the model does.
         UsageError: unknown chip or compiler.
     """
     target = target_for(arch, dfc)
     whole = load_whole(model)
+    give_shapes(whole, input_shapes or {})
     name = whole.graph.name or "model" if isinstance(model, onnx.ModelProto) else Path(model).name
     _give_names(whole)
     normalised = normalise(whole, name)
     report = judge_normalised(normalised, name, target)
     if report.verdict == "none":
-        raise DataError(f"{name}: nothing of it runs on {arch}, so there is nothing to split")
+        raise NothingToSplitError(f"{name}: nothing of it runs on {arch}, so there is nothing to split")
     parts = _Parts(whole, normalised.graph, {node.name for node in report.nodes if node.device})
     result = SplitResult(report, parts.front(), parts.device(), parts.host(), 0.0)
     feeds = random_feeds(whole, RANDOM_SETS, value_range, seed)
@@ -109,9 +117,8 @@ def split(
 
 
 def _give_names(model: onnx.ModelProto) -> None:
-    taken = {node.name for node in model.graph.node if node.name}
-    for index, node in enumerate(model.graph.node):
-        node.name = node.name or generated_name(node, index, taken)
+    for node, name in zip(model.graph.node, node_names(model.graph.node), strict=True):
+        node.name = name
 
 
 class _Parts:
@@ -221,5 +228,6 @@ def write_model(model: onnx.ModelProto, path: str | Path) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from fsq_edge_compile.checker.graph import Array, Graph, Node
+from fsq_edge_compile.checker.graph import Array, Graph, Node, captured_names
 from fsq_edge_compile.checker.inference import TensorInfo
 from fsq_edge_compile.checker.loading import LightModel
 
@@ -22,7 +22,8 @@ def build_graph(light: LightModel, info: TensorInfo, opset: int) -> Graph:
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         attributes = {item.name: _plain(item) for item in proto.attribute}
-        node = Node(proto.name, proto.op_type, proto.domain, inputs, tuple(proto.output), attributes)
+        captured = tuple(sorted({alias.get(name, name) for item in attributes.values() for name in _captured(item)}))
+        node = Node(proto.name, proto.op_type, proto.domain, inputs, tuple(proto.output), attributes, captured)
         if node.outputs and inputs and _does_nothing(node, constants, info):
             alias[node.outputs[0]] = inputs[_kept_input(node, constants)]
         else:
@@ -46,6 +47,10 @@ def _plain(attribute: onnx.AttributeProto) -> object:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return list(value) if attribute.type in _LISTS else value
+
+
+def _captured(value: object) -> set[str]:
+    return captured_names(value) if isinstance(value, onnx.GraphProto) else set()
 
 
 _LISTS = frozenset({onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS})
@@ -111,18 +116,5 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[int]:
     for node in reversed(nodes):
         if any(name in wanted for name in node.outputs if name):
             needed.add(id(node))
-            wanted.update(name for name in node.inputs if name)
-            for value in node.attributes.values():
-                if isinstance(value, onnx.GraphProto):
-                    wanted.update(captured_names(value))
+            wanted.update(node.reads)
     return needed
-
-
-def captured_names(graph: onnx.GraphProto) -> set[str]:
-    """Return every name that a subgraph reads, its own and those of the graphs around it."""
-    names = {name for node in graph.node for name in node.input if name}
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                names |= captured_names(attribute.g)
-    return names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ LOG: Final = "dfc.log"
 EVENT: Final = "@fsq-edge "
 MAX_LOG_BYTES: Final = 8 << 20  # of the log that is searched for refusals
 _STALE: Final = ("result.json", "emulator.npz")
+_TELLING: Final = re.compile(r"error|cannot|denied|not found|no such|unable|killed", re.IGNORECASE)
 
 
 class DfcResult(Artefact):
@@ -204,7 +206,9 @@ def _event(line: str) -> dict[str, Any] | None:
 def _read_result(folder: Path, code: int, log: Path) -> DfcResult:
     path = folder / "result.json"
     if not path.is_file():
-        last = next((line for line in reversed(_tail(log).splitlines()) if line.strip()), "no output")
+        lines = [line for line in _tail(log).splitlines() if line.strip()]
+        telling = [line for line in lines if _TELLING.search(line)]
+        last = (telling or lines or ["no output"])[-1]
         raise UnavailableError(
             f"the compiler's process ended with code {code} and left no result: {last[:200]}", hint=f"see {log}"
         )

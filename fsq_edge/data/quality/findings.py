@@ -10,7 +10,7 @@ from typing import Literal
 from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.quality.timing import TimingQuality
-from fsq_edge.data.quality.units import in_si
+from fsq_edge.data.triads import in_si
 
 NOTICEABLE_SATURATION = 0.001  # share; below it a repeated extreme may be chance of a coarse sensor
 WARN_DRIFT_SHARE = 0.5  # of the limit
@@ -59,7 +59,7 @@ def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[Qua
         if count:
             yield _share(rule, channel.name, f"of the samples are {text}", count / channel.n, limit)
     if channel.is_dead:
-        value = "nothing is finite" if math.isnan(channel.min) else f"every value is {channel.min:g}"
+        value = "nothing is finite" if math.isnan(channel.min) else f"every value is {channel.min + 0.0:g}"  # no -0
         yield QualityFinding("dead", "failure", channel.name, f"{channel.name}: dead, {value}", 0.0)
         return
     if channel.beyond_gap_share:

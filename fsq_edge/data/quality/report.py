@@ -61,7 +61,7 @@ def to_html(entries: Sequence[Entry]) -> str:
 
     sections = [_section(metrics, findings) for metrics, findings in entries]
     failures = sum(finding.severity == "failure" for _, findings in entries for finding in findings)
-    notices = [f"{failures} limits are broken"] if failures else []
+    notices = ["1 limit is broken" if failures == 1 else f"{failures} limits are broken"] if failures else []
     empty = [Section("Nothing", "No data analysed yet.")]
     return render(TITLE, sections or empty, subtitle=SCORE_NOTE, notices=notices)
 

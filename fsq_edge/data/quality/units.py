@@ -9,25 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge.data.recording import Channel
+from fsq_edge.data.triads import UNITS, Sensor, find_triads, in_si
 
-Kind = Literal["acceleration", "rotation", "field"]
 Verdict = Literal["plausible", "doubtful", "implausible"]
 
-# Unit -> (what is measured, how many of them make one m/s2, rad/s or uT).
-UNITS: dict[str, tuple[Kind, float]] = {
-    "m/s2": ("acceleration", 1.0),
-    "m/s^2": ("acceleration", 1.0),
-    "g": ("acceleration", 1 / 9.80665),
-    "mg": ("acceleration", 1000 / 9.80665),
-    "rad/s": ("rotation", 1.0),
-    "deg/s": ("rotation", 180 / np.pi),
-    "dps": ("rotation", 180 / np.pi),
-    "uT": ("field", 1.0),
-    "µT": ("field", 1.0),
-    "mG": ("field", 10.0),
-    "gauss": ("field", 0.01),
-    "nT": ("field", 1000.0),
-}
 # Over time gravity dominates: the median norm is 1.07 g on watch; a factor of two leaves room for a hard runner. With
 # gravity the norm seldom comes near zero (10th percentile over median 0.67 on watch), without it often does (0.33 on
 # watch less its running mean). The fastest consumer gyroscopes end at 2000 degrees/s = 35 rad/s. The Earth's field is
@@ -61,23 +46,6 @@ class UnitCheck:
     typical: float
 
 
-def in_si(unit: str) -> float:
-    """Return the factor that turns a value of this unit into m/s2, rad/s or uT; 1 for an unknown unit."""
-    return 1 / UNITS[unit][1] if unit in UNITS else 1.0
-
-
-def find_triads(channels: tuple[Channel, ...]) -> list[tuple[int, str]]:
-    """Return first index and sensor name of every three neighbouring channels x, y, z of one known unit."""
-    found = []
-    for first in range(len(channels) - 2):
-        three = channels[first : first + 3]
-        stems = {channel.name[:-1] for channel in three}
-        axes = "".join(channel.name[-1:] for channel in three).lower()
-        if axes == "xyz" and len(stems) == 1 and len({c.unit for c in three}) == 1 and three[0].unit in UNITS:
-            found.append((first, stems.pop().rstrip("_ .-") or three[0].unit))
-    return found
-
-
 class NormSampler:
     """Keeps the norms of every k-th sample of each triad, at most about ``MAX_NORMS``.
 
@@ -88,7 +56,7 @@ class NormSampler:
 
     def __init__(self, channels: tuple[Channel, ...], total_samples: int) -> None:
         self._channels = channels
-        self._triads = find_triads(channels)
+        self._triads = [triad for triad in find_triads(channels) if channels[triad.first].unit in UNITS]
         self._stride = max(1, total_samples // MAX_NORMS)
         self._position = 0
         self._norms: list[list[npt.NDArray[np.float32]]] = [[] for _ in self._triads]
@@ -99,19 +67,19 @@ class NormSampler:
         at = np.arange(-self._position % self._stride, count * length, self._stride)
         self._position += count * length
         window, sample = at // length, at % length
-        for norms, (first, _) in zip(self._norms, self._triads, strict=True):
-            three = block[window, first : first + 3, sample]
+        for norms, triad in zip(self._norms, self._triads, strict=True):
+            three = block[window, triad.first : triad.first + 3, sample]
             norms.append(np.sqrt(np.einsum("nc,nc->n", three, three)))
 
     def judge(self) -> tuple[UnitCheck, ...]:
         """Return one check for every triad that has finite values."""
         spoken = []
-        for norms, (first, sensor) in zip(self._norms, self._triads, strict=True):
-            unit = self._channels[first].unit
+        for norms, triad in zip(self._norms, self._triads, strict=True):
+            unit = self._channels[triad.first].unit
             norm = np.concatenate(norms).astype(np.float64) * in_si(unit)
             norm = norm[np.isfinite(norm)]
             if norm.size:
-                spoken.append((sensor, unit, norm))
+                spoken.append((triad.name or unit, unit, norm))
         active = any(UNITS[unit][0] == "acceleration" and norm.std() > ACTIVE_SPREAD for _, unit, norm in spoken)
         return tuple(_check(sensor, unit, norm, active) for sensor, unit, norm in spoken)
 
@@ -122,14 +90,14 @@ def _check(sensor: str, unit: str, norm: npt.NDArray[np.float64], active: bool) 
         typical = float(np.median(norm))
         steady = float(np.percentile(norm, 10)) >= STEADY_GRAVITY * typical
         verdict, problem = _judge_gravity(unit, typical, steady)
-    elif kind == "rotation":
+    elif kind == "rate":
         typical = float(np.percentile(norm, 99))
         verdict, problem = _judge_rotation(unit, typical, active)
     else:
         typical = float(np.median(norm))
         verdict, problem = _judge_field(unit, typical)
     shown = typical / in_si(unit)
-    what = "99 % of turns are below" if kind == "rotation" else "the median norm is"
+    what = "99 % of turns are below" if kind == "rate" else "the median norm is"
     message = f"{sensor}: {what} {shown:.3g} {unit}"
     return UnitCheck(sensor, unit, verdict, f"{message}; {problem}" if problem else message, shown)
 
@@ -147,7 +115,7 @@ def _judge_gravity(unit: str, typical: float, steady: bool) -> tuple[Verdict, st
 def _judge_rotation(unit: str, typical: float, active: bool) -> tuple[Verdict, str]:
     if typical > FASTEST_TURN:
         return "implausible", "the values look like deg/s" if unit == "rad/s" else "no gyroscope reads so much"
-    if unit in ("deg/s", "dps") and active and typical < SLOWEST_ACTIVE_TURN:
+    if unit in ("deg/s", "°/s", "dps") and active and typical < SLOWEST_ACTIVE_TURN:
         return "implausible", "the body moves, so the values look like rad/s"
     return "plausible", ""
 
@@ -159,7 +127,7 @@ def _judge_field(unit: str, typical: float) -> tuple[Verdict, str]:
     return "implausible", _fitting("field", unit, typical, low, high) or "the Earth's field is 22 to 67 uT"
 
 
-def _fitting(kind: Kind, unit: str, typical: float, low: float, high: float) -> str:
+def _fitting(kind: Sensor, unit: str, typical: float, low: float, high: float) -> str:
     """Name the unit in which the values would be plausible."""
     for other in ("m/s2", "g", "mg", "uT", "gauss", "mG", "nT"):
         if UNITS[other][0] == kind and other != unit and low <= typical / in_si(unit) * in_si(other) <= high:

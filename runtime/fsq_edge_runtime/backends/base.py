@@ -32,6 +32,14 @@ class Missed(BackendError):  # noqa: N818 - an outcome of one window, named like
         self.reason = reason
 
 
+@runtime_checkable
+class ReportsState(Protocol):
+    """A backend with a device behind it; any thread may ask how that is."""
+
+    def state(self) -> dict[str, float | int | str | None]:
+        """Return plain values for ``stats`` and metrics: ``temperature_c`` (None: not known) and counters."""
+
+
 class Backend(Protocol):
     """Runs the device graph. One owner thread; not safe to share."""
 
@@ -59,3 +67,14 @@ class ReportsSwitches(Protocol):
     """A backend that can change under way; the session listens by setting ``on_event``."""
 
     on_event: Callable[[BackendEvent], None] | None
+
+
+@runtime_checkable
+class TakesFrame(Protocol):
+    """A backend with a buffer of its own for the next frame: one written there is not copied by ``infer``.
+
+    Attributes:
+        frame: (1, C', H, W) float32, C-contiguous.
+    """
+
+    frame: Float32Array

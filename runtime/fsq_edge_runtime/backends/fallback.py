@@ -8,6 +8,7 @@ Every window ends as one result or one :class:`Missed`; nothing is answered twic
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections import deque
@@ -296,6 +297,10 @@ class FallbackBackend:
     def _tell(self, before: str, after: str, cause: str, status: int | None) -> None:
         if self.on_event is not None:
             self.on_event(BackendEvent(before, after, cause, status, self._clock() / 1e9))
+
+    def state(self) -> dict[str, float | int | str | None]:
+        """Return the device's temperature (degrees Celsius, as last polled), who serves, and the counters."""
+        return {"temperature_c": self.temperature_c, "serving": self.name, **dataclasses.asdict(self.counters)}
 
     def close(self) -> None:
         """Close the device, the standby, and a device that is still being opened as soon as it is."""

@@ -27,7 +27,7 @@ class DeviceBackend(Protocol):
         """As :meth:`Backend.infer_batch`, ended by the deadline."""
 
     def telemetry(self) -> Future[Telemetry]:
-        """Temperature and power, when the device gets to it."""
+        """The temperature, when the device gets to it."""
 
     def close(self) -> None:
         """As :meth:`Backend.close`."""

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.backends.hailo_device import Binding, HailoDevice, Telemetry, acquire, load_binding
 from fsq_edge_runtime.backends.hailo_errors import from_status
-from fsq_edge_runtime.backends.hailo_link import HailoLink, Ticket
+from fsq_edge_runtime.backends.hailo_link import HailoLink
+from fsq_edge_runtime.backends.hailo_request import Ticket
 from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Float32Array = npt.NDArray[np.float32]
 CORRUPT, WRONG_DEVICE = 91, 93
+LONGEST_DRAIN_S = 1.5  # a service that is told to stop has two seconds
 
 
 class HailoBackend:
@@ -71,13 +73,16 @@ class HailoBackend:
         self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
         self._timeout_ns = int(timeout_s * 1e9)
         self._output_size = output_size
+        self._asked: Future[Telemetry] | None = None
+        self._heat_c: float | None = None
         self._device = acquire(module, open_timeout_s)
         try:
             self.architecture = _choose(reports, self._device)
             self.report: HefReport = reports[self.architecture]
             hef = hefs[self.architecture]
-            drain_s = min(open_timeout_s, 2.0 + timeout_s)
-            self._link = HailoLink(self._device, hef, self.report, depth, open_timeout_s, drain_s)
+            self._link = HailoLink(
+                self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, LONGEST_DRAIN_S)
+            )
         except BaseException:
             self._device.release()
             raise
@@ -96,7 +101,11 @@ class HailoBackend:
             BackendError: the inference failed or did not end in time; nothing was returned in its place.
         """
         limit = self._limit(deadline_ns)
-        return self._link.collect(self._link.launch(frame[0], limit), limit)
+        try:
+            return self._link.collect(self._link.launch(frame[0], limit), limit)
+        except BaseException:  # an interrupt, too
+            self._link.abandon()
+            raise
 
     def infer_batch(self, frames: Float32Array, deadline_ns: int | None = None) -> Float32Array:
         """Return ``t`` (N, D), a copy, for frames (N, C', H, W), with up to ``depth`` requests under way.
@@ -106,7 +115,7 @@ class HailoBackend:
             deadline_ns: for the whole batch, on ``time.monotonic_ns()``; None allows each frame ``timeout_s``.
 
         Raises:
-            BackendError: one of them failed; the others were waited for.
+            BackendError: one of them failed; what the others give is thrown away.
         """
         out = np.empty((len(frames), self._output_size), dtype=np.float32)
         pending: deque[tuple[int, Ticket]] = deque()
@@ -117,8 +126,8 @@ class HailoBackend:
                 pending.append((row, self._link.launch(frame, self._limit(deadline_ns))))
             while pending:
                 self._gather(pending, out, deadline_ns)
-        except BackendError:
-            self._link.abandon((ticket for _, ticket in pending), self._limit(deadline_ns))
+        except BaseException:  # an interrupt, too
+            self._link.abandon()
             raise
         return out
 
@@ -126,9 +135,18 @@ class HailoBackend:
         row, ticket = pending.popleft()
         out[row] = self._link.collect(ticket, self._limit(deadline_ns))
 
-    def telemetry(self) -> Future[Telemetry]:
-        """Ask the device for temperature and power; the answer comes from its owner thread."""
-        return self._device.telemetry()
+    def telemetry(self, *, power: bool = False) -> Future[Telemetry]:
+        """Ask the device for its temperature and, if wanted, power; the answer comes from its owner thread."""
+        return self._device.telemetry(power=power)
+
+    def state(self) -> dict[str, float | int | str | None]:
+        """Return the device's temperature as it was when last asked, degrees Celsius, and ask again."""
+        asked = self._asked
+        if asked is None or asked.done():
+            if asked is not None and asked.exception() is None:
+                self._heat_c = asked.result().temperature_c
+            self._asked = self._device.telemetry()
+        return {"temperature_c": self._heat_c, "serving": self.name}
 
     def close(self) -> None:
         """Wait for what is under way, then release the device; never hangs. A second call does nothing."""
@@ -136,8 +154,7 @@ class HailoBackend:
         self._link.close()
 
     def _limit(self, deadline_ns: int | None) -> int:
-        limit = time.monotonic_ns() + self._timeout_ns
-        return limit if deadline_ns is None else min(limit, deadline_ns)
+        return time.monotonic_ns() + self._timeout_ns if deadline_ns is None else deadline_ns
 
 
 _live: weakref.WeakSet[HailoLink] = weakref.WeakSet()
@@ -162,6 +179,8 @@ def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], output_s
         raise BackendError(
             f"the HEF for {name} is damaged: {error.message}", hint=error.hint, status=CORRUPT
         ) from error
+    if report.fault:
+        raise BackendError(f"the HEF for {name} is damaged: {report.fault}", hint="compile it again", status=CORRUPT)
     channels, height, width = frame_shape
     if len(report.inputs) != 1 or len(report.outputs) != 1:
         counts = f"{len(report.inputs)} inputs and {len(report.outputs)} outputs"

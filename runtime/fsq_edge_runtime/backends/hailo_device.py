@@ -12,20 +12,21 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
-import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fsq_edge_runtime.backends.hailo_errors import backend_error, from_status
+from fsq_edge_runtime.backends.owner_thread import OwnerThread, outcome
 from fsq_edge_runtime.errors import BackendError
 
 T = TypeVar("T")
 # The vendor's modules and objects carry no types; this file and hailo_link.py are the boundary.
 Binding = Any
+LET_GO_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ def load_binding() -> Binding:
     try:
         return importlib.import_module("hailo_platform")
     except ModuleNotFoundError as error:
+        if error.name != "hailo_platform":
+            raise BackendError(
+                f"HailoRT's Python binding is installed, but it lacks the module {error.name}",
+                hint="install it for the Python it was built for, with its requirements; fsq-edge doctor tells more",
+            ) from error
         raise BackendError(
             "HailoRT's Python binding (hailo_platform) is not installed for this Python",
             hint="sudo apt install python3-hailort (8/8L) or python3-h10-hailort (10H), and use a virtual environment "
@@ -75,37 +81,6 @@ def keep_forever(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-class OwnerThread:
-    """Runs calls one after another on a thread of its own; daemon, so a hanging call cannot keep the process."""
-
-    def __init__(self) -> None:
-        self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._serve, args=(self._work,), name="hailo-owner", daemon=True).start()
-
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Queue a call."""
-        future: Future[T] = Future()
-        self._work.put((call, future))
-        return future
-
-    def stop(self) -> None:
-        """End the thread after what is queued."""
-        self._work.put(None)
-
-    @staticmethod
-    def _serve(work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]) -> None:
-        while (item := work.get()) is not None:
-            call, future = item
-            try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the result
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-                del result
-            del item, call, future  # the last reference to a device object must not linger in this frame
-
-
 class HailoDevice:
     """The opened device, shared by all networks of this process. Use :func:`acquire` and :meth:`release`.
 
@@ -119,7 +94,8 @@ class HailoDevice:
         self.owner = OwnerThread()
         self.users = 0
         self.pid = os.getpid()
-        self.generation = int(str(getattr(binding, "__version__", "0")).split(".")[0] or 0)
+        major = str(getattr(binding, "__version__", "")).split(".")[0]
+        self.generation = int(major) if major.isdigit() else 0
         self.architecture: str | None = None
         self._vdevice: Any = None
         self._control: Any = None
@@ -131,15 +107,7 @@ class HailoDevice:
         Raises:
             BackendError: it cannot be opened, or not in time.
         """
-        pending = self.owner.submit(self._open)
-        try:
-            pending.result(timeout_s)
-        except FutureTimeoutError as error:
-            raise from_status(f"opening the Hailo device in {timeout_s:g} s", 4) from error
-        except BackendError:
-            raise
-        except Exception as error:
-            raise backend_error("opening the Hailo device", error) from error
+        outcome(self.owner.submit(self._open), "opening the Hailo device", timeout_s)
 
     def _open(self) -> None:
         params = self.binding.VDevice.create_params()
@@ -153,55 +121,48 @@ class HailoDevice:
         except Exception:  # noqa: BLE001 - a device that does not say what it is may still run; HailoRT judges the HEF
             self.architecture = None
 
-    def configure(self, hef: bytes, prepare: Callable[[Any], Any], timeout_s: float) -> tuple[Any, Any, Any]:
-        """Put a network on the device.
+    def build(self, work: Callable[[Any], T]) -> Future[T]:
+        """Call ``work`` with the VDevice on the owner thread, where all that belongs to a network is made."""
+        return self.owner.submit(lambda: work(self._vdevice))
+
+    def telemetry(self, *, power: bool = False) -> Future[Telemetry]:
+        """Ask for the state on the owner thread; the caller need not wait.
 
         Args:
-            hef: checked by our own inspector before.
-            prepare: called with the InferModel before it is configured; sets formats, returns what it likes.
-            timeout_s: how long to wait.
-
-        Returns:
-            The InferModel, the configured model, and what ``prepare`` returned.
-
-        Raises:
-            BackendError: HailoRT refuses, or does not answer in time.
+            power: measure that, too. The binding holds Python's interpreter lock for as long as it takes, so it is
+                left out where windows are due.
         """
+        return self.owner.submit(lambda: self._telemetry(power))
 
-        def work() -> tuple[Any, Any, Any]:
-            model = self._vdevice.create_infer_model(hef)
-            prepared = prepare(model)
-            return model, model.configure(), prepared
-
-        try:
-            return self.owner.submit(work).result(timeout_s)
-        except FutureTimeoutError as error:
-            raise from_status(f"configuring the network in {timeout_s:g} s", 4) from error
-        except BackendError:
-            raise
-        except Exception as error:
-            raise backend_error("configuring the network", error) from error
-
-    def telemetry(self) -> Future[Telemetry]:
-        """Ask for temperature and power on the owner thread; the caller need not wait."""
-        return self.owner.submit(self._telemetry)
-
-    def _telemetry(self) -> Telemetry:
+    def _telemetry(self, power: bool) -> Telemetry:
         heat = watts = None
         try:
             sensors = self._control.control.get_chip_temperature()
             heat = max(float(sensors.ts0_temperature), float(sensors.ts1_temperature))
-            watts = float(self._control.control.power_measurement())
+            if power:
+                watts = float(self._control.control.power_measurement())
         except Exception:  # noqa: BLE001 - most boards cannot measure power (status 18); a lost device shows elsewhere
             return Telemetry(heat, watts)
         return Telemetry(heat, watts)
 
-    def drop(self, things: list[Any]) -> None:
-        """Destroy objects of the binding on the owner thread; the list is emptied there."""
+    def drop(self, things: list[Any], timeout_s: float = 10.0) -> None:
+        """Destroy objects of the binding on the owner thread, the last first; the list is emptied there.
+
+        Args:
+            things: not to be used any more.
+            timeout_s: the longest wait; what takes longer is destroyed when the thread gets to it.
+        """
+
+        def work() -> None:
+            # The binding's callback thread wakes us before it lets go of the last callback, for which it needs the
+            # interpreter's lock; a destructor that waits for that thread with the lock held would never end.
+            time.sleep(LET_GO_S)
+            things.clear()
+
         try:
-            self.owner.submit(things.clear).result(10.0)
+            self.owner.submit(work).result(timeout_s)
         except FutureTimeoutError:
-            keep_forever(things)  # the thread hangs inside the binding; destroying them elsewhere would, too
+            keep_forever(things)  # the thread may hang inside the binding; destroying them elsewhere would, too
 
     def release(self, orphans: Callable[[], bool] | None = None) -> None:
         """Give back one use; the last one closes the device.

@@ -7,6 +7,7 @@ let the raw status exception escape, which is not a subclass of the public base 
 from __future__ import annotations
 
 import re
+import traceback
 
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.status import describe
@@ -52,13 +53,28 @@ def status_of(error: BaseException) -> int | None:
     return next((_CODE_OF_CLASS[name] for name in names if name in _CODE_OF_CLASS), None)
 
 
+def forget_frames(error: BaseException) -> None:
+    """Empty the finished frames behind an exception and its causes.
+
+    Their variables hold objects of the binding, which must not live on as long as somebody keeps the exception: a
+    network that outlives its device keeps that from being opened again.
+    """
+    waiting, seen = [error], set()
+    while waiting:
+        raised = waiting.pop()
+        seen.add(id(raised))
+        traceback.clear_frames(raised.__traceback__)
+        waiting += [behind for behind in (raised.__cause__, raised.__context__) if behind and id(behind) not in seen]
+
+
 def backend_error(action: str, error: BaseException) -> BackendError:
     """Return our error for an exception of the binding: what was tried, the code, its cause and its fix.
 
     Args:
         action: what failed, such as "opening the Hailo device".
-        error: what was raised.
+        error: what was raised; its frames are emptied.
     """
+    forget_frames(error)
     code = status_of(error)
     if code is not None:
         return from_status(action, code)

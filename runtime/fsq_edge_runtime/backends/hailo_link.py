@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.backends.hailo_device import Binding, HailoDevice, keep_forever
+from fsq_edge_runtime.backends.hailo_device import HailoDevice, keep_forever
 from fsq_edge_runtime.backends.hailo_errors import backend_error, from_status
+from fsq_edge_runtime.backends.hailo_request import Slot, Ticket
+from fsq_edge_runtime.backends.owner_thread import outcome
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.hef import HefReport
 
@@ -25,76 +27,23 @@ TIMEOUT = 4
 
 
 @dataclass(eq=False, slots=True)
-class Slot:
-    """Buffers of one request: C-contiguous, writeable, float32, one frame, no batch axis.
+class Network:
+    """What configuring gives: the vendor's model, its configured form, and the buffers bound to it."""
 
-    Attributes:
-        x: (H, W, C) as HailoRT wants it.
-        x_as_chw: the same memory seen as (C, H, W), so that one copy does the transposition.
-        y: as the output stream is shaped.
-        t: the same memory seen as (D,).
-        bindings: of the configured model, with x attached.
-        output: the binding's output slot, to which y is attached before each launch.
-    """
-
-    x: Float32Array
-    x_as_chw: Float32Array
-    y: Float32Array
-    t: Float32Array
-    bindings: Any
-    output: Any
-
-
-class Ticket:
-    """One request: the callback that the binding calls, and the only source of truth about success.
-
-    ``run`` and ``job.wait`` do not raise when an inference fails, and an exception that leaves the callback aborts the
-    process. The ticket keeps the buffers alive until it was called, however late; they serve again once it was called
-    and nobody will read them any more (``settled``).
-    """
-
-    __slots__ = ("_done", "exception", "job", "settled", "slot")
-
-    def __init__(self, slot: Slot) -> None:
-        self.slot = slot
-        self.job: Any = None
-        self.settled = False
-        self.exception: BaseException | None = RuntimeError("the callback has not been called")
-        self._done = threading.Lock()  # a bare lock wakes a waiter sooner than an Event does
-        self._done.acquire()
-
-    def __call__(self, completion_info: Any = None, **_: Any) -> None:
-        """Take the result; never raise."""
-        try:
-            self.exception = completion_info.exception
-        except BaseException as error:  # noqa: BLE001 - nothing may leave a callback
-            self.exception = error
-        finally:
-            if self._done.locked():
-                self._done.release()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Return whether the callback was called in time."""
-        if not self._done.acquire(timeout=max(0.0, timeout_s)):
-            return False
-        self._done.release()
-        return True
-
-    @property
-    def returned(self) -> bool:
-        """Whether the callback was called."""
-        return not self._done.locked()
+    model: Any
+    configured: Any
+    slots: list[Slot]
 
 
 class HailoLink:
-    """A network on the device, for one thread at a time.
+    """A network on the device, for one thread at a time; closing is safe from any thread.
 
     Args:
         device: acquired for this link; given back by :meth:`close`.
         hef: bytes of the HEF.
         report: what our inspector says of it.
         depth: requests that may be under way at once.
-        configure_s: the longest that configuring may take.
+        configure_s: the longest that configuring may take at first.
         drain_s: how long closing waits for what is under way.
 
     Raises:
@@ -108,27 +57,44 @@ class HailoLink:
         self._hef = hef
         self._report = report
         self._depth = depth
-        self._configure_s = configure_s
         self._drain_s = drain_s
         self._lock = threading.Lock()
-        self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread
+        self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread, the last first
         self._free: deque[Slot] = deque()
         self._under_way: deque[Ticket] = deque()
+        self._configured: Any = None
+        self._pending: Future[Network] | None = None  # a configuration under way
         self._broken = False
         self._closed = False
         self._pid = os.getpid()
-        self._configure()
+        self._configure(configure_s)
 
-    def _configure(self) -> None:
-        model, configured, names = self._device.configure(self._hef, self._prepare, self._configure_s)
-        self._held = [configured, model]
-        self._configured = configured
-        self._free = deque(self._slot(configured, *names) for _ in range(self._depth))
+    def _configure(self, timeout_s: float) -> None:
+        """Put the network on the device; what outlasts ``timeout_s`` is taken up by the next call."""
+        if self._pending is None:
+            self._pending = self._device.build(self._build)
+        pending = self._pending
+        try:
+            network = outcome(pending, "configuring the network", timeout_s)
+        except BackendError:
+            if pending.done():
+                self._pending = None
+            raise
+        self._pending = None
+        self._held = [network.configured, network.model]
+        self._configured = network.configured
+        self._free = deque(network.slots)
         self._broken = False
 
+    def _build(self, vdevice: Any) -> Network:
+        model = vdevice.create_infer_model(self._hef)
+        source, sink = self._prepare(model)
+        configured = model.configure()
+        return Network(model, configured, [self._slot(configured, source, sink) for _ in range(self._depth)])
+
     def _prepare(self, model: Any) -> tuple[str, str]:
-        """Set FLOAT32 on both sides; HailoRT's names are used, its sizes must be those of the inspected HEF."""
-        formats: Binding = self._device.binding.FormatType
+        """Set FLOAT32 on both sides; HailoRT's names are used, its shapes must be those of the inspected HEF."""
+        float32 = self._device.binding.FormatType.FLOAT32
         inputs, outputs = list(model.input_names), list(model.output_names)
         if len(inputs) != 1 or len(outputs) != 1:
             raise BackendError(f"HailoRT sees the inputs {inputs} and outputs {outputs}, expected one of each")
@@ -136,9 +102,9 @@ class HailoLink:
             (model.input(inputs[0]), self._report.inputs[0]),
             (model.output(outputs[0]), self._report.outputs[0]),
         ):
-            stream.set_format_type(formats.FLOAT32)
-            shape = tuple(stream.shape)
-            if math.prod(shape) != math.prod(tensor.shape):
+            stream.set_format_type(float32)
+            shape = tuple(int(size) for size in stream.shape)
+            if _without_ones(shape) != _without_ones(tensor.shape):  # (D,) and (1, 1, D) are the same memory
                 raise BackendError(f"HailoRT sees {tensor.name!r} as {shape}, the HEF says {tensor.shape}")
         return inputs[0], outputs[0]
 
@@ -170,19 +136,30 @@ class HailoLink:
             self._reclaim()
             if not self._free:
                 raise from_status(f"{self._depth} earlier requests have not come back: launching one more", TIMEOUT)
-            slot = self._free.popleft()
-            np.copyto(slot.x_as_chw, frame)
-            ticket = Ticket(slot)
+            np.copyto(self._free[0].x_as_chw, frame)
+            ticket = Ticket(self._free.popleft())
             try:
-                # Waiting and launching belong together: two threads that both waited would overfill the queue.
-                self._configured.wait_for_async_ready(timeout_ms=_milliseconds(deadline_ns), frames_count=1)
-                slot.output.set_buffer(slot.y)  # older releases forget it after a run
-                ticket.job = self._configured.run_async([slot.bindings], ticket)
+                self._start(ticket, deadline_ns)
             except Exception as error:
-                self._broken = True  # a refused launch shuts the configured model down; its buffers are not used again
+                self._refused(ticket)
                 raise backend_error("launching an inference", error) from error
-            self._under_way.append(ticket)
             return ticket
+
+    def _start(self, ticket: Ticket, deadline_ns: int) -> None:
+        slot = ticket.slot
+        slot.y.fill(np.nan)  # what the device does not write must not look like an answer, least of all the last one
+        # Waiting and launching belong together: two threads that both waited would overfill the queue.
+        self._configured.wait_for_async_ready(timeout_ms=_milliseconds(deadline_ns), frames_count=1)
+        slot.output.set_buffer(slot.y)  # the binding puts a buffer of its own there at every run (seen in its sources)
+        self._under_way.append(ticket)  # first: an interrupt right after the launch must not lose the request
+        ticket.job = self._configured.run_async([slot.bindings], ticket)
+
+    def _refused(self, ticket: Ticket) -> None:
+        """Keep the buffers of a refused launch as long as the model, which may still write to them."""
+        self._broken = True  # it is shut down now
+        if ticket in self._under_way:
+            self._under_way.remove(ticket)
+        self._held.insert(0, ticket)
 
     def collect(self, ticket: Ticket, deadline_ns: int) -> Float32Array:
         """Wait for one request and return ``t`` (D,), a view that a later launch overwrites.
@@ -191,7 +168,7 @@ class HailoLink:
             BackendError: it failed, or did not come back in time; a late result is thrown away when it comes.
         """
         ticket.settled = True
-        if not ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9):
+        if not ticket.wait(_seconds(deadline_ns)):
             raise from_status("waiting for the device", TIMEOUT)
         if ticket.exception is not None:
             self._broken = True  # HailoRT shuts the pipeline down after a failed inference
@@ -201,17 +178,18 @@ class HailoLink:
             raise BackendError(f"the device returned values outside [-1, 1]: {t[:8].tolist()}")
         return t
 
-    def abandon(self, tickets: Iterable[Ticket], deadline_ns: int) -> None:
-        """Wait for requests whose results nobody wants any more."""
-        for ticket in tickets:
-            ticket.settled = True
-            ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9)
+    def abandon(self) -> None:
+        """Throw away whatever is under way: nobody will read it, so its buffers serve again once it came back."""
+        with self._lock:
+            for ticket in self._under_way:
+                ticket.settled = True
 
     @property
     def has_room(self) -> bool:
         """Whether one more request can be launched now."""
-        self._reclaim()
-        return bool(self._free)
+        with self._lock:
+            self._reclaim()
+            return bool(self._free)
 
     def _reclaim(self) -> None:
         """Take back the buffers of every request that has come back and was read or given up, in order of launch."""
@@ -223,24 +201,28 @@ class HailoLink:
                 self._under_way.append(ticket)
 
     def _renew(self, deadline_ns: int) -> None:
-        if not self._drain(deadline_ns):
-            raise from_status("an earlier request has not come back: configuring again", TIMEOUT)
-        self._forget()
-        self._configure()
+        if self._pending is None:
+            if not self._drain(deadline_ns):
+                raise from_status("an earlier request has not come back: configuring again", TIMEOUT)
+            self._forget(_seconds(deadline_ns))
+        self._configure(_seconds(deadline_ns))
 
-    def _forget(self) -> None:
+    def _forget(self, timeout_s: float) -> None:
         """Drop everything of the configured model, on the owner thread, in an order that cannot hang."""
         held, self._held = self._held, []
         held[:0] = [*self._free, *self._under_way]
+        if self._pending is not None:
+            held.append(self._pending)  # what it gives is dropped there, too
         self._free.clear()
         self._under_way.clear()
-        self._configured = None
-        self._device.drop(held)
+        self._configured = self._pending = None
+        if held:
+            self._device.drop(held, timeout_s)
 
     def _drain(self, deadline_ns: int) -> bool:
         """Wait for every callback, and for HailoRT to have left it; return whether all came."""
         for ticket in self._under_way:
-            if not ticket.wait((deadline_ns - time.monotonic_ns()) / 1e9):
+            if not ticket.wait(_seconds(deadline_ns)):
                 return False
         for ticket in self._under_way:
             try:
@@ -260,7 +242,7 @@ class HailoLink:
                 return
             self._closed = True
             if self._drain(time.monotonic_ns() + int(self._drain_s * 1e9)):
-                self._forget()
+                self._forget(10.0)
                 self._device.release()
                 return
             # Releasing now would hang: keep model, buffers and device until the late callbacks have come.
@@ -270,5 +252,13 @@ class HailoLink:
             self._device.release(lambda: not all(ticket.returned for ticket in orphans))
 
 
+def _seconds(deadline_ns: int) -> float:
+    return max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9)
+
+
 def _milliseconds(deadline_ns: int) -> int:
     return max(1, (deadline_ns - time.monotonic_ns()) // 1_000_000)
+
+
+def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)

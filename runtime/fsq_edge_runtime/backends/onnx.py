@@ -23,6 +23,9 @@ class OnnxBackend:
         name: what results call it: ``onnx`` or ``onnx-int8``.
         batched: the same graph with a symbolic batch, used by :meth:`infer_batch`; loaded when first needed.
 
+    Attributes:
+        frame: (1, C', H, W) float32, the bound input: a frame written there is inferred without a copy.
+
     Raises:
         DataError: the graph cannot be loaded or its input and output are not as above.
 
@@ -35,21 +38,22 @@ class OnnxBackend:
         self._batched = batched
         self._batch_session: Any = None
         self.input_shape, self.output_size = self._signature()
-        self._frame: Float32Array = np.zeros(self.input_shape, dtype=np.float32)
+        self.frame: Float32Array = np.zeros(self.input_shape, dtype=np.float32)
         self._t: Float32Array = np.zeros((1, self.output_size), dtype=np.float32)
+        self._row: Float32Array = self._t[0]
         self._binding = self._session.io_binding()
-        self._binding.bind_input("input", "cpu", 0, np.float32, self.input_shape, self._frame.ctypes.data)
+        self._binding.bind_input("input", "cpu", 0, np.float32, self.input_shape, self.frame.ctypes.data)
         self._binding.bind_output("t", "cpu", 0, np.float32, (1, self.output_size), self._t.ctypes.data)
 
     def infer(self, frame: Float32Array) -> Float32Array:
         """Return ``t`` (D,), a view that the next call overwrites, for one frame (1, C', H, W)."""
-        self._frame[...] = frame
+        if frame is not self.frame:
+            self.frame[...] = frame
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
             raise BackendError(f"onnxruntime failed: {_first_line(error)}") from error
-        t: Float32Array = self._t[0]
-        return t
+        return self._row
 
     def infer_batch(self, frames: Float32Array) -> Float32Array:
         """Return ``t`` (N, D) for frames (N, C', H, W), a copy.

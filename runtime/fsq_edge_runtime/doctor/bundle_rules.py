@@ -8,7 +8,7 @@ from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.finding import Finding
 from fsq_edge_runtime.hef import HefReport, check_load
 
-ADD_LINE = "add it: fsq-edge bundle add-hef BUNDLE FILE"
+ADD_LINE = "fsq-edge bundle add-hef BUNDLE FILE"
 
 
 def bundle_findings(facts: Facts, hefs: Sequence[HefReport]) -> Iterator[Finding]:
@@ -26,7 +26,7 @@ def bundle_findings(facts: Facts, hefs: Sequence[HefReport]) -> Iterator[Finding
             "bundle-architecture",
             "warning",
             f"the bundle has HEFs for: {built}; none runs on the {exact or chip.name} that is here, so the CPU is used",
-            f"compile one for {candidates[0]} and {ADD_LINE}",
+            f"fsq-edge compile BUILD --arch {candidates[0]} && {ADD_LINE}",
             "HailoRT status 93",
         )
         return
@@ -59,5 +59,5 @@ def _loading(facts: Facts, hef: HefReport, device: str) -> Iterator[Finding]:
             "bundle-doubtful",
             "warning",
             f"the HEF for {hef.architecture.name}: {warning}",
-            f"compile one for {device} with the compiler release that pairs with this library, and {ADD_LINE}",
+            f"fsq-edge compile BUILD --arch {device} && {ADD_LINE}  # with the compiler that pairs with this library",
         )

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.finding import Finding
 from fsq_edge_runtime.doctor.hardware import Chip, DeviceFile, PciDevice
+from fsq_edge_runtime.doctor.software_rules import reinstall_line
 from fsq_edge_runtime.status import describe
 
 # Source: a public HailoRT log of a Hailo-8 that lowered its clock from 104 C and closed its streams near 120 C.
 HOT_C, THROTTLING_C = 95.0, 104.0
+BUSY, FORBIDDEN = (73, 74), (errno.EACCES, errno.EPERM)
 UDEV_LINE = (
     'printf \'SUBSYSTEM=="hailo_chardev", MODE="0666"\\nSUBSYSTEM=="hailo1x", MODE="0666"\\n\' | '
     "sudo tee /etc/udev/rules.d/51-hailo-udev.rules && sudo udevadm control --reload-rules && sudo udevadm trigger"
@@ -38,8 +40,7 @@ def _absent(facts: Facts) -> Finding:
         return Finding(
             "device-absent",
             "info",
-            "no Hailo device on the PCI bus; models run on the CPU",
-            "nothing to mend without a device; with one, look with: lspci -d 1e60:",
+            "no Hailo device on the PCI bus, so models run on the CPU (lspci -d 1e60: would show one)",
         )
     # The binding alone may sit in an environment for development; driver or library mean that a device was expected.
     expected = bool(facts.debian or facts.library or facts.cli or facts.modules)
@@ -47,8 +48,8 @@ def _absent(facts: Facts) -> Finding:
         "device-absent",
         "error" if expected else "warning",
         "Hailo's software is installed, but no Hailo device is on the PCI bus",
-        "power off, reseat the PCIe ribbon cable (contacts the right way, both latches closed), power on, and look "
-        "with: lspci -d 1e60:",
+        "lspci -d 1e60:  # after this: power off, reseat the PCIe ribbon cable (contacts the right way, both latches "
+        "closed), power on",
         "HailoRT status 74",
     )
 
@@ -71,7 +72,7 @@ def _driver(facts: Facts, device: PciDevice) -> Iterator[Finding]:
             "error",
             f"the driver {device.driver} is bound to {device.address}, but there is no /dev/hailo* or /dev/h1x-*: "
             "it failed to start the device, most often for want of firmware",
-            f"sudo dmesg | grep -i hailo; sudo apt install --reinstall {chip.meta_package}, then power off and on",
+            f"sudo dmesg | grep -i hailo; {reinstall_line(facts, chip)}  # then power off and on",
             "HailoRT status 64",
         )
 
@@ -84,20 +85,20 @@ def _no_driver(facts: Facts, device: PciDevice, chip: Chip) -> Finding:
             "driver-unbound",
             "error",
             f"{where} although {' and '.join(loaded)} is loaded: the driver refused it",
-            "sudo dmesg | grep -i hailo shows why; then power off and on",
+            "sudo dmesg | grep -i hailo  # shows why; then power off and on",
         )
     if loaded:
         return Finding(
             "driver-generation",
             "error",
             f"{where}: {' and '.join(loaded)} is loaded, which drives another generation; it needs {chip.module}",
-            f"sudo apt install {chip.meta_package} (it replaces the other stack) and reboot",
+            f"sudo apt install {chip.meta_package}  # it replaces the other stack; then reboot",
         )
     return Finding(
         "driver-missing",
         "error",
         f"{where} and no Hailo kernel module is loaded",
-        f"sudo modprobe {chip.module}; if it is not found: sudo apt install dkms {chip.meta_package} and reboot",
+        f"sudo modprobe {chip.module} || sudo apt install dkms {chip.meta_package}  # then reboot",
         "HailoRT status 64",
     )
 
@@ -112,13 +113,13 @@ def _conflict(facts: Facts) -> Iterator[Finding]:
             "driver-conflict",
             "warning",
             f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
-            f"echo 'blacklist {spare}' | sudo tee /etc/modprobe.d/hailo-blacklist.conf && sudo update-initramfs -u, "
-            "then reboot",
+            f"echo 'blacklist {spare}' | sudo tee /etc/modprobe.d/hailo-blacklist.conf && sudo update-initramfs -u"
+            "  # then reboot",
         )
 
 
 def _permission(file: DeviceFile) -> Iterator[Finding]:
-    if file.open_errno in (errno.EACCES, errno.EPERM):
+    if file.open_errno in FORBIDDEN:
         yield Finding(
             "device-permission",
             "error",
@@ -133,7 +134,7 @@ def _permission(file: DeviceFile) -> Iterator[Finding]:
             "device-gone",
             "error",
             f"{file.path} cannot be opened: {errno.errorcode.get(file.open_errno, file.open_errno)}",
-            "power the board off and on; sudo dmesg | grep -i hailo",
+            "sudo dmesg | grep -i hailo  # and power the board off and on",
             "HailoRT status 96",
         )
 
@@ -144,27 +145,36 @@ def _holders(facts: Facts) -> Iterator[Finding]:
             "device-busy",
             "error",
             f"{holder.path} is held by process {holder.pid} ({holder.command[:120]})",
-            f"end it (kill {holder.pid}, or systemctl stop its service), or let both programs open the device with "
-            "group_id SHARED through hailort.service",
+            f"sudo kill {holder.pid}  # or stop its service; or let both open the device with group_id SHARED through "
+            "hailort.service",
             "HailoRT status 73 or 74",
         )
 
 
 def _answers(facts: Facts) -> Iterator[Finding]:
     status = facts.identity.status
-    if status is not None:
-        meaning = describe(status)
-        # A busy device whose holder is not visible: other users' processes are hidden from an unprivileged caller.
-        rule = "device-busy" if status in (73, 74) and facts.pci else "device-error"
-        hidden = f"; {facts.holders_hidden} processes of other users could not be looked into"
-        unseen = hidden if rule == "device-busy" and facts.holders_hidden and not facts.holders else ""
-        yield Finding(
-            rule,
-            "error",
-            f"the device answered with HailoRT status {meaning}{unseen}",
-            meaning.fix,
-            f"HailoRT status {status}",
-        )
+    if status is None or _explained(facts, status):
+        return
+    meaning = describe(status)
+    # A busy device whose holder is not visible: other users' processes are hidden from an unprivileged caller.
+    busy = status in BUSY and bool(facts.pci)
+    unseen = (
+        f"; {facts.holders_hidden} processes of other users could not be looked into" if facts.holders_hidden else ""
+    )
+    yield Finding(
+        "device-busy" if busy else "device-error",
+        "error",
+        f"the device answered with HailoRT status {meaning}{unseen if busy else ''}",
+        "sudo fuser -v /dev/hailo* /dev/h1x-*  # names the process that has it; end that" if busy else meaning.fix,
+        f"HailoRT status {status}",
+    )
+
+
+def _explained(facts: Facts, status: int) -> bool:
+    """Whether another finding already says why the device answered so."""
+    if status in BUSY:
+        return bool(facts.holders)
+    return status == 36 and any(file.open_errno in FORBIDDEN for file in facts.files)
 
 
 def _heat(facts: Facts) -> Iterator[Finding]:
@@ -208,7 +218,7 @@ def _log(facts: Facts) -> Iterator[Finding]:
             "page-size",
             "warning",
             "the driver chose descriptor pages of 16384 bytes; some hosts take only 4096 and fail with status 8",
-            f"echo 'options {module} force_desc_page_size=4096' | sudo tee /etc/modprobe.d/{module}.conf, then reboot",
+            f"echo 'options {module} force_desc_page_size=4096' | sudo tee /etc/modprobe.d/{module}.conf # then reboot",
             "kernel log",
         )
     lowered = text.lower()
@@ -217,7 +227,7 @@ def _log(facts: Facts) -> Iterator[Finding]:
             "pcie-interrupt",
             "error",
             "the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this",
-            "update the boot firmware (sudo rpi-eeprom-update -a), or plug the device in without a switch",
+            "sudo rpi-eeprom-update -a  # and reboot; if it stays: plug the device in without a switch",
             "kernel log",
         )
     if "timeout" in lowered and "firmware" in lowered:

@@ -17,6 +17,7 @@ def software_findings(facts: Facts) -> Iterator[Finding]:
     yield from _shadow(facts)
     yield from _firmware(facts)
     yield from _binding(facts, chip)
+    yield from _idle_binding(facts)
     yield from _numpy(facts)
 
 
@@ -31,6 +32,16 @@ def _package(facts: Facts, chip: Chip | None) -> str:
     return "hailo-h10-all" if _major(facts.library_version) == 5 else "hailo-all"
 
 
+def reinstall_line(facts: Facts, chip: Chip | None) -> str:
+    """Return the command that brings every installed package of the stack to the release of the package source.
+
+    The meta package alone would not do: reinstalling it leaves what it stands for as it is.
+    """
+    meta = _package(facts, chip)
+    others = (name for name in sorted(facts.debian) if name not in ("hailo-all", "hailo-h10-all"))
+    return f"sudo apt update && sudo apt install --reinstall {' '.join((meta, *others))}"
+
+
 def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     library = facts.library_version
     if chip is not None and _major(library) not in (None, chip.generation):
@@ -39,7 +50,7 @@ def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             "stack-generation",
             "error",
             f"{chip.name} needs HailoRT {chip.generation}.x, but {library} is installed",
-            f"sudo apt remove {other}; sudo apt install {chip.meta_package} and reboot: the two exclude each other",
+            f"sudo apt remove {other}; sudo apt install {chip.meta_package}  # the two exclude each other; then reboot",
         )
     four = {"hailo-all", "hailort", "python3-hailort"} & set(facts.debian)
     five = {"hailo-h10-all", "h10-hailort", "python3-h10-hailort"} & set(facts.debian)
@@ -48,14 +59,13 @@ def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             "stack-both",
             "error",
             f"packages of both stacks are installed: {', '.join(sorted(four | five))}",
-            f"sudo apt install {_package(facts, chip)}: it replaces the other stack",
+            f"sudo apt install {_package(facts, chip)}  # it replaces the other stack",
         )
 
 
 def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     """Driver, library and binding must agree to the last number; name the pair that does not."""
-    package = _package(facts, chip)
-    mend = f"sudo apt install --reinstall {package}, then power the board off and on"
+    mend = f"{reinstall_line(facts, chip)}  # then power the board off and on"
     library = facts.library_version
     bound = {device.driver for device in facts.pci if device.driver}
     for module in facts.modules:
@@ -73,14 +83,14 @@ def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             "binding-version",
             "error",
             f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
-            f"{mend}; or install the wheel of HailoRT {library}",
+            f"{mend}, or install the wheel of HailoRT {library}",
         )
     if len(facts.library) > 1:
         yield Finding(
             "library-twice",
             "warning",
             f"several libhailort versions are installed: {', '.join(facts.library)}",
-            "remove the one that was installed by hand (often /usr/local/lib/libhailort*), then: sudo ldconfig",
+            "ls /usr/local/lib/libhailort*  # remove the one installed by hand, often there; then: sudo ldconfig",
         )
 
 
@@ -93,7 +103,7 @@ def _shadow(facts: Facts) -> Iterator[Finding]:
                 "driver-shadowed",
                 "warning",
                 f"{module.name} comes from the kernel's own tree ({module.path}), not from the package's build",
-                "sudo apt install --reinstall dkms hailort-pcie-driver; sudo depmod -a; then reboot",
+                "sudo apt install --reinstall dkms hailort-pcie-driver; sudo depmod -a  # then reboot",
                 f"Raspberry Pi OS {facts.codename or ''}".strip(),
             )
 
@@ -108,7 +118,7 @@ def _firmware(facts: Facts) -> Iterator[Finding]:
         "error" if blocking else "warning",
         f"the firmware is {firmware}, the library is {library}"
         + (": the device can be identified but not used" if blocking else ""),
-        "power the board off and on: a reboot may leave the old firmware running; then: hailortcli fw-control identify",
+        "hailortcli fw-control identify  # after the board was powered off and on: a reboot may leave the old firmware",
         "HailoRT status 16",
     )
 
@@ -132,8 +142,21 @@ def _binding(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
         "binding-missing",
         "error" if chip else "warning",
         "hailo_platform, HailoRT's Python binding, is not installed for this Python",
-        f"sudo apt install {package}, and use a virtual environment made with --system-site-packages",
+        f"sudo apt install {package}  # and use a virtual environment made with --system-site-packages",
     )
+
+
+def _idle_binding(facts: Facts) -> Iterator[Finding]:
+    """Warn of old bindings whose callback thread takes from an empty queue when it slept for a minute."""
+    numbers = [int(part) for part in (facts.binding or "").split(".") if part.isdigit()]
+    if numbers and (4, 0) <= tuple(numbers[:2]) < (4, 20):
+        yield Finding(
+            "binding-idle",
+            "warning",
+            f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
+            "sudo apt update && sudo apt full-upgrade  # to HailoRT 4.20 or newer; then power the board off and on",
+            "read in the sources of 4.18.0; mended in those of 4.20.0",
+        )
 
 
 def _numpy(facts: Facts) -> Iterator[Finding]:

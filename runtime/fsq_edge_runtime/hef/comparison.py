@@ -64,6 +64,8 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
         Findings; no error among them means that it fits.
     """
     findings = list(_streams(report))
+    if report.fault:
+        findings.append(HefFinding("layout", "error", report.fault, fix="compile again"))
     if findings:
         return tuple(findings)
     source, sink = report.inputs[0], report.outputs[0]

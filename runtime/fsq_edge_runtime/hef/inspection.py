@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +16,7 @@ from fsq_edge_runtime.hef.report import HefReport, NetworkGroup
 from fsq_edge_runtime.wire import FieldBudget, Message, WireError
 
 MAX_GROUPS = 64
+UNDECLARED = "the file has the net-flow layout and does not declare the feature: HailoRT would find no contexts in it"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -76,10 +77,11 @@ def _report(header: HefHeader, proto: bytes, size: int, sha256: str) -> HefRepor
     if root.count(2) > MAX_GROUPS:
         raise WireError(f"hef: {root.count(2)} network groups, more than {MAX_GROUPS}")
     net_flow = arch.NET_FLOW in extensions
-    groups = tuple(
-        read_group(group, net_flow=net_flow, partial=architecture.partial)
-        for group in root.messages(2, "network_group")
-    )
+    groups, undeclared = [], False
+    for group in root.messages(2, "network_group"):
+        only_ops = 8 in group and 3 not in group and 7 not in group
+        undeclared = undeclared or (only_ops and not net_flow)
+        groups.append(read_group(group, net_flow=net_flow or only_ops, partial=architecture.partial))
     if not groups:
         raise WireError("hef: no network groups: HailoRT would crash on this file")
     dfc_version = head.text(3)
@@ -91,7 +93,7 @@ def _report(header: HefHeader, proto: bytes, size: int, sha256: str) -> HefRepor
         architecture=architecture,
         dfc_version=dfc_version,
         timestamp_ms=head.uint(2, bits=64),
-        groups=groups,
+        groups=tuple(groups),
         extensions=tuple(f"{number}:{_extension_name(number)}" for number in extensions),
         strict_versioning=arch.STRICT_VERSIONING in extensions,
         minimum_hailort=arch.minimum_hailort(header.version, extensions, generation),
@@ -99,6 +101,7 @@ def _report(header: HefHeader, proto: bytes, size: int, sha256: str) -> HefRepor
         paired_hailort=arch.paired_hailort(dfc_version),
         devices=architecture.devices,
         warnings=tuple(_warnings(header, architecture, extensions + optional, dfc_version, groups)),
+        fault=UNDECLARED if undeclared else "",
     )
 
 
@@ -111,7 +114,7 @@ def _warnings(
     architecture: arch.Architecture,
     extensions: tuple[int, ...],
     dfc_version: str,
-    groups: tuple[NetworkGroup, ...],
+    groups: Sequence[NetworkGroup],
 ) -> Iterator[str]:
     if any(header.reserved):
         yield f"reserved header words are not zero: {[hex(word) for word in header.reserved]} (no checksum covers them)"

@@ -50,6 +50,8 @@ def check_load(report: HefReport, device: str, hailort: str = "") -> LoadVerdict
     if hailort and library == (0, 0):
         raise UsageError(f"{hailort!r} is not a HailoRT version", hint="for example 4.23.0")
     refusals = [*_device_refusals(report, device)]
+    if report.fault:
+        refusals.insert(0, (STATUS_INVALID, f"{report.fault}: compile again"))
     if hailort:
         refusals += _library_refusals(report, library)
     status = refusals[0][0] if refusals else None

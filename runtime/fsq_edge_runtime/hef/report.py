@@ -121,6 +121,7 @@ class HefReport:
         paired_hailort: the HailoRT released with this DFC; empty when not known.
         devices: devices that load it.
         warnings: what is odd but not wrong.
+        fault: why HailoRT must not be given the file though it can be read here; empty when nothing is known.
     """
 
     file_bytes: int
@@ -137,6 +138,7 @@ class HefReport:
     paired_hailort: str
     devices: tuple[str, ...]
     warnings: tuple[str, ...]
+    fault: str = ""
 
     @property
     def inputs(self) -> tuple[HefTensor, ...]:

@@ -62,6 +62,7 @@ class LineParser:
         self._csv = None if header else CsvRows(channels, None, origin)
         counters.setdefault("malformed", 0)
         self.first_error = ""
+        self._speaks_json = False
 
     def parse(self, lines: list[bytes]) -> list[Chunk]:
         """Return the samples of whole lines.
@@ -81,7 +82,11 @@ class LineParser:
     def _rows(self, line: bytes) -> list[Row]:
         text = line.decode("utf-8").removeprefix("\ufeff")
         if text.lstrip().startswith("{"):
-            return self._json.rows(text)
+            rows = self._json.rows(text)
+            self._speaks_json = True
+            return rows
+        if self._csv is None and self._speaks_json:
+            raise RowError("not JSON, as the lines before it were")  # and no header in the middle of a stream
         if self._csv is None:
             self._csv = CsvRows(self._channels, split_cells(text), self._origin)
             return []

@@ -40,7 +40,7 @@ class PacketBuffer:
 
     Args:
         channels: C; packets of another count are refused.
-        counters: ``malformed`` (bytes that belong to no sound packet came by) and ``lost`` are counted here.
+        counters: ``malformed`` (runs of bytes that belong to no sound packet) and ``lost`` are counted here.
     """
 
     def __init__(self, channels: int, counters: dict[str, int]) -> None:
@@ -49,6 +49,7 @@ class PacketBuffer:
         self._values = struct.Struct(f"<{channels}f")
         self._rest = b""
         self._expected: int | None = None
+        self._in_noise = False
         counters.setdefault("malformed", 0)
         counters.setdefault("lost", 0)
 
@@ -58,17 +59,26 @@ class PacketBuffer:
         rows: list[Row] = []
         at = 0
         while (found := buffer.find(MAGIC, at)) >= 0 and len(buffer) - found >= self._size:
-            if found > at:
-                self._counters["malformed"] += 1
+            self._skip(found - at)
             packet = buffer[found : found + self._size]
             if self._is_sound(packet):
                 rows.append(self._row(packet))
+                self._in_noise = False
                 at = found + self._size
             else:
-                self._counters["malformed"] += 1
+                self._skip(1)
                 at = found + 1  # the magic may have been part of other bytes: look again right behind it
-        self._rest = buffer[found if found >= 0 else max(at, len(buffer) - 1) :]
+        # The last byte may be the first of a magic.
+        until = found if found >= 0 else max(at, len(buffer) - buffer.endswith(MAGIC[:1]))
+        self._skip(until - at)
+        self._rest = buffer[until:]
         return rows
+
+    def _skip(self, count: int) -> None:
+        """Give up bytes; those that follow each other count once."""
+        if count > 0 and not self._in_noise:
+            self._in_noise = True
+            self._counters["malformed"] += 1
 
     def _is_sound(self, packet: bytes) -> bool:
         crc = _CRC.unpack_from(packet, self._size - _CRC.size)[0]

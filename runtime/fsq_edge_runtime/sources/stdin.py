@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.sources.base import POLL_S, Chunk
 from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
 
@@ -26,12 +26,15 @@ class StdinSource:
     Attributes:
         live: as given.
         counters: samples, malformed lines.
+
+    Raises:
+        UnavailableError: this process has no standard input.
     """
 
     def __init__(self, channels: tuple[str, ...], *, descriptor: int | None = None, live: bool = False) -> None:
         self.live = live
         self.counters = {"samples": 0}
-        self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
+        self._descriptor = _standard_input() if descriptor is None else descriptor
         self._parser = LineParser(channels, self.counters, header=True, origin="standard input")
 
     def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
@@ -59,3 +62,10 @@ class StdinSource:
 
     def close(self) -> None:
         """Standard input is left open."""
+
+
+def _standard_input() -> int:
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError) as error:  # closed: None, or a stand-in without a descriptor
+        raise UnavailableError("this process has no standard input", hint="pipe samples into it") from error

@@ -44,12 +44,7 @@ class UdpSource:
         self._lines = LineParser(channels, self.counters, header=False, origin="datagram")
         self._packets: dict[str, PacketBuffer] = {}
         try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-            )[0]
-            self._socket = socket.socket(family, kind, protocol)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            self._socket.bind(address)
+            self._socket = _listen(host, port)
         except OSError as error:
             raise UnavailableError(f"cannot listen on udp:{host}:{port}: {error.strerror or error}") from error
         self._socket.settimeout(POLL_S)
@@ -82,3 +77,17 @@ class UdpSource:
         """Close the socket."""
         with contextlib.suppress(OSError):
             self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+    )[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        opened.bind(address)
+    except OSError:
+        opened.close()
+        raise
+    return opened

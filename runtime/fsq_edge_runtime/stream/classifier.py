@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.backends.base import Backend, Missed
-from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL
+from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
+from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
+from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
 from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.quality import QualityCheck
@@ -27,18 +27,26 @@ Int64Array = npt.NDArray[np.int64]
 MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
 LOST = -1  # in place of a code: no inference
 NO_STAGES = (0, 0, 0, 0, 0)
+FOREVER_NS = 1 << 62
 
 
-@dataclass(slots=True)
-class _Due:
-    """A window taken off its stream, not yet answered."""
+# A window taken off its stream: stream, seq, t_start, t_end, flags. A plain tuple, since one is made for every window.
+Due = tuple[StreamState, int, float, float, tuple[str, ...]]
 
-    state: StreamState
-    seq: int
-    t_start: float
-    t_end: float
-    flags: tuple[str, ...]
-    sound: bool
+
+class _Ended(NamedTuple):
+    """The end of a segment among the windows of a batch: whose chain to reset, and the event that tells of it."""
+
+    chain: DecisionChain
+    event: StreamEvent
+
+
+class _Collected(NamedTuple):
+    """A window of a batch: its place among the samples kept, and whether it was judged when they were."""
+
+    due: Due
+    row: int
+    judged: bool
 
 
 class WindowClassifier:
@@ -55,15 +63,20 @@ class WindowClassifier:
         config = bundle.preprocess
         self._bundle, self._backend, self._temperature = bundle, backend, temperature
         self._classes = bundle.classes
-        self._preprocess, self._check = Preprocessor(config), QualityCheck(config, settings)
-        self._frame: Float32Array = np.zeros((1, *config.frame_shape), dtype=np.float32)
-        self._writer = FrameWriter(self._preprocess, self._frame[0])
+        self._preprocess = Preprocessor(config)
+        frame = backend.frame if isinstance(backend, TakesFrame) else np.zeros((1, *config.frame_shape), np.float32)
+        self._frame: Float32Array = frame
+        # A window is copied once, from its stream to where its frame is made, and judged there.
+        self._writer = FrameWriter(self._preprocess, frame[0])
+        self._check = QualityCheck(config, settings, self._writer.raw)
         self._heads: dict[str, DecisionHead] = {}
-        self._deadline_ns = settings.deadline_ns(config)
+        self._infer = backend.infer
+        self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
-        self._batch: list[_Due | tuple[StreamState, StreamEvent]] = []
+        self._batch: list[_Collected | _Ended] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
+        self.failure: BackendError | None = None
 
     @property
     def head(self) -> DecisionHead:
@@ -86,18 +99,19 @@ class WindowClassifier:
         """
         placed = time.monotonic_ns()
         due = self._judge(state, start)
-        if not due.sound:
+        if due[4] and self._check.abstains(due[4]):
             return self._unanswered(due, None)
-        if self._is_late(arrived, placed):
+        limit = arrived + self._patience_ns
+        if placed > limit:
             return self._unanswered(due, "overrun")
-        self._writer.write(self._check.window)
+        self._writer.finish()
         prepared = time.monotonic_ns()
         try:
-            t = self._backend.infer(self._frame)
-        except Missed as error:
-            return self._unanswered(due, error.reason)
+            t = self._infer(self._frame)
+        except BackendError as error:
+            return self._unanswered(due, self._reason(error))
         inferred = time.monotonic_ns()
-        if self._is_late(arrived, inferred):
+        if inferred > limit:
             return self._unanswered(due, "deadline")
         spent = (placed - begun, prepared - placed, inferred - prepared)
         head = self.head
@@ -105,17 +119,22 @@ class WindowClassifier:
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
-        due = self._judge(state, start)
-        self._batch.append(due)
-        if due.sound:
-            self._windows[self._filled] = self._check.window
-            self._filled += 1
+        # Judged now only where that takes the stream itself; the others together, when the batch is decided.
+        judged, row = state.ring.irregular_until > start, self._filled
+        if judged:
+            due = self._judge(state, start)
+            self._windows[row] = self._check.window
+        else:
+            due = self._place(state, start, ())
+            self._windows[row] = state.ring.window(start)
+        self._batch.append(_Collected(due, row, judged))
+        self._filled = row + 1
         return self._filled == MAX_BATCH
 
     def defer(self, state: StreamState, gap: StreamEvent) -> bool:
         """Keep the end of a segment in its place among the windows collected; False if there are none to wait for."""
         if self._batch:
-            self._batch.append((state, gap))
+            self._batch.append(_Ended(state.chain, gap))
         return bool(self._batch)
 
     def decide_batch(self, arrived: int) -> list[Decision | StreamEvent]:
@@ -125,33 +144,54 @@ class WindowClassifier:
             arrived: monotonic nanoseconds at which the last samples had arrived.
         """
         batch, n = self._batch, self._filled
+        if not batch:
+            return []
         self._batch, self._filled = [], 0
         begun = time.monotonic_ns()
-        overrun = self._is_late(arrived, begun)
-        frames = self._preprocess.frames(self._windows[: 0 if overrun else n])
+        limit = arrived + self._patience_ns
+        overrun = begun > limit
+        batch, kept = self._judge_rows(batch, n)
+        some = self._windows[:n] if len(kept) == n else self._windows[kept]
+        frames = self._preprocess.frames(some[:0] if overrun else some)
         prepared = time.monotonic_ns()
         codes, reasons = self._infer_rows(frames)
         inferred = time.monotonic_ns()
-        late = "overrun" if overrun else "deadline" if self._is_late(arrived, inferred) else None
+        late = "overrun" if overrun else "deadline" if inferred > limit else None
         spent = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
         records: list[Decision | StreamEvent] = []
-        row = 0
-        for due in batch:
-            if isinstance(due, tuple):
-                due[0].chain.reset()
-                records.append(due[1])
-            elif not due.sound:
+        found, head, row = codes.tolist(), self.head, 0
+        for entry in batch:
+            if isinstance(entry, _Ended):
+                entry.chain.reset()
+                records.append(entry.event)
+                continue
+            due = entry.due
+            if due[4] and self._check.abstains(due[4]):
                 records.append(self._unanswered(due, None))
+                continue
+            reason = late or reasons.get(row)
+            if reason:
+                records.append(self._unanswered(due, reason))
             else:
-                reason = late or reasons.get(row)
-                code = LOST if reason else int(codes[row])
-                records.append(
-                    self._unanswered(due, reason)
-                    if reason
-                    else self._answered(due, self.head, code, spent, inferred, arrived)
-                )
-                row += 1
+                records.append(self._answered(due, head, found[row], spent, inferred, arrived))
+            row += 1
         return records
+
+    def _judge_rows(self, batch: list[_Collected | _Ended], n: int) -> tuple[list[_Collected | _Ended], list[int]]:
+        """Give the windows of a batch their flags; return the batch and the rows that deserve an answer."""
+        check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
+        kept: list[int] = []
+        for at, entry in enumerate(batch):
+            if isinstance(entry, _Ended):
+                continue
+            row, flags = entry.row, entry.due[4]
+            if not (entry.judged or sound[row] or check.sound(self._windows[row])):
+                flags = check.examine(self._windows[row])
+                self._windows[row] = check.window
+                batch[at] = entry._replace(due=(*entry.due[:4], flags))
+            if not (flags and check.abstains(flags)):
+                kept.append(row)
+        return batch, kept
 
     def predict(self, windows: npt.ArrayLike) -> Predictions:
         """Classify independent windows (N, C, T); see :meth:`fsq_edge_runtime.Session.predict`."""
@@ -190,53 +230,69 @@ class WindowClassifier:
         """Return codes (N,) and, by row, the reason of each that was lost."""
         try:
             return self._infer_exactly(frames)[1], {}
-        except Missed:
-            pass  # by row, so that only what is truly lost is given up
+        except BackendError as error:
+            self._reason(error)
+        # By row, so that only what is truly lost is given up.
         codes, reasons = np.full(len(frames), LOST, dtype=np.int64), {}
         for row in range(len(frames)):
+            if self.failure is not None:
+                reasons[row] = "backend"
+                continue
             try:
                 codes[row] = self.head.code(self._backend.infer(frames[row : row + 1]))
-            except Missed as error:
-                reasons[row] = error.reason
+            except BackendError as error:
+                reasons[row] = self._reason(error)
         return codes, reasons
 
-    def _judge(self, state: StreamState, start: int) -> _Due:
+    def _reason(self, error: BackendError) -> str:
+        """Return why the window is missed; what ends the session is kept until its record is out."""
+        if isinstance(error, Missed):
+            return error.reason
+        self.failure = error
+        return "backend"
+
+    def raise_failure(self) -> None:
+        """Raise what the backend failed of for good, once; to be called when the records are out."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
+
+    def _judge(self, state: StreamState, start: int) -> Due:
         """Take a window off its stream: its place and its flags; its samples are then the check's."""
         ring, check = state.ring, self._check
         window = ring.window(start)
         flags: tuple[str, ...] = ()
-        sound = True
         if ring.irregular_until > start or not check.sound(window):
             flags = check.examine(window, ring, start)
-            sound = not check.abstains(flags)
+        return self._place(state, start, flags)
+
+    def _place(self, state: StreamState, start: int, flags: tuple[str, ...]) -> Due:
         seq = state.seq
         state.seq = seq + 1
         state.counters.windows += 1
         t0, rate = state.t0, self._rate
-        return _Due(state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags, sound)
-
-    def _is_late(self, arrived: int, now: int) -> bool:
-        return self._deadline_ns is not None and now - arrived > self._deadline_ns
+        return state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags
 
     def _answered(
-        self, due: _Due, head: DecisionHead, code: int, spent: tuple[int, int, int], inferred: int, arrived: int
+        self, due: Due, head: DecisionHead, code: int, spent: tuple[int, int, int], inferred: int, arrived: int
     ) -> Decision:
         if code < 0:
             return self._unanswered(due, "backend")
-        state, probabilities = due.state, head.row(code)
+        state, seq, t_start, t_end, flags = due
+        probabilities = head.row(code)
         label, smoothed = state.chain.step(probabilities)
         state.counters.decided += 1
         done = time.monotonic_ns()
         return Decision(
-            due.seq,
+            seq,
             state.name,
-            due.t_start,
-            due.t_end,
+            t_start,
+            t_end,
             UNKNOWN_LABEL if label == UNKNOWN else self._classes[label],
             self._classes[head.raw[code]],
             max(smoothed) if label == UNKNOWN else smoothed[label],
             code,
-            due.flags,
+            flags,
             self._backend.name,
             None,
             probabilities,
@@ -244,15 +300,15 @@ class WindowClassifier:
             (*spent, done - inferred, done - arrived),
         )
 
-    def _unanswered(self, due: _Due, missed: str | None) -> Decision:
+    def _unanswered(self, due: Due, missed: str | None) -> Decision:
         """Return the record of a window that abstained (None) or was lost for a reason."""
-        state, name = due.state, self._backend.name
+        state, seq, t_start, t_end, flags = due
         state.chain.skip()
         if missed is None:
             state.counters.abstained += 1
         else:
             state.counters.missed += 1
+        name = self._backend.name
         return Decision(
-            due.seq, state.name, due.t_start, due.t_end, None, None, None, None, due.flags, name, missed, None, None,
-            NO_STAGES,
-        )  # fmt: skip
+            seq, state.name, t_start, t_end, None, None, None, None, flags, name, missed, None, None, NO_STAGES
+        )

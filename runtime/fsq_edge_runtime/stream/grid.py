@@ -85,6 +85,8 @@ class Grid:
         self._surely_s = 0.99 * jitter_tolerance / rate_hz  # less than the tolerance by more than any rounding
         self._base_times: Float64Array = np.arange(BLOCK, dtype=np.float64) / rate_hz
         self._offsets: Float64Array = np.empty(BLOCK, dtype=np.float64)
+        self._base, self._offset = self._base_times, self._offsets
+        self._begin: Float64Array = np.empty((), dtype=np.float64)
         self._last_row: Float32Array = np.zeros(channels, dtype=np.float32)
         self._t0 = 0.0
         self._next = 0  # slot to be filled next
@@ -94,11 +96,12 @@ class Grid:
         self._anchor, self._since = 0.0, -1  # last timestamp given, samples counted since
         self._counting = True  # no timestamp was ever given
         self._pending: Cause | None = None  # the next sample starts a new segment
+        self._steady = False  # on the source's own grid, with every sample in its slot so far
 
     def interrupt(self, cause: Cause) -> None:
         """Let the next sample start a new segment, whatever its time."""
         if self._last_t is not None:
-            self._pending = cause
+            self._pending, self._steady = cause, False
 
     def skip(self, n: int) -> None:
         """Let the time of n dropped samples pass, for a source without timestamps."""
@@ -123,49 +126,66 @@ class Grid:
             pieces += self._take_block(samples[at : at + BLOCK], part)
         return pieces
 
+    def follow(self, n: int, times: Float64Array | None) -> bool:
+        """Accept n samples if each simply fills the next slot; False, and nothing done, if they need :meth:`take`.
+
+        The caller keeps the last sample, for :meth:`remember`.
+        """
+        if not self._steady or n > BLOCK:
+            return False
+        if times is None:
+            if not self._counting:
+                return False
+            self._since += n
+        else:
+            if not self._is_regular(times, n):
+                return False
+            self._counting = False
+            self._anchor, self._since = float(times[-1]), 0
+        self._last_t = self._anchor + self._since / self._source_rate
+        self._next += n
+        self._late_run = 0
+        counters = self._counters
+        counters.received += n
+        counters.accepted += n
+        return True
+
+    def remember(self, row: Float32Array) -> None:
+        """Take the last sample (C,) of those that followed, before the next :meth:`take`."""
+        self._last_row[:] = row
+
     def _take_block(self, samples: Float32Array, times: Float64Array | None) -> list[Piece]:
         n = len(samples)
+        if self.follow(n, times):
+            self.remember(samples[-1])
+            return [Piece(samples)]
         self._counters.received += n
         if times is None:
-            times = self._counted(n)
+            times = self._anchor + np.arange(self._since + 1, self._since + n + 1) / self._source_rate
+            self._since += n
         else:
             self._counting = False
             if math.isfinite(last := float(times[-1])):
                 self._anchor, self._since = last, 0
-        if times is None or self._is_regular(times, n):
-            self._last_t = self._anchor + self._since / self._source_rate
-            return [self._pass(samples, n)]
         pieces, previous_t = [], self._last_t
         for begins, rows, when in self._segments(samples, times):
             pieces.append(self._interpolate(rows, when, begins, previous_t))
             previous_t = float(when[-1])
         return [piece for piece in pieces if len(piece.rows)]
 
-    def _counted(self, n: int) -> Float64Array | None:
-        """Return the times of n samples without timestamps, or None when they simply fill the next slots."""
-        first = self._since + 1
-        self._since += n
-        if self._counting and self._native and self._next and self._pending is None:
-            return None
-        return np.asarray(self._anchor + np.arange(first, first + n) / self._source_rate)
-
     def _is_regular(self, times: Float64Array, n: int) -> bool:
         """Return whether each sample stands for exactly the next slot, as :meth:`_interpolate` would find."""
-        if not (self._native and self._next and self._waiting == 0 and self._pending is None):
-            return False
         # Sufficient, not necessary: what this sees as regular, _interpolate would place in the same way to the bit.
-        offset = np.subtract(times, self._base_times[:n], self._offsets[:n])
-        np.subtract(offset, self._t0 + self._next / self._rate, offset)
+        if n == 1:
+            return abs(float(times[0]) - (self._t0 + self._next / self._rate)) <= self._surely_s  # NaN fails
+        if n != len(self._offset):  # views, made again only when the size of a push changes
+            self._base, self._offset = self._base_times[:n], self._offsets[:n]
+        offset = np.subtract(times, self._base, self._offset)
+        self._begin[()] = self._t0 + self._next / self._rate
+        np.subtract(offset, self._begin, offset)
         if offset.dot(offset) <= self._surely_s * self._surely_s:  # then each is; NaN fails
             return True
         return bool(np.absolute(offset, offset).max() <= self._surely_s)
-
-    def _pass(self, samples: Float32Array, n: int) -> Piece:
-        self._counters.accepted += n
-        self._next += n
-        self._last_row[:] = samples[-1]
-        self._late_run = 0
-        return Piece(samples)
 
     def _segments(
         self, samples: Float32Array, times: Float64Array
@@ -244,6 +264,7 @@ class Grid:
         used = np.diff(source, prepend=-1 - self._waiting)
         self._waiting = len(u) - 1 - int(source[-1]) if len(source) else self._waiting + len(u)
         self._next += len(source)
+        self._steady = self._native and self._waiting == 0
         self._last_row[:] = samples[-1]
         self._counters.skipped += int(np.maximum(used - 1, 0).sum())
         self._counters.interpolated += int(np.count_nonzero(~taken))

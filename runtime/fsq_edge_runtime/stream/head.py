@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +45,8 @@ class DecisionHead:
         Values beyond [-1, 1], which a quantised output may reach, count as the outermost digit.
         """
         index = 0
-        for value, (thresholds, basis) in zip(t.tolist(), self._scale, strict=True):
-            if isnan(value):
+        for value, (thresholds, basis) in zip(t.tolist(), self._scale):  # noqa: B905 - a keyword costs here
+            if value != value:
                 return -1
             index += bisect_right(thresholds, value) * basis
         return index

@@ -30,9 +30,10 @@ class QualityCheck:
     Args:
         config: channels, units, rate, longest gap.
         settings: thresholds.
+        window: (C, T) float32, C-contiguous, where samples are put to be judged; None makes one.
 
     Attributes:
-        window: (C, T) float32, the samples of the window that was looked at last; finite if they were sound.
+        window: as given: the samples of the window that was looked at last; finite if they were sound.
 
     Raises:
         DataError: ``full_scale`` names a channel that the model does not have.
@@ -41,7 +42,7 @@ class QualityCheck:
     contiguous and as wide as a window, since numpy is slow at broadcasting and slicing arrays of this size.
     """
 
-    def __init__(self, config: PreprocessConfig, settings: StreamSettings) -> None:
+    def __init__(self, config: PreprocessConfig, settings: StreamSettings, window: Float32Array | None = None) -> None:
         self._config, self._settings = config, settings
         self._names = [channel.name for channel in config.channels]
         unknown = sorted(set(settings.full_scale) - set(self._names))
@@ -52,17 +53,21 @@ class QualityCheck:
         self._scale = _column([settings.full_scale.get(name, math.inf) * FULL_SCALE_SHARE for name in self._names])
         limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
         size = (len(self._names), config.window_samples)
-        self.window: Float32Array = np.zeros(size, dtype=np.float32)
+        self.window: Float32Array = np.zeros(size, dtype=np.float32) if window is None else window
         self._flat = self.window.reshape(-1)
-        self._later, self._earlier = self._flat[1:], self._flat[:-1]
-        self._changes: npt.NDArray[np.bool_] = np.ones(self._later.shape, dtype=np.bool_)
-        self._inverse: Float32Array = np.ones(size, dtype=np.float32) / limit
+        self._limit: Float32Array = np.ones(size, dtype=np.float32) * limit
+        self._inverse: Float32Array = 1.0 / self._limit
         self._relative: Float32Array = np.zeros(size, dtype=np.float32)
         self._least_energy = float(limit.min()) ** 2
         self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
-        self._stuck_bytes = bytes(max(1, self._stuck_run - 1))
+        # Every run of that length holds two adjacent samples of these, so where they differ there is none.
+        step = self._step = max(1, self._stuck_run // 2)
+        self._later, self._earlier = self._flat[step::step], self._flat[:-step:step]
+        self._repeats = bytearray(len(self._later))
+        self._repeated = np.frombuffer(self._repeats, dtype=np.bool_)
         first, self._gravity = _accelerometer(config) if settings.check_gravity else (0, 0.0)
-        self._accelerometer = self.window[first : first + 3].reshape(-1)
+        self._triad = slice(first, first + 3)
+        self._accelerometer = self.window[self._triad].reshape(-1)
         low, high = WINDOW_GRAVITY
         self._energy_low = (low * self._gravity) ** 2 * size[1]
         self._energy_high = (high * self._gravity) ** 2 * size[1]
@@ -83,17 +88,36 @@ class QualityCheck:
             and not self._energy_low <= np.vdot(self._accelerometer, self._accelerometer) <= self._energy_high
         ):
             return False
-        # Across the border of two channels as well: a run found there is not one for examine(), which costs only time.
-        np.not_equal(self._later, self._earlier, self._changes)
-        return self._changes.tobytes().find(self._stuck_bytes) < 0
+        # Across the border of two channels as well: what is found there is not a run.
+        np.equal(self._later, self._earlier, self._repeated)
+        return self._repeats.find(1) < 0 or not self._has_run()
 
-    def examine(self, window: Float32Array, ring: SampleRing, start: int) -> tuple[str, ...]:
-        """Take a window (C, T) into :attr:`window`, short runs of missing values filled; return all its flags."""
+    def sound_rows(self, windows: Float32Array) -> npt.NDArray[np.bool_]:
+        """Return for windows (N, C, T) which are surely :meth:`sound`; the others may be."""
+        flat = windows.reshape(len(windows), -1)
+        sound = np.asarray((np.absolute(windows) < self._limit).all(axis=(1, 2)))  # NaN is not less
+        sound &= ~(flat[:, self._step :: self._step] == flat[:, : -self._step : self._step]).any(axis=1)
+        if self._gravity:
+            triad = windows[:, self._triad].reshape(len(windows), -1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                energy = np.matmul(triad[:, None, :], triad[:, :, None])[:, 0, 0]
+            sound &= (energy >= self._energy_low) & (energy <= self._energy_high)
+        return np.asarray(sound, dtype=np.bool_)
+
+    def examine(self, window: Float32Array, ring: SampleRing | None = None, start: int = 0) -> tuple[str, ...]:
+        """Take a window (C, T) into :attr:`window`, short runs of missing values filled; return all its flags.
+
+        Args:
+            window: its samples.
+            ring: where it begins at ``start``; None for one whose samples were all taken as they are.
+            start: grid index.
+        """
         present = np.isfinite(window)
         filled = window if present.all() else fill_missing(window, self._config.max_gap_samples)
         np.copyto(self.window, filled)
         flags = self._name("missing", ~np.isfinite(filled).all(axis=1))
-        imputed = ring.imputed(start) + int((np.isfinite(filled) & ~present).sum(axis=1).max())
+        imputed = int((np.isfinite(filled) & ~present).sum(axis=1).max())
+        imputed += 0 if ring is None else ring.imputed(start)
         if imputed > self._settings.max_imputed_share * self._config.window_samples:
             flags.append("imputed")
         magnitude = np.abs(np.nan_to_num(filled))
@@ -104,13 +128,17 @@ class QualityCheck:
         if self._gravity and not flags and not self._energy_low <= energy <= self._energy_high:
             flags.append("units")
         flags += self._name("stuck", [_longest_run(row) >= self._stuck_run for row in filled])
-        if self._rate_is_off(ring, start):
+        if ring is not None and self._rate_is_off(ring, start):
             flags.append("rate")
         return tuple(flags)
 
     def abstains(self, flags: tuple[str, ...]) -> bool:
         """Return whether any of the flags forbids an answer."""
         return any(flag.partition(":")[0] in self._abstaining for flag in flags)
+
+    def _has_run(self) -> bool:
+        changes = np.not_equal(self._flat[1:], self._flat[:-1])
+        return changes.tobytes().find(bytes(max(1, self._stuck_run - 1))) >= 0
 
     def _rate_is_off(self, ring: SampleRing, start: int) -> bool:
         if ring.irregular_until <= start:

@@ -1,4 +1,4 @@
-"""The grid samples that windows still need, channel by channel, so that a window is one view."""
+"""The grid samples that windows still need, as they came, so that a window is one view."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SampleRing:
         self._window = window
         self._capacity = 4 * window
         self.room = self._capacity - window
-        self._data: Float32Array = np.zeros((channels, self._capacity), dtype=np.float32)
+        self._data: Float32Array = np.zeros((self._capacity, channels), dtype=np.float32)
         self._used: npt.NDArray[np.int64] = np.ones(self._capacity, dtype=np.int64)
         self._imputed: npt.NDArray[np.bool_] = np.zeros(self._capacity, dtype=np.bool_)
         self.clear()
@@ -47,22 +47,31 @@ class SampleRing:
 
     def append(self, piece: Piece, first: int, last: int, keep: int) -> None:
         """Write rows ``first:last`` of a piece, at most ``room``, keeping what lies from ``keep`` on."""
-        count = last - first
-        at = self.end - self._base
-        if at + count > self._capacity:
-            at = self._move_to_front(keep)
-        until = at + count
-        self._data[:, at:until] = piece.rows[first:last].T
-        self.end += count
+        self.extend(piece.rows[first:last], last - first, keep)
         if piece.used is not None and piece.imputed is not None:
+            until = self.end - self._base
+            at = until - (last - first)
             self._used[at:until] = piece.used[first:last]
             self._imputed[at:until] = piece.imputed[first:last]
             self.irregular_until = self.end
 
+    def extend(self, rows: Float32Array, n: int, keep: int) -> None:
+        """Write n rows (n, C) that were taken as they are, at most ``room``, keeping what lies from ``keep`` on."""
+        at = self.end - self._base
+        if at + n > self._capacity:
+            at = self._move_to_front(keep)
+        self._data[at : at + n] = rows
+        self.end += n
+
     def window(self, start: int) -> Float32Array:
         """Return a view (C, T) of the window that starts at ``start``."""
         at = start - self._base
-        return self._data[:, at : at + self._window]
+        return self._data[at : at + self._window].T
+
+    def last(self) -> Float32Array:
+        """Return a view (C,) of the last sample written."""
+        row: Float32Array = self._data[self.end - self._base - 1]
+        return row
 
     def used(self, start: int) -> int:
         """Return how many source samples the steps between the window's samples consumed."""
@@ -77,7 +86,7 @@ class SampleRing:
     def _move_to_front(self, keep: int) -> int:
         kept = max(0, self.end - keep)
         at = self.end - self._base
-        self._data[:, :kept] = self._data[:, at - kept : at]
+        self._data[:kept] = self._data[at - kept : at]
         if self.irregular_until > self._base:
             for store, regular in ((self._used, 1), (self._imputed, False)):
                 store[:kept] = store[at - kept : at]

@@ -32,7 +32,7 @@ class StreamState:
         UsageError: the source's rate cannot be brought to the model's.
     """
 
-    __slots__ = ("chain", "counters", "grid", "name", "next_start", "resampler", "ring", "seq", "t0")
+    __slots__ = ("_follows", "chain", "counters", "grid", "name", "next_start", "resampler", "ring", "seq", "t0")
 
     def __init__(
         self, name: str, config: PreprocessConfig, settings: StreamSettings, decision: DecisionSettings
@@ -62,9 +62,25 @@ class StreamState:
         self.t0 = 0.0
         self.next_start = 0
         self.seq = 0
+        self._follows = False  # the grid's last sample is the ring's
+
+    def extend(self, samples: Float32Array, times: Float64Array | None) -> bool:
+        """Put samples (n, C) straight on the ring if each simply fills the next slot; False if they need :meth:`take`.
+
+        Cost: what a sensor in good order pays for every push.
+        """
+        n, ring = len(samples), self.ring
+        if self.resampler is not None or not 0 < n <= ring.room or not self.grid.follow(n, times):
+            return False
+        ring.extend(samples, n, self.next_start)
+        self._follows = True
+        return True
 
     def take(self, samples: Float32Array, times: Float64Array | None) -> list[Piece]:
         """Place samples (n, C) with times (n,) or None on the model's grid."""
+        if self._follows:
+            self.grid.remember(self.ring.last())
+            self._follows = False
         pieces = self.grid.take(samples, times)
         if self.resampler is None:
             return pieces

@@ -85,6 +85,7 @@ class FakeChip:
         self._rng = np.random.default_rng(0)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._computing = threading.Lock()  # one at a time: late results are computed on threads of their own
         self.lock = threading.Condition()
 
     def check(self) -> None:
@@ -191,6 +192,7 @@ class FakeChip:
             job.callback(status)
         except BaseException as error:  # noqa: BLE001 - the real binding dies here, whatever the exception
             self.kill(f"an exception escaped the callback, the process would abort: {error!r}")
+        job.callback = _nobody  # the real binding lets go of the callback, too, and with it of the network
         with self.lock:
             self.outstanding -= 1
             self.lock.notify_all()
@@ -203,12 +205,13 @@ class FakeChip:
         frame = np.frombuffer(job.frame.tobytes(), dtype=np.float32).reshape(tensor_in.shape)
         if self.quantised:
             frame = _round_trip(frame, tensor_in.quant, tensor_in.dtype)
-        t = self._network()(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
-        if wrong:
-            t = self._rng.uniform(-1.0, 1.0, size=t.shape).astype(np.float32)
-        if self.quantised:
-            t = _round_trip(t, tensor_out.quant, tensor_out.dtype)
-        job.out.reshape(-1)[...] = t
+        with self._computing:  # the network gives a view of its own buffer, which the next call overwrites
+            t = self._network()(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
+            if wrong:
+                t = self._rng.uniform(-1.0, 1.0, size=t.shape).astype(np.float32)
+            if self.quantised:
+                t = _round_trip(t, tensor_out.quant, tensor_out.dtype)
+            job.out.reshape(-1)[...] = t
         self.compute_ns.append(time.perf_counter_ns() - started)
 
     def compute_with(self, infer: Callable[[Float32Array], Float32Array]) -> None:
@@ -221,6 +224,10 @@ class FakeChip:
                 raise RuntimeError("the fake was made without a graph, so it cannot infer")
             self._infer = OnnxBackend(self._graph).infer
         return self._infer
+
+
+def _nobody(status: int) -> None:
+    """Stand where a callback was."""
 
 
 def _serve(jobs: queue.SimpleQueue[Job | None], chip: weakref.ref[FakeChip]) -> None:

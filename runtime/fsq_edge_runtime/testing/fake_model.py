@@ -5,6 +5,7 @@ Source of signatures and behaviour: the 4.23 and 5.2 bindings, observed without 
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -229,6 +230,7 @@ class InferModel:
 
     def configure(self) -> ConfiguredInferModel:
         """Put the model on the device."""
+        time.sleep(self.chip.script.configure_seconds)
         status = self.chip.script.next_configure()
         if self._device not in self.report.devices:
             status = self.chip.errors.wrong_architecture

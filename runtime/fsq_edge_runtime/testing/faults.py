@@ -50,6 +50,7 @@ class FaultScript:
         opens: statuses of the first calls of ``VDevice()``; 0 succeeds, 73 and 74 mean busy.
         open_seconds: how long each opening takes.
         configures: statuses of the first calls of ``configure()``; 0 succeeds.
+        configure_seconds: how long each configuration takes; may be set at any time.
         temperature_c: what both sensors of the chip say; may be set at any time.
         power_w: what a power measurement gives; None: the board cannot measure (status 18).
     """
@@ -61,11 +62,13 @@ class FaultScript:
         opens: Iterable[int] = (),
         open_seconds: float = 0.0,
         configures: Iterable[int] = (),
+        configure_seconds: float = 0.0,
         temperature_c: float = 45.0,
         power_w: float | None = None,
     ) -> None:
         self.temperature_c = temperature_c
         self.open_seconds = open_seconds
+        self.configure_seconds = configure_seconds
         self.slowed_s = 0.0
         self.power_w = power_w
         self._inferences = dict(inferences or {})

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import math
 
+from fsq_edge_compile.checker.families.predicate import Breach
 from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, claim_all, has_value, is_value, maker, reader
 
 
 def gelu(graph: Graph, channels: dict[str, int], erf: Node) -> Claims:
-    """Exact GELU in torch's order: Div by sqrt 2, Erf, Add 1, Mul by x, Mul by 0.5.
+    """Exact GELU as torch writes it: Div by sqrt 2, Erf, Add 1, then Mul by x and Mul by 0.5.
 
-    Any other order (Keras halves x first and multiplies by 0.707) leaves a bare Erf, which is refused.
+    The TorchScript exporter multiplies by x first, the dynamo exporter by 0.5: the same five operators. Any other
+    spelling (Keras halves x first and multiplies by 0.707) leaves a bare Erf, which is refused.
     """
     divide = maker(graph, erf.input(0), "Div")
     if divide is None or not is_value(graph, divide.input(1), math.sqrt(2)):
         return {}
     add = reader(graph, erf, "Add")
-    product = reader(graph, add, "Mul") if add is not None and has_value(graph, add, 1.0) else None
-    half = reader(graph, product, "Mul") if product is not None and divide.input(0) in product.inputs else None
-    if add is None or product is None or half is None or not has_value(graph, half, 0.5):
+    first = reader(graph, add, "Mul") if add is not None and has_value(graph, add, 1.0) else None
+    second = reader(graph, first, "Mul") if first is not None else None
+    if add is None or first is None or second is None:
         return {}
-    return claim_all((divide, erf, add, product, half), Claim("gelu", row="Gelu (Erf pattern)"))
+    source = divide.input(0)
+    claims = claim_all((divide, erf, add, first, second), Claim("gelu", row="Gelu (Erf pattern)"))
+    if source in first.inputs and has_value(graph, second, 0.5):
+        return claims
+    if has_value(graph, first, 0.5) and source in second.inputs:
+        order = Breach("gelu.half-first", "0.5 before x")
+        return claims | {first.name: Claim("gelu", row="Gelu (Erf pattern)", breaches=(order,))}
+    return {}
 
 
 def silu(graph: Graph, channels: dict[str, int], sigmoid: Node) -> Claims:

@@ -88,10 +88,10 @@ def _fused_qkv(graph: Graph, node: Node) -> Claims:
     """One projection for query, key and value: Reshape to [N, T, 3, heads, d], Transpose, then an index each."""
     parts = [node]
     if node.op == "Squeeze":
-        split = graph.producer(node.input(0))
-        if split is None or split.op != "Split":
+        part = graph.producer(node.input(0))
+        if part is None or part.op not in ("Split", "Slice"):
             return {}
-        parts.append(split)
+        parts.append(part)
     elif node.op != "Gather":
         return {}
     transpose = maker(graph, parts[-1].input(0), "Transpose")

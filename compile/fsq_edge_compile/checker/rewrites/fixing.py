@@ -11,7 +11,7 @@ import onnx
 from onnx import external_data_helper
 
 from fsq_edge_compile.checker.graph import Array
-from fsq_edge_compile.checker.loading import lighten, read_model
+from fsq_edge_compile.checker.loading import give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
 from fsq_edge_compile.checker.normalise import validate
 from fsq_edge_compile.checker.rewrites import housekeeping, layers, masks, spellings, versions
@@ -61,6 +61,7 @@ class FixResult:
 def fix(
     model: str | Path | onnx.ModelProto,
     *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     value_range: tuple[float, float] = DEFAULT_RANGE,
     samples: Sequence[Mapping[str, Array]] = (),
     seed: int = 0,
@@ -72,6 +73,7 @@ def fix(
 
     Args:
         model: path of an .onnx file, or a model in memory, which is not changed.
+        input_shapes: sizes of graph inputs by name, in place of those in the model.
         value_range: bounds of the random float inputs: the range of the network's real input.
         samples: further inputs by name, for example from the calibration set.
         seed: of the random inputs.
@@ -81,6 +83,7 @@ def fix(
         DataError: the file is no valid model, or onnxruntime cannot run it, so that nothing could be proven.
     """
     whole = load_whole(model)
+    give_shapes(whole, input_shapes or {})
     inlined = _weights_beside(model)
     feeds = [*random_feeds(whole, RANDOM_SETS, value_range, seed), *samples]
     expected = _run_all(whole, feeds)

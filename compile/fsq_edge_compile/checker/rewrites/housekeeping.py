@@ -91,8 +91,9 @@ class GiveNames(Rewrite):
     summary = "nodes without a name get the one that the report uses"
 
     def requires(self, bench: Workbench) -> bool:
-        """Whether a node has none."""
-        return any(not node.name for node in bench.model.graph.node)
+        """Whether a node has none, or one that another node has."""
+        names = [node.name for node in bench.model.graph.node]
+        return not all(names) or len(set(names)) < len(names)
 
     def call(self, bench: Workbench) -> list[str]:
         """Name them."""

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from fsq_edge_compile.checker.graph import Array
+from fsq_edge_compile.checker.loading import node_names
 from fsq_edge_runtime.errors import DataError, UnavailableError
 
 # Float32 arithmetic in another order: a few units in the last place over some hundred operations.
@@ -41,7 +42,7 @@ class Runner:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                _with_own_names(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise DataError(f"onnxruntime cannot run the model: {_first_line(error)}") from error
@@ -59,6 +60,18 @@ class Runner:
         except Exception as error:
             raise DataError(f"the model does not run: {_first_line(error)}") from error
         return dict(zip(self.outputs, values, strict=True))
+
+
+def _with_own_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model, or a copy where nodes share a name: onnxruntime refuses what the format allows."""
+    given, names = [node.name for node in model.graph.node], node_names(model.graph.node)
+    if len(set(given) - {""}) == len([name for name in given if name]):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node, name in zip(copy.graph.node, names, strict=True):
+        node.name = name
+    return copy
 
 
 def _first_line(error: Exception) -> str:

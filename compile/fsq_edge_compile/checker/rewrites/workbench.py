@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from fsq_edge_compile.checker.graph import Array, Shape
 from fsq_edge_compile.checker.inference import infer
-from fsq_edge_compile.checker.loading import generated_name, lighten
+from fsq_edge_compile.checker.loading import lighten, node_names
 
 Replacement = Sequence[onnx.NodeProto] | None
 
@@ -165,13 +165,12 @@ class Workbench:
         self.refresh()
 
     def give_names(self) -> list[str]:
-        """Name the nodes that have no name, as the check's report does; return the new names."""
-        taken = {node.name for node in self.model.graph.node if node.name}
+        """Name the nodes that have no name of their own, as the check's report does; return the new names."""
         given = []
-        for index, node in enumerate(self.model.graph.node):
-            if not node.name:
-                node.name = generated_name(node, index, taken)
-                given.append(node.name)
+        for node, name in zip(self.model.graph.node, node_names(self.model.graph.node), strict=True):
+            if node.name != name:
+                node.name = name
+                given.append(name)
         return given
 
 

@@ -1,0 +1,146 @@
+"""Fills the page: verdict, cut, findings, sums, drawing, and the facts behind a click on a node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any
+
+from fsq_edge_compile.checker.checking import Examination
+from fsq_edge_compile.checker.families.predicate import text
+from fsq_edge_compile.checker.graph import Graph
+from fsq_edge_compile.checker.page.drawing import draw
+from fsq_edge_compile.checker.page.summary import OperatorRow, by_operator, node_status
+from fsq_edge_compile.checker.report import CheckReport, Finding
+from fsq_edge_compile.checker.statistics import NodeSize, node_size
+
+_SAYS = {
+    "full": "the whole graph runs on the device",
+    "cut": "a part of it runs on the device, the rest on the host",
+    "none": "nothing of it runs on the device",
+}
+
+
+def render_page(examination: Examination) -> str:
+    """Return the report as one HTML document, UTF-8, that refers to no other file or host."""
+    report, graph = examination.report, examination.graph
+    status = node_status(report)
+    sizes = [node_size(graph, node) for node in graph.nodes]
+    index = {node.name: number for number, node in enumerate(graph.nodes)}
+    warned = {finding.node for finding in report.warnings}
+    picture, overview = draw(graph, status, warned)
+    source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return Template(source).substitute(
+        title=escape(f"{report.model} on {report.arch}"),
+        subtitle=escape(
+            f"DFC {report.dfc}; confidence {report.confidence}; shapes and rules only, nothing was compiled or run"
+        ),
+        verdict=report.verdict,
+        says=_SAYS[report.verdict],
+        facts=_facts(report, sizes),
+        cut=_cut_points(report, index),
+        findings=_findings(report.findings, index),
+        operators=_operators(by_operator(graph, status, sizes)),
+        graph=picture,
+        overview=overview,
+        data=_embedded(_node_facts(graph, report, status, sizes)),
+    )
+
+
+def _facts(report: CheckReport, sizes: Sequence[NodeSize]) -> str:
+    device = [size for size, node in zip(sizes, report.nodes, strict=True) if node.device]
+    rows = (
+        ("nodes on the device", f"{len(device)} of {len(sizes)}"),
+        ("errors, warnings", f"{len(report.errors)}, {len(report.warnings)}"),
+        ("MACs on the device", _of(sum(size.macs for size in device), sum(size.macs for size in sizes))),
+        ("parameters there", _of(sum(size.parameters for size in device), sum(size.parameters for size in sizes))),
+        ("largest activation there", f"{_count(max((size.activation for size in device), default=0))} values"),
+    )
+    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+
+
+def _of(part: int, whole: int) -> str:
+    return _count(whole) if part == whole else f"{_count(part)} of {_count(whole)}"
+
+
+def _count(value: int) -> str:
+    """Return a count with three significant digits: 11.2 M."""
+    for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return str(value)
+
+
+def _link(name: str, index: dict[str, int]) -> str:
+    shown = f"<code>{escape(name)}</code>"
+    return f'<a href="#n{index[name]}">{shown}</a>' if name in index else shown
+
+
+def _cut_points(report: CheckReport, index: dict[str, int]) -> str:
+    if not report.end_nodes:
+        return "<p>There is no device part.</p>"
+    rows = (("start nodes", report.start_nodes), ("end nodes", report.end_nodes))
+    items = "".join(f"<dt>{name}</dt><dd>{' '.join(_link(item, index) for item in nodes)}</dd>" for name, nodes in rows)
+    return f'<dl class="cut">{items}</dl>'
+
+
+def _findings(findings: Iterable[Finding], index: dict[str, int]) -> str:
+    rows = "".join(
+        f'<tr class="{finding.severity}"><td>{finding.severity}</td>'
+        f"<td>{_link(finding.node, index) if finding.node else 'the file'}</td>"
+        f"<td>{escape(finding.message)}<br><span>{escape(finding.fix)}</span></td>"
+        f'<td><code title="{escape(finding.source)}">{escape(finding.rule)}</code><br>'
+        f"<span>{finding.support}, {finding.stage}, {finding.confidence}</span></td></tr>"
+        for finding in findings
+    )
+    if not rows:
+        return "<p>None.</p>"
+    head = "<tr><th></th><th>where</th><th>what, and how to mend it</th><th>rule</th></tr>"
+    return f'<div class="scroll"><table id="findings"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+
+
+def _operators(rows: Iterable[OperatorRow]) -> str:
+    names = ("operator", "nodes", "device", "host", "refused", "MACs", "parameters", "activation values")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    body = "".join(
+        f"<tr><td>{escape(row.op)}</td>"
+        + "".join(f"<td>{value or ''}</td>" for value in (row.count, row.device, row.host, row.refused))
+        + "".join(f"<td>{_count(value) if value else ''}</td>" for value in (row.macs, row.parameters, row.activation))
+        + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table class="sums"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _node_facts(
+    graph: Graph, report: CheckReport, status: dict[str, str], sizes: Sequence[NodeSize]
+) -> list[dict[str, Any]]:
+    """What the side panel shows of each node."""
+    found: dict[str, list[str]] = {}
+    for finding in report.findings:
+        found.setdefault(finding.node, []).append(
+            f"{finding.severity}: {finding.message} ({finding.rule}). {finding.fix}"
+        )
+    return [
+        {
+            "name": node.name,
+            "op": node.op,
+            "status": status[node.name],
+            "in": [f"{text(graph.shape(name))} {name}" for name in node.inputs if name],
+            "out": [f"{text(graph.shape(name))} {name}" for name in node.outputs if name],
+            "macs": _count(size.macs),
+            "parameters": _count(size.parameters),
+            "activation": _count(size.activation),
+            "findings": found.get(node.name, []),
+        }
+        for node, size in zip(graph.nodes, sizes, strict=True)
+    ]
+
+
+def _embedded(value: object) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return written.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,0 +1,99 @@
+"""Which channels are the x, y and z axis of one sensor, and what that sensor measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fsq_edge.data.recording import Channel
+
+Sensor = Literal["acceleration", "rate", "field"]
+
+# Unit -> (what is measured, how many of them make one m/s2, rad/s or uT).
+UNITS: dict[str, tuple[Sensor, float]] = {
+    "m/s2": ("acceleration", 1.0),
+    "m/s^2": ("acceleration", 1.0),
+    "m/s²": ("acceleration", 1.0),
+    "g": ("acceleration", 1 / 9.80665),
+    "mg": ("acceleration", 1000 / 9.80665),
+    "rad/s": ("rate", 1.0),
+    "deg/s": ("rate", math.degrees(1)),
+    "°/s": ("rate", math.degrees(1)),
+    "dps": ("rate", math.degrees(1)),
+    "uT": ("field", 1.0),
+    "µT": ("field", 1.0),
+    "mT": ("field", 1e-3),
+    "mG": ("field", 10.0),
+    "G": ("field", 0.01),
+    "gauss": ("field", 0.01),
+    "nT": ("field", 1000.0),
+}
+# Where the unit is not one of these, the name tells.
+SENSOR_OF_NAME: tuple[tuple[str, Sensor], ...] = (("acc", "acceleration"), ("gyr", "rate"), ("mag", "field"))
+_SEPARATORS = "_ .-/:()[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Triad:
+    """Three consecutive channels x, y, z of one sensor.
+
+    Args:
+        first: index of the x channel.
+        sensor: what the triad measures.
+        name: the channels' common name less the axis; may be empty.
+    """
+
+    first: int
+    sensor: Sensor
+    name: str
+
+
+def in_si(unit: str) -> float:
+    """Return the factor that turns a value of this unit into m/s2, rad/s or uT; 1 for an unknown unit."""
+    return 1 / UNITS[unit][1] if unit in UNITS else 1.0
+
+
+def sensor_of(channel: Channel) -> Sensor | None:
+    """Return what a channel measures, by its unit, else by acc, gyr or mag in its name; None where neither tells."""
+    if channel.unit in UNITS:
+        return UNITS[channel.unit][0]
+    name = channel.name.lower()
+    return next((sensor for part, sensor in SENSOR_OF_NAME if part in name), None)
+
+
+def find_triads(channels: Sequence[Channel]) -> tuple[Triad, ...]:
+    """Return the triads among ``channels``: three in a row of one sensor and unit.
+
+    Their names differ in one letter only, which runs through x, y, z in either case and may stand anywhere: ``acc_x``,
+    ``ax``, ``x-acc``, ``AccX_left``. Numbered channels are no triad: they may be three sensors of one axis each.
+    """
+    found, at = [], 0
+    while at + 3 <= len(channels):
+        triad = _triad(channels, at)
+        if triad is not None:
+            found.append(triad)
+        at += 3 if triad is not None else 1
+    return tuple(found)
+
+
+def _triad(channels: Sequence[Channel], first: int) -> Triad | None:
+    three = channels[first : first + 3]
+    sensor, name = sensor_of(three[0]), _common_name([channel.name for channel in three])
+    if sensor is None or name is None or len({(sensor_of(channel), channel.unit) for channel in three}) != 1:
+        return None
+    return Triad(first, sensor, name)
+
+
+def _common_name(names: Sequence[str]) -> str | None:
+    """What three names share around their axis letter; None where they do not differ in an axis alone."""
+    if len({len(name) for name in names}) != 1:
+        return None
+    differing = [at for at, letters in enumerate(zip(*names, strict=True)) if len(set(letters)) > 1]
+    if len(differing) != 1:
+        return None
+    at = differing[0]
+    if "".join(name[at] for name in names).lower() != "xyz":
+        return None
+    return (names[0][:at].rstrip(_SEPARATORS) + names[0][at + 1 :]).strip(_SEPARATORS)

@@ -1,0 +1,194 @@
+"""A real Mosquitto on loopback, killed and started again in the middle of a stream."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import paho.mqtt.client as paho
+import pytest
+
+from fsq_edge_runtime.errors import UnavailableError, UsageError
+from fsq_edge_runtime.mqtt_link import MqttAddress
+from fsq_edge_runtime.sinks.mqtt import MqttSink
+from fsq_edge_runtime.sources.mqtt import MqttSource
+from fsq_edge_runtime.stream.records import StreamEvent
+from tests.factories.bundles import motion
+from tests.factories.live import Broker, Reader, eventually, free_port
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path / "broker")
+    made.start()
+    yield made
+    made.kill()
+
+
+class Listener:
+    """An independent client that writes down what a topic carries."""
+
+    def __init__(self, broker: Broker, topic: str, qos: int = 1) -> None:
+        self.messages: list[tuple[str, bytes, bool]] = []
+        self.subscriptions = 0
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self.client.on_message = lambda client, data, message: self.messages.append(
+            (message.topic, message.payload, message.retain)
+        )
+        self.client.on_connect = lambda client, *rest: client.subscribe(topic, qos)
+        self.client.on_subscribe = self._subscribed
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+        eventually(lambda: self.subscriptions, "the listener's subscription")
+
+    def _subscribed(self, *rest: object) -> None:
+        self.subscriptions += 1
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def numbers(self, topic: str) -> list[int]:
+        return [json.loads(payload)["n"] for at, payload, _ in self.messages if at == topic]
+
+
+def event(number: int) -> StreamEvent:
+    return StreamEvent("stats", "", {"n": number})
+
+
+def test_a_record_survives_a_broker_that_dies_and_comes_back(broker: Broker) -> None:
+    listener = Listener(broker, "dogs/#")
+    sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex?qos=1")))
+    for number in range(20):
+        sink.write(event(number))
+    eventually(lambda: listener.numbers("dogs/rex") == list(range(20)), "the first records")
+    broker.kill()
+    eventually(lambda: not sink._link.connected, "the sink sees that the broker has gone")
+    for number in range(20, 40):
+        sink.write(event(number))  # at once, though nobody is there
+    assert sink.counters["dropped"] == 0
+    broker.start()
+    eventually(lambda: sink.counters["connections"] == 2, "the sink is connected again")
+    eventually(lambda: listener.subscriptions == 2, "the listener is, too")
+    for number in range(40, 60):
+        sink.write(event(number))
+    # The listener's session is a new one, so what came before its subscription is not for it; but all was handed over.
+    eventually(lambda: sink.counters["records"] == 60, "every record is published")
+    eventually(lambda: listener.numbers("dogs/rex")[-1] == 59, "the last record")
+    seen = listener.numbers("dogs/rex")
+    assert sorted(set(seen)) == seen  # in order, none twice
+    assert set(range(40, 60)) <= set(seen)
+    sink.close()
+    listener.close()
+    assert sink.counters["dropped"] == 0
+
+
+def test_the_buffer_is_bounded_while_the_broker_is_away_and_the_newest_win(broker: Broker) -> None:
+    sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex?qos=1")), limit=10)
+    broker.kill()
+    eventually(lambda: not sink._link.connected, "the sink sees that the broker has gone")
+    for number in range(200):
+        sink.write(event(number))
+    assert sink.counters["dropped"] == 190
+    assert [json.loads(payload)["n"] for payload in sink._buffer] == list(range(190, 200))
+    sink.close()  # within its limit, though nobody takes the rest
+    assert sink.counters["dropped"] == 200
+
+
+def test_the_last_will_says_offline_and_a_clean_leave_does_too(broker: Broker) -> None:
+    sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex")))
+    listener = Listener(broker, "dogs/rex/status")
+    eventually(lambda: listener.messages == [("dogs/rex/status", b"online", True)], "online, retained")
+    sink._link.client.loop_stop()
+    sink._link.client.socket().close()  # the process is gone, the broker was told nothing
+    eventually(lambda: listener.messages[-1][1] == b"offline", "the last will")
+    late = Listener(broker, "dogs/rex/status")
+    eventually(lambda: late.messages == [("dogs/rex/status", b"offline", True)], "the will is retained")
+    second = MqttSink(MqttAddress.parse(broker.address("dogs/rex")))
+    eventually(lambda: late.messages[-1][1] == b"online", "online again")
+    second.close()
+    eventually(lambda: late.messages[-1][1] == b"offline", "offline after a clean leave")
+    sink._closing = True
+    sink.close()
+    listener.close()
+    late.close()
+
+
+def test_samples_come_by_topic_and_the_subscription_is_renewed(broker: Broker) -> None:
+    rows = motion(40)
+    source = MqttSource(MqttAddress.parse(broker.address("imu/+?qos=1")), 6)
+    talker = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    talker.connect("127.0.0.1", broker.port)
+    talker.loop_start()
+
+    def say(dog: str, at: int) -> None:
+        talker.publish(f"imu/{dog}", json.dumps({"t": at / 50, "x": rows[at].tolist()}), qos=1).wait_for_publish(30)
+
+    with Reader(source) as reader:
+        for at in range(10):
+            say("rex", at)
+            say("bella", at)
+        for payload in (b"", b"\xff", b"[]", b'{"x": [1]}', b'{"x": {"a": 1}, "t": "now"}'):
+            talker.publish("imu/rex", payload, qos=1).wait_for_publish(30)
+        reader.wait_for(20)
+        assert {chunk.stream for chunk in reader.chunks} == {"imu/rex", "imu/bella"}
+        eventually(lambda: source.counters["malformed"] == 5, "the malformed messages")
+        broker.kill()
+        broker.start()
+        eventually(lambda: source.counters["connections"] == 2, "the source is connected again")
+        eventually(talker.is_connected, "the talker, too")
+        probe = Listener(broker, "imu/+")
+        eventually(lambda: _arrives(say, reader), "samples flow again")
+        probe.close()
+    talker.disconnect()
+    talker.loop_stop()
+    mine = np.concatenate([chunk.samples for chunk in reader.chunks if chunk.stream == "imu/bella"])
+    assert np.array_equal(mine[:10], rows[:10])
+
+
+def _arrives(say, reader: Reader) -> bool:
+    say("bella", 39)  # again and again, since the renewed subscription may come after the first
+    return len(reader.samples()) > 20
+
+
+def test_a_flood_is_bounded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsq_edge_runtime.sources.mqtt.MAX_WAITING", 50)
+    source = MqttSource(MqttAddress.parse(broker.address("imu/rex?qos=1")), 6)
+    talker = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    talker.connect("127.0.0.1", broker.port)
+    talker.loop_start()
+    for _ in range(200):
+        talker.publish("imu/rex", b'{"x": [0,0,1,0,0,0]}', qos=1)
+    eventually(lambda: source.counters["messages"] == 200, "all messages")
+    assert source.counters["dropped"] == 150
+    stop = threading.Event()
+    taken = 0
+    for _ in source.chunks(stop):
+        taken += 1
+        if taken == 50:
+            stop.set()
+    assert taken == 50
+    source.close()
+    talker.disconnect()
+    talker.loop_stop()
+
+
+def test_no_broker_is_unavailable_and_a_bad_address_is_usage() -> None:
+    address = MqttAddress.parse(f"mqtt://127.0.0.1:{free_port()}/dogs")
+    for make in (lambda: MqttSink(address), lambda: MqttSource(address, 6)):
+        with pytest.raises(UnavailableError, match="cannot reach the MQTT broker"):
+            make()
+    for text in (
+        "mqtt://host",
+        "mqtt://host/t?qos=3",
+        "mqtt://host/t?who=me",
+        "mqtt://a:secret@host/t",
+        "mqtt://h:x/t",
+    ):
+        with pytest.raises(UsageError):
+            MqttAddress.parse(text)
+    assert MqttAddress.parse("mqtts://me@host/a/%23?qos=2") == MqttAddress("host", 8883, "a/#", "me", 2, True, None, "")

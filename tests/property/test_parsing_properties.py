@@ -1,0 +1,74 @@
+"""Lines from outside are counted or understood, and never break the reader."""
+
+import json
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
+from tests.factories.bundles import random_bundle
+
+OFTEN = settings(max_examples=150, deadline=None, derandomize=True)
+CHANNELS = ("acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z")
+
+number = st.one_of(
+    st.floats(), st.integers(), st.integers(10**300, 10**320), st.none(), st.booleans(), st.text(max_size=3)
+)
+value = st.one_of(number, st.lists(number, max_size=8), st.lists(st.lists(number, max_size=7), max_size=3))
+objects = st.dictionaries(st.sampled_from(["t", "x", "stream", "y"]), value, max_size=4).map(json.dumps)
+line = st.one_of(
+    st.binary(max_size=60),
+    objects.map(str.encode),
+    st.lists(number, max_size=9).map(lambda cells: ",".join(map(str, cells)).encode("utf-8", "replace")),
+)
+
+
+@OFTEN
+@given(lines=st.lists(line, max_size=20), header=st.booleans())
+def test_no_line_breaks_the_parser(lines, header):
+    counters: dict[str, int] = {}
+    parser = LineParser(CHANNELS, counters, header=header, origin="test")
+    for one in lines:
+        try:
+            chunks = parser.parse([one])
+        except DataError:
+            assert header  # the only line that may be refused for good is a header
+            continue
+        for chunk in chunks:
+            assert chunk.samples.shape[1] == 6
+            assert chunk.samples.dtype == np.float32
+            assert chunk.timestamps is None or np.isfinite(chunk.timestamps).all()
+            assert chunk.stream
+            assert chunk.stream.isprintable()
+
+
+@OFTEN
+@given(lines=st.lists(st.binary(max_size=50).map(lambda data: data.replace(b"\n", b"")), max_size=20), data=st.data())
+def test_lines_are_whole_however_the_bytes_come(lines, data):
+    text, buffer, found, at = b"\n".join(lines), LineBuffer(), [], 0
+    while at < len(text):
+        size = data.draw(st.integers(1, 40))
+        found += buffer.feed(text[at : at + size])
+        at += size
+    found += buffer.finish()
+    assert [one.strip() for one in found] == [one.strip() for one in lines if one.strip()]
+
+
+@OFTEN
+@given(
+    times=st.lists(
+        st.one_of(st.floats(), st.floats(0, 10), st.sampled_from([0.0, 1e300, -1e300, 5e-324, 1.6e9, 2.0**53])),
+        min_size=1, max_size=60,
+    )
+)  # fmt: skip
+def test_no_timestamp_breaks_a_session(times):
+    samples = np.ones((len(times), 6), np.float32)
+    with random_bundle().open_session(backend="onnx") as session:
+        for decision in session.push(samples, times):
+            assert math.isfinite(decision.t_start)
+        totals = session.totals
+    assert totals.received == len(times)
+    assert totals.accepted + totals.duplicate + totals.late + totals.bad_time == len(times)
