@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 WATCH_FOLDS = (("1", "2"), ("3", "4"), ("5", "6"), ("7", "8"), ("9", "10"))
 QUADRUPED_FOLDS = (("1", "2", "3"), ("4", "5", "6"), ("7", "8", "9"), ("10", "11", "12"))
-# The rule that chooses was settled on seed 0 of the other folds; these were looked at only afterwards.
-UNSEEN_FOLDS = {"watch": (("7", "8"),), "quadruped-synthetic": QUADRUPED_FOLDS[1:]}
+# The rule that chooses was settled on seed 0 of watch and of the quadruped's first fold. These, and all other seeds
+# (new weights and stitching, the same people), were looked at only afterwards.
+UNSEEN_FOLDS = {"quadruped-synthetic": QUADRUPED_FOLDS[1:]}
 SEEDS = (0, 1)
 FALSE_RATIO, MAX_DELAY_S = 0.5, 0.6
 

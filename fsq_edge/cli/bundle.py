@@ -129,4 +129,13 @@ def _show(bundle: Bundle, out: Any, title: str) -> None:
         out.print(f"[yellow]forced[/yellow]: {escape(reason)}")
     for arch, verdict in manifest.check.items():
         out.print(f"check     {arch}: {verdict}", markup=False)
+    if bundle.events is not None:
+        score = bundle.events.tuned
+        out.print(
+            f"tuned     {score.false_per_hour:.1f} false events per hour (raw argmax "
+            f"{bundle.events.raw.false_per_hour:.1f}), {score.missed} of {score.events} missed; "
+            f"{bundle.events.reported_on} of {bundle.events.dataset}",
+            markup=False,
+            soft_wrap=True,
+        )
     out.print(f"signature {_signature_state(bundle)}")

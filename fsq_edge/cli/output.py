@@ -6,7 +6,6 @@ import importlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fsq_edge_runtime.errors import DataError, UnavailableError
+from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.errors import UnavailableError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,31 +71,18 @@ def write_text(path: Path, text: str) -> None:
     A device or a pipe (``/dev/null``, ``/dev/stdout``) is written to and stays what it is.
 
     Raises:
-        DataError: the file cannot be written.
+        UnavailableError: the file cannot be written.
     """
     try:
         if path.exists() and not path.is_file():
             with path.open("w", encoding="utf-8") as stream:
                 stream.write(text)
-        else:
-            _replace(path, text)
+            return
     except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}", hint="check the path and its room"
+        raise UnavailableError(
+            f"cannot write {path}: {error.strerror or error}", hint="check the path, its owner and the free space"
         ) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_file(path, text.encode())
 
 
 def finite(value: Any) -> Any:

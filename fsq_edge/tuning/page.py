@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.event_score import EventReport, EventScore
 
 TITLE = "False events per hour against added onset delay"
+SHOWN_DELAY_S = 2.5  # beyond it nobody looks
 FLATTERING = (
     "The settings were chosen by the recordings fitted on, and the network was trained on some of them: their figures "
-    "flatter. What counts is the score on the recordings reported on."
+    "(fit) flatter. What counts is the score on the recordings reported on."
 )
 
 
@@ -47,6 +48,8 @@ def pareto_figure(result: SearchResult, chosen: int | None) -> Figure:
             axes.plot(delay[[chosen]], false[[chosen]], "*", label="chosen", **mark)
         axes.set_yscale("symlog", linthresh=1.0)
         axes.set_ylim(bottom=-0.3)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(right=max(SHOWN_DELAY_S, float(delay[chosen or 0]) + 0.2))
         axes.set_xlabel("median added onset delay, s")
         axes.set_ylabel("false events per hour")
         axes.grid(visible=True)

@@ -13,18 +13,16 @@ from fsq_edge_runtime.decision import DecisionSettings
 if TYPE_CHECKING:
     from fsq_edge_runtime.event_score import EventReport, EventScore
 
-SCORE_COLUMNS = ("", "false/h", "95 %", "missed", "95 % ", "repeats", "delay s", "p90 s", "added s")
+SCORE_COLUMNS = ("", "false/h (95 %)", "missed", "repeats", "delay s", "p90 s", "added s")
 FRONT_COLUMNS = ("false/h", "missed", "added delay s", "repeats", "settings")
 
 
 def score_cells(score: EventScore) -> list[Cell]:
     """Return the row of one score, in the order of ``SCORE_COLUMNS`` after the first."""
-    (low, high), (few, many) = score.false_per_hour_95, score.miss_rate_95
+    low, high = score.false_per_hour_95
     return [
-        f"{score.false_per_hour:.1f}",
-        f"{low:.1f} to {high:.1f}",
+        f"{score.false_per_hour:.1f} ({low:.1f}-{high:.1f})",
         f"{score.missed} of {score.events}",
-        f"{few:.1%} to {many:.1%}",
         score.repeats,
         seconds(score.delay_median_s),
         seconds(score.delay_p90_s),
@@ -33,11 +31,11 @@ def score_cells(score: EventScore) -> list[Cell]:
 
 
 def score_rows(report: EventReport) -> list[list[Cell]]:
-    """Return the rows of the table of scores."""
-    rows = [("reported: raw argmax", report.raw), ("reported: tuned", report.tuned)]
+    """Return the rows of the table of scores; those named ``fit`` are of the recordings fitted on."""
+    rows = [("raw argmax", report.raw), ("tuned", report.tuned)]
     if report.int8_preview is not None:
-        rows.append(("reported: tuned, int8 preview", report.int8_preview))
-    rows += [("fitted on: raw argmax", report.fit_raw), ("fitted on: tuned", report.fit_tuned)]
+        rows.append(("int8 preview", report.int8_preview))
+    rows += [("fit: raw argmax", report.fit_raw), ("fit: tuned", report.fit_tuned)]
     return [[name, *score_cells(score)] for name, score in rows]
 
 

@@ -83,9 +83,9 @@ def test_every_error_is_one_line_and_a_hint(tmp_path: Path, full: str, capsys: C
         ([full, "--input-shape", "other=1,2"], 64),
         ([full, "--explain", "op.relu"], 64),
         ([full, "--fix", full], 64),
-        ([full, "--report", str(tmp_path / "text.onnx" / "r.html")], 65),
-        ([full, "--split", str(tmp_path / "text.onnx" / "parts")], 65),
-        ([full, "--json", str(tmp_path / "text.onnx" / "r.json")], 65),
+        ([full, "--report", str(tmp_path / "text.onnx" / "r.html")], 69),
+        ([full, "--split", str(tmp_path / "text.onnx" / "parts")], 69),
+        ([full, "--json", str(tmp_path / "text.onnx" / "r.json")], 69),
         ([full, "--fix", "/dev/null"], 65),
         (["--explain", "no such rule"], 64),
     ):
@@ -101,7 +101,7 @@ def test_a_device_is_written_to_and_not_replaced(full: str, capsys: Capture) -> 
     assert run(["check", full, "--json", "/dev/null", "--report", "/dev/null", "--quiet"]) == 0
     assert Path("/dev/null").is_char_device()
     # Standard output says that its device is full.
-    assert run(["check", full, "--json", "/dev/full", "--quiet"]) == 65
+    assert run(["check", full, "--json", "/dev/full", "--quiet"]) == 69
     assert "cannot write /dev/full" in capsys.readouterr().err
 
 

@@ -27,6 +27,7 @@ from fsq_edge_runtime.bundle import Bundle, Fingerprint, Manifest
 from fsq_edge_runtime.bundle_signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.event_score import EventReport
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.settings import StreamSettings
@@ -40,6 +41,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "dataset": DatasetDescription,
     "decision": DecisionSettings,
     "dfc_result": DfcResult,
+    "events": EventReport,
     "export": ExportRecord,
     "fingerprint": Fingerprint,
     "hef_record": HefRecord,

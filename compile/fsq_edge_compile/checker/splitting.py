@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
 from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest_difference, random_feeds
 from fsq_edge_compile.checker.targets import target_for
+from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import DataError
 
 
@@ -201,7 +201,7 @@ def write_parts(result: SplitResult, folder: str | Path) -> dict[str, Path]:
     """Write ``front.onnx``, ``device.onnx`` and ``host.onnx``, whichever exist, each whole or not at all.
 
     Raises:
-        DataError: a file cannot be written.
+        UnavailableError: a file cannot be written.
     """
     folder = Path(folder)
     written = {}
@@ -213,23 +213,14 @@ def write_parts(result: SplitResult, folder: str | Path) -> dict[str, Path]:
 
 
 def write_model(model: onnx.ModelProto, path: str | Path) -> None:
-    """Write a model under a temporary name in the same folder, then rename it.
+    """Write a model whole or not at all.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the path is a folder or a device.
+        UnavailableError: no permission or no space.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"cannot write {path}: it is no file", hint="give the name of a file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(model.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    # Path.is_file raises where a folder may not be read, which is for the writing to report.
+    if os.path.lexists(path) and not os.path.isfile(path):  # noqa: PTH113 - see above
+        raise DataError(f"cannot write {path}: it is no file", hint="give the name of a file")
+    write_file(path, model.SerializeToString())
