@@ -49,6 +49,7 @@ class Trial:
         seed: of the contender and of the validation subjects.
         quick: see ``run``.
         config: of ours, see ``run``.
+        runs: of ours, see ``run``.
     """
 
     contender: int
@@ -57,13 +58,14 @@ class Trial:
     seed: int
     quick: bool
     config: Path | None
+    runs: Path | None
 
 
-def contenders_of(source: str, quick: bool, config: Path | None = None) -> list[Contender]:
+def contenders_of(source: str, quick: bool, config: Path | None = None, runs: Path | None = None) -> list[Contender]:
     """Return who is compared, ours first."""
     if quick:
-        return [conv2d_fsq(source, 2, config), random_forest(20)]
-    return [conv2d_fsq(source, None, config), multi_rocket_hydra(), mini_rocket(), random_forest()]
+        return [conv2d_fsq(source, 2, config, runs), random_forest(20)]
+    return [conv2d_fsq(source, None, config, runs), multi_rocket_hydra(), mini_rocket(), random_forest()]
 
 
 def run(
@@ -74,6 +76,7 @@ def run(
     jobs: int = 1,
     config: Path | None = None,
     references: bool = True,
+    runs: Path | None = None,
 ) -> dict[str, Any]:
     """Compare the classifiers by subject.
 
@@ -87,6 +90,7 @@ def run(
             that does as many things at once.
         config: a training configuration for ours; None is the default. Its data section is not used.
         references: whether the others run too.
+        runs: folder that keeps our trained runs for other benchmarks.
 
     Returns:
         ``contenders``: per name the mean macro-F1 and accuracy over folds and seeds, their spread over seeds, each
@@ -97,7 +101,7 @@ def run(
     if quick:
         chosen, seeds = chosen[:1], seeds[:1]
     trials = [
-        Trial(place, source, fold, seed, quick, config)
+        Trial(place, source, fold, seed, quick, config, runs)
         for place, contender in enumerate(contenders)
         for fold in chosen
         for seed in (seeds if contender.seeds else (0,))
@@ -137,7 +141,7 @@ def _outcomes(trials: Sequence[Trial], jobs: int) -> list[Outcome]:
 def _outcome(trial: Trial) -> Outcome:
     from fsq_edge.evaluation.intervals import scores_of_tallies
 
-    contender = contenders_of(trial.source, trial.quick, trial.config)[trial.contender]
+    contender = contenders_of(trial.source, trial.quick, trial.config, trial.runs)[trial.contender]
     sides = sides_of(trial.source, trial.fold, trial.seed)
     begin = time.perf_counter()
     predict, parameters = contender.fit(sides, trial.seed)
@@ -183,6 +187,7 @@ def main() -> int:
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="of ours")
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time; 2 on a machine of two cores")
     parser.add_argument("--config", type=Path, help="a training configuration for ours")
+    parser.add_argument("--runs", type=Path, help="folder that keeps our trained runs for other benchmarks")
     parser.add_argument("--ours", action="store_true", help="without the references")
     parser.add_argument("--json", type=Path, help="file for the result")
     arguments = parser.parse_args()
@@ -194,6 +199,7 @@ def main() -> int:
         jobs=arguments.jobs,
         config=arguments.config,
         references=not arguments.ours,
+        runs=arguments.runs,
     )
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

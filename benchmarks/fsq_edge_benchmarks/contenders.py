@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_benchmarks.motion_features import motion_features
+from fsq_edge_benchmarks.trained_runs import trained_run
 
 if TYPE_CHECKING:
     from fsq_edge.data.windows import WindowIndex
@@ -44,35 +44,37 @@ def learning_windows(sides: WindowSides) -> tuple[Float32Array, Int64Array]:
     return np.concatenate([part.gather() for part in parts]), np.concatenate([part.label for part in parts])
 
 
-def conv2d_fsq(source: str, epochs: int | None = None, config: Path | None = None) -> Contender:
+def conv2d_fsq(
+    source: str, epochs: int | None = None, config: Path | None = None, runs: Path | None = None
+) -> Contender:
     """Return ours: device graph and table in onnxruntime, as deployed.
 
     Args:
         source: named in the run.
         epochs: of both stages; None is the default.
         config: a training configuration instead of the default one; its data section is not used.
+        runs: folder that keeps the trained run for other benchmarks.
     """
 
     def fit(sides: WindowSides, seed: int) -> tuple[Predictor, int | None]:
         from fsq_edge.export import export_model
-        from fsq_edge.training import load_config, train
+        from fsq_edge.training import load_config
         from fsq_edge_runtime.backends import OnnxBackend
         from fsq_edge_runtime.preprocess import Preprocessor
 
         overrides: dict[str, dict[str, Any]] = {
-            "data": {"source": source},
+            "data": {"source": source, "test_subjects": list(sides.split.test.subjects)},
             "training": {"seed": seed, "max_epochs": epochs},
         }
         settings = load_config(config, overrides)
-        with tempfile.TemporaryDirectory() as folder:
-            result = train(settings, Path(folder), sides=sides)
-        exported = export_model(result.model)
-        backend, preprocessor = OnnxBackend(exported.encoder.SerializeToString()), Preprocessor(result.preprocess)
+        trained = trained_run(settings, sides, runs, anew=True)
+        exported = export_model(trained.model)
+        backend, preprocessor = OnnxBackend(exported.encoder.SerializeToString()), Preprocessor(trained.preprocess)
 
         def predict(windows: Float32Array) -> Int64Array:
             return np.asarray(exported.tail.logits(backend.infer_batch(preprocessor.frames(windows))).argmax(axis=1))
 
-        return predict, result.record.parameters
+        return predict, trained.record.parameters
 
     return Contender("Conv2d-FSQ (ours)", fit, seeds=True)
 

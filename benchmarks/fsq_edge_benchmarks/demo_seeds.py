@@ -1,10 +1,11 @@
 """The demo's promise on watch, subjects 5 and 6 held out: accuracy over seeds, int8 preview drop, code flips.
 
-python -m fsq_edge_benchmarks.demo_seeds
+python -m fsq_edge_benchmarks.demo_seeds [--quick] [--runs DIR] [--json FILE]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -13,21 +14,24 @@ from typing import Any
 
 import numpy as np
 
+from fsq_edge_benchmarks.trained_runs import trained_run
+
 TEST_SUBJECTS = ("5", "6")
 
 
-def run(quick: bool = False) -> dict[str, Any]:
+def run(quick: bool = False, runs: Path | None = None) -> dict[str, Any]:
     """Train, export and quantise for each seed.
 
     Args:
         quick: one seed and two epochs, to show that it runs.
+        runs: folder that keeps trained runs for the next benchmark; None keeps nothing.
 
     Returns:
         ``accuracy_mean``, ``accuracy_min`` and one entry a seed: accuracy, macro-F1, int8 accuracy drop in points,
         code flip rate, and code and label mismatches of ONNX against torch.
     """
     from fsq_edge.deploy import device_outputs, export_run, usable_windows
-    from fsq_edge.training import load_config, load_run, train
+    from fsq_edge.training import load_config
     from fsq_edge.training.sides import open_sides
     from fsq_edge_calibration import build_calibration_set
     from fsq_edge_compile.agreement import compare_codes
@@ -45,9 +49,8 @@ def run(quick: bool = False) -> dict[str, Any]:
             },
         )
         sides = open_sides(config)
+        trained = trained_run(config, sides, runs)
         with tempfile.TemporaryDirectory() as folder:
-            train(config, Path(folder) / "run", sides=sides)
-            trained = load_run(Path(folder) / "run")
             record = export_run(trained, Path(folder) / "build")
             encoder = (Path(folder) / "build" / "encoder.onnx").read_bytes()
         held_out, training = usable_windows(trained, sides.test), usable_windows(trained, sides.train)
@@ -78,5 +81,19 @@ def run(quick: bool = False) -> dict[str, Any]:
     return {"accuracy_mean": float(np.mean(accuracy)), "accuracy_min": float(np.min(accuracy)), "seeds": rows}
 
 
+def main() -> int:
+    """Print the outcome as JSON, and write it where asked."""
+    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.demo_seeds", description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--runs", type=Path, help="folder that keeps trained runs for the next benchmark")
+    parser.add_argument("--json", type=Path, help="file for the result")
+    arguments = parser.parse_args()
+    text = json.dumps(run(arguments.quick, arguments.runs), indent=2) + "\n"
+    if arguments.json:
+        arguments.json.write_text(text, encoding="utf-8")
+    print(text, end="")
+    return 0
+
+
 if __name__ == "__main__":
-    print(json.dumps(run(quick="--quick" in sys.argv), indent=2))
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from fsq_edge.training.sides import WindowSides
 
 
-def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = None) -> Run:
+def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = None, *, anew: bool = False) -> Run:
     """Train, or load the run that the same configuration, split and training code left behind.
 
     Args:
         config: the training configuration.
         sides: the three sides of the split.
         runs: folder that keeps runs, made when it does not exist; None keeps nothing.
+        anew: train although a run was kept, because the time it takes is measured; it replaces the kept one.
 
     Raises:
         FsqEdgeError: a kept run is damaged, or the training cannot be done.
@@ -30,6 +32,8 @@ def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = Non
             train(config, Path(folder), sides=sides)
             return load_run(Path(folder))
     place = runs / _key(config, sides)
+    if anew:
+        shutil.rmtree(place, ignore_errors=True)
     if not (place / "run.json").is_file():
         train(config, place, sides=sides)
     return load_run(place)

@@ -159,12 +159,11 @@ def _against_training(
     still = [channel.still_share > 0.99 for channel in training.channels]
     usual = remixed(training, found)
     noisy = max(usual.noise_share, training.noise_share)  # no mix is right where the values are wrong
-    causes = [
-        *(_reshaped(frames, found, training) or array_rules.noise(frames, noisy)),
-        *array_rules.constant(frames, names, still),
-    ]
     compared = compare_channels(usual, found)
-    causes = causes or list(training_rules.normalisation(frames, training, preprocess, compared))
+    causes = list(_reshaped(frames, found, training) or array_rules.noise(frames, noisy))
+    if not causes:  # normalised twice, a channel of a large mean sits at the clip and looks dead
+        causes += training_rules.normalisation(frames, training, preprocess, compared)
+    causes += array_rules.constant(frames, names, still)
     effects = [] if causes else [*training_rules.domain(compared), *training_rules.shape_of_motion(compared)]
     return [
         *causes,

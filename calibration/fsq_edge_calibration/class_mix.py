@@ -53,7 +53,8 @@ def bin_groups(counts: Sequence[int] | Int64Array) -> Int64Array:
 
 def group_counts(counts: npt.ArrayLike, groups: Int64Array) -> Float64Array:
     """Return the counts of bins (n,) added up by group (20,)."""
-    return np.bincount(groups, weights=np.asarray(counts, dtype=np.float64), minlength=round(1 / GROUP_SHARE))
+    weights = np.asarray(counts, dtype=np.float64)
+    return np.bincount(groups, weights=weights, minlength=round(1 / GROUP_SHARE)).astype(np.float64)
 
 
 def remixed(training: Distribution, found: Distribution) -> Distribution:
@@ -118,13 +119,13 @@ def distance_to_any_mix(
 
 
 def _class_shares(training: Distribution) -> Float64Array:
-    """Return (K, C', 20): the share of each group of bins in each channel, K is 1 for unknown classes."""
+    """Return (K, C', 20) shares of the groups of bins, by class and channel; K is 1 where classes are unknown."""
     if training.class_values:
         counts = np.asarray([part.groups for part in training.class_values], dtype=np.float64)
     else:
         rows = [group_counts(channel.counts, bin_groups(channel.counts)) for channel in training.channels]
         counts = np.stack(rows)[None]
-    return counts / np.maximum(counts.sum(axis=2, keepdims=True), 1.0)
+    return np.asarray(counts / np.maximum(counts.sum(axis=2, keepdims=True), 1.0))
 
 
 def _mixing_weights(parts: Float64Array, seen: Float64Array) -> Float64Array:

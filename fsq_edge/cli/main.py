@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from fsq_edge import __version__
-from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE, FsqEdgeError
+from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, EXIT_USAGE, FsqEdgeError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # verb -> (module that defines a click command named `command`, one line for --help)
@@ -93,6 +93,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:  # noqa: BLE001 - the last boundary: a defect must end as one code, with its trace
+        if isinstance(error, OSError) and error.filename is not None:
+            _report(f"{error.filename}: {error.strerror}", "check the path, its owner and the free space")
+            return EXIT_UNAVAILABLE
         traceback.print_exc()
         _report(f"internal error: {type(error).__name__}: {error}", "please report this with the lines above")
         return EXIT_INTERNAL

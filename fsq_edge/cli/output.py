@@ -6,7 +6,6 @@ import importlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fsq_edge_runtime.bundle_archive import write_file
 from fsq_edge_runtime.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -67,16 +67,7 @@ def write_json(value: dict[str, Any], json_to: str | None) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all (temporary name in the same folder, then rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_file(path, text.encode())
 
 
 def finite(value: Any) -> Any:

@@ -19,7 +19,7 @@ from fsq_edge.training.feed import PackedWindows, TrainingFeed, pack
 from fsq_edge.training.loop import Loop, Stage
 from fsq_edge.training.record import record_split
 from fsq_edge.training.run import build_model
-from fsq_edge.training.schedule import default_epochs
+from fsq_edge.training.schedule import MOST_REFIT_PASSES, MOST_VALIDATED_PASSES, default_epochs
 from fsq_edge.training.sides import WindowSides, gap_seconds
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World
@@ -85,7 +85,7 @@ def make_loop(config: TrainConfig, sides: WindowSides, preprocess: PreprocessCon
     packed = _pack(config, sides, world, spill)
     feed = _feed(config, dataset, preprocess, packed.take(packed.row < len(sides.train)), world)
     held = WindowFrames(sides.val, Preprocessor(preprocess), config.data.memory_mb << 20, world)
-    epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps)
+    epochs = section.max_epochs or default_epochs(len(feed.windows), feed.steps, MOST_VALIDATED_PASSES)
     validated = Stage(feed, held, epochs, section.schedule_used, section.learning_rate)
     refit = None
     if section.refit_epochs != 0:
@@ -97,7 +97,7 @@ def make_loop(config: TrainConfig, sides: WindowSides, preprocess: PreprocessCon
 def _refit_epochs(section: TrainingSection, feed: TrainingFeed) -> int:
     if section.refit_epochs is not None:
         return section.refit_epochs
-    epochs = default_epochs(len(feed.windows), feed.steps)
+    epochs = default_epochs(len(feed.windows), feed.steps, MOST_REFIT_PASSES)
     return epochs if section.max_epochs is None else min(epochs, section.max_epochs)
 
 

@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 EPOCHS = 32
 LEAST_EPOCHS, MOST_EPOCHS = 5, 400
-# Windows that a stage shows in all: two stages are about a minute of one core, whatever the set's size. Counted in
-# windows and not in seconds, so that a busy machine trains the same network.
-MOST_PASSES = 100_000
+# Windows shown in all, by the validated stage and by the refit: together about a minute of one core, whatever the size
+# of the set. The refit makes the network that is shipped, so it has the larger part. Counted in windows and not in
+# seconds, so that a busy machine trains the same network.
+MOST_VALIDATED_PASSES, MOST_REFIT_PASSES = 65_000, 130_000
 LEAST_STEPS = 1_000  # below it the codes have not settled
 
 START_DIVISOR = 25.0  # one-cycle starts at peak / 25 and ends at peak / 250,000, as in torch's OneCycleLR
 END_DIVISOR = START_DIVISOR * 1e4
 
 
-def default_epochs(n_windows: int, steps_per_epoch: int) -> int:
+def default_epochs(n_windows: int, steps_per_epoch: int, most_passes: int) -> int:
     """Return the epochs of a stage that the configuration leaves open.
 
-    32, fewer where that would show more than 100,000 windows, more where it would be under 1,000 steps; never
+    32, fewer where that would show more than ``most_passes`` windows, more where it would be under 1,000 steps; never
     below 5 or above 400.
     """
-    epochs = max(min(EPOCHS, MOST_PASSES // n_windows), math.ceil(LEAST_STEPS / steps_per_epoch))
+    epochs = max(min(EPOCHS, most_passes // n_windows), math.ceil(LEAST_STEPS / steps_per_epoch))
     return min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS)
 
 

@@ -11,7 +11,8 @@ import hashlib
 import os
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -24,7 +25,7 @@ from fsq_edge_runtime.bundle_zip import (
     is_safe_name,
     read_entry,
 )
-from fsq_edge_runtime.errors import BundleError, MissingInputError
+from fsq_edge_runtime.errors import BundleError, MissingInputError, UnavailableError
 
 MAX_BUNDLE_BYTES: Final = 512 * 1024 * 1024
 MAX_FILES: Final = 256
@@ -136,19 +137,21 @@ def write_folder(files: Mapping[str, bytes], path: Path, *, replace: bool = Fals
 
     Raises:
         BundleError: the folder exists, or is no bundle folder, or as :func:`encode_archive`.
+        UnavailableError: no permission or no space.
     """
     if path.is_symlink() or (path.exists() and not (replace and (path / MANIFEST).is_file())):
         raise BundleError(f"{path} exists already", hint="choose another name or remove it first")
     _check_limits({name: len(data) for name, data in files.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
-        target = Path(temporary) / "bundle"
-        target.mkdir()
-        write_tree(files, target)
-        if path.exists():
-            path.rename(Path(temporary) / "old")
-        target.rename(path)
-    sync_folder(path.parent)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+            target = Path(temporary) / "bundle"
+            target.mkdir()
+            write_tree(files, target)
+            if path.exists():
+                path.rename(Path(temporary) / "old")
+            target.rename(path)
+        sync_folder(path.parent)
 
 
 def write_tree(files: Mapping[str, bytes], target: Path) -> None:
@@ -170,19 +173,34 @@ def write_tree(files: Mapping[str, bytes], target: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` whole or not at all: temporary name, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
+    """Write ``data`` to ``path`` whole or not at all: temporary name, fsync, rename, fsync of the folder.
+
+    Raises:
+        UnavailableError: no permission or no space; an older file of this name is untouched.
+    """
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            write_synced(temporary, data)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        write_synced(temporary, data)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot write {path}: {error.strerror or error}", hint="check the folder, its owner and the free space"
+        ) from error
 
 
 def write_synced(path: Path, data: bytes) -> None:

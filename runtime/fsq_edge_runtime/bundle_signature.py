@@ -111,7 +111,7 @@ def _private_key(pem: bytes) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(pem, password=None)
     except Exception as error:
-        raise DataError(f"not a PEM private key: {error}", hint=_HOW_TO_MAKE) from error
+        raise DataError("not a PEM private key, or an encrypted one", hint=_HOW_TO_MAKE) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise DataError("the private key is not an Ed25519 key", hint=_HOW_TO_MAKE)
     return key
@@ -125,7 +125,7 @@ def _public_key(pem: bytes) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(pem)
     except Exception as error:
-        raise DataError(f"not a PEM public key: {error}", hint=_HOW_TO_MAKE) from error
+        raise DataError("not a PEM public key", hint=_HOW_TO_MAKE) from error
     if not isinstance(key, Ed25519PublicKey):
         raise DataError("the public key is not an Ed25519 key", hint=_HOW_TO_MAKE)
     return key

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.base import ReportsSwitches
 from fsq_edge_runtime.decision import DecisionSettings
-from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
 from fsq_edge_runtime.stream.grid import Break, Piece
 from fsq_edge_runtime.stream.records import Decision, Predictions, StreamEvent
+from fsq_edge_runtime.stream.samples import SampleInput
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
 
@@ -25,13 +25,10 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.backends.fallback_policy import BackendEvent
     from fsq_edge_runtime.bundle import Bundle
 
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
 Record = Decision | StreamEvent
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
 MAX_STREAMS = 4096
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Session:
@@ -76,7 +73,8 @@ class Session:
         self.on_record = on_record
         config = self._config = bundle.preprocess
         self._classifier = WindowClassifier(bundle, backend, self.settings, self.decision.temperature)
-        self._channels, self._size, self._hop = len(config.channels), config.window_samples, config.hop_samples
+        self._input = SampleInput([channel.name for channel in config.channels])
+        self._size, self._hop = config.window_samples, config.hop_samples
         self._streams: dict[str, StreamState] = {}
         self._closed = StreamCounters()
         self._paused = False
@@ -239,7 +237,7 @@ class Session:
 
     def _starts(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
         """Take samples; give the grid index of each window that becomes due, to be read at once."""
-        rows, times = self._checked(samples, timestamps)
+        rows, times = self._input.read(samples, timestamps)
         if self._paused:
             state.pause(len(rows))
             return ()
@@ -303,44 +301,3 @@ class Session:
     def _tell(self, record: Record) -> None:
         if self.on_record is not None:
             self.on_record(record)
-
-    def _checked(
-        self, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None
-    ) -> tuple[Float32Array, Float64Array | None]:
-        if (
-            isinstance(samples, np.ndarray)
-            and samples.dtype is FLOAT32
-            and samples.ndim == 2
-            and samples.shape[1] == self._channels
-        ):  # as nearly all samples come
-            if timestamps is None:
-                return samples, None
-            if (
-                isinstance(timestamps, np.ndarray)
-                and timestamps.dtype is FLOAT64
-                and timestamps.shape == samples.shape[:1]
-            ):
-                return samples, timestamps
-        try:
-            rows = samples if isinstance(samples, np.ndarray) and samples.dtype == np.float32 else _float32(samples)
-            times = None if timestamps is None else np.asarray(timestamps, np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"samples or timestamps are not numbers: {error}") from error
-        if rows.ndim == 1 and rows.size:
-            rows, times = rows[None], None if times is None else np.atleast_1d(times)
-        if rows.size == 0 and rows.ndim < 2:
-            rows = rows.reshape(0, self._channels)
-        if rows.ndim != 2 or rows.shape[1] != self._channels:
-            names = ", ".join(channel.name for channel in self._config.channels)
-            got = f"{rows.shape[1]} channels" if rows.ndim == 2 else f"shape {rows.shape}"
-            raise DataError(
-                f"samples have {got}, the bundle expects {self._channels}", hint=f"(n, channels) of {names}"
-            )
-        if times is not None and times.shape != rows.shape[:1]:
-            raise DataError(f"{times.shape} timestamps for {len(rows)} samples")
-        return rows, times
-
-
-def _float32(samples: npt.ArrayLike) -> Float32Array:
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, and Inf is missing
-        return np.asarray(samples, dtype=np.float32)

@@ -110,3 +110,27 @@ def test_mistakes_are_one_line_and_a_code(
     assert "Traceback" not in error
     assert len(error.splitlines()) <= 2
     assert sorted(path.name for path in folder.iterdir()) == before, "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bundle", "add-hef", "dog.fsqb", "dog.hef", "--out", "taken/two.fsqb"],
+        ["bundle", "sign", "dog.fsqb", "--key", "key.pem", "--out", "taken/two"],
+        ["bundle", "verify", "dog.fsqb", "--json", "taken/out.json"],
+        ["hef", "inspect", "dog.hef", "--json", "taken/out.json"],
+        ["bundle", "install", "dog.fsqb", "taken/dest", "--backend", "onnx"],
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(
+    folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "taken").write_text("a file where a folder is needed")
+    before = (folder / "dog.fsqb").read_bytes()
+    assert run([*words, "--quiet"]) == 69
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 2
+    assert error[0].startswith("error: cannot ")
+    assert "taken" in error[0]
+    assert error[1].startswith("hint: ")
+    assert (folder / "dog.fsqb").read_bytes() == before

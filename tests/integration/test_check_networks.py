@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsq_edge_compile import check, split
+from fsq_edge_compile import check, fix, split
 from tests.factories.networks.catalogue import NETWORKS
 from tests.factories.networks.survey import Spelling, exported, judged, mistake
 
@@ -41,3 +41,15 @@ def test_the_parts_of_a_cut_network_compute_what_it_computes(name: str) -> None:
     assert list(result.parts) == ["device", "host"]
     assert result.difference <= 1e-6
     assert check(result.device).verdict == "full"
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3", "vit-fused", "yolo-anchor-free"])
+def test_the_fixed_copy_of_a_dynamo_export_warns_of_less(name: str) -> None:
+    model = exported(NETWORKS[name], Spelling(20, dynamo=True))
+    result = fix(model)
+    assert not result.rejections
+    assert result.model.opset_import[0].version == 17
+    before, after = check(model), check(result.model)
+    assert not mistake(NETWORKS[name], after)
+    assert len(after.warnings) < len(before.warnings)
+    assert max(change.difference for change in result.changes) <= 1e-4

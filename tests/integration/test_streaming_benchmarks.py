@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
-from fsq_edge_benchmarks import soak, streaming
+from fsq_edge_benchmarks import streaming
+from fsq_edge_benchmarks.children import child_environment
 
 
 def test_streaming_is_measured_next_to_the_bare_network() -> None:
@@ -23,9 +28,14 @@ def test_streaming_is_measured_next_to_the_bare_network() -> None:
 
 
 def test_forty_minutes_keep_memory_descriptors_and_every_window() -> None:
-    result = soak.run(quick=True)
+    # In a process of its own: the memory of the others is not its business.
+    command = [sys.executable, "-m", "fsq_edge_benchmarks.soak", "--hours", "0.6667"]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    result = json.loads(done.stdout)
+    assert done.returncode == 0, {name: value for name, value in result.items() if name != "machine"}
     assert result["faults"] == []
-    assert result["passed"], {name: value for name, value in result.items() if name != "machine"}
+    assert result["passed"]
     assert result["samples"] == 40 * 60 * 100
     assert result["abstained"] > 5
     assert result["clock_jumps"] == 3

@@ -31,11 +31,10 @@ def test_loss_and_reordering_become_a_gap_and_late_samples() -> None:
     order.insert(70, order[69])  # one comes twice
     source = UdpSource("127.0.0.1", 0, CHANNELS)
     with Reader(source) as reader, sender(source) as out:
-        for at in order:
-            times = [number / 50 for number in range(at, at + 5)]
+        for number, at in enumerate(order, start=1):
+            times = [sample / 50 for sample in range(at, at + 5)]
             out.send(json.dumps({"t": times, "x": rows[at : at + 5].tolist()}).encode())
-            taken = len(reader.chunks)
-            eventually(lambda taken=taken: source.counters["datagrams"] > taken, "the datagram")
+            eventually(lambda number=number: source.counters["datagrams"] == number, "the datagram")
         reader.wait_for(975)
         chunks = [(chunk.samples, chunk.timestamps) for chunk in reader.chunks]
     assert source.counters == {"datagrams": 195, "samples": 975, "malformed": 0}

@@ -125,6 +125,17 @@ def test_missing_normalisation_is_told_from_doubled() -> None:
     assert "not-normalised" not in rules(twice)
 
 
+def test_doubled_normalisation_is_named_where_a_channel_is_driven_into_the_clip() -> None:
+    windows = MOTION.windows * np.float32(9.81)  # m/s2: gravity is far from 0
+    config = fit_preprocess(windows, MOTION.preprocess)
+    training = describe_windows(windows, config, MOTION.labels, MOTION.subjects)
+    mean, std = np.asarray(config.mean, np.float32), np.asarray(config.std, np.float32)
+    frames = build_calibration_set(windows, MOTION.labels, MOTION.subjects, config).frames_nhwc
+    audit = audit_frames(np.clip((frames - mean) / std, -5, 5), training, config)
+    assert audit.errors[0].rule == "normalised-twice"
+    assert "constant" in rules(audit)
+
+
 def test_one_subject_is_refused_and_named() -> None:
     audit = judge(choose(MOTION.subjects == "s3"))
     assert rules(audit) == {"one-subject"}

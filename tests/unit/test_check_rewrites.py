@@ -14,6 +14,7 @@ from fsq_edge_compile import check, fix
 from fsq_edge_compile.checker.rewrites.fixing import PASSES
 from fsq_edge_compile.checker.rewrites.proving import Runner, largest_difference, random_feeds
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
+from fsq_edge_runtime.errors import DataError
 from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder
 from tests.factories.reported_cases import keras_gelu, torch_gelu
 
@@ -278,3 +279,19 @@ def test_the_host_tail_survives_every_pass() -> None:
     feeds = random_feeds(model, 8, (-3.0, 3.0), seed=3)
     expected, found = [Runner(model)(feed) for feed in feeds], [Runner(result.model)(feed) for feed in feeds]
     assert largest_difference(expected, found) <= 1e-4
+
+
+def test_more_weights_than_a_file_can_hold_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    graph = GraphFactory("x", [1, 2**16])
+    model = graph.model(graph.add("MatMul", "x", "w"))
+    tensor = model.graph.initializer.add(
+        name="w", dims=[2**16, 2**14], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL
+    )
+    tensor.external_data.add(key="location", value="weights.bin")
+    (tmp_path / "weights.bin").write_bytes(b"")
+    path = tmp_path / "large.onnx"
+    path.write_bytes(model.SerializeToString())
+    # 4 GiB: judged all the same, for a check reads no weight.
+    assert check(path).nodes
+    with pytest.raises(DataError, match=r"4\.0 GiB of weights"):
+        fix(path)

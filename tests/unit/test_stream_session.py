@@ -212,6 +212,7 @@ def test_the_number_of_streams_is_bounded():
         (np.zeros((10, 4)), None, "4 channels"),
         (np.zeros((2, 10, 6)), None, "shape"),
         ([["a"] * 6], None, "not numbers"),
+        ([[10**400] * 6], None, "not numbers"),
         (np.zeros((10, 6)), np.zeros(9), "9,"),
     ],
 )
@@ -269,6 +270,6 @@ def test_one_stream_allocates_nothing_but_its_results(timed):
         finally:
             tracemalloc.stop()
     assert (dropped - warm) / 200 < 16  # not even one object per push stays once the results are dropped
-    assert (held - dropped) / 200 < 1200  # the record, its scores and numbers
+    assert 300 < (held - dropped) / 200 < 1200  # the record, its scores and numbers
     # Views and iterators inside numpy, gone when push returns; the percentile leaves out what other threads do.
     assert np.percentile(peaks[500:], 95) < 6000

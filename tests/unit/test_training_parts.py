@@ -158,12 +158,12 @@ def test_plateau_waits_its_patience_then_cuts():
 
 
 def test_epochs_follow_the_size_of_the_set():
-    assert default_epochs(2_880, 45) == 32
-    assert default_epochs(3_709, 57) == 26
-    assert default_epochs(10_000, 156) == 10
-    assert default_epochs(1_000_000, 15_625) == 5
-    assert default_epochs(32, 1) == 400
-    assert default_epochs(640, 10) == 100  # 1,000 steps need them
+    assert default_epochs(3_709, 57, 130_000) == 32
+    assert default_epochs(2_880, 45, 65_000) == 23  # 1,000 steps need them
+    assert default_epochs(12_400, 193, 130_000) == 10
+    assert default_epochs(1_000_000, 15_625, 130_000) == 5
+    assert default_epochs(32, 1, 65_000) == 400
+    assert default_epochs(640, 10, 65_000) == 100
 
 
 def test_confusion_image_is_dark_where_the_share_is_large():

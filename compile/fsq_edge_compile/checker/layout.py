@@ -31,6 +31,8 @@ _CHANNELS_FIRST = frozenset(
     }
 )
 _CHANNELS_LAST = frozenset({"MatMul", "Gemm", "LSTM", "GRU", "RNN"})
+_SCALING = frozenset({"Cast", "Add", "Sub", "Mul", "Div", "Clip"})
+MAX_HOPS = 6
 _REDUCTIONS = frozenset(
     {
         "ReduceMean",
@@ -66,10 +68,26 @@ def channel_axes(graph: Graph) -> dict[str, int]:
 
 
 def _input_axis(graph: Graph, name: str, rank: int) -> int:
-    """Rank 4 inputs are NCHW; of rank 3 only convolutions and their kin read (N, C, L)."""
+    """Rank 4 inputs are NCHW unless they are transposed to it; of rank 3 only convolutions and kin read (N, C, L)."""
+    if rank == 4 and _made_channels_first(graph, name):
+        return 3
     if rank != 3:
         return min(1, rank - 1)
     return 1 if any(node.op in _CHANNELS_FIRST for node in graph.consumers(name)) else 2
+
+
+def _made_channels_first(graph: Graph, name: str) -> bool:
+    """Whether all that reads an input, scaling aside, is the transpose from NHWC that converters put in front."""
+    for _ in range(MAX_HOPS):
+        reader = graph.only_consumer(name)
+        if reader is None:
+            return False
+        if reader.op == "Transpose":
+            return tuple(reader.attribute("perm") or ()) == (0, 3, 1, 2)
+        if reader.op not in _SCALING:
+            return False
+        name = reader.outputs[0]
+    return False
 
 
 def _output_axis(graph: Graph, axes: dict[str, int], node: Node, rank: int) -> int:

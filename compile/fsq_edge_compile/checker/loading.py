@@ -257,7 +257,7 @@ def _add_tensor(
             _check_external(light.name, tensor, name, folder)
         _stand_in(light, name, tensor.data_type, shape)
         return
-    width = _element_bytes(tensor.data_type)
+    width = element_bytes(tensor.data_type)
     size = math.prod(shape) * width
     if width and tensor.HasField("raw_data") and len(tensor.raw_data) != size:
         raise DataError(f"{light.name}: the constant {name!r} of shape {list(shape)} has {len(tensor.raw_data)} bytes")
@@ -278,7 +278,7 @@ def _stand_in(light: LightModel, name: str, dtype: int, shape: tuple[int, ...]) 
     light.stand_ins[name] = StandIn(dtype, shape)
 
 
-def _element_bytes(dtype: int) -> int:
+def element_bytes(dtype: int) -> int:
     """Return the width of an element; 0 for strings, for packed types and for types unknown to this onnx."""
     return _WIDTHS.get(dtype, 0)
 

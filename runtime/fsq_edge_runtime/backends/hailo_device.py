@@ -27,6 +27,7 @@ T = TypeVar("T")
 # The vendor's modules and objects carry no types; this file and hailo_link.py are the boundary.
 Binding = Any
 LET_GO_S = 0.002
+CLOSE_S = 2.0  # what takes longer hangs inside the binding; it goes on there, nobody waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class HailoDevice:
             return Telemetry(heat, watts)
         return Telemetry(heat, watts)
 
-    def drop(self, things: list[Any], timeout_s: float = 10.0) -> None:
+    def drop(self, things: list[Any], timeout_s: float) -> None:
         """Destroy objects of the binding on the owner thread, the last first; the list is emptied there.
 
         Args:
@@ -186,7 +187,7 @@ class HailoDevice:
     def _shut(self) -> None:
         _devices.pop(id(self.binding), None)
         try:
-            self.owner.submit(self._close).result(10.0)
+            self.owner.submit(self._close).result(CLOSE_S)
         except FutureTimeoutError:
             keep_forever(self._vdevice)
         self.owner.stop()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.backends.hailo_device import HailoDevice, keep_forever
+from fsq_edge_runtime.backends.hailo_device import CLOSE_S, HailoDevice, keep_forever
 from fsq_edge_runtime.backends.hailo_errors import backend_error, from_status
 from fsq_edge_runtime.backends.hailo_request import Slot, Ticket
 from fsq_edge_runtime.backends.owner_thread import outcome
@@ -242,7 +242,7 @@ class HailoLink:
                 return
             self._closed = True
             if self._drain(time.monotonic_ns() + int(self._drain_s * 1e9)):
-                self._forget(10.0)
+                self._forget(CLOSE_S)
                 self._device.release()
                 return
             # Releasing now would hang: keep model, buffers and device until the late callbacks have come.

@@ -70,7 +70,6 @@ class WindowClassifier:
         self._writer = FrameWriter(self._preprocess, frame[0])
         self._check = QualityCheck(config, settings, self._writer.raw)
         self._heads: dict[str, DecisionHead] = {}
-        self._infer = backend.infer
         self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
         self._batch: list[_Collected | _Ended] = []
@@ -107,7 +106,7 @@ class WindowClassifier:
         self._writer.finish()
         prepared = time.monotonic_ns()
         try:
-            t = self._infer(self._frame)
+            t = self._backend.infer(self._frame)
         except BackendError as error:
             return self._unanswered(due, self._reason(error))
         inferred = time.monotonic_ns()

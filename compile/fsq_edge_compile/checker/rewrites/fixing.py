@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,17 @@ import onnx
 from onnx import external_data_helper
 
 from fsq_edge_compile.checker.graph import Array
-from fsq_edge_compile.checker.loading import give_shapes, lighten, read_model
+from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
 from fsq_edge_compile.checker.normalise import validate
 from fsq_edge_compile.checker.rewrites import housekeeping, layers, masks, spellings, versions
-from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.proving import (
+    MAX_PROTO_BYTES,
+    TOLERANCE,
+    Runner,
+    largest_difference,
+    random_feeds,
+)
 from fsq_edge_compile.checker.rewrites.rewrite import Change, Rejection, Rewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_runtime.errors import DataError
@@ -101,7 +108,7 @@ def load_whole(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
 
     Raises:
         MissingInputError: the file cannot be read.
-        DataError: not a valid model, or its weights cannot be loaded.
+        DataError: not a valid model, or its weights cannot be loaded or are too large for one file.
     """
     if isinstance(model, onnx.ModelProto):
         whole, folder, name = onnx.ModelProto(), None, model.graph.name or "model"
@@ -109,7 +116,13 @@ def load_whole(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
     else:
         whole, folder, name = read_model(model), Path(model).parent, Path(model).name
     # The same tests as for a check: sizes, names, places of external data.
-    lighten(whole, name, folder)
+    light = lighten(whole, name, folder)
+    size = sum(math.prod(item.shape) * (element_bytes(item.dtype) or 1) for item in light.stand_ins.values())
+    if size > MAX_PROTO_BYTES:
+        raise DataError(
+            f"{name} has {size / 2**30:.1f} GiB of weights, more than one file can hold",
+            hint="check it without --fix and --split, which need the weights",
+        )
     if folder is not None:
         try:
             external_data_helper.load_external_data_for_model(whole, str(folder))

@@ -15,6 +15,7 @@ from fsq_edge_runtime.errors import DataError, UnavailableError
 
 # Float32 arithmetic in another order: a few units in the last place over some hundred operations.
 TOLERANCE = 1e-4
+# A protobuf message holds less than 2 GiB.
 MAX_PROTO_BYTES = (2 << 30) - (1 << 20)
 
 Feeds = Mapping[str, Array]

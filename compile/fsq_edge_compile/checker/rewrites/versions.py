@@ -103,10 +103,22 @@ class LowerOpset(Rewrite):
         if not onnx.defs.has(node.op_type, TARGET_OPSET):
             raise DataError(f"{node.name}: opset {TARGET_OPSET} has no {node.op_type}")
         known = onnx.defs.get_schema(node.op_type, TARGET_OPSET)
-        odd = [item.name for item in copy.attribute if item.name not in known.attributes]
+        newer = [item for item in copy.attribute if item.name not in known.attributes]
+        odd = [item.name for item in newer if not _is_default(item, node.op_type, bench.opset)]
+        for item in newer:
+            put(copy, item.name, None)
         if odd or len(copy.input) > known.max_input:
             raise DataError(f"{node.name}: {node.op_type} of opset {TARGET_OPSET} does not have {odd or 'its inputs'}")
         return copy
+
+
+def _is_default(attribute: onnx.AttributeProto, op: str, opset: int) -> bool:
+    """Whether an attribute says what its absence would say as well."""
+    version = min(opset, onnx.defs.onnx_opset_version())
+    described = onnx.defs.get_schema(op, version).attributes.get(attribute.name)
+    if described is None or not described.default_value.name:
+        return False
+    return bool(helper.get_attribute_value(described.default_value) == helper.get_attribute_value(attribute))
 
 
 def _part_sizes(bench: Workbench, node: onnx.NodeProto) -> list[int]:
