@@ -68,9 +68,10 @@ def command(
 ) -> None:
     """Choose smoothing, hysteresis, dwell and refractory time of BUNDLE by events, not by windows.
 
-    Every window is inferred once, then thousands of settings are tried on the recordings fitted on. Chosen is the
-    least added onset delay among settings that leave at most --keep of raw argmax's false events, or the fewest false
-    events where none gets there. No settings are chosen that miss more events than raw argmax or add more than
+    Every window is inferred once, then thousands of settings are tried on the recordings fitted on. Of those that
+    leave at most --keep of raw argmax's false events, the one with the least gate is chosen (`enter` plus the seconds
+    of dwell and refractory time), then the least added onset delay, then the fewest false events; where none leaves
+    so few, the fewest false events. Never chosen are settings that miss more events than raw argmax or add more than
     --max-delay to the median onset delay, even with one hop more of dwell and `enter` moved halfway to 1.
 
     The score that is printed and put into the bundle is of other recordings: the subjects that the run held out, or

@@ -90,7 +90,8 @@ def tune_page(tuned: Tuned, report: EventReport) -> str:
         Section(
             "Pareto front",
             "Of the recordings fitted on. No setting is better than one of the front in false events, misses and "
-            "delay at once.",
+            "delay at once. The chosen one may lie above it: the front is that of people the network knows, and the "
+            "rule keeps a margin for others.",
             figures=[Picture(svg_text(pareto_figure(tuned.result, tuned.chosen), TITLE), TITLE, "pareto")],
             tables=[Table(FRONT_COLUMNS, front_rows(tuned.result))],
         ),
