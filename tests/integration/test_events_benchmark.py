@@ -1,8 +1,12 @@
 """The benchmark of tuned decisions runs and its figures belong together; the full run is for the benchmark."""
 
+import pytest
+
 from fsq_edge_benchmarks.events import run, show
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # it trains; on a machine with much else to do that takes minutes
 def test_the_events_benchmark_runs_on_stitched_recordings(tmp_path):
     outcome = run(quick=True, work=tmp_path)
     (row,) = outcome["runs"]
