@@ -49,8 +49,8 @@ def run(quick: bool = False, runs: Path | None = None) -> dict[str, Any]:
             },
         )
         sides = open_sides(config)
-        trained = trained_run(config, sides, runs)
         with tempfile.TemporaryDirectory() as folder:
+            trained = trained_run(config, sides, runs or Path(folder) / "runs")
             record = export_run(trained, Path(folder) / "build")
             encoder = (Path(folder) / "build" / "encoder.onnx").read_bytes()
         held_out, training = usable_windows(trained, sides.test), usable_windows(trained, sides.train)

@@ -90,7 +90,7 @@ def command(
         from fsq_edge.int8_report import calibration_page
 
         write_file(report, calibration_page(audit).encode())
-        show.print(f"wrote {report}")
+        show.print(f"wrote {report}", markup=False)
     write_json({**_json(audit, written), "against": compared}, json_to)
     if not audit.passed:
         click.get_current_context().exit(1)
@@ -141,7 +141,7 @@ def _show(show: Console, audit: CalibrationAudit, written: Path | None) -> None:
             show.print(f"        {finding.fix}", soft_wrap=True)
     show.print(f"audit: {'good' if audit.passed else '[red]refused[/red]'}")
     if written is not None:
-        show.print(f"wrote {written} and {written.with_suffix('.json').name}")
+        show.print(f"wrote {written} and {written.with_suffix('.json').name}", markup=False)
 
 
 def _compare(

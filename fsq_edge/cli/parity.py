@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import read_limited
 from fsq_edge.cli.output import console, need, output_options, table, write_json
@@ -73,7 +74,7 @@ def command(
         from fsq_edge.int8_report import parity_page
 
         write_file(report, parity_page(str(bundle), ladder).encode())
-        show.print(f"wrote {report}")
+        show.print(f"wrote {report}", markup=False)
     write_json({**ladder.to_dict(), "bundle": str(bundle)}, json_to)
     if not ladder.passed:
         click.get_current_context().exit(1)
@@ -140,7 +141,7 @@ def _show(ladder: LadderReport, show: Console) -> None:
     rows = []
     for rung in ladder.rungs:
         if rung.skipped:
-            rows.append((rung.name, "", "", "", "", f"not run: {rung.skipped}"))
+            rows.append((rung.name, "", "", "", "", escape(f"not run: {rung.skipped}")))
             continue
         difference = "" if rung.max_abs_difference is None else f"{rung.max_abs_difference:.1e}"
         f1 = rung.macro_f1
@@ -151,6 +152,6 @@ def _show(ladder: LadderReport, show: Console) -> None:
     show.print(table(f"{ladder.n_windows} windows", headings, rows))
     for rung in ladder.rungs:
         for reason in rung.lost:
-            show.print(f"{rung.name}: {reason}", soft_wrap=True)
+            show.print(f"{rung.name}: {reason}", markup=False, soft_wrap=True)
     if ladder.blame:
-        show.print(f"first to lose: [red]{ladder.blame}[/red]: {ladder.cause}", soft_wrap=True)
+        show.print(f"first to lose: [red]{ladder.blame}[/red]: {escape(ladder.cause)}", soft_wrap=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
@@ -89,10 +90,10 @@ def command(
         from fsq_edge.int8_report import preview_page
 
         write_file(report, preview_page(build, preview).encode())
-        show.print(f"wrote {report}")
+        show.print(f"wrote {report}", markup=False)
     broken = preview.broken_gates(min_code_agreement, max_drop)
     for line in broken:
-        show.print(f"[red]refused[/red]: {line}")
+        show.print(f"[red]refused[/red]: {escape(line)}")
     write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)}, json_to)
     if broken:
         click.get_current_context().exit(1)
@@ -123,7 +124,7 @@ def _bare(
     errors = layer_errors(model, quantized, calibration.frames_nchw)
     write_file(target, quantized)
     show.print(_layer_table(errors))
-    show.print(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder")
+    show.print(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder", markup=False)
     write_json(
         {"schema_version": 1, "model": str(target), "layers": [error.to_dict() for error in errors], **options}, json_to
     )
@@ -153,7 +154,7 @@ def _show(preview: Int8Preview, show: Console) -> None:
         ]
     show.print(table("", ["", "int8 preview", ""], rows))
     show.print(_layer_table(preview.errors))
-    show.print("worst: " + ", ".join(preview.worst_layers), soft_wrap=True)
+    show.print("worst: " + ", ".join(preview.worst_layers), markup=False, soft_wrap=True)
     if preview.refit is None:
         show.print("no validation windows in the build: temperature and thresholds stay those of float")
     else:
@@ -168,7 +169,7 @@ def _show(preview: Int8Preview, show: Console) -> None:
         changed = f"{item.code_flip_rate:.2%} codes flip, {item.label_change_rate:.2%} labels change"
         show.print(f"tried {item.name}: {changed}")
     for line in preview.suggestions:
-        show.print(f"[yellow]suggestion[/yellow]: {line}", soft_wrap=True)
+        show.print(f"[yellow]suggestion[/yellow]: {escape(line)}", soft_wrap=True)
 
 
 def _layer_table(errors: tuple[LayerError, ...]) -> Any:
@@ -176,7 +177,7 @@ def _layer_table(errors: tuple[LayerError, ...]) -> Any:
 
     rows = [
         (
-            short_name(error.layer),
+            escape(short_name(error.layer)),
             error.kind,
             f"{error.snr_db:.1f}",
             f"{error.own_snr_db:.1f}",

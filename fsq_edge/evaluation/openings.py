@@ -63,9 +63,9 @@ def record_opening(folder: Path, model_sha256: str) -> Openings:
     record = Openings(openings=(*before, now))
     try:
         write_file(path, record.to_json().encode())
-    except OSError as error:
+    except UnavailableError as error:
         raise UnavailableError(
-            f"cannot record the opening of the test split in {path}: {error.strerror}",
+            f"cannot record the opening of the test split: {error.message}",
             hint="make the run folder writable, or work on a copy of it",
         ) from error
     return record
