@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Float32Array = npt.NDArray[np.float32]
+NOT_CALLED = RuntimeError("the callback has not been called")
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +49,7 @@ class Ticket:
         self.job: Any = None
         self.settled = False
         self.returned = False  # whether the callback was called
-        self.exception: BaseException | None = RuntimeError("the callback has not been called")
+        self.exception: BaseException | None = NOT_CALLED
         self._done = threading.Lock()  # a bare lock wakes a waiter sooner than an Event does
         self._done.acquire()
 

@@ -114,6 +114,7 @@ class ConfiguredInferModel:
         self._shut_down = False
         self._in_size = {stream.name: stream.frame_bytes for stream in model.inputs}
         self._out_size = {stream.name: stream.frame_bytes for stream in model.outputs}
+        self._first_in, self._first_out = model.inputs[0].name, model.outputs[0].name
 
     def __enter__(self) -> ConfiguredInferModel:
         return self
@@ -142,6 +143,8 @@ class ConfiguredInferModel:
         """Wait until the queue has room for ``frames_count`` frames."""
         if self._shut_down:
             raise self._chip.errors.make(63)
+        if self._chip.outstanding + frames_count <= self._queue_size:
+            return
         with self._chip.lock:
             room = self._chip.lock.wait_for(
                 lambda: self._chip.outstanding + frames_count <= self._queue_size, timeout_ms / 1000.0
@@ -162,8 +165,8 @@ class ConfiguredInferModel:
         if status:
             self._shut_down = True
             raise self._chip.errors.make(status)
-        frame = bindings[0].input(next(iter(self._in_size))).get_buffer()
-        out = bindings[0].output(next(iter(self._out_size))).get_buffer()
+        frame = bindings[0].input(self._first_in).get_buffer()
+        out = bindings[0].output(self._first_out).get_buffer()
         assert frame is not None and out is not None  # noqa: S101, PT018 - _refusal has looked
         job = Job(frame, out, self._model.report, fault, self._completion(callback))
         self._chip.submit(job)
