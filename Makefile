@@ -37,8 +37,8 @@ bare: $(STAMP)
 
 # Every suite, or SUITE="peers hef"; QUICK=1 only shows that they run. Then the table of docs/benchmarks.md.
 bench: $(STAMP)
-	$(BIN)/python -m fsq_edge_benchmarks.make_bench $(if $(QUICK),--quick) $(SUITE); code=$$?; \
-	$(if $(QUICK),true,$(BIN)/python -m fsq_edge_benchmarks.table) || code=1; exit $$code
+	$(BIN)/python -m fsq_edge_benchmarks.suites.runner $(if $(QUICK),--quick) $(SUITE); code=$$?; \
+	$(if $(QUICK),true,$(BIN)/python -m fsq_edge_benchmarks.suites.table) || code=1; exit $$code
 
 # Long runs of what the tests do briefly.
 fuzz: $(STAMP)
@@ -52,7 +52,7 @@ networks: $(STAMP)
 
 # A day of one sensor at 100 Hz, at full speed.
 soak: $(STAMP)
-	$(BIN)/python -m fsq_edge_benchmarks.soak
+	$(BIN)/python -m fsq_edge_benchmarks.suites.soak
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from fsq_edge.fsq import FSQ
+from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.tail import MAX_CODES
 
@@ -142,7 +141,7 @@ class Conv2dFSQ(nn.Module):
         return DeviceGraph(self)
 
     @torch.no_grad()
-    def head_table(self) -> npt.NDArray[np.float32]:
+    def head_table(self) -> Float32Array:
         """Return the logits of every code, (codes, K) float32: the whole head as a table.
 
         Raises:
@@ -158,7 +157,7 @@ class Conv2dFSQ(nn.Module):
         device = self.fsq.basis.device
         table = self.head(self.fsq.values_of(torch.arange(self.fsq.codes, device=device)))
         self.head.train(training)
-        array: npt.NDArray[np.float32] = table.float().cpu().numpy()
+        array: Float32Array = table.float().cpu().numpy()
         return array
 
 

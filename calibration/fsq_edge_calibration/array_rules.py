@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge_calibration.distribution import NOISE_AUTOCORRELATION, STILL_STD, window_autocorrelation
 from fsq_edge_calibration.finding import Finding, channel_count
-
-Float32Array = npt.NDArray[np.float32]
+from fsq_edge_runtime.arrays import AnyArray, Float32Array
 
 FIRST_SOUND_COUNT: Final = 1024  # Source: DFC; below it the optimisation level silently drops to 0
 LEAST_COUNT: Final = 64  # Source: DFC; its built-in default count
@@ -20,7 +18,7 @@ MAX_DUPLICATE_SHARE: Final = 0.1
 DFC: Final = "Hailo Dataflow Compiler"
 
 
-def structure(frames: npt.NDArray[Any], frame_shape: tuple[int, int, int]) -> Iterator[Finding]:
+def structure(frames: AnyArray, frame_shape: tuple[int, int, int]) -> Iterator[Finding]:
     """Judge type and layout of an array against frames (C', H, W) of a PreprocessConfig."""
     channels, height, width = frame_shape
     wanted = (height, width, channels)
@@ -66,7 +64,7 @@ def structure(frames: npt.NDArray[Any], frame_shape: tuple[int, int, int]) -> It
         )
 
 
-def missing_values(frames: npt.NDArray[Any], names: Sequence[str]) -> Iterator[Finding]:
+def missing_values(frames: AnyArray, names: Sequence[str]) -> Iterator[Finding]:
     """Judge NaN and Inf in frames (N, H, W, C')."""
     bad = ~np.isfinite(frames)
     if bad.any():
@@ -76,13 +74,13 @@ def missing_values(frames: npt.NDArray[Any], names: Sequence[str]) -> Iterator[F
             severity="error",
             message=f"{windows} of {len(frames)} windows hold NaN or Inf",
             fix="fill short gaps and leave out the other windows, as build_calibration_set does",
-            channels=tuple(name for name, hit in zip(names, bad.any(axis=(0, 1, 2)), strict=True) if hit),
+            channels=tuple(names[at] for at in np.flatnonzero(bad.any(axis=(0, 1, 2)))),
             actual=windows,
             limit=0,
         )
 
 
-def count(frames: npt.NDArray[Any], allow_small: bool) -> Iterator[Finding]:
+def count(frames: AnyArray, allow_small: bool) -> Iterator[Finding]:
     """Judge how many windows there are, and how many of them differ."""
     total = len(frames)
     if total < LEAST_COUNT:

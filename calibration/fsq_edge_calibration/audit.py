@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,9 @@ from fsq_edge_calibration.class_mix import remixed
 from fsq_edge_calibration.comparison import compare_channels
 from fsq_edge_calibration.distribution import Distribution, FrameDescriber, named_labels, psi
 from fsq_edge_calibration.finding import Finding
+from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.preprocess import PreprocessConfig
-
-Float32Array = npt.NDArray[np.float32]
 
 
 class CalibrationAudit(Artefact):
@@ -105,7 +104,7 @@ def audit_set(
 
 
 def audit_frames(
-    frames_nhwc: npt.NDArray[Any],
+    frames_nhwc: AnyArray,
     training: Distribution,
     preprocess: PreprocessConfig,
     *,

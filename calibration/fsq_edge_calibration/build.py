@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,16 @@ from fsq_edge_calibration.selection import (
     k_center_order,
     random_order,
 )
+from fsq_edge_runtime.arrays import AnyArray, BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
-
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 MAX_SIZE: Final = 4096
 CHUNK_WINDOWS: Final = 2048  # rows of a memory-mapped array that are in memory at once
 
 
 def build_calibration_set(
-    windows: npt.NDArray[np.float32],
+    windows: Float32Array,
     labels: npt.ArrayLike,
     subjects: npt.ArrayLike,
     preprocess: PreprocessConfig,
@@ -110,7 +108,7 @@ def channel_names(preprocess: PreprocessConfig) -> tuple[str, ...]:
     return names + tuple(f"{name} (z)" for name in names) if preprocess.window_zscore else names
 
 
-def usable_windows(windows: npt.NDArray[np.float32], preprocessor: Preprocessor) -> npt.NDArray[np.bool_]:
+def usable_windows(windows: Float32Array, preprocessor: Preprocessor) -> BoolArray:
     """Return (N,) bool: False where missing values run beyond ``max_gap_ms``; windows are read in chunks."""
     usable = np.ones(len(windows), dtype=np.bool_)
     for first in range(0, len(windows), CHUNK_WINDOWS):
@@ -119,7 +117,7 @@ def usable_windows(windows: npt.NDArray[np.float32], preprocessor: Preprocessor)
     return usable
 
 
-def window_features(windows: npt.NDArray[np.float32], preprocessor: Preprocessor) -> Float32Array:
+def window_features(windows: Float32Array, preprocessor: Preprocessor) -> Float32Array:
     """Return what a window looks like to the selection.
 
     Args:
@@ -149,8 +147,8 @@ def _columns(
     recording_ids: npt.ArrayLike | None,
     starts: npt.ArrayLike | None,
     codes: npt.ArrayLike | None,
-) -> dict[str, npt.NDArray[Any]]:
-    columns: dict[str, npt.NDArray[Any]] = {
+) -> dict[str, AnyArray]:
+    columns: dict[str, AnyArray] = {
         "labels": np.asarray(labels).astype(np.int64),
         "subjects": np.asarray(subjects).astype(np.str_),
         "recording_ids": np.full(count, "") if recording_ids is None else np.asarray(recording_ids).astype(np.str_),
@@ -163,7 +161,7 @@ def _columns(
     return columns
 
 
-def _order(method: Method, columns: dict[str, npt.NDArray[Any]], size: int, rng: np.random.Generator) -> Int64Array:
+def _order(method: Method, columns: dict[str, AnyArray], size: int, rng: np.random.Generator) -> Int64Array:
     keys = {
         "class-balanced": ("labels", "subjects"),
         "subject-balanced": ("subjects", "labels"),

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.arrays import AnyArray, Float32Array, Int64Array, TextArray
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.npz import read_arrays
-
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
-TextArray = npt.NDArray[np.str_]
 
 SCHEMA_VERSION: Final = 1
 MAX_FILE_BYTES: Final = 1 << 30
@@ -164,7 +160,7 @@ def load_calibration_set(path: Path) -> CalibrationSet:
     return _from_parts(meta, dict(zip(_ARRAYS, found, strict=True)), path.name)
 
 
-def _from_parts(meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], origin: str) -> CalibrationSet:
+def _from_parts(meta: dict[str, Any], arrays: dict[str, AnyArray], origin: str) -> CalibrationSet:
     if not isinstance(meta, dict) or meta.get("schema_version") != SCHEMA_VERSION:
         found = meta.get("schema_version") if isinstance(meta, dict) else None
         raise DataError(f"{origin}: schema version {found!r}, this release reads version {SCHEMA_VERSION}")

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float64Array, Int64Array
 from fsq_edge_runtime.artefact import StrictModel
 
 if TYPE_CHECKING:
     from fsq_edge_calibration.distribution import Distribution
 
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 
 MAX_CLASSES: Final = 32  # the most frequent ones; the others count as one
 GROUP_SHARE: Final = 0.05  # of the training values, in each group of bins

@@ -11,11 +11,9 @@ from pydantic import Field
 
 from fsq_edge_calibration.build import CHUNK_WINDOWS, channel_names
 from fsq_edge_calibration.class_mix import MAX_CLASSES, ClassValues, bin_groups, group_counts
+from fsq_edge_runtime.arrays import AnyArray, Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.artefact import StrictModel
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
-
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
 
 BINS: Final = 200  # over [-clip_sigma, clip_sigma]: a twentieth of a sigma each at the default clip of 5
 STILL_STD: Final = 1e-4  # sigmas; a channel that moves less within a window does not move
@@ -97,13 +95,13 @@ class FrameDescriber:
         self._sum, self._square = np.zeros(count), np.zeros(count)
         self._shifted, self._variance = np.zeros(count), np.zeros(count)
         self._still = np.zeros(count)
-        self._counts: npt.NDArray[np.int64] = np.zeros((count, BINS), dtype=np.int64)
+        self._counts: Int64Array = np.zeros((count, BINS), dtype=np.int64)
         self._windows = self._noisy = self._samples = 0
         self._class_windows, self._class_noisy = np.zeros((2, classes), dtype=np.int64)
         self._class_counts = np.zeros((classes, count, BINS), dtype=np.int64)
         self._class_moments = np.zeros((classes, 2, count))
 
-    def add(self, frames: Float32Array, classes: npt.NDArray[np.int64] | None = None) -> None:
+    def add(self, frames: Float32Array, classes: Int64Array | None = None) -> None:
         """Take frames (n, C', H, W) float32, finite, and where they are told apart the class (n,) of each."""
         flat = frames.reshape(len(frames), len(self._names), -1)
         self._windows += len(flat)
@@ -191,7 +189,7 @@ def window_autocorrelation(flat: Float32Array) -> Float64Array:
 
 
 def describe_windows(
-    windows: npt.NDArray[np.float32],
+    windows: Float32Array,
     preprocess: PreprocessConfig,
     labels: npt.ArrayLike,
     subjects: npt.ArrayLike,
@@ -223,7 +221,7 @@ def describe_windows(
     return describer.distribution(named_labels(labels, classes)[usable], np.asarray(subjects)[usable], known[usable])
 
 
-def _frequent_classes(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _frequent_classes(labels: AnyArray) -> Int64Array:
     """Return labels (N,) as 0 ... by falling frequency; beyond the most frequent ones all are the last."""
     _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
     rank = np.empty(len(counts), dtype=np.int64)
@@ -231,7 +229,7 @@ def _frequent_classes(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.asarray(np.minimum(rank[place.ravel()], MAX_CLASSES - 1))
 
 
-def named_labels(labels: npt.ArrayLike, classes: Sequence[str]) -> npt.NDArray[Any]:
+def named_labels(labels: npt.ArrayLike, classes: Sequence[str]) -> AnyArray:
     """Return labels (N,) as class names, or as they are where no names are known."""
     values = np.asarray(labels)
     return np.asarray(classes)[values] if classes else values

@@ -5,21 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge_calibration.build import CHUNK_WINDOWS
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.preprocess import Preprocessor
-
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 DIRECTIONS: Final = 6  # projections that two different windows do not share
 NEAR: Final = 1e-3  # of a projection's spread: other rounding, not another window
 
 
-def recognise_windows(
-    frames_nhwc: Float32Array, windows: npt.NDArray[np.float32], preprocessor: Preprocessor
-) -> Int64Array:
+def recognise_windows(frames_nhwc: Float32Array, windows: Float32Array, preprocessor: Preprocessor) -> Int64Array:
     """Find each frame among the preprocessed training windows.
 
     Args:

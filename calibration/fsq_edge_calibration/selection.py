@@ -11,8 +11,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 
 Method = Literal["random", "class-balanced", "subject-balanced", "coverage", "coverage-codes", "extremes"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)

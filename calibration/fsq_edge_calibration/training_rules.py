@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge_calibration.class_mix import distance_to_any_mix
 from fsq_edge_calibration.comparison import ChannelComparison, code_coverage
 from fsq_edge_calibration.distribution import Distribution, shares
 from fsq_edge_calibration.finding import Finding, channel_count
+from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.preprocess import PreprocessConfig
-
-Float32Array = npt.NDArray[np.float32]
 
 # Sound sets of 64 to 1,024 windows, by every method, stayed below 0.13 (watch); 0.25 is the usual mark of a shift.
 MAX_CHANNEL_PSI: Final = 0.25

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.preprocess import PreprocessConfig
@@ -52,7 +52,7 @@ class ExportRecord(Artefact):
         name: of the model.
         provenance: data set, split, seed, revision and metrics of the run.
         versions: packages that made the export.
-        onnx_check: :func:`fsq_edge.export.compare_with_torch` on held-out windows.
+        onnx_check: :func:`fsq_edge.deploy.export.compare_with_torch` on held-out windows.
     """
 
     KIND: ClassVar[str] = "export.json"
@@ -135,10 +135,10 @@ class Reference:
 
     def __init__(
         self,
-        windows: npt.NDArray[np.float32],
-        labels: npt.NDArray[np.int64],
-        subjects: npt.NDArray[np.str_],
-        t: npt.NDArray[np.float32],
+        windows: Float32Array,
+        labels: Int64Array,
+        subjects: TextArray,
+        t: Float32Array,
     ) -> None:
         sizes = {len(windows), len(labels), len(subjects), len(t)}
         if len(sizes) != 1 or 0 in sizes:

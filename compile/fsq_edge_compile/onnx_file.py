@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx.utils
 
+from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
 
-Tensors = Mapping[str, npt.NDArray[Any]]
+Tensors = Mapping[str, AnyArray]
 
 MAX_OPSET: Final = 17  # Source: DFC 3.x users ship 11, 13 and 17; 5.3 documents 15 to 21
 MAX_IR: Final = 9  # Source: IR 10 and later broke DFC 3.2x
@@ -84,7 +84,7 @@ def cut_device_part(model: onnx.ModelProto, operator: str = "Tanh") -> onnx.Mode
     return device
 
 
-def run(model: onnx.ModelProto | bytes, feeds: Tensors) -> dict[str, npt.NDArray[Any]]:
+def run(model: onnx.ModelProto | bytes, feeds: Tensors) -> dict[str, AnyArray]:
     """Run a graph once in onnxruntime on one thread and return its outputs by name."""
     import onnxruntime as ort
 

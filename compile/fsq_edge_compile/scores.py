@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-Int64Array = npt.NDArray[np.int64]
-Float64Array = npt.NDArray[np.float64]
+from fsq_edge_runtime.arrays import Float64Array, Int64Array
 
 RESAMPLES: Final = 1000
 COVERAGE: Final = 0.95

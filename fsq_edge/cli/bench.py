@@ -13,9 +13,9 @@ from fsq_edge.cli.bench_show import comparison_lines, result_lines
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
-    from fsq_edge_benchmarks.bench import BenchSettings
-    from fsq_edge_benchmarks.result import Comparison, Mode
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_benchmarks.bench.bench import BenchSettings
+    from fsq_edge_benchmarks.bench.result import Comparison, Mode
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 DEFAULT = "measure"
 
@@ -143,10 +143,10 @@ def measure(
     microseconds of one machine. Percentiles that the number of samples cannot support are n/a. Runs that something
     disturbed are marked as not valid.
     """
-    from fsq_edge_benchmarks.bench import BenchSettings, run_bench
-    from fsq_edge_benchmarks.comparison import compare
-    from fsq_edge_benchmarks.result import BenchResult
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_benchmarks.bench.bench import BenchSettings, run_bench
+    from fsq_edge_benchmarks.bench.comparison import compare
+    from fsq_edge_benchmarks.bench.result import BenchResult
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
     if html is not None:
         need("jinja2", "report")
@@ -170,7 +170,7 @@ def measure(
         out.print(line)
     write_json(result.to_dict(), json_to)
     if html is not None:
-        from fsq_edge_benchmarks.page import bench_page
+        from fsq_edge_benchmarks.bench.page import bench_page
 
         write_text(html, bench_page(result))
         out.print(f"page: {html}", markup=False)
@@ -190,8 +190,8 @@ def compare_command(
     baseline: Path, candidate: Path, max_regress: float | None, allow_disturbed: bool, json_to: str | None, quiet: bool
 ) -> None:
     """Compare two results of bench: BASELINE and CANDIDATE, both written with --json."""
-    from fsq_edge_benchmarks.comparison import compare
-    from fsq_edge_benchmarks.result import BenchResult
+    from fsq_edge_benchmarks.bench.comparison import compare
+    from fsq_edge_benchmarks.bench.result import BenchResult
 
     comparison = compare(BenchResult.load(baseline), BenchResult.load(candidate), max_regress)
     out = console(quiet, json_to)

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from fsq_edge_benchmarks.distribution import Distribution
-    from fsq_edge_benchmarks.result import BenchResult, Comparison, ModeResult, PairResult
+    from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, ModeResult, PairResult
+    from fsq_edge_benchmarks.measure.distribution import Distribution
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p99.9")
 BAR_COLUMNS: Final = 16
@@ -109,8 +109,8 @@ def _listed(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[Shown]:
 
 def _missing(found: Sequence[Distribution]) -> Iterator[Shown]:
     """Yield what n/a means, for the percentiles that it stands for."""
-    from fsq_edge_benchmarks.distribution import RANKS
-    from fsq_edge_benchmarks.percentiles import MINIMUM_SAMPLES
+    from fsq_edge_benchmarks.measure.distribution import RANKS
+    from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
 
     absent = [name for name in PERCENTILES if any(_value(one, name) is None for one in found)]
     if absent:
@@ -136,7 +136,7 @@ def _ratio(run: ModeResult) -> list[str]:
 
 
 def _resources(run: ModeResult) -> list[str]:
-    from fsq_edge_benchmarks.distribution import duration
+    from fsq_edge_benchmarks.measure.distribution import duration
 
     used = run.resources
     return [
@@ -214,7 +214,7 @@ def _shown(durations: Distribution) -> list[str]:
 
 
 def _cell(durations: Distribution, name: str) -> str:
-    from fsq_edge_benchmarks.distribution import duration
+    from fsq_edge_benchmarks.measure.distribution import duration
 
     value = _value(durations, name)
     return "n/a" if value is None else duration(value)

@@ -15,7 +15,7 @@ from fsq_edge.cli.output import console, force_option, need, output_options, tab
 from fsq_edge_compile.checker.targets import ARCHES
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 
 @click.group("bundle")
@@ -61,9 +61,9 @@ def build(
     """
     need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.bundle import build_bundle
-    from fsq_edge_compile.gate import check_gate
-    from fsq_edge_compile.parity import Gates
+    from fsq_edge_compile.packing.bundle import build_bundle
+    from fsq_edge_compile.packing.gate import check_gate
+    from fsq_edge_compile.parity.ladder import Gates
 
     screen, folder = console(quiet, json_to), BuildFolder(build)
     gate = check_gate(folder, arch, force=force, parity=Gates(min_code_agreement, max_drop))
@@ -84,8 +84,8 @@ def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> 
 
     Hashes find damage; only --key finds an attacker. Exit 0 if it is whole, 65 if not.
     """
-    from fsq_edge_runtime.bundle import Bundle
-    from fsq_edge_runtime.bundle_install import verify_parts
+    from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.bundle.install import verify_parts
 
     opened = Bundle.open(bundle)
     verify_parts(opened, read_limited(key, MAX_KEY_BYTES) if key else None)
@@ -99,7 +99,7 @@ def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> 
 @output_options
 def inspect(bundle: Path, json_to: str | None, quiet: bool) -> None:
     """Show what a bundle holds."""
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)
     _show(opened, console(quiet, json_to), str(bundle))

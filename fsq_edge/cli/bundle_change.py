@@ -39,8 +39,8 @@ def add_hef(
 
     Exit codes: 1 it does not fit the bundle (nothing is written); 65 damaged.
     """
-    from fsq_edge_runtime.bundle import Bundle
-    from fsq_edge_runtime.bundle_edit import add_hef as add
+    from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.bundle.edit import add_hef as add
     from fsq_edge_runtime.hef import read_record
 
     screen = console(quiet, json_to)
@@ -74,8 +74,8 @@ def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: 
     Make a pair of keys with: openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out
     key.pub
     """
-    from fsq_edge_runtime.bundle import Bundle
-    from fsq_edge_runtime.bundle_signature import SignatureFile, sign_bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.bundle.signature import SignatureFile, sign_bundle
 
     signed = sign_bundle(Bundle.open(bundle), read_limited(key, MAX_KEY_BYTES))
     signed.save(out or bundle, replace=True)

@@ -13,7 +13,7 @@ from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, read_limited
 from fsq_edge.cli.output import console, output_options, write_json
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle_install import Installed
+    from fsq_edge_runtime.bundle.install import Installed
 
 
 @click.command("install")
@@ -36,7 +36,7 @@ def install(bundle: Path, destination: Path, backend: str, key: Path | None, jso
 
     Exit codes: 65 damaged, not signed with the key, or the self-test failed; 69 no space or no device.
     """
-    from fsq_edge_runtime.bundle_install import install as install_bundle
+    from fsq_edge_runtime.bundle.install import install as install_bundle
 
     public_key = read_limited(key, MAX_KEY_BYTES) if key else None
     done = install_bundle(bundle, destination, backend=backend, public_key=public_key)
@@ -57,7 +57,7 @@ def install(bundle: Path, destination: Path, backend: str, key: Path | None, jso
 @output_options
 def rollback(destination: Path, json_to: str | None, quiet: bool) -> None:
     """Return to the bundle that was in use before; a second call returns to the newer one."""
-    from fsq_edge_runtime.bundle_install import rollback as roll_back
+    from fsq_edge_runtime.bundle.install import rollback as roll_back
 
     done = roll_back(destination)
     console(quiet, json_to).print(f"in use: {escape(done.version)}, before it {escape(done.previous)}")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.calibration_file import audit_file
-from fsq_edge.cli.calibration_source import TrainingWindows, windows_of_run, windows_of_source, write_set
 from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.deploy.foreign_set import audit_file
+from fsq_edge.deploy.training_windows import TrainingWindows, windows_of_run, windows_of_source, write_set
 from fsq_edge_calibration import (
     METHODS,
     CalibrationAudit,
@@ -17,7 +17,7 @@ from fsq_edge_calibration import (
     audit_set,
     compare_channels,
 )
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import MissingInputError, UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
@@ -87,7 +87,7 @@ def command(
     _show(show, audit, written)
     compared = None if against is None else _compare(show, audit, against, usual, training)
     if report is not None:
-        from fsq_edge.int8_report import calibration_page
+        from fsq_edge.deploy.int8_page import calibration_page
 
         write_file(report, calibration_page(audit).encode())
         show.print(f"wrote {report}", markup=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.dfc.driver import Compilation
-    from fsq_edge_compile.gate import Gate
+    from fsq_edge_compile.packing.gate import Gate
     from fsq_edge_runtime.hef import HefFinding
 
 MAX_SCRIPT_BYTES = 1 << 20
@@ -71,7 +71,7 @@ def command(
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.checker.targets import target_for
     from fsq_edge_compile.dfc.plan import PlanOptions, write_plan
-    from fsq_edge_compile.gate import check_gate
+    from fsq_edge_compile.packing.gate import check_gate
 
     if sum(choice is not None for choice in (plan, dfc_python, dfc_docker)) > 1:
         raise UsageError("--plan, --dfc-python and --dfc-docker exclude each other")
@@ -138,7 +138,7 @@ def _compile(
 
 def _findings(build: BuildFolder, done: Compilation) -> tuple[HefFinding, ...]:
     """Compare the HEF with the bundle that this build makes."""
-    from fsq_edge_compile.bundle import build_bundle
+    from fsq_edge_compile.packing.bundle import build_bundle
     from fsq_edge_runtime.hef import compare_hef
 
     return compare_hef(done.hef, build_bundle(build)) if done.hef else ()

@@ -63,8 +63,8 @@ def make(
     """Make the synthetic quadruped data set: 9 channels, 100 Hz, ten behaviours. Synthetic, never measured."""
     from fsq_edge.data.folder import write_folder
     from fsq_edge.data.quadruped import make_quadruped
-    from fsq_edge.data.seed_form import write_seed_folder
-    from fsq_edge.data.splits import split_by_subject
+    from fsq_edge.data.splitting.splits import split_by_subject
+    from fsq_edge.data.stored_windows.files import write_seed_folder
 
     dataset = make_quadruped(seed, animals, seconds)
     result: dict[str, Any] = {"schema_version": 1, "kind": kind, "form": form, "out": str(out), "name": dataset.name}

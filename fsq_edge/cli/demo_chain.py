@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fsq_edge.cli.calibration_source import windows_of_run, write_set
 from fsq_edge.data import Dataset, open_dataset
-from fsq_edge.deploy import export_run
+from fsq_edge.deploy.build import export_run
+from fsq_edge.deploy.training_windows import windows_of_run, write_set
 from fsq_edge.evaluation.judgement import Judgement, judge
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
-from fsq_edge.training.sides import WindowSides, cut_sides
-from fsq_edge_benchmarks.latency import Latency, decision_latency
+from fsq_edge.training.split import WindowSides, cut_sides
+from fsq_edge_benchmarks.bench.latency import Latency, decision_latency
 from fsq_edge_calibration import CalibrationSet, audit_set
 from fsq_edge_compile import check
-from fsq_edge_compile.agreement import PreviewReport
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord
-from fsq_edge_compile.bundle import build_bundle
-from fsq_edge_compile.gate import check_gate
-from fsq_edge_compile.parity import Gates
-from fsq_edge_compile.preview import preview_build, write_preview
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_compile.int8.agreement import PreviewReport
+from fsq_edge_compile.int8.preview import preview_build, write_preview
+from fsq_edge_compile.packing.bundle import build_bundle
+from fsq_edge_compile.packing.gate import check_gate
+from fsq_edge_compile.parity.ladder import Gates
+from fsq_edge_runtime.arrays import Float32Array, Int16Array
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError, InternalError
 
 CALIBRATION_WINDOWS = 1024  # what the compiler's higher optimisation levels ask for
@@ -236,7 +236,7 @@ def _one_of_each(recordings: Sequence[Any], classes: int) -> list[Any]:
     return [chosen[label] for label in sorted(chosen)][:classes]
 
 
-def _check_against_predict(session: Any, samples: npt.NDArray[np.float32], found: Sequence[Any]) -> None:
+def _check_against_predict(session: Any, samples: Float32Array, found: Sequence[Any]) -> None:
     config = session.bundle.preprocess
     starts = np.arange(len(found)) * config.hop_samples
     windows = np.stack([samples[start : start + config.window_samples].T for start in starts])
@@ -245,7 +245,7 @@ def _check_against_predict(session: Any, samples: npt.NDArray[np.float32], found
         raise InternalError("streaming and predict disagree on the same windows")
 
 
-def _stretches(labels: npt.NDArray[np.int16], dataset: Dataset) -> tuple[tuple[float, float, str], ...]:
+def _stretches(labels: Int16Array, dataset: Dataset) -> tuple[tuple[float, float, str], ...]:
     edges = np.flatnonzero(np.diff(labels, prepend=-2, append=-2))
     rate = dataset.sample_rate_hz
     return tuple(

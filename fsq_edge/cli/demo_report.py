@@ -8,15 +8,15 @@ from typing import Any
 
 from fsq_edge.cli.demo_chain import DemoResult
 from fsq_edge.cli.output import write_text
-from fsq_edge.evaluation.document import Picture, Section, Table
 from fsq_edge.evaluation.figures import (
     confusion_matrix_figure,
     learning_curves_figure,
     per_class_figure,
     timeline_figure,
 )
-from fsq_edge.evaluation.html import render
 from fsq_edge.evaluation.judgement import summary
+from fsq_edge.report.document import Picture, Section, Table
+from fsq_edge.report.html import render
 
 UNPROVEN = (
     "The int8 figures are a preview: onnxruntime's arithmetic, not Hailo's. Nothing here ran on Hailo silicon; "

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fsq_edge.cli.output import console, output_options, write_json
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, RecordedSystem, examine, gather
 from fsq_edge_runtime.hef import HefReport, inspect_hef
 
@@ -49,7 +49,7 @@ def _placement(bundle: Bundle, root: Path | None) -> dict[str, Any] | None:
     """Measure where the network runs best; a recorded tree is another machine, so nothing is measured there."""
     if root is not None:
         return None
-    from fsq_edge_benchmarks.placement import place
+    from fsq_edge_benchmarks.bench.placement import place
 
     return place(bundle, quick=True).to_dict()
 

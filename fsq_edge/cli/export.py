@@ -22,7 +22,7 @@ def command(run: Path, out: Path, name: str | None, json_to: str | None, quiet: 
     torch = need("torch", "train")
     need("onnx", "compile")
     torch.set_num_threads(1)
-    from fsq_edge.deploy import export_run
+    from fsq_edge.deploy.build import export_run
     from fsq_edge.training import load_run
 
     record = export_run(load_run(run), out, name=name)

@@ -12,7 +12,7 @@ from fsq_edge.cli.output import write_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fsq_edge_compile.gate import Gate
+    from fsq_edge_compile.packing.gate import Gate
 
 SHOWN_FINDINGS = 10
 

@@ -50,7 +50,7 @@ def inspect(
     report = inspect_hef(file)
     findings: tuple[HefFinding, ...] = ()
     if bundle_path:
-        from fsq_edge_runtime.bundle import Bundle
+        from fsq_edge_runtime.bundle.bundle import Bundle
 
         findings = compare_hef(report, Bundle.open(bundle_path), read_record(file, report.sha256))
     verdict = check_load(report, device, hailort) if device else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UnavailableError
 
 if TYPE_CHECKING:

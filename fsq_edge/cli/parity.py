@@ -11,15 +11,15 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import read_limited
 from fsq_edge.cli.output import console, need, output_options, table, write_json
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.npz import array_names, read_arrays
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fsq_edge_compile.parity import Gates, LadderReport, Rung
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_compile.parity.ladder import Gates, LadderReport, Rung
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 MAX_WINDOWS_BYTES = 1 << 30
 
@@ -60,7 +60,7 @@ def command(
     if report is not None:
         need("jinja2", "report")
         need("matplotlib", "report")
-    from fsq_edge_compile.parity import Gates
+    from fsq_edge_compile.parity.ladder import Gates
 
     gates = Gates(min_code_agreement, max_drop)
     ladder = (
@@ -71,7 +71,7 @@ def command(
     show = console(quiet, json_to)
     _show(ladder, show)
     if report is not None:
-        from fsq_edge.int8_report import parity_page
+        from fsq_edge.deploy.int8_page import parity_page
 
         write_file(report, parity_page(str(bundle), ladder).encode())
         show.print(f"wrote {report}", markup=False)
@@ -83,15 +83,15 @@ def command(
 def _of_build(folder: Path, run_folder: Path | None, gates: Gates) -> LadderReport:
     need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.rungs import ladder_of_build
+    from fsq_edge_compile.parity.build_rungs import ladder_of_build
 
     forward = None if run_folder is None else _torch(run_folder)[1]
     return ladder_of_build(BuildFolder(folder), gates=gates, forward=forward)
 
 
 def _of_bundle(path: Path, run_folder: Path | None, windows: Path | None, gates: Gates) -> LadderReport:
-    from fsq_edge_compile.bundle_rungs import ladder_of_bundle
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_compile.parity.bundle_rungs import ladder_of_bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(path)
     extra = _device_rungs(opened)
@@ -108,7 +108,7 @@ def _torch(run_folder: Path) -> tuple[tuple[Any, Any, Any], Any]:
     """Return the held-out windows of a run and its torch forward."""
     torch = need("torch", "train")
     torch.set_num_threads(1)
-    from fsq_edge.deploy import MAX_REFERENCE_WINDOWS, device_outputs, usable_windows
+    from fsq_edge.deploy.build import MAX_REFERENCE_WINDOWS, device_outputs, usable_windows
     from fsq_edge.training import load_run
 
     run = load_run(run_folder)
@@ -119,7 +119,7 @@ def _torch(run_folder: Path) -> tuple[tuple[Any, Any, Any], Any]:
 
 
 def _device_rungs(bundle: Bundle) -> list[Rung]:
-    from fsq_edge_compile.bundle_rungs import hef_rung
+    from fsq_edge_compile.parity.bundle_rungs import hef_rung
 
     return [hef_rung(bundle)] if bundle.hef_architectures else []
 

@@ -10,14 +10,14 @@ from rich.markup import escape
 
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fsq_edge_compile.layer_errors import LayerError
-    from fsq_edge_compile.preview import Int8Preview
+    from fsq_edge_compile.int8.layer_errors import LayerError
+    from fsq_edge_compile.int8.preview import Int8Preview
 
 RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
 
@@ -74,7 +74,7 @@ def command(
         need("matplotlib", "report")
         need("jinja2", "report")
     from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.preview import preview_build, write_preview
+    from fsq_edge_compile.int8.preview import preview_build, write_preview
 
     build = BuildFolder(model)
     preview = preview_build(
@@ -87,7 +87,7 @@ def command(
     write_preview(build, preview)
     _show(preview, show)
     if report is not None:
-        from fsq_edge.int8_report import preview_page
+        from fsq_edge.deploy.int8_page import preview_page
 
         write_file(report, preview_page(build, preview).encode())
         show.print(f"wrote {report}", markup=False)
@@ -113,8 +113,8 @@ def _bare(
     windows: int,
     **options: Any,
 ) -> None:
-    from fsq_edge_compile.layer_errors import layer_errors
-    from fsq_edge_compile.quantize import quantize_preview
+    from fsq_edge_compile.int8.layer_errors import layer_errors
+    from fsq_edge_compile.int8.quantize import quantize_preview
 
     if calib is None:
         raise UsageError("a bare ONNX file needs --calib FILE", hint="fsq-edge calibrate RUN --out FILE.npz makes one")
@@ -173,7 +173,7 @@ def _show(preview: Int8Preview, show: Console) -> None:
 
 
 def _layer_table(errors: tuple[LayerError, ...]) -> Any:
-    from fsq_edge_compile.layer_errors import short_name
+    from fsq_edge_compile.int8.layer_errors import short_name
 
     rows = [
         (

@@ -15,7 +15,7 @@ from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.runner import Runner
     from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
@@ -74,11 +74,11 @@ def command(
 
     Runs until the sources end, or until SIGTERM (exit 0) or Ctrl-C (exit 130); both drain what is under way.
     """
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.runner import Runner
-    from fsq_edge_runtime.service import Watchdog
     from fsq_edge_runtime.sinks import open_sink
     from fsq_edge_runtime.sources import open_source
+    from fsq_edge_runtime.systemd import Watchdog
 
     if json_to == "-" and any(text in ("jsonl:-", "csv:-") for text in sink_texts):
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
@@ -112,8 +112,8 @@ def _open_session(bundle: Bundle, choice: str, source_rate: float | None, live: 
 
 
 def _open_metrics(text: str, runner: Runner) -> Sink:
-    from fsq_edge_runtime.metrics import MetricsSink
     from fsq_edge_runtime.sinks.opening import split_address
+    from fsq_edge_runtime.sinks.prometheus import MetricsSink
 
     return MetricsSink(*split_address(text, text), runner.facts)
 
@@ -124,7 +124,7 @@ def _closing(stack: ExitStack, opened: Closable) -> Closable:
 
 
 def _run(runner: Runner) -> dict[str, Any]:
-    from fsq_edge_runtime.service import notify
+    from fsq_edge_runtime.systemd import notify
 
     stop = threading.Event()
     with _signals(stop) as received:

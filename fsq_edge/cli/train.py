@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fsq_edge.data.quality import QualityReport
     from fsq_edge.training import TrainConfig, TrainResult
     from fsq_edge.training.record import EpochRecord
-    from fsq_edge.training.sides import WindowSides
+    from fsq_edge.training.split import WindowSides
 
 
 @click.command(
@@ -56,7 +56,7 @@ def command(
         need(module, "train")
     from fsq_edge.training import load_config, train
     from fsq_edge.training.gate import check_quality
-    from fsq_edge.training.sides import open_sides
+    from fsq_edge.training.split import open_sides
 
     settings = load_config(
         config,

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from fsq_edge.evaluation.document import Cell
+    from fsq_edge.report.document import Cell
     from fsq_edge.tuning.tune import Tuned
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def command(
         need("matplotlib", "report")
     from fsq_edge.tuning.streams import open_recordings
     from fsq_edge.tuning.tune import tune_bundle
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
     screen = console(quiet, json_to)
     opened = Bundle.open(bundle)
@@ -137,7 +137,7 @@ def _show(tuned: Tuned, before: Bundle, screen: Console) -> None:
 
 
 def _plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
-    from fsq_edge.evaluation.document import cell_text
+    from fsq_edge.report.document import cell_text
 
     return table(title, columns, [[cell_text(cell) for cell in row] for row in rows])
 
@@ -145,7 +145,7 @@ def _plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -
 def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) -> None:
     if png is not None:
         from fsq_edge.tuning.page import pareto_png
-        from fsq_edge_runtime.bundle_archive import write_file
+        from fsq_edge_runtime.bundle.archive import write_file
 
         write_file(png, pareto_png(tuned.result, tuned.chosen))
         screen.print(f"picture: {png}", markup=False)

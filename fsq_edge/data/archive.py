@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
 MAX_ARRAY_BYTES = 8 << 30  # one array of one recording: 130 hours of 9 float32 channels at 500 Hz
@@ -33,11 +33,10 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: equal content gives
 
 _FORMAT: Any = np.lib.format  # numpy ships these functions without type information
 
-Array = npt.NDArray[Any]
 Content = TypeVar("Content")
 
 
-def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     """Write arrays as an uncompressed npz whose data start on 64-byte boundaries, whole or not at all.
 
     Args:
@@ -59,7 +58,7 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
         raise
 
 
-def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: Array) -> None:
+def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: AnyArray) -> None:
     content = np.ascontiguousarray(array)
     entry = zipfile.ZipInfo(name, date_time=_DATE)
     entry.external_attr = 0o644 << 16
@@ -71,7 +70,7 @@ def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: Array)
         _FORMAT.write_array(target, content, allow_pickle=False)
 
 
-def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Array]:
+def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, AnyArray]:
     """Read named arrays of an npz file; other names in the file are left alone.
 
     Stored (uncompressed) arrays are returned as read-only views of one memory map of the file, so nothing is loaded
@@ -86,7 +85,7 @@ def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = 
     return _opened(path, "npz", lambda file: _read_entries(path, file, required, optional))
 
 
-def read_npy(path: Path) -> Array:
+def read_npy(path: Path) -> AnyArray:
     """Return the array of an npy file as a read-only view of a memory map.
 
     Raises:
@@ -94,7 +93,7 @@ def read_npy(path: Path) -> Array:
         DataError: empty, damaged, or holds objects.
     """
 
-    def view(file: io.BufferedReader) -> Array:
+    def view(file: io.BufferedReader) -> AnyArray:
         whole = _map(file)
         return _array(whole, 0, len(whole), path.name)
 
@@ -122,7 +121,7 @@ def _opened(path: Path, kind: str, read: Callable[[io.BufferedReader], Content])
 
 def _read_entries(
     path: Path, file: io.BufferedReader, required: tuple[str, ...], optional: tuple[str, ...]
-) -> dict[str, Array]:
+) -> dict[str, AnyArray]:
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()[:MAX_ENTRIES]}
         missing = [name for name in required if name not in entries]
@@ -161,7 +160,7 @@ def _content_offset(whole: mmap.mmap, entry: zipfile.ZipInfo) -> int:
     return int(entry.header_offset + _LOCAL_HEADER.size + header[-2] + header[-1])
 
 
-def _array(buffer: mmap.mmap | bytes, begin: int, size: int, name: str) -> Array:
+def _array(buffer: mmap.mmap | bytes, begin: int, size: int, name: str) -> AnyArray:
     """View npy content of ``size`` bytes; its header is held to that size before anything is made."""
     end = begin + size
     if end > len(buffer):

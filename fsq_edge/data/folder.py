@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from fsq_edge.data.archive import read_npz, write_npz
 from fsq_edge.data.recording import Channel, Dataset, Recording
+from fsq_edge_runtime.arrays import AnyArray, Int16Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError, UsageError
 
@@ -120,7 +120,7 @@ def _read_recording(folder: Path, entry: RecordingEntry, channels: tuple[Channel
     )
 
 
-def narrow_labels(labels: npt.NDArray[Any], where: str) -> npt.NDArray[np.int16]:
+def narrow_labels(labels: AnyArray, where: str) -> Int16Array:
     """Return labels as int16.
 
     Raises:
@@ -200,7 +200,7 @@ def _write_recording(folder: Path, number: int, recording: Recording) -> Recordi
     # Ids may hold anything; file names stay portable. An id that is portable as it is comes back unchanged.
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", recording.recording_id).strip("-")[:80]
     name = f"{readable}.npz" if readable == recording.recording_id else f"{number:06d}-{readable}.npz"
-    arrays: dict[str, npt.NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "samples": recording.samples.astype(np.float32, copy=False),
         "labels": recording.labels.astype(np.int16, copy=False),
     }

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from fsq_edge.data.gait import BEHAVIOURS, NAMES, Float64Array, G, cycle, leap
+from fsq_edge.data.gait import BEHAVIOURS, NAMES, G, cycle, leap
 from fsq_edge.data.recording import Channel, Dataset, Recording
+from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int16Array
 from fsq_edge_runtime.errors import UsageError
 
 SAMPLE_RATE_HZ = 100.0
@@ -108,7 +108,7 @@ def _draw_animal(rng: np.random.Generator) -> _Animal:
     )
 
 
-def _record(animal: _Animal, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+def _record(animal: _Animal, n: int, rng: np.random.Generator) -> tuple[Float32Array, Int16Array]:
     """One recording: samples (n, 9) and labels (n,)."""
     labels, tracks = _draw_bouts(animal, n, rng)
     rhythm = tracks[:, _RHYTHM] * np.exp(_wander(n, 0.05, 2.0, rng))
@@ -131,7 +131,7 @@ def _record(animal: _Animal, n: int, rng: np.random.Generator) -> tuple[npt.NDAr
     return _sense(animal, angles, motion, rng), labels
 
 
-def _draw_bouts(animal: _Animal, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int16], Float64Array]:
+def _draw_bouts(animal: _Animal, n: int, rng: np.random.Generator) -> tuple[Int16Array, Float64Array]:
     """A chain of behaviours: labels (n,) and what drives the motion (n, tracks), blended where they change.
 
     The next behaviour is drawn among those that may follow, the rarer so far the likelier, so all ten take part.
@@ -168,9 +168,7 @@ def _spread() -> Float64Array:
     return np.array([behaviour.posture_spread for behaviour in BEHAVIOURS])
 
 
-def _sense(
-    animal: _Animal, angles: Float64Array, motion: Float64Array, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _sense(animal: _Animal, angles: Float64Array, motion: Float64Array, rng: np.random.Generator) -> Float32Array:
     """What the three sensors report, (n, 9): the same rotation applied to gravity, motion, field and rates.
 
     Args:

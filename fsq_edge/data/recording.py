@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int16Array
 from fsq_edge_runtime.errors import DataError, UsageError
 
 UNLABELLED = -1
@@ -46,11 +46,11 @@ class Recording:
     """
 
     recording_id: str
-    samples: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int16]
+    samples: Float32Array
+    labels: Int16Array
     subject: str
     session: str
-    timestamps: npt.NDArray[np.float64] | None = None
+    timestamps: Float64Array | None = None
     source_id: str = ""
     source_start: int = 0
 

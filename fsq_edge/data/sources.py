@@ -9,7 +9,7 @@ import numpy as np
 from fsq_edge.data.folder import DESCRIPTION, read_folder
 from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.recording import Dataset
-from fsq_edge.data.seed_form import find_seed_files, read_seed_files
+from fsq_edge.data.stored_windows.files import find_seed_files, read_seed_files
 from fsq_edge.data.watch import load_watch
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 

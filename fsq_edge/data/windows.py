@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data.recording import UNLABELLED, Dataset, Recording
+from fsq_edge_runtime.arrays import Float32Array, Int64Array, IntArray, TextArray
 from fsq_edge_runtime.errors import DataError, UsageError
 
 DEFAULT_MAX_GAP_S = 0.1
@@ -33,17 +33,17 @@ class WindowIndex:
     dataset: Dataset
     window_samples: int
     hop_samples: int
-    recording: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int64]
-    label: npt.NDArray[np.int64]
-    subject: npt.NDArray[np.str_]
+    recording: Int64Array
+    start: Int64Array
+    label: Int64Array
+    subject: TextArray
     n_mixed: int
     n_unlabelled: int
 
     def __len__(self) -> int:
         return len(self.start)
 
-    def gather(self, rows: npt.NDArray[np.integer] | None = None) -> npt.NDArray[np.float32]:
+    def gather(self, rows: IntArray | None = None) -> Float32Array:
         """Copy windows out of the recordings.
 
         Args:
@@ -65,7 +65,7 @@ class WindowIndex:
             out[some] = windows[start[some]]
         return out
 
-    def take(self, rows: npt.NDArray[np.integer]) -> WindowIndex:
+    def take(self, rows: IntArray) -> WindowIndex:
         """Return the index of some windows (same data set, arrays copied)."""
         return replace(
             self,
@@ -100,7 +100,7 @@ def cut_windows(
     if window_samples < 1 or hop_samples < 1:
         raise UsageError(f"window_samples and hop_samples must be at least 1, got {window_samples} and {hop_samples}")
     longest_step = max(max_gap_s, 1.5 / dataset.sample_rate_hz)
-    parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+    parts: list[tuple[Int64Array, Int64Array]] = []
     n_mixed = n_unlabelled = 0
     for recording in dataset.recordings:
         start = _starts(recording, window_samples, hop_samples, longest_step)
@@ -132,13 +132,13 @@ def cut_windows(
     )
 
 
-def _starts(recording: Recording, window: int, hop: int, longest_step: float) -> npt.NDArray[np.int64]:
+def _starts(recording: Recording, window: int, hop: int, longest_step: float) -> Int64Array:
     """Window starts (k,) inside the unbroken segments of one recording."""
     edges = segment_edges(recording, longest_step)
     return np.concatenate([np.arange(a, b - window + 1, hop, dtype=np.int64) for a, b in pairwise(edges)])
 
 
-def segment_edges(recording: Recording, longest_step: float) -> npt.NDArray[np.int64]:
+def segment_edges(recording: Recording, longest_step: float) -> Int64Array:
     """Return where the unbroken segments of a recording begin, and its length: int64 (segments + 1,), ascending.
 
     Args:

@@ -1,7 +1,7 @@
 """Evaluation: scores with intervals and baselines, calibration, figures and reports.
 
 Importing this package loads numpy only. scikit-learn comes in with a call of ``evaluate_predictions``, matplotlib with
-``fsq_edge.evaluation.figures``, Jinja2 with a call of ``fsq_edge.evaluation.html.render``.
+``fsq_edge.evaluation.figures``, Jinja2 with a call of ``fsq_edge.report.html.render``.
 """
 
 from fsq_edge.evaluation.codes import CodeDictionary, CodeEntry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 # Healthy subjects that were held out, of watch and of the synthetic quadruped, one at a time against all others: means
@@ -68,7 +68,7 @@ class ChannelTally:
         self._present = np.zeros(count)
         self._sum, self._squares, self._clipped = np.zeros(count), np.zeros(count), np.zeros(count)
 
-    def add(self, windows: npt.NDArray[np.float32]) -> None:
+    def add(self, windows: Float32Array) -> None:
         """Count windows (N, C, T) in raw units; NaN and Inf are missing."""
         present = np.isfinite(windows)
         standard = (np.where(present, windows, self._mean) - self._mean) / self._std

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from fsq_edge_runtime.arrays import Int64Array, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,7 @@ class CodeDictionary:
     entries: tuple[CodeEntry, ...]
 
 
-def code_dictionary(
-    codes: npt.NDArray[np.integer], labels: npt.NDArray[np.integer], classes: tuple[str, ...], n_codes: int
-) -> CodeDictionary:
+def code_dictionary(codes: IntArray, labels: IntArray, classes: tuple[str, ...], n_codes: int) -> CodeDictionary:
     """Count codes against true classes.
 
     Args:
@@ -80,7 +79,7 @@ def code_dictionary(
     )
 
 
-def _entry(code: int, counts: npt.NDArray[np.int64], classes: tuple[str, ...]) -> CodeEntry:
+def _entry(code: int, counts: Int64Array, classes: tuple[str, ...]) -> CodeEntry:
     order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]
     support = int(counts.sum())
     return CodeEntry(

@@ -11,14 +11,14 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from fsq_edge.evaluation.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.reliability import ReliabilityBin
+from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
+from fsq_edge_runtime.arrays import Float64Array, Int64Array
 
 MOST_CLASSES_WITH_NUMBERS = 20  # beyond, the numbers in the cells of a confusion matrix cannot be read
 
@@ -185,7 +185,7 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
-def _shade(axes: Axes, share: npt.NDArray[np.float64]) -> None:
+def _shade(axes: Axes, share: Float64Array) -> None:
     """Paint cells (K, K) with shares as opacity, so that an empty cell is the page's own ground."""
     colours = np.empty((*share.shape, 4))
     colours[..., :3] = to_rgb(PALETTE[0])
@@ -193,7 +193,7 @@ def _shade(axes: Axes, share: npt.NDArray[np.float64]) -> None:
     axes.imshow(colours, interpolation="none")
 
 
-def _write_counts(axes: Axes, counts: npt.NDArray[np.int64], share: npt.NDArray[np.float64]) -> None:
+def _write_counts(axes: Axes, counts: Int64Array, share: Float64Array) -> None:
     for row, column in np.argwhere(counts):
         shade = float(share[row, column])
         text = f"{100 * shade:.0f} %\n{counts[row, column]}"

@@ -6,11 +6,11 @@ import json
 import os
 from pathlib import Path
 
-from fsq_edge.evaluation.document import to_markdown
-from fsq_edge.evaluation.html import render
 from fsq_edge.evaluation.judgement import Judgement, summary
 from fsq_edge.evaluation.report import TITLE, sections, subtitle
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge.report.document import to_markdown
+from fsq_edge.report.html import render
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UnavailableError
 
 REPORT_FILE, PAGE_FILE = "evaluation_report.md", "evaluation.html"

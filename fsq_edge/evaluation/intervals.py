@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
+from fsq_edge_runtime.arrays import Float64Array, Int64Array, IntArray, TextArray
 
 REPLICATES = 2000
 LEVEL = 0.95
@@ -52,7 +50,7 @@ class Intervals:
 def bootstrap(
     labels: Int64Array,
     predicted: Int64Array,
-    subjects: npt.NDArray[np.str_],
+    subjects: TextArray,
     n_classes: int,
     *,
     replicates: int = REPLICATES,
@@ -88,7 +86,7 @@ def bootstrap(
     )
 
 
-def scores_of_tallies(tallies: npt.NDArray[np.integer]) -> tuple[Float64Array, Float64Array, Float64Array]:
+def scores_of_tallies(tallies: IntArray) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return accuracy, balanced accuracy and macro-F1, each (...), of tallies.
 
     As in scikit-learn: recall is averaged over classes that occur, F1 over classes that occur or were predicted.

@@ -14,7 +14,7 @@ from fsq_edge.evaluation.openings import Openings, record_opening
 from fsq_edge.evaluation.predictions import Predictions, predict
 from fsq_edge.evaluation.reliability import Reliability, reliability_of
 from fsq_edge.training.run import Run
-from fsq_edge_compile.temperature import FittedTemperature, fit_temperature
+from fsq_edge_compile.int8.temperature import FittedTemperature, fit_temperature
 
 
 @dataclass(frozen=True, slots=True, eq=False)

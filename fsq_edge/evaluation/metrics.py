@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data.recording import subject_order
 from fsq_edge.evaluation.codes import CodeDictionary, code_dictionary
 from fsq_edge.evaluation.intervals import Intervals, bootstrap
 from fsq_edge.evaluation.reliability import Reliability, reliability_of, require_probabilities
+from fsq_edge_runtime.arrays import FloatArray, Int64Array, IntArray, TextArray
 from fsq_edge_runtime.errors import DataError
 
 
@@ -90,7 +90,7 @@ class Evaluation:
     intervals: Intervals
     per_class: tuple[ClassScore, ...]
     per_subject: tuple[SubjectScore, ...]
-    confusion: npt.NDArray[np.int64]
+    confusion: Int64Array
     majority: Baseline
     stratified: Baseline
     reliability: Reliability
@@ -102,11 +102,11 @@ class Evaluation:
 
 
 def evaluate_predictions(
-    probabilities: npt.NDArray[np.floating],
-    labels: npt.NDArray[np.integer],
-    subjects: npt.NDArray[np.str_],
+    probabilities: FloatArray,
+    labels: IntArray,
+    subjects: TextArray,
     classes: Sequence[str],
-    codes: npt.NDArray[np.integer] | None = None,
+    codes: IntArray | None = None,
     n_codes: int | None = None,
     *,
     seed: int = 0,
@@ -162,7 +162,7 @@ def evaluate_predictions(
     )
 
 
-def majority_baseline(support: npt.NDArray[np.integer], classes: Sequence[str]) -> Baseline:
+def majority_baseline(support: IntArray, classes: Sequence[str]) -> Baseline:
     """Return the score of always answering the most frequent class; ``support`` (K,) counts the true labels."""
     top, n = int(np.argmax(support)), int(support.sum())
     accuracy = float(support[top] / n)
@@ -170,7 +170,7 @@ def majority_baseline(support: npt.NDArray[np.integer], classes: Sequence[str]) 
     return Baseline(accuracy, 2 * accuracy / (1 + accuracy) / occurring, f"always {classes[top]!r}")
 
 
-def stratified_baseline(support: npt.NDArray[np.integer]) -> Baseline:
+def stratified_baseline(support: IntArray) -> Baseline:
     """Return the expected score of guesses drawn with the class frequencies; ``support`` (K,) counts true labels.
 
     With share s of a class, its precision and recall both tend to s, and so does its F1.
@@ -179,9 +179,7 @@ def stratified_baseline(support: npt.NDArray[np.integer]) -> Baseline:
     return Baseline(float((share**2).sum()), float(share.mean()), "guesses with the class frequencies, expected value")
 
 
-def _per_subject(
-    truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer], subjects: npt.NDArray[np.str_]
-) -> tuple[SubjectScore, ...]:
+def _per_subject(truth: IntArray, predicted: IntArray, subjects: TextArray) -> tuple[SubjectScore, ...]:
     from sklearn.metrics import f1_score
 
     names, number = np.unique(subjects, return_inverse=True)
@@ -194,15 +192,13 @@ def _per_subject(
     return tuple(scores)
 
 
-def _dictionary(
-    codes: npt.NDArray[np.integer], truth: npt.NDArray[np.integer], names: tuple[str, ...], n_codes: int | None
-) -> CodeDictionary:
+def _dictionary(codes: IntArray, truth: IntArray, names: tuple[str, ...], n_codes: int | None) -> CodeDictionary:
     if n_codes is None:
         raise ValueError("n_codes is needed with codes")
     return code_dictionary(codes, truth, names, n_codes)
 
 
-def _check(truth: npt.NDArray[np.integer], subjects: npt.NDArray[np.str_], classes: tuple[str, ...]) -> None:
+def _check(truth: IntArray, subjects: TextArray, classes: tuple[str, ...]) -> None:
     if truth.ndim != 1 or truth.dtype.kind not in "iu":
         raise ValueError(f"labels must be integers of shape (N,), got {truth.dtype} {truth.shape}")
     if subjects.shape != truth.shape:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UnavailableError
 
 OPENINGS_FILE = "openings.json"

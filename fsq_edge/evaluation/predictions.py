@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge.evaluation.channels import ChannelShift, ChannelTally
 from fsq_edge.training.run import Run
+from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tail import softmax
 
@@ -34,16 +34,16 @@ class Predictions:
         channels: how the channels of all windows, judged or not, differ from the training split.
     """
 
-    logits: npt.NDArray[np.float32]
-    codes: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-    subjects: npt.NDArray[np.str_]
-    recordings: npt.NDArray[np.str_]
-    starts: npt.NDArray[np.int64]
+    logits: Float32Array
+    codes: Int64Array
+    labels: Int64Array
+    subjects: TextArray
+    recordings: TextArray
+    starts: Int64Array
     n_unusable: int
     channels: tuple[ChannelShift, ...]
 
-    def probabilities(self, temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    def probabilities(self, temperature: float = 1.0) -> Float32Array:
         """Return softmax(logits / temperature), float32 (N, K)."""
         return softmax(self.logits, temperature)
 
@@ -82,9 +82,9 @@ def predict(run: Run, index: WindowIndex) -> Predictions:
     Cost: holds one batch of 512 windows at a time, whatever the size of the data.
     """
     preprocessor, model, tally = run.preprocessor, run.model.eval(), ChannelTally(run.preprocess)
-    kept: list[npt.NDArray[np.int64]] = []
-    logits: list[npt.NDArray[np.float32]] = []
-    codes: list[npt.NDArray[np.int64]] = []
+    kept: list[Int64Array] = []
+    logits: list[Float32Array] = []
+    codes: list[Int64Array] = []
     for at in range(0, len(index), BATCH):
         rows = np.arange(at, min(at + BATCH, len(index)))
         raw = index.gather(rows)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from fsq_edge_runtime.arrays import BoolArray, Float64Array, FloatArray, IntArray
 
 DEFAULT_BINS = 15
 ROW_SUM_TOLERANCE = 1e-3  # float32 softmax over thousands of classes stays within it; logits do not
@@ -52,7 +53,7 @@ class Reliability:
     equal_mass: tuple[ReliabilityBin, ...]
 
 
-def require_probabilities(probabilities: npt.NDArray[np.floating], classes: int) -> npt.NDArray[np.float64]:
+def require_probabilities(probabilities: FloatArray, classes: int) -> Float64Array:
     """Return probabilities as float64 (N, K), refusing what is none: labels, logits, NaN.
 
     Args:
@@ -74,9 +75,7 @@ def require_probabilities(probabilities: npt.NDArray[np.floating], classes: int)
     return exact
 
 
-def reliability_of(
-    probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], *, bins: int = DEFAULT_BINS
-) -> Reliability:
+def reliability_of(probabilities: FloatArray, labels: IntArray, *, bins: int = DEFAULT_BINS) -> Reliability:
     """Measure calibration.
 
     Args:
@@ -109,16 +108,14 @@ def reliability_of(
     )
 
 
-def _equal_mass_edges(confidence: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.float64]:
+def _equal_mass_edges(confidence: Float64Array, bins: int) -> Float64Array:
     """Edges (<= bins + 1) at the quantiles; a finite code book ties many confidences, and ties are never split."""
     ordered = np.sort(confidence)
     inner = ordered[np.arange(1, bins) * len(ordered) // bins]
     return np.unique(np.concatenate(([0.0], inner[inner > ordered[0]], [1.0])))
 
 
-def _bins(
-    confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], edges: npt.NDArray[np.float64]
-) -> tuple[ReliabilityBin, ...]:
+def _bins(confidence: Float64Array, right: BoolArray, edges: Float64Array) -> tuple[ReliabilityBin, ...]:
     """Fill the bins [edge, next edge); the last one includes 1."""
     n = len(edges) - 1
     at = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, n - 1)

@@ -20,7 +20,7 @@ from fsq_edge.training.loop import Loop, Stage
 from fsq_edge.training.record import record_split
 from fsq_edge.training.run import build_model
 from fsq_edge.training.schedule import MOST_REFIT_PASSES, MOST_VALIDATED_PASSES, default_epochs
-from fsq_edge.training.sides import WindowSides, gap_seconds
+from fsq_edge.training.split import WindowSides, gap_seconds
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World
 from fsq_edge_runtime.errors import DataError

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data.recording import Channel
 from fsq_edge.data.triads import find_triads, sensor_of
 from fsq_edge.training.config import AugmentationSection
-
-Float32Array = npt.NDArray[np.float32]
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,9 @@ class Draws:
     speed: Float32Array
     rotation: Float32Array
     gain: Float32Array
-    mirrored: npt.NDArray[np.bool_]
+    mirrored: BoolArray
 
-    def take(self, rows: npt.NDArray[np.integer] | slice) -> Draws:
+    def take(self, rows: IntArray | slice) -> Draws:
         """Return the draws of some windows."""
         return Draws(self.shift[rows], self.speed[rows], self.rotation[rows], self.gain[rows], self.mirrored[rows])
 
@@ -57,7 +55,7 @@ def draw(config: AugmentationSection, n: int, window_samples: int, rng: np.rando
     )  # fmt: skip
 
 
-def rotation_matrices(axis: npt.NDArray[np.float64], angle: npt.NDArray[np.float64]) -> Float32Array:
+def rotation_matrices(axis: Float64Array, angle: Float64Array) -> Float32Array:
     """Return rotations (N, 3, 3) float32 about ``axis`` (N, 3), any length but 0, by ``angle`` (N,) radians.
 
     Source: Rodrigues' formula, R = I + sin(a) K + (1 - cos(a)) K^2 with K the cross-product matrix of the unit axis.
@@ -70,12 +68,12 @@ def rotation_matrices(axis: npt.NDArray[np.float64], angle: npt.NDArray[np.float
 
 
 def sample_positions(
-    start: npt.NDArray[np.int64],
-    lowest: npt.NDArray[np.int64],
-    highest: npt.NDArray[np.int64],
+    start: Int64Array,
+    lowest: Int64Array,
+    highest: Int64Array,
     window_samples: int,
     draws: Draws,
-) -> tuple[npt.NDArray[np.float64], Float32Array]:
+) -> tuple[Float64Array, Float32Array]:
     """Return where N shifted and warped windows read their samples.
 
     Args:
@@ -95,7 +93,7 @@ def sample_positions(
     step = speed.astype(np.float64)
     begin = start + (1.0 - step) * last / 2 + draws.shift
     begin = np.clip(begin, lowest, np.maximum(highest - step * last, lowest))
-    positions: npt.NDArray[np.float64] = begin[:, None] + step[:, None] * np.arange(window_samples)
+    positions: Float64Array = begin[:, None] + step[:, None] * np.arange(window_samples)
     return np.minimum(positions, highest[:, None]), speed
 
 

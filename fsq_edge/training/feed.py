@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,11 +17,9 @@ from fsq_edge.data.windows import WindowIndex, segment_edges
 from fsq_edge.training.augmentation import Augmenter, draw, sample_positions
 from fsq_edge.training.config import AugmentationSection
 from fsq_edge.training.world import ALONE, World
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor, fill_missing
-
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 SMALLEST_SHARE = 2  # BatchNorm has no statistics of a single window
 STRETCH_WINDOWS = 1024  # read and preprocessed together: large enough for numpy, small enough for the cache
@@ -53,7 +50,7 @@ class PackedWindows:
     def __len__(self) -> int:
         return len(self.start)
 
-    def take(self, rows: npt.NDArray[np.bool_] | Int64Array) -> PackedWindows:
+    def take(self, rows: BoolArray | Int64Array) -> PackedWindows:
         """Return some of the windows over the same samples.
 
         Raises:
@@ -136,12 +133,12 @@ def _lay_out(
     return samples
 
 
-def _complete(samples: Float32Array) -> npt.NDArray[np.bool_]:
+def _complete(samples: Float32Array) -> BoolArray:
     """Which samples (n, C) miss no channel, (n,) bool."""
     return np.asarray(np.isfinite(samples).all(axis=1))
 
 
-def _stretches(dataset: Dataset, number: int, finite: npt.NDArray[np.bool_], max_gap_s: float) -> Int64Array:
+def _stretches(dataset: Dataset, number: int, finite: BoolArray, max_gap_s: float) -> Int64Array:
     """Where label, segment or completeness of one recording changes, with 0 and the length."""
     recording = dataset.recordings[number]
     edges = segment_edges(recording, max(max_gap_s, 1.5 / dataset.sample_rate_hz))
@@ -230,7 +227,7 @@ def _batches(prepared: Future[tuple[Tensor, Tensor]], size: int) -> Iterator[tup
         yield frames[at : at + size], labels[at : at + size]
 
 
-def read_at(samples: Float32Array, positions: npt.NDArray[np.float64], highest: Int64Array) -> Float32Array:
+def read_at(samples: Float32Array, positions: Float64Array, highest: Int64Array) -> Float32Array:
     """Read windows at fractional positions, linearly between samples.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fsq_edge.data.quality import QualityControl, QualityReport, QualityThresholds
 from fsq_edge.training.config import PreprocessingSection
 from fsq_edge.training.record import EpochRecord
-from fsq_edge.training.sides import WindowSides
+from fsq_edge.training.split import WindowSides
 
 
 def check_quality(sides: WindowSides, section: PreprocessingSection) -> QualityReport | None:

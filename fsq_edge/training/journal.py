@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.training.metrics import Pass
 from fsq_edge.training.record import EpochRecord
+from fsq_edge_runtime.arrays import ByteArray, Int64Array
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -91,7 +91,7 @@ class Journal:
         self._writer.flush()
 
 
-def confusion_image(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def confusion_image(confusion: Int64Array) -> ByteArray:
     """Draw a confusion matrix (K, K), true class by row, as an image (3, H, W): the darker, the larger the share."""
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     colour = _BACKGROUND + share[:, :, None] * (_INK - _BACKGROUND)

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fsq_edge.model import ModelOutput
 from fsq_edge.training.world import World
-
-Int64Array = npt.NDArray[np.int64]
+from fsq_edge_runtime.arrays import Int64Array
 
 
 @dataclass(frozen=True, eq=False)

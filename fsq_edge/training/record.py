@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fsq_edge.data.quality import QualityReport
 from fsq_edge.training.config import TrainConfig
-from fsq_edge.training.sides import WindowSides
+from fsq_edge.training.split import WindowSides
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 
 _PACKAGES = ("fsq-edge", "torch", "numpy", "safetensors", "scikit-learn")

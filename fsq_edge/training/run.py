@@ -11,7 +11,7 @@ from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.checkpoint import load_weights, read_bounded
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.record import EpochRecord, RunRecord, record_split, versions
-from fsq_edge.training.sides import WindowSides, cut_sides
+from fsq_edge.training.split import WindowSides, cut_sides
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 

@@ -22,7 +22,7 @@ from fsq_edge.training.journal import Journal
 from fsq_edge.training.metrics import Pass
 from fsq_edge.training.record import EpochRecord, RunRecord, git_revision, record_data, record_split, versions
 from fsq_edge.training.run import MODEL_FILE, PREPROCESS_FILE, RUN_FILE, VALIDATED_FILE
-from fsq_edge.training.sides import WindowSides, open_sides, source_of
+from fsq_edge.training.split import WindowSides, open_sides, source_of
 from fsq_edge.training.world import World, join_world
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.preprocess import PreprocessConfig

@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import BoolArray, Float64Array, Int16Array, Int64Array
 from fsq_edge_runtime.decision import DecisionSettings, hops
 from fsq_edge_runtime.events import NO_ANSWER, NO_EVENT
-
-Float64Array = npt.NDArray[np.float64]
-Int16Array = npt.NDArray[np.int16]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,9 +122,7 @@ def decide(scores: Scores, settings: Sequence[DecisionSettings], hop_ms: float) 
 class _Chains:
     """The state of S chains on each of B streams; see :class:`fsq_edge_runtime.decision.DecisionChain`."""
 
-    def __init__(
-        self, settings: Sequence[DecisionSettings], kind: npt.NDArray[np.int64], streams: int, hop_ms: float
-    ) -> None:
+    def __init__(self, settings: Sequence[DecisionSettings], kind: Int64Array, streams: int, hop_ms: float) -> None:
         shape = len(settings), streams
         self.enter = np.array([[one.enter] for one in settings])
         self.leave = np.array([[one.leave] for one in settings])

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.tuning.chains import Scores
 from fsq_edge.tuning.streams import LabelledStream
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.arrays import Int16Array
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.events import NO_ANSWER, Truth
 from fsq_edge_runtime.session import Record
 from fsq_edge_runtime.stream.records import Decision
-
-Int16Array = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
-from fsq_edge.evaluation.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
-from fsq_edge.evaluation.document import Cell, Fact, Picture, Section, Table
-from fsq_edge.evaluation.html import render
+from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
+from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
+from fsq_edge.report.html import render
 from fsq_edge.tuning.scores import FRONT_COLUMNS, SCORE_COLUMNS, front_rows, score_rows, seconds, settings_text
 from fsq_edge.tuning.search import SearchResult
 from fsq_edge.tuning.tune import Tuned

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsq_edge.evaluation.document import Cell
+from fsq_edge.report.document import Cell
 from fsq_edge.tuning.search import SearchResult
 from fsq_edge_runtime.decision import DecisionSettings
 

@@ -9,16 +9,13 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.tuning.chains import decide
 from fsq_edge.tuning.inference import Inferred
+from fsq_edge_runtime.arrays import BoolArray, Float64Array, Int64Array
 from fsq_edge_runtime.decision import DecisionSettings, hops
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.events import tally_events
-
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 
 EMA_MS: Final = (200, 300, 450, 700, 1000, 1500)
 MEDIAN_MS: Final = (600, 1000, 1400, 1800)
@@ -119,7 +116,7 @@ def search(inferred: Inferred, settings: Sequence[DecisionSettings]) -> SearchRe
 
 def _measure(
     inferred: Inferred, settings: Sequence[DecisionSettings]
-) -> tuple[Int64Array, npt.NDArray[np.bool_], Int64Array, Float64Array]:
+) -> tuple[Int64Array, BoolArray, Int64Array, Float64Array]:
     labels = decide(inferred.scores, settings, inferred.hop_ms)
     tallies = [tally_events(inferred.trimmed(labels, at), truth) for at, truth in enumerate(inferred.truths)]
     return (

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data import UNLABELLED, Channel, Dataset, Recording, open_dataset
 from fsq_edge.data.archive import read_npz
 from fsq_edge.data.folder import narrow_labels
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int16Array
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 
 LEAST_WINDOWS = 3  # a recording this short is a window that was cut already: nothing in it is continuous
@@ -30,9 +30,9 @@ class LabelledStream:
     """
 
     name: str
-    samples: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int16]
-    timestamps: npt.NDArray[np.float64] | None
+    samples: Float32Array
+    labels: Int16Array
+    timestamps: Float64Array | None
 
 
 def open_recordings(text: str, bundle: Bundle) -> Dataset:
@@ -107,7 +107,7 @@ def make_streams(
     return streams, True
 
 
-def _as_recorded(recording: Recording, labels: npt.NDArray[np.int16]) -> LabelledStream:
+def _as_recorded(recording: Recording, labels: Int16Array) -> LabelledStream:
     times = recording.timestamps
     if times is not None and (np.diff(times) < 0).any():
         raise DataError(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data import Dataset
 from fsq_edge.tuning.chains import smooth
@@ -14,10 +13,11 @@ from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
 from fsq_edge.tuning.search import SearchResult, choose, rule_text, search, search_grid
 from fsq_edge.tuning.sides import TuningSides, choose_sides
 from fsq_edge.tuning.streams import make_streams
-from fsq_edge_compile.bundle import plain_name
-from fsq_edge_compile.refit import THRESHOLDS, match_share
-from fsq_edge_runtime.bundle import Bundle, Role
-from fsq_edge_runtime.bundle_edit import with_files
+from fsq_edge_compile.int8.refit import THRESHOLDS, match_share
+from fsq_edge_compile.packing.bundle import plain_name
+from fsq_edge_runtime.arrays import Float64Array
+from fsq_edge_runtime.bundle.bundle import Bundle, Role
+from fsq_edge_runtime.bundle.edit import with_files
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.event_score import EventReport, EventScore, event_score
@@ -219,7 +219,7 @@ def _write(
     return with_files(bundle, changes, forced=[forced] if forced else [])
 
 
-def _smoothed_tops(inferred: Inferred, settings: DecisionSettings) -> npt.NDArray[np.float64]:
+def _smoothed_tops(inferred: Inferred, settings: DecisionSettings) -> Float64Array:
     """Return the best smoothed probability (N,) of every window that has an answer."""
     smoothed = smooth(inferred.scores, settings.smoothing, settings.smoothing_ms, inferred.hop_ms)
     return np.asarray(smoothed.max(axis=2)[inferred.scores.answered])

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.errors import FsqEdgeError
     from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
     from fsq_edge_runtime.session import Session

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.events import Tally, Truth
-
-Float64Array = npt.NDArray[np.float64]
 
 P90_EVENTS: Final = 64  # fewer cannot place a 90th percentile at 99 % confidence
 _Z: Final = 1.959964  # two-sided 95 %

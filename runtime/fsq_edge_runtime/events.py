@@ -26,11 +26,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Float64Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.signedinteger]
-BoolArray = npt.NDArray[np.bool_]
+from fsq_edge_runtime.arrays import BoolArray, Float64Array, Int64Array, IntArray
 
 NO_EVENT = -1  # `unknown` in decisions, no label in the truth
 NO_ANSWER = -2  # abstained or missed
@@ -131,8 +128,8 @@ class Tally:
 
     found: BoolArray
     delay_s: Float64Array
-    false: npt.NDArray[np.int64]
-    repeats: npt.NDArray[np.int64]
+    false: Int64Array
+    repeats: Int64Array
 
 
 def tally_events(labels: IntArray, truth: Truth) -> Tally:
@@ -177,9 +174,7 @@ def _hold(labels: IntArray) -> IntArray:
     return np.take_along_axis(held, np.maximum.accumulate(steps, axis=1), axis=1)
 
 
-def _judge_runs(
-    labels: IntArray, changes: BoolArray, truth: Truth
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _judge_runs(labels: IntArray, changes: BoolArray, truth: Truth) -> tuple[Int64Array, Int64Array]:
     """Return how many runs of decisions are false (S, K), and how many a scored event explains (S,)."""
     streams, steps = labels.shape
     stream, start = np.nonzero(changes)
@@ -195,7 +190,7 @@ def _judge_runs(
     return counts.reshape(streams, truth.classes), np.bincount(stream[scored], minlength=streams)
 
 
-def _distinct(runs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _distinct(runs: Int64Array) -> Int64Array:
     """Return how many different runs above 0 stand in each row of (S, E)."""
     ordered = np.sort(runs, axis=1)
     new = np.diff(ordered, axis=1, prepend=0) > 0

@@ -9,15 +9,15 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from fsq_edge_runtime.arrays import AnyArray
 
 MAX_MEMBERS = 64
 
 
-def read_arrays(data: bytes, names: Sequence[str]) -> list[npt.NDArray[Any]]:
+def read_arrays(data: bytes, names: Sequence[str]) -> list[AnyArray]:
     """Return the named arrays of an uncompressed npz.
 
     Args:
@@ -59,7 +59,7 @@ def array_names(data: bytes) -> tuple[str, ...]:
     return tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))
 
 
-def _read_array(data: bytes, name: str) -> npt.NDArray[Any]:
+def _read_array(data: bytes, name: str) -> AnyArray:
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]  # numpy's stubs leave it open
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(

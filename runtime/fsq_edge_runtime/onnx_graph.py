@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.wire import FieldBudget, Message, WireError
+from fsq_edge_runtime.protobuf import FieldBudget, Message, WireError
 
 STANDARD_DOMAINS = ("", "ai.onnx", "com.microsoft")
 _SUBGRAPHS = (6, 11, 22, 23)  # of an attribute; sparse tensors are not read either

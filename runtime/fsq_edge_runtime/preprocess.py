@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from fsq_edge_runtime.arrays import BoolArray, Float32Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
-
-Float32Array = npt.NDArray[np.float32]
 
 # The least spread that counts as motion, by unit: a still sensor's noise must not be blown up to unit variance.
 # Source: noise floors of consumer MEMS sensors (about 4 mg, 0.6 degrees/s).
@@ -140,7 +139,7 @@ class Preprocessor:
         FrameWriter(self, frames).write(x)
         return frames
 
-    def fill_gaps(self, windows: npt.ArrayLike) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+    def fill_gaps(self, windows: npt.ArrayLike) -> tuple[Float32Array, BoolArray]:
         """Return windows with short gaps interpolated, and which windows are usable.
 
         Args:
@@ -156,7 +155,7 @@ class Preprocessor:
             return x, np.ones(len(x), dtype=np.bool_)
         rows = fill_missing(x.reshape(-1, x.shape[-1]), self.config.max_gap_samples)
         filled = rows.reshape(x.shape)
-        valid: npt.NDArray[np.bool_] = np.asarray(np.isfinite(filled).all(axis=(1, 2)))
+        valid: BoolArray = np.asarray(np.isfinite(filled).all(axis=(1, 2)))
         return filled, valid
 
     def _check_shape(self, x: Float32Array) -> None:

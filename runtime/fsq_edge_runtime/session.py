@@ -23,7 +23,7 @@ from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.fallback_policy import BackendEvent
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 Record = Decision | StreamEvent
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]

@@ -13,13 +13,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.npz import read_arrays
-
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 BOUND_MARGIN: Final = 1e-3  # the paper's eps: keeps the outermost digits reachable by a finite z
 MAX_INDEX: Final = 1 << 62  # code indices are int64
@@ -91,7 +88,7 @@ class FsqCodebook:
         """Return the values (n_codes, D) of the whole code book in index order."""
         return self.values(self.digits_of(np.arange(self.n_codes)))
 
-    def thresholds(self) -> tuple[npt.NDArray[np.float64], ...]:
+    def thresholds(self) -> tuple[Float64Array, ...]:
         """Return, per dimension, the L - 1 thresholds on z: the digit is the number of thresholds <= z."""
         found = []
         for level in self.levels:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fsq_edge.cli.main import run
-from fsq_edge_benchmarks.result import BenchResult
+from fsq_edge_benchmarks.bench.result import BenchResult
 from tests.factories.bundles import random_bundle
 from tests.factories.runs import train_small_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fsq_edge.cli.main import run
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, write_hef
 from tests.factories.build_folders import random_build
 from tests.factories.bundles import random_bundle

@@ -9,8 +9,8 @@ import pytest
 
 from fsq_edge.cli.main import run
 from fsq_edge.data import Dataset, write_folder
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_signature import sign_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.signature import sign_bundle
 from tests.factories.golden_bundle import KEY
 from tests.factories.labelled import BLOCK, flickering_bundle, labelled_dataset, with_provenance
 

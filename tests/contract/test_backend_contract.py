@@ -12,10 +12,10 @@ import pytest
 
 from fsq_edge_runtime.backends.base import Backend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
-from fsq_edge_runtime.backends.hailo_device import load_binding
+from fsq_edge_runtime.backends.hailo.device import load_binding
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.backends.selection import open_device
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import BackendError
 from tests.factories.bundles import random_bundle
 from tests.factories.hailo_rig import frames_of, make_rig

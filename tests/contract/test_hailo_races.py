@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
-from fsq_edge_runtime.backends.hailo_device import HailoDevice, load_binding
-from fsq_edge_runtime.backends.hailo_request import Slot, Ticket
+from fsq_edge_runtime.backends.hailo.device import HailoDevice, load_binding
+from fsq_edge_runtime.backends.hailo.request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import Fault, FaultScript
 from fsq_edge_runtime.testing.fake_model import ConfiguredInferModel, InferStream

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.backends.hailo import HailoBackend
-from fsq_edge_runtime.backends.hailo_errors import status_of
-from fsq_edge_runtime.backends.hailo_request import Slot, Ticket
+from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+from fsq_edge_runtime.backends.hailo.errors import status_of
+from fsq_edge_runtime.backends.hailo.request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import (
     FakeDeadlockError,
@@ -305,7 +305,7 @@ def test_the_logger_is_silenced_before_the_import(tmp_path: Path) -> None:
     (package / "__init__.py").write_text(
         "import os\nprint(os.environ['HAILORT_LOGGER_PATH'], os.environ['HAILORT_CONSOLE_LOGGER_LEVEL'])\n"
     )
-    code = "from fsq_edge_runtime.backends.hailo_device import load_binding; load_binding()"
+    code = "from fsq_edge_runtime.backends.hailo.device import load_binding; load_binding()"
     path = os.pathsep.join([str(tmp_path), str(ROOT / "runtime")])
     done = subprocess.run(
         [sys.executable, "-c", code],

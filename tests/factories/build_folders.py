@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fsq_edge_calibration import audit_set, build_calibration_set, describe_windows
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord, Labels, Reference
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqTail
 from tests.factories.bundles import motion, random_bundle

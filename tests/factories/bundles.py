@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle import Bundle, Fingerprint, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, make_bundle, selftest_bytes
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail

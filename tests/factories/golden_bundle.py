@@ -11,9 +11,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_edit import add_hef
-from fsq_edge_runtime.bundle_signature import sign_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import add_hef
+from fsq_edge_runtime.bundle.signature import sign_bundle
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, hef_bytes
 from tests.factories.bundles import random_bundle
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
-from fsq_edge_runtime.backends.hailo import HailoBackend
+from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.onnx import OnnxBackend
-from fsq_edge_runtime.bundle import Bundle, make_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.testing import FakePlatform, FaultScript, TensorSpec, fake_hailo_platform, hef_bytes
 from tests.factories.bundles import motion, random_bundle

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_install import install, rollback
-from fsq_edge_runtime.bundle_selftest import SelfTestResult
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.install import install, rollback
+from fsq_edge_runtime.bundle.selftest import SelfTestResult
 from fsq_edge_runtime.errors import FsqEdgeError
 from tests.factories.bundles import random_bundle
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fsq_edge.data import Channel, Dataset, Recording
-from fsq_edge_runtime.bundle import Bundle, Manifest, make_manifest_json
-from fsq_edge_runtime.bundle_archive import MANIFEST
+from fsq_edge_runtime.bundle.archive import MANIFEST
+from fsq_edge_runtime.bundle.bundle import Bundle, Manifest, make_manifest_json
 from fsq_edge_runtime.decision import DecisionSettings
 from tests.factories.bundles import random_bundle
 

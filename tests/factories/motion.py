@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, fit_preprocess
 
 UNITS = {"acc": "g", "gyro": "rad/s"}
@@ -16,11 +16,11 @@ UNITS = {"acc": "g", "gyro": "rad/s"}
 class MotionWindows:
     """Windows (N, C, T) float32 raw units with class, subject, recording and start of each, and their preprocessing."""
 
-    windows: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    subjects: npt.NDArray[np.str_]
-    recording_ids: npt.NDArray[np.str_]
-    starts: npt.NDArray[np.int64]
+    windows: Float32Array
+    labels: Int64Array
+    subjects: TextArray
+    recording_ids: TextArray
+    starts: Int64Array
     preprocess: PreprocessConfig
 
 

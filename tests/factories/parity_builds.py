@@ -10,9 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_calibration import audit_set, build_calibration_set, describe_windows
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord, Labels, Reference
-from fsq_edge_compile.probe import ActivationProbe
+from fsq_edge_compile.int8.probe import ActivationProbe
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle import Fingerprint
+from fsq_edge_runtime.bundle.bundle import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail

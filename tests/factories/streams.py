@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.session import Record, Session
 
 Chunk = tuple[np.ndarray, np.ndarray | None]

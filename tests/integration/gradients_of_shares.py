@@ -15,7 +15,7 @@ from fsq_edge.training.assembly import fit_on_training
 from fsq_edge.training.augmentation import Augmenter
 from fsq_edge.training.feed import TrainingFeed, pack
 from fsq_edge.training.run import build_model
-from fsq_edge.training.sides import open_sides
+from fsq_edge.training.split import open_sides
 from fsq_edge.training.world import World, join_world
 from fsq_edge_runtime.preprocess import Preprocessor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsq_edge_benchmarks import checker
+from fsq_edge_benchmarks.suites import checker
 
 
 def test_checker_benchmark() -> None:

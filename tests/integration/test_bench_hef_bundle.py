@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsq_edge_benchmarks import bundle, hef
+from fsq_edge_benchmarks.suites import bundle, hef
 
 
 def test_hef_benchmark() -> None:

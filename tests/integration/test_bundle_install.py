@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge_runtime import bundle_archive
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_install import Installed, install, rollback
-from fsq_edge_runtime.bundle_selftest import SelfTestResult
+from fsq_edge_runtime.bundle import archive as bundle_archive
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.install import Installed, install, rollback
+from fsq_edge_runtime.bundle.selftest import SelfTestResult
 from fsq_edge_runtime.errors import BundleError, MissingInputError, UnavailableError, UsageError
 from tests.factories.bundles import random_bundle
 
@@ -106,7 +106,7 @@ def test_the_self_test_runs_on_the_backend_and_decides(bundles: list[Path], tmp_
 
 def test_a_graph_that_answers_differently_is_not_installed(tmp_path: Path) -> None:
     """The encoder of another model: every hash holds, only the self-test can tell."""
-    from fsq_edge_runtime.bundle_edit import with_files
+    from fsq_edge_runtime.bundle.edit import with_files
 
     swapped = with_files(
         random_bundle(seed=0), {("encoder", None): ("encoder.onnx", random_bundle(seed=1).read("encoder"))}
@@ -264,8 +264,8 @@ def test_a_link_is_not_replaced_by_a_folder(bundles: list[Path], tmp_path: Path)
 
 
 def test_self_test_vectors_of_another_shape_are_refused(tmp_path: Path) -> None:
-    from fsq_edge_runtime.bundle import selftest_bytes
-    from fsq_edge_runtime.bundle_edit import with_files
+    from fsq_edge_runtime.bundle.bundle import selftest_bytes
+    from fsq_edge_runtime.bundle.edit import with_files
 
     bundle = random_bundle()
     test = bundle.selftest

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fsq_edge.cli.main import run
-from fsq_edge_compile.bundle import build_bundle
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_compile.packing.bundle import build_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.testing import fake_hailo_platform, installed
 from tests.factories.build_folders import random_build
 from tests.factories.bundles import motion

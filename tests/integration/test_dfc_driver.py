@@ -22,7 +22,7 @@ from fsq_edge_compile.dfc.child import TimeLimitError
 from fsq_edge_compile.dfc.driver import Compilation, docker_command, python_command, run_plan
 from fsq_edge_compile.dfc.emulator import read_emulator
 from fsq_edge_compile.dfc.plan import Plan, PlanOptions, network_name, write_plan
-from fsq_edge_compile.gate import check_gate
+from fsq_edge_compile.packing.gate import check_gate
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.errors import DataError, UnavailableError, UsageError
 from fsq_edge_runtime.hef import compare_hef

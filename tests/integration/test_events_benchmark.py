@@ -2,7 +2,7 @@
 
 import pytest
 
-from fsq_edge_benchmarks.events import run, show
+from fsq_edge_benchmarks.suites.events import run, show
 
 
 @pytest.mark.slow

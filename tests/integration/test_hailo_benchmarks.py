@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fsq_edge_benchmarks.hailo_overhead import run
-from fsq_edge_benchmarks.placement import Side, judge, place
+from fsq_edge_benchmarks.bench.placement import Side, judge, place
+from fsq_edge_benchmarks.suites.hailo_overhead import run
 from fsq_edge_runtime.testing import FaultScript
 from tests.factories.bundles import random_bundle
 from tests.factories.hailo_rig import bundle_with_hefs, make_rig

@@ -16,9 +16,9 @@ import pytest
 from fsq_edge.cli.main import run
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.selection import open_backend
-from fsq_edge_runtime.metrics import MetricsSink
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.session import Session
+from fsq_edge_runtime.sinks.prometheus import MetricsSink
 from fsq_edge_runtime.sources.iterable import IterableSource
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import motion

@@ -1,7 +1,7 @@
 """The int8 benchmark runs and its figures belong together; the full run is for the benchmark, not for the tests."""
 
-from fsq_edge_benchmarks.calibration import run as run_calibration
-from fsq_edge_benchmarks.int8 import TARGETS, run
+from fsq_edge_benchmarks.suites.calibration import run as run_calibration
+from fsq_edge_benchmarks.suites.int8 import TARGETS, run
 from fsq_edge_calibration import METHODS
 
 

@@ -16,13 +16,13 @@ from onnx import numpy_helper
 from fsq_edge.cli.main import run
 from fsq_edge_calibration import CalibrationAudit, audit_set, load_calibration_set
 from fsq_edge_compile.build_folder import BuildFolder
-from fsq_edge_compile.bundle import build_bundle
-from fsq_edge_compile.bundle_rungs import hef_rung, ladder_of_bundle
-from fsq_edge_compile.parity import Gates
-from fsq_edge_compile.preview import preview_build
-from fsq_edge_compile.rungs import ladder_of_build
-from fsq_edge_compile.suggestions import Alternative, suggestions
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_compile.int8.preview import preview_build
+from fsq_edge_compile.int8.suggestions import Alternative, suggestions
+from fsq_edge_compile.packing.bundle import build_bundle
+from fsq_edge_compile.parity.build_rungs import ladder_of_build
+from fsq_edge_compile.parity.bundle_rungs import hef_rung, ladder_of_bundle
+from fsq_edge_compile.parity.ladder import Gates
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tail import FsqTail
 from fsq_edge_runtime.testing import fake_hailo_platform

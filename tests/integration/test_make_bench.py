@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge_benchmarks import make_bench, table
-from fsq_edge_benchmarks.decision import layers_in_float
-from fsq_edge_benchmarks.fixed_bundle import fixed_bundle
-from fsq_edge_benchmarks.machine import INT8_DOT_FLAGS, describe_machine
-from fsq_edge_benchmarks.suite import Figure, Suite, SuiteResult
-from fsq_edge_benchmarks.suites import SUITES, suite_named
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.machine import INT8_DOT_FLAGS, describe_machine
+from fsq_edge_benchmarks.suites import runner as make_bench
+from fsq_edge_benchmarks.suites import table
+from fsq_edge_benchmarks.suites.decision import layers_in_float
+from fsq_edge_benchmarks.suites.registry import SUITES, suite_named
+from fsq_edge_benchmarks.suites.suite import Figure, Suite, SuiteResult
 from fsq_edge_runtime.errors import DataError
 
 # Those whose smoke test is this one; the others train, or have one beside their own tests.
@@ -56,7 +57,7 @@ def test_a_quick_run_gives_every_figure_within_generous_limits(quick_run: Path, 
 
 
 def test_a_quick_start_up_measures_imports_in_turns() -> None:
-    from fsq_edge_benchmarks.startup import run
+    from fsq_edge_benchmarks.suites.startup import run
 
     found = run(quick=True)
     assert found["import_cpu_ratio"] < 2.0, "1.3 on a quiet machine"
@@ -67,7 +68,7 @@ def test_a_quick_start_up_measures_imports_in_turns() -> None:
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_every_suite_is_a_module_with_run(suite: Suite) -> None:
-    run = importlib.import_module(f"fsq_edge_benchmarks.{suite.name}").run
+    run = importlib.import_module(f"fsq_edge_benchmarks.suites.{suite.name}").run
     assert inspect.signature(run).parameters["quick"].default is False
     assert suite.about.endswith(".")
 
@@ -125,7 +126,9 @@ def test_an_unknown_suite_is_usage(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_the_page_has_the_table_that_the_results_make() -> None:
     text = table.PAGE.read_text(encoding="utf-8")
-    assert table.page_with(text, table.table(table.load_results())) == text, "python -m fsq_edge_benchmarks.table"
+    assert table.page_with(text, table.table(table.load_results())) == text, (
+        "python -m fsq_edge_benchmarks.suites.table"
+    )
     assert table.ABSENT not in text
 
 

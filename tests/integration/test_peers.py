@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fsq_edge_benchmarks.fixed_bundle import bundle_around, motion_windows
-from fsq_edge_benchmarks.peers import _network, _plain_onnxruntime
-from fsq_edge_benchmarks.preprocessing import loop_fill, plain_zscore, windows_with_gaps
-from fsq_edge_benchmarks.torch_loops import TorchLoops
+from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, motion_windows
+from fsq_edge_benchmarks.suites.accuracy_parts.torch_loops import TorchLoops
+from fsq_edge_benchmarks.suites.peers import _network, _plain_onnxruntime
+from fsq_edge_benchmarks.suites.preprocessing import loop_fill, plain_zscore, windows_with_gaps
 from fsq_edge_runtime.preprocess import Preprocessor
 
 

@@ -1,4 +1,4 @@
-from fsq_edge_benchmarks.quality import run
+from fsq_edge_benchmarks.suites.quality import run
 
 
 def test_the_quality_benchmark_runs_and_measures_every_family():

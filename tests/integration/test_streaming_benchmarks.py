@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from fsq_edge_benchmarks import streaming
-from fsq_edge_benchmarks.children import child_environment
+from fsq_edge_benchmarks.measure.children import child_environment
+from fsq_edge_benchmarks.suites import streaming
 
 
 def test_streaming_is_measured_next_to_the_bare_network() -> None:
@@ -29,7 +29,7 @@ def test_streaming_is_measured_next_to_the_bare_network() -> None:
 
 def test_forty_minutes_keep_memory_descriptors_and_every_window() -> None:
     # In a process of its own: the memory of the others is not its business.
-    command = [sys.executable, "-m", "fsq_edge_benchmarks.soak", "--hours", "0.6667"]
+    command = [sys.executable, "-m", "fsq_edge_benchmarks.suites.soak", "--hours", "0.6667"]
     done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     result = json.loads(done.stdout)

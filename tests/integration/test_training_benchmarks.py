@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fsq_edge_benchmarks import accuracy, training
-from fsq_edge_benchmarks.motion_features import motion_features
+from fsq_edge_benchmarks.suites import accuracy, training
+from fsq_edge_benchmarks.suites.accuracy_parts.motion_features import motion_features
 
 
 def test_accuracy_compares_on_the_same_subjects():

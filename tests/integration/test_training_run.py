@@ -11,7 +11,7 @@ import torch
 from fsq_edge.data import open_dataset
 from fsq_edge.training import TrainResult, load_run, train
 from fsq_edge.training.record import EpochRecord
-from fsq_edge.training.sides import WindowSides, cut_sides, open_sides
+from fsq_edge.training.split import WindowSides, cut_sides, open_sides
 from fsq_edge.training.validation import predict
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.preprocess import Preprocessor

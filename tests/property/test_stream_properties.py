@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.decision import DecisionSettings
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 from tests.factories.streams import cut, stream

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsq_edge.data import cut_windows
-from fsq_edge.data.leaks import check_leaks
-from fsq_edge.data.splits import split_by_subject, split_temporal
+from fsq_edge.data.splitting.leaks import check_leaks
+from fsq_edge.data.splitting.splits import split_by_subject, split_temporal
 from fsq_edge_runtime.errors import DataError
 from tests.data_factories import make_dataset, make_recording
 

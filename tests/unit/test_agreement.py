@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from fsq_edge_compile.agreement import compare_codes
+from fsq_edge_compile.int8.agreement import compare_codes
 from fsq_edge_compile.scores import confusion, macro_f1, resampled_confusions
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tail import FsqTail

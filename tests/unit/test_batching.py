@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fsq_edge_compile.batching import symbolic_batch
+from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.errors import DataError
 from tests.factories.device_graph import make_device_graph

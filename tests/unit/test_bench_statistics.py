@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsq_edge_benchmarks.distribution import Distribution, duration, microseconds
-from fsq_edge_benchmarks.disturbance import disturbances
-from fsq_edge_benchmarks.percentiles import MINIMUM_SAMPLES, percentile
-from fsq_edge_benchmarks.ratio import difference_of_medians, ratio_of_medians
-from fsq_edge_benchmarks.resources import Meter, Resources
-from fsq_edge_benchmarks.result import SpinRecord
-from fsq_edge_benchmarks.spin import SpinLoop
+from fsq_edge_benchmarks.bench.disturbance import disturbances
+from fsq_edge_benchmarks.bench.result import SpinRecord
+from fsq_edge_benchmarks.bench.spin import SpinLoop
+from fsq_edge_benchmarks.measure.distribution import Distribution, duration, microseconds
+from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES, percentile
+from fsq_edge_benchmarks.measure.ratio import difference_of_medians, ratio_of_medians
+from fsq_edge_benchmarks.measure.resources import Meter, Resources
 
 CALM = SpinRecord(calm_us=10.0, slowdown=1.02, drift=1.0, lost_share=0.01)
 

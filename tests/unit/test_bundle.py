@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_archive import decode_archive, encode_archive
-from fsq_edge_runtime.bundle_zip import is_safe_name
+from fsq_edge_runtime.bundle.archive import decode_archive, encode_archive
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.zip_form import is_safe_name
 from fsq_edge_runtime.errors import BundleError, MissingInputError, UsageError
 from tests.factories.bundles import preprocess_config, random_bundle
 

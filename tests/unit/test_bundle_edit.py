@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_archive import encode_archive
-from fsq_edge_runtime.bundle_edit import add_hef
+from fsq_edge_runtime.bundle.archive import encode_archive
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import add_hef
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, hef_bytes
 from tests.factories.bundles import random_bundle

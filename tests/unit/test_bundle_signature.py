@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_archive import MANIFEST, encode_archive
-from fsq_edge_runtime.bundle_edit import add_hef
-from fsq_edge_runtime.bundle_signature import check_signature, sign_bundle, signed_content
+from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import add_hef
+from fsq_edge_runtime.bundle.signature import check_signature, sign_bundle, signed_content
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, hef_bytes
 from tests.factories.bundles import random_bundle
@@ -89,8 +89,8 @@ def test_opening_and_verifying_needs_no_cryptography(tmp_path: Path, signed: Bun
     signed.save(tmp_path / "dog.fsqb")
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
-        "from fsq_edge_runtime.bundle import Bundle\n"
-        "from fsq_edge_runtime.bundle_install import verify_parts\n"
+        "from fsq_edge_runtime.bundle.bundle import Bundle\n"
+        "from fsq_edge_runtime.bundle.install import verify_parts\n"
         f"verify_parts(Bundle.open({str(tmp_path / 'dog.fsqb')!r}))\n"
     )
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}

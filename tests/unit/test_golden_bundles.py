@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge_runtime.bundle import Bundle, Manifest
-from fsq_edge_runtime.bundle_archive import encode_archive
-from fsq_edge_runtime.bundle_install import verify_parts
-from fsq_edge_runtime.bundle_selftest import run_selftest
+from fsq_edge_runtime.bundle.archive import encode_archive
+from fsq_edge_runtime.bundle.bundle import Bundle, Manifest
+from fsq_edge_runtime.bundle.install import verify_parts
+from fsq_edge_runtime.bundle.selftest import run_selftest
 from fsq_edge_runtime.hef import inspect_hef
 from tests.factories.golden_bundle import public_key
 

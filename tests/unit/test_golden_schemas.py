@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 from fsq_edge.data.folder import DatasetDescription
-from fsq_edge.data.seed_metadata import SeedMetadata
+from fsq_edge.data.stored_windows.metadata import SeedMetadata
 from fsq_edge.evaluation.openings import Openings
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.record import RunRecord
-from fsq_edge_benchmarks.result import BenchResult, Comparison
-from fsq_edge_benchmarks.suite import SuiteResult
+from fsq_edge_benchmarks.bench.result import BenchResult, Comparison
+from fsq_edge_benchmarks.suites.suite import SuiteResult
 from fsq_edge_calibration import CalibrationAudit, load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord, Labels
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_runtime.artefact import Artefact
-from fsq_edge_runtime.bundle import Bundle, Fingerprint, Manifest
-from fsq_edge_runtime.bundle_signature import SignatureFile
+from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Manifest
+from fsq_edge_runtime.bundle.signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.event_score import EventReport

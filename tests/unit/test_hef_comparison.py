@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge_compile.bundle import build_bundle
-from fsq_edge_runtime.bundle import Bundle
+from fsq_edge_compile.packing.bundle import build_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.hef import HefFinding, HefRecord, compare_hef, inspect_hef
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, hef_bytes
 from tests.factories.build_folders import random_build

@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from fsq_edge_compile.layer_errors import LayerError, layer_errors, short_name, snr_db, worst_layers
-from fsq_edge_compile.quantize import quantize_preview
+from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors, short_name, snr_db, worst_layers
+from fsq_edge_compile.int8.quantize import quantize_preview
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqTail
 from tests.factories.device_graph import make_device_graph

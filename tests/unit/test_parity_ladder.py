@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from fsq_edge_compile.bundle_rungs import with_tail
-from fsq_edge_compile.parity import Answers, Gates, Rung, run_ladder
+from fsq_edge_compile.parity.bundle_rungs import with_tail
+from fsq_edge_compile.parity.ladder import Answers, Gates, Rung, run_ladder
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.tail import FsqTail
 

@@ -9,10 +9,10 @@ import pytest
 from onnx import numpy_helper
 
 from fsq_edge_calibration import build_calibration_set
-from fsq_edge_compile.activation_ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range
-from fsq_edge_compile.agreement import compare_codes
-from fsq_edge_compile.probe import ActivationProbe
-from fsq_edge_compile.quantize import quantize_preview
+from fsq_edge_compile.int8.agreement import compare_codes
+from fsq_edge_compile.int8.probe import ActivationProbe
+from fsq_edge_compile.int8.quantize import quantize_preview
+from fsq_edge_compile.int8.ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 from fsq_edge_runtime.preprocess import Preprocessor

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fsq_edge_compile.refit import match_share, refit_int8
+from fsq_edge_compile.int8.refit import match_share, refit_int8
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tail import FsqTail

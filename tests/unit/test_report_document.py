@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fsq_edge.evaluation.document import Fact, Picture, Section, Table, cell_text, to_markdown
-from fsq_edge.evaluation.html import render
+from fsq_edge.report.document import Fact, Picture, Section, Table, cell_text, to_markdown
+from fsq_edge.report.html import render
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'
 PNG = base64.b64encode(b"\x89PNG\r\n").decode()

@@ -112,7 +112,7 @@ def test_an_empty_stream_is_drawn():
 
 def test_pyplot_is_never_imported_and_the_package_stays_light():
     code = (
-        "import sys, fsq_edge.evaluation, fsq_edge.evaluation.html; "
+        "import sys, fsq_edge.evaluation, fsq_edge.report.html; "
         "print([m for m in ('sklearn', 'matplotlib', 'torch', 'jinja2') if m in sys.modules]); "
         "import fsq_edge.evaluation.figures; print('matplotlib.pyplot' in sys.modules)"
     )

@@ -5,7 +5,7 @@ import pytest
 
 from fsq_edge.data import check_leaks, cut_windows, open_dataset, split_as_declared, split_by_subject
 from fsq_edge.data.quadruped import make_quadruped
-from fsq_edge.data.seed_form import find_seed_files, read_seed_files, write_seed_folder
+from fsq_edge.data.stored_windows.files import find_seed_files, read_seed_files, write_seed_folder
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 from tests.data_factories import make_dataset
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fsq_edge.data import cut_windows, read_folder, write_folder
-from fsq_edge.data.folds import folds_by_recording, folds_by_subject, folds_temporal
-from fsq_edge.data.leaks import check_leaks, refuse_leaks
-from fsq_edge.data.splits import split_as_declared, split_by_recording, split_by_subject, split_temporal
-from fsq_edge.data.window_split import split_windows_at_random
+from fsq_edge.data.splitting.folds import folds_by_recording, folds_by_subject, folds_temporal
+from fsq_edge.data.splitting.leaks import check_leaks, refuse_leaks
+from fsq_edge.data.splitting.splits import split_as_declared, split_by_recording, split_by_subject, split_temporal
+from fsq_edge.data.splitting.window_split import split_windows_at_random
 from fsq_edge_runtime.errors import DataError, UsageError
 from tests.data_factories import make_dataset, make_recording
 

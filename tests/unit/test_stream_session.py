@@ -5,10 +5,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fsq_edge_compile.batching import symbolic_batch
+from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import Missed, OnnxBackend
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_edit import with_files
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import with_files
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BackendError, DataError, UsageError
 from fsq_edge_runtime.preprocess import Preprocessor

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fsq_edge.evaluation.reliability import reliability_of
-from fsq_edge_compile.temperature import HIGHEST, LOWEST, fit_temperature
+from fsq_edge_compile.int8.temperature import HIGHEST, LOWEST, fit_temperature
 from fsq_edge_runtime.tail import softmax
 
 

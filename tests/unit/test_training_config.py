@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fsq_edge.training import TrainConfig, load_config
-from fsq_edge.training.sides import source_of
+from fsq_edge.training.split import source_of
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_config.yaml"

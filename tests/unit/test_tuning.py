@@ -8,8 +8,8 @@ from fsq_edge.tuning.search import choose, pareto_front, search, search_grid, st
 from fsq_edge.tuning.sides import choose_sides, held_out_subjects
 from fsq_edge.tuning.streams import LabelledStream, make_streams, open_recordings
 from fsq_edge.tuning.tune import broken_limits, move_thresholds, score_settings, tune_bundle
-from fsq_edge_runtime.bundle import Bundle
-from fsq_edge_runtime.bundle_archive import encode_archive
+from fsq_edge_runtime.bundle.archive import encode_archive
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.decision import DecisionSettings, hops
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 from fsq_edge_runtime.events import Truth

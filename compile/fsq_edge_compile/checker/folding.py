@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from fsq_edge_compile.checker.graph import Array, Shape
+from fsq_edge_compile.checker.graph import Shape
 from fsq_edge_compile.checker.inference import TensorInfo
 from fsq_edge_compile.checker.kernels import run_kernel
 from fsq_edge_compile.checker.loading import LightModel, StandIn
+from fsq_edge_runtime.arrays import AnyArray
 
 MAX_ROUNDS = 8
 # Integers up to this many elements may be a shape: without a kernel for them they are left to the simplifier.
@@ -123,13 +124,13 @@ def _count(shape: Shape) -> int:
     return math.prod(size or 0 for size in shape)
 
 
-def _store(light: LightModel, name: str, value: Array) -> None:
+def _store(light: LightModel, name: str, value: AnyArray) -> None:
     light.constants[name] = value
     dense = np.ascontiguousarray(value).reshape(value.shape)
     light.proto.graph.initializer.append(numpy_helper.from_array(dense, name))
 
 
-def _compute(node: onnx.NodeProto, values: list[Any]) -> Array | None:
+def _compute(node: onnx.NodeProto, values: list[Any]) -> AnyArray | None:
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     return run_kernel(node.op_type, values, attributes)
 

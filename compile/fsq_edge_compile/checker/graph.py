@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from fsq_edge_runtime.arrays import AnyArray
 
 Shape = tuple[int | None, ...]
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Graph:
     outputs: tuple[str, ...]
     shapes: dict[str, Shape]
     dtypes: dict[str, int]
-    constants: dict[str, Array | None]
+    constants: dict[str, AnyArray | None]
     opset: int
     _producer: dict[str, Node] = field(init=False, repr=False)
     _consumers: dict[str, list[Node]] = field(init=False, repr=False)
@@ -118,7 +118,7 @@ class Graph:
         """Whether a tensor is known before the network runs."""
         return name in self.constants
 
-    def value(self, name: str) -> Array | None:
+    def value(self, name: str) -> AnyArray | None:
         """Return a small constant's value; None for activations and for constants too large to keep."""
         return self.constants.get(name)
 
@@ -165,7 +165,7 @@ def elements(shape: Shape | None) -> int | None:
     return total
 
 
-def as_shape(value: Array) -> tuple[int, ...]:
+def as_shape(value: AnyArray) -> tuple[int, ...]:
     """Return an integer array as a shape."""
     return tuple(int(item) for item in np.asarray(value).reshape(-1))
 

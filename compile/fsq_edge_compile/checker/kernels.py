@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from fsq_edge_compile.checker.graph import Array, as_shape
+from fsq_edge_compile.checker.graph import as_shape
+from fsq_edge_runtime.arrays import AnyArray
 
 MAX_FOLDED_ELEMENTS = 1 << 16
 
@@ -18,7 +19,7 @@ Attributes = Mapping[str, Any]
 Kernel = Callable[[list[Any], Attributes], Any]
 
 
-def run_kernel(op: str, values: list[Any], attributes: Attributes) -> Array | None:
+def run_kernel(op: str, values: list[Any], attributes: Attributes) -> AnyArray | None:
     """Compute one operator over known values.
 
     Args:
@@ -56,13 +57,13 @@ def _axes(values: list[Any], attributes: Attributes, index: int = 1) -> tuple[in
     return None if given is None else tuple(given)
 
 
-def _shape(values: list[Any], attributes: Attributes) -> Array:
-    shape: Array = values[0]
+def _shape(values: list[Any], attributes: Attributes) -> AnyArray:
+    shape: AnyArray = values[0]
     end = attributes.get("end")
     return shape[attributes.get("start", 0) : len(shape) if end is None else end]
 
 
-def _slice(values: list[Any], attributes: Attributes) -> Array:
+def _slice(values: list[Any], attributes: Attributes) -> AnyArray:
     data = values[0]
     starts = as_shape(attributes["starts"] if len(values) < 2 else values[1])
     ends = as_shape(attributes["ends"] if len(values) < 3 else values[2])
@@ -80,47 +81,47 @@ def _slice(values: list[Any], attributes: Attributes) -> Array:
     return np.asarray(data[tuple(cut)])
 
 
-def _unsqueeze(values: list[Any], attributes: Attributes) -> Array:
+def _unsqueeze(values: list[Any], attributes: Attributes) -> AnyArray:
     axes = _axes(values, attributes) or ()
     rank = values[0].ndim + len(axes)
     return np.asarray(np.expand_dims(values[0], tuple(axis + rank if axis < 0 else axis for axis in axes)))
 
 
-def _squeeze(values: list[Any], attributes: Attributes) -> Array:
+def _squeeze(values: list[Any], attributes: Attributes) -> AnyArray:
     axes = _axes(values, attributes)
     return np.asarray(np.squeeze(values[0], axis=None if axes is None else tuple(axes)))
 
 
-def _reshape(values: list[Any], attributes: Attributes) -> Array:
+def _reshape(values: list[Any], attributes: Attributes) -> AnyArray:
     data, target = values[0], list(as_shape(values[1]))
     if not attributes.get("allowzero", 0):
         target = [data.shape[index] if size == 0 else size for index, size in enumerate(target)]
     return np.reshape(data, target)
 
 
-def _constant_of_shape(values: list[Any], attributes: Attributes) -> Array:
+def _constant_of_shape(values: list[Any], attributes: Attributes) -> AnyArray:
     shape = _bounded(as_shape(values[0]))
     given = attributes.get("value")
     fill = np.zeros(1, np.float32) if given is None else numpy_helper.to_array(given)
     return np.full(shape, fill.reshape(-1)[0], dtype=fill.dtype)
 
 
-def _range(values: list[Any], attributes: Attributes) -> Array:
+def _range(values: list[Any], attributes: Attributes) -> AnyArray:
     start, limit, step = (value.reshape(-1)[0] for value in values)
     _bounded((max(0, math.ceil((float(limit) - float(start)) / float(step))),))
     return np.arange(start, limit, step, dtype=values[0].dtype)
 
 
-def _cast(values: list[Any], attributes: Attributes) -> Array:
+def _cast(values: list[Any], attributes: Attributes) -> AnyArray:
     return np.asarray(values[0].astype(onnx.helper.tensor_dtype_to_np_dtype(attributes["to"])))
 
 
-def _expand(values: list[Any], attributes: Attributes) -> Array:
+def _expand(values: list[Any], attributes: Attributes) -> AnyArray:
     shape = np.broadcast_shapes(values[0].shape, _bounded(as_shape(values[1])))
     return np.broadcast_to(values[0], _bounded(shape))
 
 
-def _divide(values: list[Any], attributes: Attributes) -> Array:
+def _divide(values: list[Any], attributes: Attributes) -> AnyArray:
     left, right = values
     if left.dtype.kind in "iu":
         # ONNX integer division truncates towards zero.
@@ -128,14 +129,14 @@ def _divide(values: list[Any], attributes: Attributes) -> Array:
     return np.asarray(left / right)
 
 
-def _tile(values: list[Any], attributes: Attributes) -> Array:
+def _tile(values: list[Any], attributes: Attributes) -> AnyArray:
     repeats = as_shape(values[1])
     _bounded(tuple(size * repeat for size, repeat in zip(values[0].shape, repeats, strict=True)))
     return np.tile(values[0], repeats)
 
 
 def _reduce(function: Callable[..., Any]) -> Kernel:
-    def kernel(values: list[Any], attributes: Attributes) -> Array:
+    def kernel(values: list[Any], attributes: Attributes) -> AnyArray:
         axes = _axes(values, attributes)
         keep = bool(attributes.get("keepdims", 1))
         if axes is None and attributes.get("noop_with_empty_axes", 0):
@@ -146,7 +147,7 @@ def _reduce(function: Callable[..., Any]) -> Kernel:
 
 
 def _fold_left(function: Callable[..., Any]) -> Kernel:
-    def kernel(values: list[Any], attributes: Attributes) -> Array:
+    def kernel(values: list[Any], attributes: Attributes) -> AnyArray:
         result = values[0]
         for value in values[1:]:
             result = function(result, value)
@@ -156,7 +157,7 @@ def _fold_left(function: Callable[..., Any]) -> Kernel:
 
 
 def _plain(function: Callable[..., Any]) -> Kernel:
-    def kernel(values: list[Any], attributes: Attributes) -> Array:
+    def kernel(values: list[Any], attributes: Attributes) -> AnyArray:
         result = np.asarray(function(*values))
         return result if result.dtype.kind == "b" else result.astype(values[0].dtype)
 

@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from fsq_edge_compile.checker.graph import Array
+from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
 # A file twice in memory (bytes and parsed) has to stay well below 2 GB. Larger weights travel as external data,
@@ -71,7 +71,7 @@ class LightModel:
 
     name: str
     proto: onnx.ModelProto
-    constants: dict[str, Array] = field(default_factory=dict)
+    constants: dict[str, AnyArray] = field(default_factory=dict)
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
     external: tuple[str, ...] = ()
     generated: set[str] = field(default_factory=set)

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from fsq_edge_compile.checker.graph import Array, Graph, Node, captured_names
+from fsq_edge_compile.checker.graph import Graph, Node, captured_names
 from fsq_edge_compile.checker.inference import TensorInfo
 from fsq_edge_compile.checker.loading import LightModel
+from fsq_edge_runtime.arrays import AnyArray
 
 
 def build_graph(light: LightModel, info: TensorInfo, opset: int) -> Graph:
     """Build the view that the rules read, without the operators that do nothing."""
-    constants: dict[str, Array | None] = dict(light.constants)
+    constants: dict[str, AnyArray | None] = dict(light.constants)
     constants.update(dict.fromkeys(light.stand_ins))
     alias: dict[str, str] = {}
     nodes: list[Node] = []
@@ -56,7 +57,7 @@ def _captured(value: object) -> set[str]:
 _LISTS = frozenset({onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS})
 
 
-def _does_nothing(node: Node, constants: Mapping[str, Array | None], info: TensorInfo) -> bool:
+def _does_nothing(node: Node, constants: Mapping[str, AnyArray | None], info: TensorInfo) -> bool:
     """Whether a node's first output equals one of its inputs."""
     if node.domain:
         return False
@@ -88,7 +89,7 @@ def _does_nothing(node: Node, constants: Mapping[str, Array | None], info: Tenso
     return False
 
 
-def _is_filled(node: Node, constants: Mapping[str, Array | None], info: TensorInfo, neutral: float) -> bool:
+def _is_filled(node: Node, constants: Mapping[str, AnyArray | None], info: TensorInfo, neutral: float) -> bool:
     """Whether an arithmetic node has an operand that leaves the other one as it is."""
     if len(node.inputs) != 2:
         return False
@@ -102,7 +103,7 @@ def _is_filled(node: Node, constants: Mapping[str, Array | None], info: TensorIn
     return False
 
 
-def _kept_input(node: Node, constants: Mapping[str, Array | None]) -> int:
+def _kept_input(node: Node, constants: Mapping[str, AnyArray | None]) -> int:
     """Return the index of the input that a do-nothing node passes on."""
     if node.op in ("Add", "Mul") and node.inputs[0] in constants:
         return 1

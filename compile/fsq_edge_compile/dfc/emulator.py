@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.npz import array_names, read_arrays
 
@@ -25,8 +25,8 @@ class EmulatorOutputs:
         t: stage of ``STAGES`` -> (K, D) float32; stages that failed are left out.
     """
 
-    reference_index: npt.NDArray[np.int64]
-    t: dict[str, npt.NDArray[np.float32]]
+    reference_index: Int64Array
+    t: dict[str, Float32Array]
 
 
 def read_emulator(path: Path) -> EmulatorOutputs:
@@ -46,7 +46,7 @@ def read_emulator(path: Path) -> EmulatorOutputs:
         index, *found = read_arrays(data, ("reference_index", *stages))
     except ValueError as error:
         raise DataError(f"{path.name} is not an emulator output: {error}") from error
-    outputs: dict[str, npt.NDArray[np.float32]] = {}
+    outputs: dict[str, Float32Array] = {}
     for stage, one in zip(stages, found, strict=True):
         outputs[stage] = np.asarray(one, dtype=np.float32)
     if any(t.ndim != 2 or len(t) != len(index) for t in outputs.values()):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibration_set
@@ -20,8 +19,9 @@ from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.targets import FIRST_DFC, Target
 from fsq_edge_compile.dfc.model_script import ScriptOptions, lint_model_script, write_model_script
 from fsq_edge_compile.dfc.readme import plan_readme
+from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.artefact import Artefact
-from fsq_edge_runtime.bundle_archive import write_file
+from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.onnx_graph import read_graph_end
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
@@ -177,7 +177,7 @@ def network_name(model: str, preprocess: PreprocessConfig, encoder: bytes) -> st
     return f"{plain}_{preprocess.digest()[:8]}_{hashlib.sha256(encoder).hexdigest()[:8]}"
 
 
-def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) -> npt.NDArray[np.float32]:
+def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) -> Float32Array:
     """Return the calibration frames (N, H, W, C) float32 after checking that they are this graph's.
 
     Raises:
@@ -227,7 +227,7 @@ def _script(options: PlanOptions, windows: int, target: Target) -> str:
     return options.script
 
 
-def _npy(frames: npt.NDArray[np.float32]) -> bytes:
+def _npy(frames: Float32Array) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, frames, allow_pickle=False)
     return buffer.getvalue()

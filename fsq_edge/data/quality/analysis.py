@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data.quality.counters import MissingCounter, MomentCounter, StuckCounter
 from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics, recommend, total_score
@@ -14,9 +13,9 @@ from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.quality.timing import TimingCounter
 from fsq_edge.data.quality.units import NormSampler
 from fsq_edge.data.recording import Channel, Dataset, Recording
+from fsq_edge_runtime.arrays import Float32Array, Float64Array, FloatArray
 
 BLOCK_VALUES = 1 << 19  # 2 MB of float32: the temporaries of a block stay in the cache
-Float32Array = npt.NDArray[np.float32]
 
 
 class Analysis:
@@ -47,7 +46,7 @@ class Analysis:
         self.norms = NormSampler(channels, total_samples)
         self.timing = TimingCounter(sample_rate_hz, thresholds.max_gap_ms / 1000)
 
-    def add_windows(self, windows: npt.NDArray[np.floating]) -> None:
+    def add_windows(self, windows: FloatArray) -> None:
         """Add windows (N, C, T) that stand apart."""
         size = max(1, BLOCK_VALUES // (windows.shape[1] * windows.shape[2]))
         for begin in range(0, len(windows), size):
@@ -144,12 +143,12 @@ class Analysis:
 
 
 def analyse_windows(
-    windows: npt.NDArray[np.floating],
+    windows: FloatArray,
     name: str,
     channels: tuple[Channel, ...],
     sample_rate_hz: float,
     thresholds: QualityThresholds,
-    timestamps: npt.NDArray[np.float64] | None = None,
+    timestamps: Float64Array | None = None,
 ) -> QualityMetrics:
     """Measure windows (N, C, T); ``timestamps`` (N, T) seconds are taken window by window."""
     count, n_channels, length = windows.shape

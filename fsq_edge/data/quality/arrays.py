@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data.recording import Channel
+from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
 
 
-def as_array(x: Any) -> npt.NDArray[Any]:
+def as_array(x: Any) -> AnyArray:
     """Return a numpy view of an array or a torch tensor (detached, on the CPU), without importing torch.
 
     Raises:
@@ -26,7 +26,7 @@ def as_array(x: Any) -> npt.NDArray[Any]:
     return array
 
 
-def as_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def as_windows(array: AnyArray) -> AnyArray:
     """Return (N, C, T) of windows, unfolding (N, C, H, W).
 
     Raises:
@@ -40,7 +40,7 @@ def as_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array.reshape(*array.shape[:2], -1)
 
 
-def channels_for(windows: npt.NDArray[Any], declared: tuple[Channel, ...]) -> tuple[Channel, ...]:
+def channels_for(windows: AnyArray, declared: tuple[Channel, ...]) -> tuple[Channel, ...]:
     """Return the declared channels, or numbered ones without unit.
 
     Raises:

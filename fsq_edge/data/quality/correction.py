@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge.data.quality.arrays import as_array
+from fsq_edge_runtime.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.preprocess import fill_missing
 
 Strategy = Literal["zero", "mean", "median", "interpolate", "drop", "raise"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +38,9 @@ class Correction:
 
     data: Float32Array
     index: Int64Array
-    labels: npt.NDArray[Any] | None
-    groups: npt.NDArray[Any] | None
-    timestamps: npt.NDArray[Any] | None
+    labels: AnyArray | None
+    groups: AnyArray | None
+    timestamps: AnyArray | None
     strategy: Strategy
     n_missing: int
     n_filled: int
@@ -118,7 +117,7 @@ def apply_corrections(
 
 
 def _mend(
-    x: Float32Array, missing: npt.NDArray[np.bool_], strategy: Strategy, max_gap: int, fill: npt.ArrayLike | None
+    x: Float32Array, missing: BoolArray, strategy: Strategy, max_gap: int, fill: npt.ArrayLike | None
 ) -> tuple[Float32Array, Int64Array]:
     """Return finite windows and which ones they are."""
     n, channels, length = x.shape
@@ -142,9 +141,7 @@ def _mend(
     return np.where(missing, value.astype(np.float32)[:, None], x), np.arange(n)
 
 
-def _fill_values(
-    x: Float32Array, missing: npt.NDArray[np.bool_], strategy: Strategy, fill: npt.ArrayLike | None
-) -> npt.NDArray[np.float64]:
+def _fill_values(x: Float32Array, missing: BoolArray, strategy: Strategy, fill: npt.ArrayLike | None) -> Float64Array:
     """One value a channel (C,)."""
     channels = x.shape[1]
     if fill is not None:
@@ -162,7 +159,7 @@ def _fill_values(
     return values
 
 
-def _companion(name: str, value: npt.ArrayLike | None, n: int) -> npt.NDArray[Any] | None:
+def _companion(name: str, value: npt.ArrayLike | None, n: int) -> AnyArray | None:
     if value is None:
         return None
     array = np.asarray(value)

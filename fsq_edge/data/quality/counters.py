@@ -7,12 +7,9 @@ block before belonged to; then nothing depends on where the blocks are cut. ``en
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from fsq_edge.data.quality.runs import BoolArray, Int64Array, RunFollower, Runs
-
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
+from fsq_edge.data.quality.runs import RunFollower, Runs
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 
 RAIL_SAMPLES = 3  # equal extremes in a row that no moving signal gives by chance
 

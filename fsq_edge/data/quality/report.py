@@ -56,8 +56,8 @@ def to_html(entries: Sequence[Entry]) -> str:
     Raises:
         UnavailableError: Jinja2 is not installed.
     """
-    from fsq_edge.evaluation.document import Section
-    from fsq_edge.evaluation.html import render
+    from fsq_edge.report.document import Section
+    from fsq_edge.report.html import render
 
     sections = [_section(metrics, findings) for metrics, findings in entries]
     failures = sum(finding.severity == "failure" for _, findings in entries for finding in findings)
@@ -67,7 +67,7 @@ def to_html(entries: Sequence[Entry]) -> str:
 
 
 def _section(metrics: QualityMetrics, findings: Sequence[QualityFinding]) -> Any:
-    from fsq_edge.evaluation.document import Fact, Section, Table
+    from fsq_edge.report.document import Fact, Section, Table
 
     facts = [
         Fact("Quality score", f"{metrics.quality_score:.1f}", "of 100"),

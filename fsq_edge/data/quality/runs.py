@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-BoolArray = npt.NDArray[np.bool_]
-Int64Array = npt.NDArray[np.int64]
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 
 
 class Runs(NamedTuple):
@@ -22,7 +20,7 @@ class Runs(NamedTuple):
 
     row: Int64Array
     length: Int64Array
-    value: npt.NDArray[np.float32]
+    value: Float32Array
 
 
 class RunFollower:
@@ -38,7 +36,7 @@ class RunFollower:
         self._open = np.zeros(rows, np.int64)  # length of the stretch that touches the end of the last block
         self._value = np.zeros(rows, np.float32)
 
-    def feed(self, flags: BoolArray, values: npt.NDArray[np.float32] | None = None) -> Runs:
+    def feed(self, flags: BoolArray, values: Float32Array | None = None) -> Runs:
         """Take the next block and return the stretches that ended in it.
 
         Args:

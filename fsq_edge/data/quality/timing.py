@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from fsq_edge_runtime.arrays import Float64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class TimingCounter:
         self._longest = max(max_gap_s, 1.5 / sample_rate_hz)
         self._parts: list[TimingQuality] = []
 
-    def feed(self, timestamps: npt.NDArray[np.float64]) -> None:
+    def feed(self, timestamps: Float64Array) -> None:
         """Add the timestamps (n,) of one recording, seconds; fewer than two say nothing."""
         step = np.diff(timestamps)
         forward = step[step > 0]

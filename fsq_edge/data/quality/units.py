@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from fsq_edge.data.recording import Channel
 from fsq_edge.data.triads import UNITS, Sensor, find_triads, in_si
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 
 Verdict = Literal["plausible", "doubtful", "implausible"]
 
@@ -59,9 +59,9 @@ class NormSampler:
         self._triads = [triad for triad in find_triads(channels) if channels[triad.first].unit in UNITS]
         self._stride = max(1, total_samples // MAX_NORMS)
         self._position = 0
-        self._norms: list[list[npt.NDArray[np.float32]]] = [[] for _ in self._triads]
+        self._norms: list[list[Float32Array]] = [[] for _ in self._triads]
 
-    def feed(self, block: npt.NDArray[np.float32]) -> None:
+    def feed(self, block: Float32Array) -> None:
         """Add a block (W, C, L); its samples are counted window by window."""
         count, _, length = block.shape
         at = np.arange(-self._position % self._stride, count * length, self._stride)
@@ -84,7 +84,7 @@ class NormSampler:
         return tuple(_check(sensor, unit, norm, active) for sensor, unit, norm in spoken)
 
 
-def _check(sensor: str, unit: str, norm: npt.NDArray[np.float64], active: bool) -> UnitCheck:
+def _check(sensor: str, unit: str, norm: Float64Array, active: bool) -> UnitCheck:
     kind = UNITS[unit][0]
     if kind == "acceleration":
         typical = float(np.median(norm))

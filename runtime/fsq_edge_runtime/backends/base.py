@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
+from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import BackendError
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.fallback_policy import BackendEvent
-
-Float32Array = npt.NDArray[np.float32]
 
 
 class Missed(BackendError):  # noqa: N818 - an outcome of one window, named like the record it becomes

@@ -17,8 +17,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend, Missed
 from fsq_edge_runtime.backends.fallback_policy import (
     BackendEvent,
@@ -27,11 +27,9 @@ from fsq_edge_runtime.backends.fallback_policy import (
     FallbackPolicy,
     ParityError,
 )
-from fsq_edge_runtime.backends.hailo_device import Telemetry
+from fsq_edge_runtime.backends.hailo.device import Telemetry
 from fsq_edge_runtime.errors import BackendError
 
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 T = TypeVar("T")
 # What is kept back of a deadline so that the CPU can still answer: the most of these.
 LEAST_SPARE_NS = 2_000_000

@@ -6,13 +6,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from fsq_edge_runtime.backends.hailo_device import Telemetry
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.backends.hailo.device import Telemetry
 from fsq_edge_runtime.errors import BackendError
-
-Float32Array = npt.NDArray[np.float32]
 
 
 class DeviceBackend(Protocol):

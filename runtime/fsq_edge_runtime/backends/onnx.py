@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import BackendError, DataError
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend
-
-Float32Array = npt.NDArray[np.float32]
 
 
 class OnnxBackend:

@@ -18,9 +18,9 @@ from fsq_edge_runtime.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
-    from fsq_edge_runtime.backends.hailo import HailoBackend
-    from fsq_edge_runtime.backends.hailo_device import Binding
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+    from fsq_edge_runtime.backends.hailo.device import Binding
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 CHOICES = ("auto", "hailo", "onnx", "onnx-int8")
 PROOF_S = 5.0
@@ -105,7 +105,7 @@ def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None)
     Raises:
         BackendError: it cannot be opened, or its codes differ from the reference.
     """
-    from fsq_edge_runtime.backends.hailo import HailoBackend
+    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
     shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
@@ -138,7 +138,7 @@ def _automatic(
     bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendEvent], None] | None
 ) -> Selection:
     from fsq_edge_runtime.backends.fallback import FallbackBackend
-    from fsq_edge_runtime.backends.hailo_device import load_binding
+    from fsq_edge_runtime.backends.hailo.device import load_binding
 
     primary: HailoBackend | None = None
     try:

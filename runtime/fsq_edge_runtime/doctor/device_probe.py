@@ -10,8 +10,8 @@ import json
 import os
 from typing import Any
 
-from fsq_edge_runtime.backends.hailo_device import architecture_name
-from fsq_edge_runtime.backends.hailo_errors import status_of
+from fsq_edge_runtime.backends.hailo.device import architecture_name
+from fsq_edge_runtime.backends.hailo.errors import status_of
 
 
 def probe() -> dict[str, Any]:

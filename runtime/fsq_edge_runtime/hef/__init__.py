@@ -4,8 +4,8 @@
 and `compare_hef` says whether it is the network that a bundle expects, calibrated on the data that it expects.
 """
 
+from fsq_edge_runtime.bundle.hef_match import HefFinding, compare_hef
 from fsq_edge_runtime.hef.architecture import DEVICES, Architecture
-from fsq_edge_runtime.hef.comparison import HefFinding, compare_hef
 from fsq_edge_runtime.hef.header import HefHeader
 from fsq_edge_runtime.hef.inspection import inspect_hef
 from fsq_edge_runtime.hef.loading import LoadVerdict, check_load

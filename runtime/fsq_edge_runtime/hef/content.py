@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fsq_edge_runtime.hef.report import HefTensor, HostOp, NetworkGroup, QuantInfo
-from fsq_edge_runtime.wire import Message, WireError
+from fsq_edge_runtime.protobuf import Message, WireError
 
 MAX_STREAMS = 256  # per group; a classifier has two
 FORMATS = {1: "NHWC", 2: "NC", 6: "NMS"}

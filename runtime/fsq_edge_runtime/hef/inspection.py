@@ -13,7 +13,7 @@ from fsq_edge_runtime.hef import architecture as arch
 from fsq_edge_runtime.hef.content import read_group
 from fsq_edge_runtime.hef.header import PAGE_BYTES, HeaderError, HefHeader, read_header
 from fsq_edge_runtime.hef.report import HefReport, NetworkGroup
-from fsq_edge_runtime.wire import FieldBudget, Message, WireError
+from fsq_edge_runtime.protobuf import FieldBudget, Message, WireError
 
 MAX_GROUPS = 64
 UNDECLARED = "the file has the net-flow layout and does not declare the feature: HailoRT would find no contexts in it"

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 
 POLL_S = 0.2  # how long a source may block before it looks whether it should stop
 
@@ -23,8 +22,8 @@ class Chunk(NamedTuple):
     """
 
     stream: str
-    samples: npt.NDArray[np.float32]
-    timestamps: npt.NDArray[np.float64] | None
+    samples: Float32Array
+    timestamps: Float64Array | None
     arrived_ns: int
 
 

@@ -6,13 +6,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-import numpy.typing as npt
-
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
 
-Item = Chunk | npt.NDArray[np.float32] | tuple[npt.NDArray[np.float32], npt.NDArray[np.float64] | None]
+Item = Chunk | Float32Array | tuple[Float32Array, Float64Array | None]
 
 
 class IterableSource:

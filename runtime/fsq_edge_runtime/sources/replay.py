@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, CsvRows, Row, RowError, to_chunks
-
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
 
 MAX_RECORDING_BYTES = 4 << 30  # unpacked
 MAX_CSV_FIELD = 1 << 16

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
 from fsq_edge_runtime.errors import BackendError
@@ -19,10 +20,8 @@ from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle import Bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
 LOST = -1  # in place of a code: no inference

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.stream.counters import StreamCounters
 
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
 Cause = Literal["start", "gap", "clock", "resume", "overrun"]
 
 BLOCK = 4096  # samples handled at a time: bounds the temporaries of a large push
@@ -44,8 +42,8 @@ class Piece:
 
     rows: Float32Array
     begins: Break | None = None
-    used: npt.NDArray[np.int64] | None = None
-    imputed: npt.NDArray[np.bool_] | None = None
+    used: Int64Array | None = None
+    imputed: BoolArray | None = None
 
 
 class Grid:
@@ -271,6 +269,6 @@ class Grid:
         self._counters.imputed += int(np.count_nonzero(imputed))
         return Piece(rows, begins, used, imputed)
 
-    def _slot_reached(self, u: Float64Array) -> npt.NDArray[np.int64]:
+    def _slot_reached(self, u: Float64Array) -> Int64Array:
         """Return for each sample the last slot k with u - k >= -tolerance."""
         return np.floor(u + self._tolerance).astype(np.int64)

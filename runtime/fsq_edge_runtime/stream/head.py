@@ -5,12 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail, softmax
-
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 # Batches of other sizes may round the last bits of t differently (observed: below 1e-6). Where b lies closer than
 # this to a rounding boundary, the batch-1 graph decides.

@@ -8,12 +8,11 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import BoolArray, Float32Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing
 from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
-
-Float32Array = npt.NDArray[np.float32]
 
 GRAVITY = {"g": 1.0, "m/s2": 9.80665}
 # The root mean square of an accelerometer's norm, over gravity. Training data hold gravity when it lies here (gravity
@@ -92,7 +91,7 @@ class QualityCheck:
         np.equal(self._later, self._earlier, self._repeated)
         return self._repeats.find(1) < 0 or not self._has_run()
 
-    def sound_rows(self, windows: Float32Array) -> npt.NDArray[np.bool_]:
+    def sound_rows(self, windows: Float32Array) -> BoolArray:
         """Return for windows (N, C, T) which are surely :meth:`sound`; the others may be."""
         flat = windows.reshape(len(windows), -1)
         sound = np.asarray((np.absolute(windows) < self._limit).all(axis=(1, 2)))  # NaN is not less

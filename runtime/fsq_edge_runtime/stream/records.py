@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-Float32Array = npt.NDArray[np.float32]
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 
 STAGES = ("grid", "preprocess", "inference", "decision", "total")
 
@@ -118,7 +115,7 @@ class Predictions:
     """
 
     t: Float32Array
-    codes: npt.NDArray[np.int64]
-    raw_labels: npt.NDArray[np.int64]
+    codes: Int64Array
+    raw_labels: Int64Array
     probabilities: Float32Array
-    valid: npt.NDArray[np.bool_]
+    valid: BoolArray

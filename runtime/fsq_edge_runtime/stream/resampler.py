@@ -6,13 +6,10 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.grid import Break, Piece
-
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 
 # 60 dB of stop band from 1.2 times the output's Nyquist frequency on: what folds back lies above 0.8 of it.
 # Source: Kaiser's design formulas (Oppenheim and Schafer, Discrete-Time Signal Processing, section 7.5.3).

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.stream.grid import Piece
-
-Float32Array = npt.NDArray[np.float32]
 
 
 class SampleRing:
@@ -34,8 +32,8 @@ class SampleRing:
         self._capacity = 4 * window
         self.room = self._capacity - window
         self._data: Float32Array = np.zeros((self._capacity, channels), dtype=np.float32)
-        self._used: npt.NDArray[np.int64] = np.ones(self._capacity, dtype=np.int64)
-        self._imputed: npt.NDArray[np.bool_] = np.zeros(self._capacity, dtype=np.bool_)
+        self._used: Int64Array = np.ones(self._capacity, dtype=np.int64)
+        self._imputed: BoolArray = np.zeros(self._capacity, dtype=np.bool_)
         self.clear()
 
     def clear(self) -> None:

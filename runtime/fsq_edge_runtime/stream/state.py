@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.counters import StreamCounters
-from fsq_edge_runtime.stream.grid import Cause, Float32Array, Float64Array, Grid, Piece
+from fsq_edge_runtime.stream.grid import Cause, Grid, Piece
 from fsq_edge_runtime.stream.resampler import Polyphase
 from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings

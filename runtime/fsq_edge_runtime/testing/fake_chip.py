@@ -12,17 +12,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.hef import HefReport, QuantInfo
 from fsq_edge_runtime.testing.fake_errors import FakeDeadlockError, FakeErrors, FakeFatalError
 from fsq_edge_runtime.testing.faults import Fault, FaultScript
 
-Float32Array = npt.NDArray[np.float32]
 Callback = Callable[[int], None]
 
 
@@ -33,8 +31,8 @@ class Job:
     ``under_way`` is held until the callback has returned.
     """
 
-    frame: npt.NDArray[Any]
-    out: npt.NDArray[Any]
+    frame: AnyArray
+    out: AnyArray
     report: HefReport
     fault: Fault | None
     callback: Callback
@@ -239,7 +237,7 @@ def _serve(jobs: queue.SimpleQueue[Job | None], chip: weakref.ref[FakeChip]) -> 
         del alive, job
 
 
-def _round_trip(values: npt.NDArray[Any], quant: QuantInfo, dtype: str) -> Float32Array:
+def _round_trip(values: AnyArray, quant: QuantInfo, dtype: str) -> Float32Array:
     """Round to the device's integers and back, with saturation."""
     top = 65535 if dtype == "uint16" else 255
     steps = np.clip(np.rint(values / quant.scale + quant.zero_point), 0, top)

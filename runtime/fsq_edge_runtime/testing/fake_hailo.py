@@ -4,8 +4,8 @@ It has the documented names and signatures and no others, and behaves as the rea
 inference raises nowhere, dtypes are never checked, an exception in a callback kills, a release with a job under way
 hangs. What would kill or hang is recorded and raised as :class:`FakeFatalError` or :class:`FakeDeadlockError`.
 
-It is never chosen on its own: pass the module to :class:`fsq_edge_runtime.backends.hailo.HailoBackend`, or put it in
-place with :func:`installed`. Results it made carry the backend name ``hailo-fake``.
+It is never chosen on its own: pass the module to :class:`~fsq_edge_runtime.backends.hailo.backend.HailoBackend`, or
+put it in place with :func:`installed`. Results it made carry the backend name ``hailo-fake``.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.hef import HefReport, HefTensor
 from fsq_edge_runtime.testing.fake_chip import FakeChip, Job
 from fsq_edge_runtime.testing.fake_errors import FakeErrors
@@ -52,9 +52,9 @@ class BufferSlot:
 
     def __init__(self, errors: FakeErrors) -> None:
         self._errors = errors
-        self._buffer: npt.NDArray[Any] | None = None
+        self._buffer: AnyArray | None = None
 
-    def set_buffer(self, buffer: npt.NDArray[Any]) -> None:
+    def set_buffer(self, buffer: AnyArray) -> None:
         """Attach an array; only contiguity and writeability are looked at, never the type."""
         if not buffer.flags.c_contiguous:
             raise self._errors.base("Buffer must be C_CONTIGUOUS")
@@ -62,7 +62,7 @@ class BufferSlot:
             raise ValueError("array is not writeable")
         self._buffer = buffer
 
-    def get_buffer(self, tf_format: bool | None = False) -> npt.NDArray[Any] | None:
+    def get_buffer(self, tf_format: bool | None = False) -> AnyArray | None:
         """Return the attached array itself."""
         return self._buffer
 
@@ -124,8 +124,8 @@ class ConfiguredInferModel:
 
     def create_bindings(
         self,
-        input_buffers: dict[str, npt.NDArray[Any]] | None = None,
-        output_buffers: dict[str, npt.NDArray[Any]] | None = None,
+        input_buffers: dict[str, AnyArray] | None = None,
+        output_buffers: dict[str, AnyArray] | None = None,
     ) -> Bindings:
         """Return bindings for one frame, with the given buffers attached."""
         bindings = Bindings(self._model)

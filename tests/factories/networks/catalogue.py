@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from fsq_edge.export import FullGraph
+from fsq_edge.deploy.export import FullGraph
 from fsq_edge.model import Conv2dFSQ
 from tests.factories.networks import attention, classifiers, dense_prediction
 

@@ -11,7 +11,6 @@ from typing import Any
 import onnx
 from onnx import external_data_helper
 
-from fsq_edge_compile.checker.graph import Array
 from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
 from fsq_edge_compile.checker.normalise import validate
@@ -25,6 +24,7 @@ from fsq_edge_compile.checker.rewrites.proving import (
 )
 from fsq_edge_compile.checker.rewrites.rewrite import Change, Rejection, Rewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
+from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
 
 PASSES: tuple[Rewrite, ...] = (
@@ -70,7 +70,7 @@ def fix(
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     value_range: tuple[float, float] = DEFAULT_RANGE,
-    samples: Sequence[Mapping[str, Array]] = (),
+    samples: Sequence[Mapping[str, AnyArray]] = (),
     seed: int = 0,
 ) -> FixResult:
     """Rewrite a model into spellings that the compiler was seen to take.
@@ -138,7 +138,7 @@ def _weights_beside(model: str | Path | onnx.ModelProto) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
-def _run_all(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Any]]:
+def _run_all(model: onnx.ModelProto, feeds: Sequence[Mapping[str, AnyArray]]) -> list[dict[str, Any]]:
     runner = Runner(model)
     return [runner(feed) for feed in feeds]
 
@@ -146,7 +146,7 @@ def _run_all(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]]) -> li
 def _try(
     rewrite: Rewrite,
     model: onnx.ModelProto,
-    feeds: Sequence[Mapping[str, Array]],
+    feeds: Sequence[Mapping[str, AnyArray]],
     expected: Sequence[Mapping[str, Any]],
     changes: list[Change],
     rejections: list[Rejection],
@@ -172,7 +172,7 @@ def _try(
 def _proven(
     rewrite: Rewrite,
     bench: Workbench,
-    feeds: Sequence[Mapping[str, Array]],
+    feeds: Sequence[Mapping[str, AnyArray]],
     expected: Sequence[Mapping[str, Any]],
 ) -> float:
     """Return the largest relative difference of a rewritten model's outputs.

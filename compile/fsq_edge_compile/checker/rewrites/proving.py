@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from fsq_edge_compile.checker.graph import Array
 from fsq_edge_compile.checker.loading import node_names
+from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, UnavailableError
 
 # Float32 arithmetic in another order: a few units in the last place over some hundred operations.
@@ -18,7 +18,7 @@ TOLERANCE = 1e-4
 # A protobuf message holds less than 2 GiB.
 MAX_PROTO_BYTES = (2 << 30) - (1 << 20)
 
-Feeds = Mapping[str, Array]
+Feeds = Mapping[str, AnyArray]
 
 
 class Runner:
@@ -84,7 +84,7 @@ def _first_line(error: Exception) -> str:
 
 def random_feeds(
     model: onnx.ModelProto, count: int, value_range: tuple[float, float], seed: int = 0
-) -> list[dict[str, Array]]:
+) -> list[dict[str, AnyArray]]:
     """Return random inputs for a model.
 
     Args:
@@ -101,7 +101,7 @@ def random_feeds(
     table = _smallest_table(model)
     feeds = []
     for _ in range(count):
-        feed: dict[str, Array] = {}
+        feed: dict[str, AnyArray] = {}
         for value in model.graph.input:
             if value.name in constants:
                 continue
@@ -154,7 +154,7 @@ def largest_difference(expected: Sequence[Mapping[str, Any]], found: Sequence[Ma
     return worst
 
 
-def _difference(left: Array, right: Array) -> float:
+def _difference(left: AnyArray, right: AnyArray) -> float:
     if left.dtype.kind != "f" or right.dtype.kind != "f":
         return 0.0 if np.array_equal(left, right) else math.inf
     if not left.size:

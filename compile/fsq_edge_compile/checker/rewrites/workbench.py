@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from fsq_edge_compile.checker.graph import Array, Shape
+from fsq_edge_compile.checker.graph import Shape
 from fsq_edge_compile.checker.inference import infer
 from fsq_edge_compile.checker.loading import lighten, node_names
+from fsq_edge_runtime.arrays import AnyArray
 
 Replacement = Sequence[onnx.NodeProto] | None
 
@@ -56,7 +57,7 @@ class Workbench:
         shape = self.shapes.get(name)
         return None if shape is None else len(shape)
 
-    def constant(self, name: str) -> Array | None:
+    def constant(self, name: str) -> AnyArray | None:
         """Return the value of an initialiser, large ones too; None for anything else."""
         tensor = self._tensors.get(name)
         return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))

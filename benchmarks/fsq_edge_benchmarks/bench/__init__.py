@@ -1,0 +1,1 @@
+"""One bundle measured: modes, statistics, comparison with a baseline, and the page."""

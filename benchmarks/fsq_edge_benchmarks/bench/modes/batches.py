@@ -1,0 +1,75 @@
+"""Many windows at once: recordings in batches (``offline``), or many streams whose windows become due together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from fsq_edge_benchmarks.bench.contestant import Subject, first_frames, hops_of
+from fsq_edge_benchmarks.bench.modes.single import missed_note
+from fsq_edge_benchmarks.bench.modes.turns import mode_result, take_turns
+from fsq_edge_benchmarks.bench.result import ModeResult
+from fsq_edge_runtime.stream import Decision, Predictions
+
+WARM_UP: Final = 5
+
+
+def measure_offline(subject: Subject, rounds: int, windows: int) -> ModeResult:
+    """Time ``predict`` on batches of independent windows.
+
+    Args:
+        subject: freshly opened.
+        rounds: batches to time.
+        windows: in a batch.
+    """
+    session = subject.session
+    given = subject.bundle.selftest.windows
+    batch = np.ascontiguousarray(given[np.arange(windows) % len(given)])
+    bare, bare_is = subject.bare(first_frames(subject.bundle, windows))
+
+    def predict(index: int) -> Predictions:
+        return session.predict(batch)
+
+    timed = take_turns(predict, bare, rounds, WARM_UP)
+    lost = sum(int((~answer.valid).sum()) for answer in timed.answers)
+    return mode_result(
+        "offline",
+        subject,
+        timed,
+        sample=f"batch of {windows} windows",
+        bare_is=bare_is,
+        windows=windows,
+        warm_up=WARM_UP,
+        notes=(f"{lost} windows were not answered",) if lost else (),
+    )
+
+
+def measure_multi(subject: Subject, rounds: int, streams: int) -> ModeResult:
+    """Time ``push_many`` of one hop for every stream, each of which makes a window due.
+
+    Args:
+        subject: freshly opened.
+        rounds: hops of every stream to time.
+        streams: how many.
+    """
+    session = subject.session
+    first, hops = hops_of(subject.bundle)
+    pieces, n = [first, *hops], len(hops)
+    names = [str(index) for index in range(streams)]
+    bare, bare_is = subject.bare(first_frames(subject.bundle, streams))
+
+    def push(index: int) -> list[Decision]:
+        return session.push_many(dict.fromkeys(names, pieces[index and 1 + index % n]))
+
+    timed = take_turns(push, bare, rounds, WARM_UP)
+    return mode_result(
+        "multi",
+        subject,
+        timed,
+        sample=f"one hop of each of {streams} streams pushed to all decisions returned",
+        bare_is=bare_is,
+        windows=streams,
+        warm_up=WARM_UP,
+        notes=missed_note(decision for pushed in timed.answers for decision in pushed),
+    )

@@ -1,0 +1,1 @@
+"""Measuring with care: clocks, percentiles, ratios, resources and child processes."""

@@ -1,0 +1,1 @@
+"""What the accuracy suite compares: contenders, folds and their outcomes."""

@@ -1,0 +1,64 @@
+"""Training runs that several benchmarks share: trained once, loaded by the next."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fsq_edge.training import Run, TrainConfig
+    from fsq_edge.training.split import WindowSides
+
+
+def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = None, *, anew: bool = False) -> Run:
+    """Train, or load the run that the same configuration, split and training code left behind.
+
+    Args:
+        config: the training configuration.
+        sides: the three sides of the split.
+        runs: folder that keeps runs, made when it does not exist; None keeps nothing.
+        anew: train although a run was kept, because the time it takes is measured; it replaces the kept one.
+
+    Raises:
+        FsqEdgeError: a kept run is damaged, or the training cannot be done.
+    """
+    from fsq_edge.training import load_run, train
+
+    if runs is None:
+        with tempfile.TemporaryDirectory() as folder:
+            train(config, Path(folder), sides=sides)
+            return load_run(Path(folder))
+    place = runs / _key(config, sides)
+    if anew:
+        shutil.rmtree(place, ignore_errors=True)
+    if not (place / "run.json").is_file():
+        train(config, place, sides=sides)
+    return load_run(place)
+
+
+def _key(config: TrainConfig, sides: WindowSides) -> str:
+    """Return a folder name that says seed and test subjects, and stands for all that decides the weights."""
+    from fsq_edge.training.record import record_split, versions
+
+    # Whoever cut the sides may have named the subjects in the configuration or not: the split says them.
+    data = config.data.model_copy(update={"test_subjects": (), "val_subjects": ()})
+    digest = hashlib.sha256(config.model_copy(update={"data": data}).to_json().encode())
+    digest.update(record_split(sides).model_dump_json().encode())
+    digest.update(repr(sorted(versions().items())).encode())
+    for path in _training_code():
+        digest.update(path.read_bytes())
+    subjects = "-".join(sides.split.test.subjects)
+    return f"{sides.train.dataset.name}-{subjects}-seed{config.training.seed}-{digest.hexdigest()[:12]}"
+
+
+def _training_code() -> list[Path]:
+    """Return the files whose change may change the weights."""
+    import fsq_edge
+    from fsq_edge_runtime import preprocess
+
+    core = Path(fsq_edge.__file__).parent
+    folders = [path for part in ("data", "training") for path in sorted((core / part).rglob("*.py"))]
+    return [*folders, core / "model.py", core / "fsq.py", Path(preprocess.__file__)]

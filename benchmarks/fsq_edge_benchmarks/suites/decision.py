@@ -1,0 +1,82 @@
+"""What a decision costs beyond its network, whether the figure repeats, and int8 against fp32.
+
+One fixed network, one hop pushed into a session to its decision returned, in turns with plain onnxruntime on the same
+graph and a ready frame.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from fsq_edge_benchmarks.bench.contestant import open_subject
+from fsq_edge_benchmarks.bench.modes.single import measure_single
+from fsq_edge_benchmarks.bench.pairing import race
+from fsq_edge_benchmarks.measure.children import child_environment, first_line_of
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.machine import describe_machine
+from fsq_edge_runtime.bundle.bundle import Bundle
+
+DECISIONS, QUICK_DECISIONS = 7000, 100
+_AGAIN: Final = "from fsq_edge_benchmarks.suites.decision import one_run; print(one_run({count}))"
+FLOAT_LAYERS: Final = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Measure single decisions on fp32 in two processes and on int8, then fp32 and int8 in turns.
+
+    Args:
+        quick: 100 decisions each, to show that it runs.
+
+    Returns:
+        ``first``, ``again`` and ``int8`` as ``fsq-edge bench`` reports a mode; ``repeat_difference``: by what share
+        the two ratios of fp32 differ; ``int8_over_fp32``: ratio of the medians of their decisions with its interval;
+        ``int8_over_fp32_with_dot``: its value where the CPU has int8 dot products, else None: without them int8 is
+        not expected to be faster; ``int8_layers_in_float``: layers that onnxruntime did not fuse to int8.
+    """
+    count = QUICK_DECISIONS if quick else DECISIONS
+    bundle = fixed_bundle(int8=True)
+    first, int8 = (_single(bundle, backend, count) for backend in ("onnx", "onnx-int8"))
+    # In a process of its own: where its memory lies differs from one process to the next.
+    again = json.loads(first_line_of(["-c", _AGAIN.format(count=count)], child_environment()).first_line)
+    with open_subject(bundle, "onnx") as fp32, open_subject(bundle, "onnx-int8") as quantised:
+        pair = race(fp32, quantised, count, ("onnx", "onnx-int8"))
+    has_dot = describe_machine().has_int8_dot
+    return {
+        "first": first,
+        "again": again,
+        "int8": int8,
+        "repeat_difference": abs(again["ratio"]["value"] / first["ratio"]["value"] - 1.0),
+        "int8_over_fp32": pair.ratio.model_dump(mode="json"),
+        "int8_over_fp32_with_dot": pair.ratio.value if has_dot else None,
+        "int8_layers_in_float": len(layers_in_float(bundle.read("encoder-int8"))),
+    }
+
+
+def one_run(count: int) -> str:
+    """Measure single decisions of the fixed network on onnx; return the result as one line of JSON."""
+    return json.dumps(_single(fixed_bundle(), "onnx", count))
+
+
+def _single(bundle: Bundle, backend: str, count: int) -> dict[str, Any]:
+    with open_subject(bundle, backend) as subject:
+        return measure_single(subject, count).model_dump(mode="json")
+
+
+def layers_in_float(graph: bytes) -> list[str]:
+    """Return the layers of an int8 graph that onnxruntime computes in float after its own optimisation.
+
+    Quantise and dequantise nodes that it cannot fuse cost more than the whole network in float.
+    """
+    import onnx
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        optimised = onnx.load(options.optimized_model_filepath).graph
+    return [node.name for node in optimised.node if node.op_type in FLOAT_LAYERS]

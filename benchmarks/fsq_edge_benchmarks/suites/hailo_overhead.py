@@ -1,0 +1,128 @@
+"""What the hailo backend adds around the device's own computing, in units of a thread hand-off.
+
+The device is the fake of :mod:`fsq_edge_runtime.testing`, so nothing here is a latency of Hailo silicon: it is the cost
+of our code and of HailoRT's calling scheme (launch, callback from another thread, wake up), without the PCIe transfer
+and without HailoRT's own work. Run it as ``python -m fsq_edge_benchmarks.suites.hailo_overhead``.
+
+Everything runs on one core. Left to the scheduler, one and the same hand-off costs 22 us in one run and 230 us in the
+next (observed), as its threads happen to share a core or not, and that says nothing about the backend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+
+from fsq_edge_benchmarks.bench.latency import percentile
+from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+from fsq_edge_runtime.testing import TensorSpec, fake_hailo_platform, hef_bytes
+
+TARGET_ROUND_TRIPS: Final = 4.0
+FRAME: Final = (12, 2, 50)
+WARM_UP: Final = 100
+
+
+class HandOff:
+    """A thread that answers at once: the least that any call to another thread costs."""
+
+    def __init__(self) -> None:
+        self._questions: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._answered = threading.Lock()
+        self._answered.acquire()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while self._questions.get():
+            self._answered.release()
+
+    def round_trip(self) -> None:
+        """Ask and wait for the answer."""
+        self._questions.put(True)
+        self._answered.acquire()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._questions.put(False)
+        self._thread.join()
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process, and threads it starts, on one core where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@one_core()
+def run(quick: bool = False, graph: bytes | None = None) -> dict[str, Any]:
+    """Time inferences through the backend, alternating with bare hand-offs.
+
+    Args:
+        quick: 300 calls instead of 3,000.
+        graph: encoder.onnx with frames (1, 12, 2, 50); None lets the fake copy zeros instead of computing.
+
+    Returns:
+        ``added_us_p50``: wall time of ``infer`` less the fake's computing, microseconds; ``hand_off_us_p50``: a bare
+        round trip to another thread in the same run; ``ratio``: their quotient, to be at most ``target``.
+    """
+    calls = 300 if quick else 3000
+    fake = fake_hailo_platform(4, graph=graph)
+    if graph is None:
+        fake.chip.compute_with(lambda frame: np.zeros(3, dtype=np.float32))
+    hef = hef_bytes(
+        arch="hailo8l",
+        inputs=[TensorSpec("input_layer1", (FRAME[1], FRAME[2], FRAME[0]))],
+        outputs=[TensorSpec("fc1", (3,), -1.0, 1.0)],
+    )
+    backend = HailoBackend({"hailo8l": hef}, FRAME, 3, binding=fake)
+    hand_off = HandOff()
+    frame = np.random.default_rng(0).normal(size=(1, *FRAME)).astype(np.float32)
+    added, computing, trips = [], [], []
+    try:
+        for _ in range(calls + WARM_UP):
+            started = time.perf_counter_ns()
+            backend.infer(frame)
+            asked = time.perf_counter_ns()
+            hand_off.round_trip()
+            trips.append(time.perf_counter_ns() - asked)
+            computing.append(fake.chip.compute_ns[-1])
+            added.append(asked - started - computing[-1])
+    finally:
+        backend.close()
+        hand_off.close()
+    ours, trip = percentile(added[WARM_UP:], 50), percentile(trips[WARM_UP:], 50)
+    assert ours is not None and trip is not None  # noqa: PT018 - 300 samples support a median
+    return {
+        "schema_version": 1,
+        "benchmark": "hailo-overhead",
+        "device": "fake: not a measurement of Hailo silicon",
+        "calls": calls,
+        "added_us_p50": ours,
+        "added_us_p99": percentile(added[WARM_UP:], 99),
+        "fake_compute_us_p50": percentile(computing[WARM_UP:], 50),
+        "hand_off_us_p50": trip,
+        "hand_off_us_p99": percentile(trips[WARM_UP:], 99),
+        "ratio": ours / trip,
+        "target": TARGET_ROUND_TRIPS,
+        "holds": ours / trip <= TARGET_ROUND_TRIPS,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(), indent=2))

@@ -1,0 +1,239 @@
+"""Run every suite, each in a process of its own, and keep its result: what ``make bench`` calls.
+
+python -m fsq_edge_benchmarks.suites.runner [--quick] [SUITE ...]
+python -m fsq_edge_benchmarks.suites.runner accuracy --keep accuracy.json
+
+A suite that fails stops no other. Results go to ``benchmarks/results``; quick ones, which are no figures to keep, to
+``build/bench``. Exit codes: 0 all ran, and every target holds; 1 a suite failed, or a full run misses a target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from fsq_edge_benchmarks.measure.children import child_environment
+from fsq_edge_benchmarks.measure.machine import describe_machine
+from fsq_edge_benchmarks.suites.registry import SUITES, suite_named
+from fsq_edge_benchmarks.suites.suite import Figure, Suite, SuiteResult
+from fsq_edge_runtime.errors import DataError, FsqEdgeError, InternalError, MissingInputError
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+RESULTS: Final = CHECKOUT / "benchmarks" / "results"
+QUICK_RESULTS: Final = CHECKOUT / "build" / "bench"
+_STAT: Final = Path("/proc/stat")
+_NUMBERS: Final = re.compile(r"\[\s+((?:-?[\d.eE+-]+,?\s+)+)\]")
+_CHILD: Final = """
+import importlib, json, sys
+name, target, quick = sys.argv[1:]
+found = importlib.import_module(f"fsq_edge_benchmarks.suites.{name}").run(quick=quick == "quick")
+with open(target, "w", encoding="utf-8") as file:
+    json.dump(found, file)
+"""
+
+
+def run_suite(suite: Suite, quick: bool) -> SuiteResult:
+    """Run one suite in a fresh process.
+
+    Raises:
+        InternalError: it failed or took too long; the message has the end of its standard error.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "result.json"
+        command = [sys.executable, "-c", _CHILD, suite.name, str(target), "quick" if quick else "full"]
+        begun, others = time.monotonic(), OthersMeter()
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                env=child_environment(),
+                timeout=60 * suite.minutes,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise InternalError(f"{suite.name} took longer than {suite.minutes:g} minutes") from error
+        seconds = time.monotonic() - begun
+        if done.returncode or not target.is_file():
+            raise InternalError(f"{suite.name} failed: {_last_lines(done.stderr)}")
+        # A figure that is no number is no figure: NaN and Inf become null.
+        found = json.loads(target.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    return SuiteResult(
+        suite=suite.name,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=describe_machine(),
+        quick=quick,
+        seconds=round(seconds, 1),
+        others_cores=others.cores(),
+        result=found,
+    )
+
+
+def kept(suite: Suite, path: Path) -> SuiteResult:
+    """Return what a suite's own command wrote on this machine with ``--json``, as a result to keep.
+
+    Raises:
+        MissingInputError: no such file.
+        DataError: no result of that suite.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        made = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError as error:
+        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path.name}: not valid JSON ({error})") from error
+    absent = [figure.path for figure in suite.figures if not _has(figure, found)]
+    if absent:
+        raise DataError(f"{path.name} is no result of {suite.name}: it has no {absent[0]}")
+    return SuiteResult(
+        suite=suite.name,
+        made=made.isoformat(timespec="seconds"),
+        machine=describe_machine(),
+        quick=bool(found.get("quick", False)),
+        seconds=None,
+        others_cores=None,
+        result=found,
+    )
+
+
+def _has(figure: Figure, result: Any) -> bool:
+    try:
+        figure.of(result)
+    except (KeyError, TypeError):
+        return False
+    return True
+
+
+def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
+    """Run suites one after the other, write what each found, and say how it went.
+
+    Args:
+        suites: which.
+        quick: only show that they run.
+        folder: for the results.
+
+    Returns:
+        The exit code.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    failed, missed = [], []
+    for suite in suites:
+        print(f"{suite.name} ...", flush=True)
+        try:
+            found = run_suite(suite, quick)
+        except FsqEdgeError as error:
+            failed.append(suite.name)
+            print(f"  FAILED: {error.message}", flush=True)
+            continue
+        (folder / f"{suite.name}.json").write_text(_narrow(found.to_json()), encoding="utf-8")
+        lines, absent, misses = _judged(suite, found)
+        print("\n".join(lines), flush=True)
+        failed += [suite.name] if absent and not quick else []
+        missed += [suite.name] if misses else []
+    ran = len(suites) - len(failed)
+    print(f"{ran} of {len(suites)} suites ran; results in {os.path.relpath(folder)}")
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    if missed:
+        print(f"targets missed: {', '.join(missed)}" + (" (a quick run judges nothing)" if quick else ""))
+    return 1 if failed or (missed and not quick) else 0
+
+
+def _judged(suite: Suite, found: SuiteResult) -> tuple[list[str], bool, bool]:
+    """Return the lines for a person, whether a figure is absent, and whether a target was missed."""
+    lines, absent, missed = [], False, False
+    for figure in suite.figures:
+        try:
+            value = figure.of(found.result)
+        except (KeyError, TypeError):
+            absent = True
+            lines.append(f"  {figure.what:<52}     absent  (no {figure.path} in the result)")
+            continue
+        holds = figure.holds(value)
+        missed |= holds is False
+        target = f"  (target {figure.target()}{': MISSED' if holds is False else ''})" if figure.target() else ""
+        lines.append(f"  {figure.what:<52} {figure.shown(value):>10}{target}")
+    if suite.timed and found.disturbed:
+        lines.append(f"  disturbed: other processes kept {found.others_cores:.2f} cores busy")
+    return [*lines, *([] if found.seconds is None else [f"  {found.seconds:.0f} s"])], absent, missed
+
+
+class OthersMeter:
+    """Reads, from when it is made, how many cores are busy with other processes than our children."""
+
+    def __init__(self) -> None:
+        self._begin = self._read()
+
+    def cores(self) -> float | None:
+        """Return the cores that others kept busy since then; None where the kernel does not tell."""
+        (begun, busy, ours), (ended, busy_now, ours_now) = self._begin, self._read()
+        if busy is None or busy_now is None or ended <= begun:
+            return None
+        return round(max(0.0, (busy_now - busy) - (ours_now - ours)) / (ended - begun), 3)
+
+    @staticmethod
+    def _read() -> tuple[float, float | None, float]:
+        times = os.times()
+        ours = times.user + times.system + times.children_user + times.children_system
+        try:
+            # user, nice, system, idle, iowait, irq, softirq, steal: proc(5)
+            fields = [int(field) for field in _STAT.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+            busy: float | None = (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError, IndexError):
+            busy = None
+        return time.monotonic(), busy, ours
+
+
+def _narrow(text: str) -> str:
+    """Return indented JSON with each list of numbers, such as a histogram's, on one line."""
+    return _NUMBERS.sub(lambda found: "[" + " ".join(found[1].split()) + "]", text)
+
+
+def _last_lines(text: str) -> str:
+    return " | ".join(text.strip().splitlines()[-3:])[-500:] or "it wrote no result"
+
+
+def _keep(suite: Suite, path: Path, folder: Path) -> int:
+    try:
+        found = kept(suite, path)
+    except FsqEdgeError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_code
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{suite.name}.json").write_text(_narrow(found.to_json()), encoding="utf-8")
+    print("\n".join(_judged(suite, found)[0]))
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suites that were named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.suites.runner", description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(suite.name for suite in SUITES))
+    parser.add_argument("--quick", action="store_true", help="show that they run; the figures are not to be kept")
+    parser.add_argument("--out", type=Path, help="folder for the results")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep what the suite's own command wrote here")
+    chosen = parser.parse_args(arguments)
+    unknown = [name for name in chosen.suites if suite_named(name) is None]
+    if unknown:
+        parser.error(f"no suite {unknown[0]!r}; there are {', '.join(suite.name for suite in SUITES)}")
+    suites = [suite for suite in SUITES if not chosen.suites or suite.name in chosen.suites]
+    if chosen.keep is not None and len(chosen.suites) != 1:
+        parser.error("--keep takes one suite")
+    if chosen.keep is not None:
+        return _keep(suites[0], chosen.keep, chosen.out or RESULTS)
+    return run_suites(suites, chosen.quick, chosen.out or (QUICK_RESULTS if chosen.quick else RESULTS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

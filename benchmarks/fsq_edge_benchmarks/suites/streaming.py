@@ -1,0 +1,220 @@
+"""What streaming adds around the network: one stream, a thousand streams in batches, and the CPU at 100 Hz.
+
+Every figure stands next to the bare network in the same run, on the fixed network, so that a slower net earns nothing.
+
+python -m fsq_edge_benchmarks.suites.streaming [--quick]
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches, onnx_session
+from fsq_edge_benchmarks.measure.distribution import Distribution
+from fsq_edge_benchmarks.measure.fixed_bundle import CHANNELS, bundle_around, fixed_bundle, motion_windows
+from fsq_edge_benchmarks.measure.machine import describe_machine
+from fsq_edge_benchmarks.measure.ratio import ratio_of_medians
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.runner import Runner
+from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sources.iterable import IterableSource
+
+SINGLE_LIMIT: Final = 2.0  # decision over bare network, at the median and at p99
+SINGLE_AIM: Final = 1.6
+MANY_LIMIT: Final = 0.5  # windows a second over onnxruntime's best batch throughput
+CPU_LIMIT: Final = 0.02  # of a core beyond the network, one stream of 100 Hz
+WARM_UP: Final = 300
+STREAMS: Final = 1000
+SENSOR_HZ: Final = 100.0
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Measure all three.
+
+    Args:
+        quick: few windows, to show that it runs.
+
+    Returns:
+        ``single``: by kind of push (with and without timestamps) the distributions of ``decision`` and ``bare``,
+        ``ratio_p50`` with its interval, ``ratio_p99``, ``added_us_p50``; ``many``: windows a second and ``ratio``;
+        ``cpu``: shares of a core; ``passed``: all limits kept.
+    """
+    bundle = fixed_bundle()
+    single = {
+        kind: single_stream(bundle, 700 if quick else 20_000, timed=timed)
+        for kind, timed in (("counted", False), ("timestamped", True))
+    }
+    many = many_streams(bundle, 50 if quick else STREAMS, 4 if quick else 40)
+    cpu = cpu_share(3.0 if quick else 60.0)
+    kept = [
+        side["ratio_p50"]["value"] <= SINGLE_LIMIT and side["ratio_p99"] <= SINGLE_LIMIT for side in single.values()
+    ]
+    return {
+        "schema_version": 1,
+        "benchmark": "streaming",
+        "machine": describe_machine().model_dump(mode="json"),
+        "bare_is": BARE_IS,
+        "single": single,
+        "limits": {"single": SINGLE_LIMIT, "aim": SINGLE_AIM, "many": MANY_LIMIT, "cpu": CPU_LIMIT},
+        "many": many,
+        "cpu": cpu,
+        "passed": all(kept) and many["ratio"] >= MANY_LIMIT and cpu["beyond_network"] <= CPU_LIMIT,
+    }
+
+
+def single_stream(bundle: Bundle, decisions: int, *, timed: bool) -> dict[str, Any]:
+    """Time decisions of one stream, a hop a push, in turns with the bare network (A B B A).
+
+    Args:
+        bundle: on the onnx backend, one thread.
+        decisions: to time, at least 662 for a p99.
+        timed: push timestamps, too.
+    """
+    config = bundle.preprocess
+    hop = config.hop_samples
+    windows = motion_windows(256, seed=1)
+    rows = np.concatenate([window.T for window in windows])
+    hops = [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop + 1, hop)]
+    feeds = [{"input": frame[None].copy()} for frame in Preprocessor(config).frames(windows)]
+    network = onnx_session(bundle.read("encoder")).run
+    count = WARM_UP + decisions
+    clock = time.perf_counter_ns
+    ours, bare = np.empty(count, np.int64), np.empty(count, np.int64)
+    times = np.arange(hop) / config.sample_rate_hz
+    with bundle.open_session(backend="onnx", deadline_ms=0.0) as session:
+        session.push(hops[-1], times - hop / config.sample_rate_hz if timed else None)
+        for turn in range(count):
+            samples, feed = hops[turn % len(hops)], feeds[turn % len(feeds)]
+            stamps = times + turn * hop / config.sample_rate_hz if timed else None
+            for side in (0, 1) if turn % 2 else (1, 0):
+                started = clock()
+                if side:
+                    session.push(samples, stamps)
+                    ours[turn] = clock() - started
+                else:
+                    network(None, feed)
+                    bare[turn] = clock() - started
+        assert session.totals.decided == count, "every push must end as a decision"
+    ours, bare = ours[WARM_UP:], bare[WARM_UP:]
+    decision, alone = Distribution.of(ours), Distribution.of(bare)
+    assert decision.p50 and decision.p99 and alone.p50 and alone.p99, "662 decisions support a p99"  # noqa: PT018
+    return {
+        "decision_us": decision.model_dump(mode="json"),
+        "bare_us": alone.model_dump(mode="json"),
+        "ratio_p50": ratio_of_medians(ours, bare).model_dump(mode="json"),
+        "ratio_p99": decision.p99 / alone.p99,
+        "added_us_p50": decision.p50 - alone.p50,
+    }
+
+
+def many_streams(bundle: Bundle, streams: int, rounds: int) -> dict[str, Any]:
+    """Push a hop of every stream at a time, in turns with onnxruntime's best batches over as many ready frames.
+
+    Args:
+        bundle: with a batched device graph.
+        streams: how many.
+        rounds: pushes of all of them.
+    """
+    hop = bundle.preprocess.hop_samples
+    windows = motion_windows(streams, seed=2)
+    bare, how = bare_batches(bundle.read("encoder-batch"), Preprocessor(bundle.preprocess).frames(windows))
+    hops = [np.ascontiguousarray(window.T[:hop]) for window in windows]
+    clock = time.perf_counter_ns
+    ours, base = [], []
+    with bundle.open_session(backend="onnx", deadline_ms=0.0) as session:
+        session.push_many({str(stream): samples for stream, samples in enumerate(hops)})
+        for turn in range(rounds + 1):
+            pushed = {str(stream): hops[(stream + turn) % streams] for stream in range(streams)}
+            started = clock()
+            found = session.push_many(pushed)
+            pushed_at = clock()
+            bare()
+            base.append(clock() - pushed_at)
+            ours.append(pushed_at - started)
+            assert len(found) == streams
+    mine, theirs = float(np.median(ours[1:])), float(np.median(base[1:]))
+    return {
+        "streams": streams,
+        "windows_per_s": streams * 1e9 / mine,
+        "bare_windows_per_s": streams * 1e9 / theirs,
+        "bare_is": how,
+        "ratio": theirs / mine,
+    }
+
+
+def cpu_share(seconds: float) -> dict[str, Any]:
+    """Run one stream of 100 Hz, sample by sample at its own pace, from a live source to a sink of JSON lines.
+
+    Args:
+        seconds: of the stream.
+
+    Returns:
+        Shares of one core: ``used`` by the process, ``network`` by the bare network for as many windows, ``sensor`` by
+        the loop that stands for the sensor, alone; ``beyond_network`` is what is left of the first.
+    """
+    bundle = _sensor_bundle()
+    config = bundle.preprocess
+    rows = np.concatenate([window.T for window in motion_windows(64, seed=3)])
+    out, windows = io.StringIO(), 0
+
+    def paced() -> Iterator[tuple[Float32Array, Float64Array]]:
+        begun = time.monotonic()
+        for number in range(int(seconds * SENSOR_HZ)):
+            time.sleep(max(0.0, begun + number / SENSOR_HZ - time.monotonic()))
+            yield rows[number % len(rows)][None], np.asarray([number / SENSOR_HZ])
+
+    def write(record: Any) -> None:
+        nonlocal windows
+        windows += hasattr(record, "seq")
+        out.write(json.dumps(record.to_dict()) + "\n")
+
+    with bundle.open_session(backend="onnx") as session:
+        runner = Runner(session, [IterableSource(paced(), live=True)], [CallbackSink(write)])
+        used = _cpu_s(lambda: runner.run(threading.Event())) / seconds
+    sensor = _cpu_s(lambda: sum(1 for _ in paced())) / seconds
+    feed = {"input": np.zeros((1, *config.frame_shape), dtype=np.float32)}
+    session_run = onnx_session(bundle.read("encoder")).run
+    network = 0.0
+    for _ in range(windows):
+        time.sleep(0.005)  # as in a stream, where caches have cooled
+        network += _cpu_s(lambda: session_run(None, feed)) / seconds
+    return {
+        "seconds": seconds,
+        "sample_rate_hz": SENSOR_HZ,
+        "hop_samples": config.hop_samples,
+        "windows": windows,
+        "used": used,
+        "sensor": sensor,
+        "network": network,
+        "beyond_network": used - sensor - network,
+    }
+
+
+def _cpu_s(call: Callable[[], object]) -> float:
+    started = time.process_time()
+    call()
+    return time.process_time() - started
+
+
+def _sensor_bundle() -> Bundle:
+    """Return the fixed network for a sensor of 100 Hz: windows of a second, every half second."""
+    fixed = fixed_bundle()
+    config = fixed.preprocess.model_copy(update={"sample_rate_hz": SENSOR_HZ})
+    assert len(config.channels) == len(CHANNELS)
+    return bundle_around(fixed.read("encoder"), fixed.tail, config, motion_windows(64))
+
+
+if __name__ == "__main__":
+    outcome = run("--quick" in sys.argv[1:])
+    print(json.dumps(outcome, indent=2))
+    sys.exit(0 if outcome["passed"] else 1)

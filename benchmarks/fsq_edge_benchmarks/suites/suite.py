@@ -1,0 +1,113 @@
+"""What a suite is: a module with ``run(quick)``, the figures that are worth a line of the table, and its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from fsq_edge_benchmarks.measure.machine import Machine
+from fsq_edge_runtime.artefact import Artefact
+
+MAX_OTHERS: float = 0.1  # cores that other processes may keep busy before a suite's times are called disturbed
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a suite's result.
+
+    Attributes:
+        what: it is, as a line of the table says it.
+        path: keys into the result, parted by ``/``.
+        unit: ``x`` (a ratio), ``%`` (of a share), ``s``, ``ms``, ``us``, ``MB``, ``points``, or nothing.
+        at_most: the largest value that holds; None judges nothing.
+        at_least: the smallest value that holds.
+    """
+
+    what: str
+    path: str
+    unit: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def of(self, result: dict[str, Any]) -> float | None:
+        """Return the value, None where the result says that there is none.
+
+        Raises:
+            KeyError: the result has no such key.
+        """
+        found: Any = result
+        for key in self.path.split("/"):
+            found = found[key]
+        return None if found is None else float(found)
+
+    def holds(self, value: float | None) -> bool | None:
+        """Return whether a value is within the limits; None where there is no limit or no value."""
+        if value is None or (self.at_most is None and self.at_least is None):
+            return None
+        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+
+    def shown(self, value: float | None) -> str:
+        """Return a value with its unit."""
+        if value is None:
+            return "n/a"
+        if self.unit == "%":
+            return f"{value:.1%}" if value >= 0.1 else f"{value:.2%}"
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return f"{text} {self.unit}".rstrip()
+
+    def target(self) -> str:
+        """Return the limits as text, empty where there are none."""
+        parts = [("<=", self.at_most), (">=", self.at_least)]
+        return " and ".join(f"{sign} {self.shown(limit)}" for sign, limit in parts if limit is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One independent benchmark.
+
+    Attributes:
+        name: of the module in this package.
+        title: of its lines in the table.
+        about: what is measured, in one sentence.
+        figures: what the table shows.
+        minutes: at most, before it is stopped.
+        timed: its figures are times or ratios of times, which other work on the machine disturbs.
+    """
+
+    name: str
+    title: str
+    about: str
+    figures: tuple[Figure, ...]
+    minutes: float = 30.0
+    timed: bool = True
+
+
+class SuiteResult(Artefact):
+    """``benchmarks/results/NAME.json``.
+
+    Attributes:
+        suite: name of the module.
+        made: date and time, UTC, ISO 8601.
+        machine: where.
+        quick: made to show that it runs, not to be kept.
+        seconds: that it took; None where its own command ran it.
+        others_cores: cores that other processes kept busy meanwhile, on average; None where the kernel does not tell.
+        result: what the module's ``run`` returned.
+    """
+
+    KIND: ClassVar[str] = "suite result"
+
+    suite: str
+    made: str
+    machine: Machine
+    quick: bool
+    seconds: float | None = Field(ge=0)
+    others_cores: float | None
+    result: dict[str, Any]
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work had part of the machine while it ran."""
+        return self.others_cores is not None and self.others_cores > MAX_OTHERS

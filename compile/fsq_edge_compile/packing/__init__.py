@@ -1,0 +1,1 @@
+"""A checked build folder becomes a bundle file."""

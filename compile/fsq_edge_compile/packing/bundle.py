@@ -1,0 +1,107 @@
+"""From a BUILD folder to a bundle."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from fsq_edge_compile.build_folder import BuildFolder, Reference
+from fsq_edge_compile.packing.batching import symbolic_batch
+from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.tail import FsqTail
+
+SELFTEST_WINDOWS = 16
+
+# role -> file of the build folder; the optional ones are taken when they are there
+_REQUIRED: Mapping[Role, str] = {
+    "preprocess": "preprocess.json",
+    "encoder": "encoder.onnx",
+    "head": "head.npz",
+    "decision": "decision.json",
+    "fingerprint": "fingerprint.json",
+}
+_OPTIONAL: Mapping[Role, str] = {
+    "encoder-int8": "encoder_int8.onnx",
+    "head-int8": "head_int8.npz",
+    "decision-int8": "decision_int8.json",
+    "calibration": "calibration.json",
+}
+
+
+def build_bundle(
+    build: BuildFolder,
+    *,
+    name: str | None = None,
+    check: Mapping[str, str] | None = None,
+    parity: Mapping[str, Any] | None = None,
+    forced: Sequence[str] = (),
+) -> Bundle:
+    """Assemble a bundle from a BUILD folder, with self-test vectors made on the spot.
+
+    Args:
+        build: the folder.
+        name: of the model; None takes the export's.
+        check: verdict by architecture, for the manifest.
+        parity: the parity ladder's figures, for the manifest.
+        forced: gates that were overridden, for the manifest.
+
+    Returns:
+        The verified bundle; equal input gives equal bytes.
+
+    Raises:
+        MissingInputError: a part is missing.
+        DataError, BundleError: parts that do not fit together.
+    """
+    record = build.record
+    parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {}
+    for role, path in _REQUIRED.items():
+        parts[role, None] = (path, build.read(path))
+    with contextlib.suppress(DataError):  # a graph that cannot take a batch runs window by window
+        parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
+    parts["selftest", None] = ("selftest.npz", _selftest(build))
+    for role, path in _OPTIONAL.items():
+        if build.has(path):
+            parts[role, None] = (path, build.read(path))
+    return make_bundle(
+        name or plain_name(record.name),
+        build.classes,
+        parts,
+        versions={**record.versions, "fsq-edge": _version("fsq-edge"), "onnxruntime": _version("onnxruntime")},
+        provenance=record.provenance,
+        check=dict(check or {}),
+        parity=dict(parity or {}),
+        forced=tuple(forced),
+    )
+
+
+def plain_name(text: str) -> str:
+    """Return a model name made of letters, digits, ``_`` and ``-``: what a data set calls itself may be any text."""
+    return re.sub(r"[^A-Za-z0-9_\-]+", "_", text).strip("_")[:64] or "model"
+
+
+def _selftest(build: BuildFolder) -> bytes:
+    """Windows spread over the held-out set, with the answers of the CPU reference path."""
+    reference: Reference = build.reference()
+    preprocessor = Preprocessor(build.preprocess)
+    windows, valid = preprocessor.fill_gaps(reference.windows)
+    usable = np.flatnonzero(valid)
+    chosen = usable[np.linspace(0, len(usable) - 1, min(SELFTEST_WINDOWS, len(usable))).astype(np.int64)]
+    backend = OnnxBackend(build.read("encoder.onnx"))
+    t = backend.infer_batch(preprocessor.frames(windows[chosen]))
+    tail = FsqTail.from_bytes(build.read("head.npz"))
+    return selftest_bytes(windows[chosen], t, tail.index(t), tail.logits(t).argmax(axis=1).astype(np.int64))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,70 @@
+"""The gates before a compiler or a bundle: check, calibration audit and parity ladder, or a recorded reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.checker.checking import check
+from fsq_edge_compile.checker.report import CheckReport
+from fsq_edge_compile.packing.audit import audit_build
+from fsq_edge_compile.parity.build_rungs import ladder_of_build
+from fsq_edge_compile.parity.ladder import Gates, LadderReport
+from fsq_edge_runtime.errors import UsageError
+
+MAX_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The outcome of the gates.
+
+    Attributes:
+        report: the check of encoder.onnx for the target.
+        calibration: what the calibration audit refuses, one line each; empty when it passed or there is none.
+        forced: one record per gate that was overridden.
+        ladder: the parity ladder; None where it was not asked for.
+    """
+
+    report: CheckReport
+    calibration: tuple[str, ...]
+    forced: tuple[str, ...]
+    ladder: LadderReport | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether to go on."""
+        held = self.ladder is None or self.ladder.passed
+        return bool(self.forced) or (self.report.verdict == "full" and not self.calibration and held)
+
+
+def check_gate(
+    build: BuildFolder, arch: str, dfc: str | None = None, *, force: str = "", parity: Gates | None = None
+) -> Gate:
+    """Check the build's encoder.onnx for a target, audit its calibration set again and climb the parity ladder.
+
+    Args:
+        build: the BUILD folder.
+        arch: target architecture.
+        dfc: compiler version, or None for the generation that serves the target.
+        force: why to go on although a gate is shut; recorded.
+        parity: what the ladder must hold; None leaves it out.
+
+    Raises:
+        MissingInputError, DataError: no encoder.onnx, not a graph, or an audit that cannot be read.
+        UsageError: unknown target or compiler, or a reason that is not one printable line.
+    """
+    if force and (not force.isprintable() or len(force) > MAX_REASON):
+        raise UsageError(f"the reason must be one line of at most {MAX_REASON} characters")
+    build.read("encoder.onnx")  # a missing file is named with the verb that writes it
+    report = check(build.path / "encoder.onnx", arch, dfc)
+    calibration = tuple(audit_build(build)[1])
+    shut = []
+    if report.verdict != "full":
+        shut.append(f"check {arch} says {report.verdict}")
+    if calibration:
+        shut.append("the calibration audit refuses the set")
+    ladder = None if parity is None else ladder_of_build(build, gates=parity)
+    if ladder is not None and not ladder.passed:
+        shut.append(f"the parity ladder loses at {ladder.blame}")
+    return Gate(report, calibration, tuple(f"{gate}: {force}" for gate in shut) if force else (), ladder)

@@ -1,0 +1,113 @@
+"""The rungs of a BUILD folder: torch, the graphs of the export, the int8 preview, the compiler's emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.dfc.emulator import read_emulator
+from fsq_edge_compile.int8.preview import reference_frames
+from fsq_edge_compile.int8.probe import ActivationProbe
+from fsq_edge_compile.onnx_file import simplify
+from fsq_edge_compile.parity.bundle_rungs import BROKEN, CAUSES, Forward, device_rung, int8_rung, with_tail
+from fsq_edge_compile.parity.ladder import Answers, Gates, LadderReport, Rung, run_ladder
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.tail import FsqTail
+
+
+def ladder_of_build(
+    build: BuildFolder, *, gates: Gates | None = None, forward: Forward | None = None, extra: Sequence[Rung] = ()
+) -> LadderReport:
+    """Climb from torch to the int8 preview on the held-out windows of a BUILD folder.
+
+    Args:
+        build: with ``model.onnx``, ``encoder.onnx``, ``head.npz``, ``reference.npz`` and, where it was made,
+            ``encoder_int8.onnx`` and the compiler's ``emulator.npz``.
+        gates: what must hold.
+        forward: frames (N, C', H, W) to torch's ``t`` (N, D); None takes the answers that export stored.
+        extra: further rungs, such as the compiler's emulator or a HEF on a device.
+
+    Raises:
+        MissingInputError: a file is missing.
+        DataError: parts that do not fit together.
+    """
+    config = build.preprocess
+    held_out = reference_frames(build.reference(), config)
+    tail = FsqTail.from_bytes(build.read("head.npz"))
+    full = _read_model(build.read("model.onnx"))
+    rungs = [
+        Rung("torch", "exact", lambda frames: with_tail(forward(frames) if forward else held_out.t, tail), ""),
+        Rung("onnx", "exact", _full_graph(full), CAUSES["onnx"]),
+        Rung("simplified", "exact", lambda frames: _full_graph(simplify(full))(frames), CAUSES["simplified"]),
+        Rung("split", "exact", device_rung(lambda: OnnxBackend(build.read("encoder.onnx")), tail), CAUSES["split"]),
+    ]
+    if build.has("encoder_int8.onnx"):
+        rungs.append(int8_rung(build.read("encoder_int8.onnx"), tail))
+    rungs += emulator_rungs(build, held_out.rows, tail)
+    return run_ladder(
+        held_out.frames, held_out.labels, [*rungs, *extra], tail.codebook, gates=gates, groups=held_out.subjects
+    )
+
+
+def emulator_rungs(build: BuildFolder, rows: Int64Array, tail: FsqTail) -> list[Rung]:
+    """Return the rungs of every compilation of a BUILD folder: what the compiler's emulator said of its windows.
+
+    Args:
+        build: the folder; ``compiled/ARCH/emulator.npz`` is what a compilation left there.
+        rows: (N,) which windows of ``reference.npz`` the ladder's windows are.
+        tail: the host tail.
+
+    Raises:
+        DataError: an ``emulator.npz`` is damaged.
+    """
+    found = sorted((build.path / "compiled").glob("*/emulator.npz"))
+    rungs = []
+    for path in found:
+        outputs = read_emulator(path)
+        known = np.isin(outputs.reference_index, rows)
+        where = np.searchsorted(rows, outputs.reference_index[known])
+        for stage, t in outputs.t.items():
+            name = "dfc-" + stage.replace("_", "-")
+            label = name if len(found) == 1 else f"{name} {path.parent.name}"
+            rungs.append(
+                Rung(
+                    label,
+                    "quantised",
+                    lambda _, t=t[known]: with_tail(t, tail),  # type: ignore[misc]  # bound at once, per stage
+                    CAUSES[name],
+                    BROKEN.get(name, ""),
+                    rows=where,
+                )
+            )
+    return rungs
+
+
+def _full_graph(model: Any) -> Callable[[Float32Array], Answers]:
+    """Run ``model.onnx`` and show its Tanh beside its outputs."""
+
+    def run(frames: Float32Array) -> Answers:
+        ends = [node.output[0] for node in model.graph.node if node.op_type == "Tanh"]
+        if [output.name for output in model.graph.output] != ["logits", "index"] or len(ends) != 1:
+            raise DataError("model.onnx is not a full graph: expected the outputs logits and index, and one Tanh")
+        probe = ActivationProbe(model, [ends[0], "logits", "index"])
+        rows = list(probe.observe(frames))
+        return Answers(
+            t=np.concatenate([row[ends[0]] for row in rows]),
+            codes=np.concatenate([row["index"].ravel() for row in rows]).astype(np.int64),
+            logits=np.concatenate([row["logits"] for row in rows]),
+        )
+
+    return run
+
+
+def _read_model(data: bytes) -> Any:
+    try:
+        return onnx.load_from_string(data)
+    except Exception as error:
+        raise DataError(f"model.onnx is not a readable ONNX model: {error}") from error

@@ -1,0 +1,1 @@
+"""Training, validation and test parts that share neither subject nor recording."""

@@ -1,0 +1,1 @@
+"""From a training run to the files that the compile package takes."""

@@ -1,0 +1,153 @@
+"""From a run folder to a BUILD folder: the graphs with everything else that is known about the model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fsq_edge.data.windows import WindowIndex
+from fsq_edge.deploy.export import Exported, compare_with_torch, export_model
+from fsq_edge.evaluation.judgement import validation_temperature
+from fsq_edge.training.run import Run, versions
+from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.bundle.archive import write_file
+from fsq_edge_runtime.bundle.bundle import Fingerprint
+from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.preprocess import Preprocessor
+
+MAX_REFERENCE_WINDOWS = 2048
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class UsableWindows:
+    """Windows of one part of a split that preprocessing accepts.
+
+    Attributes:
+        index: which windows they are, N of them.
+        windows: (N, C, T) float32, raw units, short gaps filled.
+        frames: (N, C', H, W) float32.
+    """
+
+    index: WindowIndex
+    windows: Float32Array
+    frames: Float32Array
+
+
+def usable_windows(run: Run, index: WindowIndex, limit: int | None = None) -> UsableWindows:
+    """Gather and preprocess the windows of one part of the split.
+
+    Args:
+        run: whose preprocessing to apply.
+        index: the windows.
+        limit: at most this many, spread evenly over the part; None takes all.
+
+    Raises:
+        DataError: none is usable.
+    """
+    if limit is not None and len(index) > limit:
+        index = index.take(np.linspace(0, len(index) - 1, limit).astype(np.int64))
+    windows, valid = run.preprocessor.fill_gaps(index.gather())
+    if not valid.any():
+        raise DataError("no window is usable: every one has missing values beyond max_gap_ms")
+    kept = np.flatnonzero(valid)
+    return UsableWindows(index.take(kept), windows[kept], run.preprocessor.frames(windows[kept]))
+
+
+@torch.no_grad()
+def device_outputs(run: Run, frames: Float32Array) -> Float32Array:
+    """Return ``t`` (N, D) float32 of the torch model for frames (N, C', H, W)."""
+    graph = run.model.device_graph()
+    parts = [graph(torch.from_numpy(frames[at : at + BATCH])).numpy() for at in range(0, len(frames), BATCH)]
+    t: Float32Array = np.concatenate(parts).astype(np.float32)
+    return t
+
+
+def export_run(run: Run, out: Path, *, name: str | None = None, temperature: float | None = None) -> ExportRecord:
+    """Write the BUILD folder of a run.
+
+    Args:
+        run: a loaded run; its data source is opened again.
+        out: folder to write into; files of an earlier export are replaced.
+        name: of the model; None takes the data set's.
+        temperature: of the host tail; None fits it on the validation windows, or takes 1 where the run has none.
+
+    Returns:
+        What ``export.json`` says.
+
+    Raises:
+        DataError: the data of the run are gone or unusable.
+        InternalError: the graphs are not equal to the torch model.
+    """
+    split = run.windows()
+    validation = _reference(run, usable_windows(run, split.val, MAX_REFERENCE_WINDOWS)) if len(split.val) else None
+    fitted = temperature or _temperature(run)
+    exported = export_model(run.model, temperature=fitted)
+    held_out = usable_windows(run, split.test if len(split.test) else split.val, MAX_REFERENCE_WINDOWS)
+    training = usable_windows(run, split.train)
+    record = ExportRecord(
+        name=name or run.record.data.name,
+        provenance={
+            "data": run.record.data.model_dump(mode="json"),
+            "split": run.record.split.model_dump(mode="json"),
+            "seed": run.config.training.seed,
+            "metrics": run.metrics,
+            "git_revision": run.record.git_revision,
+        },
+        versions=versions(),
+        onnx_check=compare_with_torch(run.model, exported, held_out.frames),
+    )
+    codes = exported.tail.index(device_outputs(run, training.frames))
+    counts = np.bincount(codes, minlength=exported.tail.codebook.n_codes)
+    fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
+    contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
+    if validation is not None:
+        contents["validation.npz"] = validation.to_bytes()
+    for file, content in contents.items():
+        write_file(out / file, content)
+    return record
+
+
+def _reference(run: Run, windows: UsableWindows) -> Reference:
+    return Reference(windows.windows, windows.index.label, windows.index.subject, device_outputs(run, windows.frames))
+
+
+def _temperature(run: Run) -> float:
+    """Fit the temperature on validation windows; 1 where there are none, or the fit ends at its bound."""
+    fit = validation_temperature(run)
+    return 1.0 if fit is None or fit.at_limit else fit.value
+
+
+def _contents(
+    run: Run, exported: Exported, record: ExportRecord, fingerprint: Fingerprint, reference: Reference
+) -> dict[str, bytes]:
+    return {
+        "model.onnx": exported.full.SerializeToString(),
+        "encoder.onnx": exported.encoder.SerializeToString(),
+        "head.npz": exported.tail.to_bytes(),
+        "preprocess.json": run.preprocess.to_json().encode(),
+        "preprocess_config.json": seed_preprocess_config(run.preprocessor),
+        "labels.json": Labels(classes=run.classes).to_json().encode(),
+        "decision.json": DecisionSettings().to_json().encode(),
+        "fingerprint.json": fingerprint.to_json().encode(),
+        "reference.npz": reference.to_bytes(),
+        "export.json": record.to_json().encode(),
+    }
+
+
+def seed_preprocess_config(preprocessor: Preprocessor) -> bytes:
+    """Return ``preprocess_config.json``, the short form that older deployment scripts read."""
+    config = preprocessor.config
+    value = {
+        "input_shape": list(config.frame_shape),
+        "normalization": "per_channel",
+        "reshape_required": config.fold > 1,
+        "qa_thresholds": dict(config.qa),
+    }
+    return (json.dumps(value, indent=2) + "\n").encode()

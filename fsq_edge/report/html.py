@@ -1,0 +1,112 @@
+"""The HTML shell of every report: one file, no scripts, nothing fetched, readable on light, dark and paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from fsq_edge.report.document import Fact, Picture, Section, Table, cell_text
+from fsq_edge_runtime.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = ["Fact", "Picture", "Section", "Table", "render"]
+
+TEMPLATE = "report.html"
+_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
+_INLINE = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\((https?://[^\s)]+|[\w./#-]+)\)")
+_BASE64 = re.compile(r"^[A-Za-z0-9+/\s]+={0,2}\s*$")
+
+
+def render(title: str, sections: Sequence[Section], *, subtitle: str = "", notices: Sequence[str] = ()) -> str:
+    """Render a report as one self-contained page.
+
+    Args:
+        title: of the page; plain text.
+        sections: parts in order. All text is escaped; only pictures are taken as they are.
+        subtitle: one line below the title.
+        notices: what nobody may overlook, shown in boxes above all else.
+
+    Returns:
+        HTML, UTF-8, without any reference to another file or host.
+
+    Raises:
+        UnavailableError: Jinja2 is not installed.
+        ValueError: a picture is neither an ``<svg>`` element nor base64; a row has not as many cells as columns.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            "an HTML report needs the package 'Jinja2', which is not installed", hint="pip install 'fsq-edge[report]'"
+        ) from error
+    source = resources.files(__package__).joinpath("templates", TEMPLATE).read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=_shown)
+    return environment.from_string(source).render(
+        title=title, subtitle=subtitle, notices=list(notices), sections=list(sections)
+    )
+
+
+def _rich_text(text: str) -> Markup:
+    """Turn the little Markdown that sections use into paragraphs and lists."""
+    from markupsafe import Markup
+
+    blocks = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        lines = block.splitlines()
+        if all(line.startswith("- ") for line in lines):
+            items = "".join(f"<li>{_inline(line[2:])}</li>" for line in lines)
+            blocks.append(f"<ul>{items}</ul>")
+        elif block:
+            blocks.append(f"<p>{_inline(' '.join(lines))}</p>")
+    return Markup("\n".join(blocks))  # noqa: S704 - every piece was escaped by _inline
+
+
+def _inline(text: str) -> str:
+    from markupsafe import escape
+
+    parts, end = [], 0
+    for match in _INLINE.finditer(text):
+        code, bold, label, address = match.groups()
+        parts.append(str(escape(text[end : match.start()])))
+        if code is not None:
+            parts.append(f"<code>{escape(code)}</code>")
+        elif bold is not None:
+            parts.append(f"<strong>{escape(bold)}</strong>")
+        else:
+            parts.append(f'<a href="{escape(address)}">{escape(label)}</a>')
+        end = match.end()
+    parts.append(str(escape(text[end:])))
+    return "".join(parts)
+
+
+def _slug(heading: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") or "section"
+
+
+def _picture(picture: Picture) -> Markup:
+    from markupsafe import Markup, escape
+
+    image = picture.image.strip()
+    if picture.is_svg:
+        return Markup(image)  # noqa: S704 - made by this package's figures, whose texts are escaped there
+    if not _BASE64.match(image):
+        raise ValueError("a picture must be an <svg> element or a PNG in base64")
+    return Markup(  # noqa: S704 - base64 only, checked above
+        f'<img alt="{escape(picture.caption)}" src="data:image/png;base64,{"".join(image.split())}">'
+    )
+
+
+def _shown(table: Table) -> dict[str, list[list[str]] | list[bool]]:
+    """Return a table's cells as text, and which columns hold numbers only and are set flush right."""
+    rows = [[cell_text(cell) for cell in row] for row in table.rows]
+    wrong = next((row for row in rows if len(row) != len(table.columns)), None)
+    if wrong is not None:
+        raise ValueError(f"a row has {len(wrong)} cells under {len(table.columns)} columns: {wrong}")
+    columns = list(zip(*rows, strict=True)) or [()] * len(table.columns)
+    numeric = [bool(column) and all(cell == "–" or bool(_NUMBER.match(cell)) for cell in column) for column in columns]
+    return {"rows": rows, "numeric": numeric}

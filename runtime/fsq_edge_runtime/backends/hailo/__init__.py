@@ -1,0 +1,1 @@
+"""The Hailo backend: InferModel of the vendor's binding, kept on a thread of its own."""

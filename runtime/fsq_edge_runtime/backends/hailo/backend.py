@@ -1,0 +1,220 @@
+"""The device graph on a Hailo device, through HailoRT's InferModel interface of 4.18 to 5.x.
+
+Never ran on silicon: it was tested against the fakes of :mod:`fsq_edge_runtime.testing`, which behave as the real
+bindings were observed to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.backends.hailo.device import Binding, HailoDevice, Telemetry, acquire, load_binding
+from fsq_edge_runtime.backends.hailo.errors import from_status
+from fsq_edge_runtime.backends.hailo.network import HailoLink
+from fsq_edge_runtime.backends.hailo.request import Ticket
+from fsq_edge_runtime.errors import BackendError, DataError
+from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.base import Backend
+
+CORRUPT, WRONG_DEVICE = 91, 93
+LONGEST_DRAIN_S = 1.5  # a service that is told to stop has two seconds
+
+
+class HailoBackend:
+    """Runs a HEF on the Hailo device of this machine.
+
+    Args:
+        hefs: architecture -> bytes of the HEF; the one that fits the device is taken.
+        frame_shape: (C', H, W) of the bundle's frames.
+        output_size: D.
+        binding: the module to use; None imports the installed ``hailo_platform``.
+        timeout_s: the longest that one inference may take when no deadline is given.
+        depth: requests under way at once in :meth:`infer_batch`.
+        open_timeout_s: the longest that opening and configuring may take each.
+
+    Attributes:
+        name: ``hailo``; ``hailo-fake`` on a fake, so that no record can be mistaken for a measurement.
+        architecture: of the HEF in use.
+        report: what our inspector says of that HEF.
+
+    Raises:
+        BackendError: no binding, no device, no HEF for it, a HEF that is damaged or does not fit the bundle, or
+            HailoRT refuses; ``status`` has HailoRT's code.
+    """
+
+    def __init__(
+        self,
+        hefs: Mapping[str, bytes],
+        frame_shape: tuple[int, int, int],
+        output_size: int,
+        *,
+        binding: Binding = None,
+        timeout_s: float = 1.0,
+        depth: int = 4,
+        open_timeout_s: float = 10.0,
+    ) -> None:
+        reports = {name: _inspect(name, data, frame_shape, output_size) for name, data in hefs.items()}
+        if not reports:
+            raise BackendError("the bundle has no HEF", hint="fsq-edge bundle add-hef BUNDLE FILE")
+        module = load_binding() if binding is None else binding
+        self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
+        self._timeout_ns = int(timeout_s * 1e9)
+        self._output_size = output_size
+        self._asked: Future[Telemetry] | None = None
+        self._heat_c: float | None = None
+        self._device = acquire(module, open_timeout_s)
+        try:
+            self.architecture = _choose(reports, self._device)
+            self.report: HefReport = reports[self.architecture]
+            hef = hefs[self.architecture]
+            self._link = HailoLink(
+                self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, LONGEST_DRAIN_S)
+            )
+        except BaseException:
+            self._device.release()
+            raise
+        _live.add(self._link)
+        self._finalizer = weakref.finalize(self, _close_later, self._link)
+        self._finalizer.atexit = False  # at exit _close_all does it, on the thread that waits for it
+
+    def infer(self, frame: Float32Array, deadline_ns: int | None = None) -> Float32Array:
+        """Return ``t`` (D,), a view that a later call overwrites, for one frame (1, C', H, W) float32.
+
+        Args:
+            frame: NCHW; it is copied once, transposed, into the buffer that the device reads.
+            deadline_ns: on ``time.monotonic_ns()``; None allows ``timeout_s``.
+
+        Raises:
+            BackendError: the inference failed or did not end in time; nothing was returned in its place.
+        """
+        limit = self._limit(deadline_ns)
+        try:
+            return self._link.collect(self._link.launch(frame[0], limit), limit)
+        except BaseException:  # an interrupt, too
+            self._link.abandon()
+            raise
+
+    def infer_batch(self, frames: Float32Array, deadline_ns: int | None = None) -> Float32Array:
+        """Return ``t`` (N, D), a copy, for frames (N, C', H, W), with up to ``depth`` requests under way.
+
+        Args:
+            frames: NCHW.
+            deadline_ns: for the whole batch, on ``time.monotonic_ns()``; None allows each frame ``timeout_s``.
+
+        Raises:
+            BackendError: one of them failed; what the others give is thrown away.
+        """
+        out = np.empty((len(frames), self._output_size), dtype=np.float32)
+        pending: deque[tuple[int, Ticket]] = deque()
+        try:
+            for row, frame in enumerate(frames):
+                while pending and not self._link.has_room:
+                    self._gather(pending, out, deadline_ns)
+                pending.append((row, self._link.launch(frame, self._limit(deadline_ns))))
+            while pending:
+                self._gather(pending, out, deadline_ns)
+        except BaseException:  # an interrupt, too
+            self._link.abandon()
+            raise
+        return out
+
+    def _gather(self, pending: deque[tuple[int, Ticket]], out: Float32Array, deadline_ns: int | None) -> None:
+        row, ticket = pending.popleft()
+        out[row] = self._link.collect(ticket, self._limit(deadline_ns))
+
+    def telemetry(self, *, power: bool = False) -> Future[Telemetry]:
+        """Ask the device for its temperature and, if wanted, power; the answer comes from its owner thread."""
+        return self._device.telemetry(power=power)
+
+    def state(self) -> dict[str, float | int | str | None]:
+        """Return the device's temperature as it was when last asked, degrees Celsius, and ask again."""
+        asked = self._asked
+        if asked is None or asked.done():
+            if asked is not None and asked.exception() is None:
+                self._heat_c = asked.result().temperature_c
+            self._asked = self._device.telemetry()
+        return {"temperature_c": self._heat_c, "serving": self.name}
+
+    def close(self) -> None:
+        """Wait for what is under way, then release the device; never hangs. A second call does nothing."""
+        self._finalizer.detach()
+        self._link.close()
+
+    def _limit(self, deadline_ns: int | None) -> int:
+        return time.monotonic_ns() + self._timeout_ns if deadline_ns is None else deadline_ns
+
+
+_live: weakref.WeakSet[HailoLink] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for link in list(_live):
+        link.close()
+
+
+def _close_later(link: HailoLink) -> None:
+    """Close on a thread of its own: the garbage collector may run anywhere, also where waiting would hang."""
+    threading.Thread(target=link.close, name="hailo-close", daemon=True).start()
+
+
+def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], output_size: int) -> HefReport:
+    """Read a HEF before HailoRT sees it, which crashes on some damaged ones, and compare it with the bundle."""
+    try:
+        report = inspect_hef(data)
+    except DataError as error:
+        raise BackendError(
+            f"the HEF for {name} is damaged: {error.message}", hint=error.hint, status=CORRUPT
+        ) from error
+    if report.fault:
+        raise BackendError(f"the HEF for {name} is damaged: {report.fault}", hint="compile it again", status=CORRUPT)
+    channels, height, width = frame_shape
+    if len(report.inputs) != 1 or len(report.outputs) != 1:
+        counts = f"{len(report.inputs)} inputs and {len(report.outputs)} outputs"
+        raise BackendError(f"the HEF for {name} has {counts}, expected one of each")
+    got, wanted = report.inputs[0].shape, (height, width, channels)
+    size = int(np.prod(report.outputs[0].shape))
+    if got != wanted or size != output_size:
+        raise BackendError(
+            f"the HEF for {name} maps {got} to {size} values, the bundle expects (H, W, C) = {wanted} to {output_size}",
+            hint="compile the bundle's own encoder.onnx: fsq-edge compile BUILD",
+        )
+    return report
+
+
+def _choose(reports: Mapping[str, HefReport], device: HailoDevice) -> str:
+    """Return the architecture of the HEF to use: the device's own first, else one that it also loads.
+
+    A device that does not say what it is, or says what its stack cannot drive, gets the first HEF of the generation;
+    HailoRT refuses it if it does not fit.
+    """
+    here = device.architecture
+    if here not in DEVICES or here.startswith("hailo8") != (device.generation == 4):
+        here = None
+    if here is None:
+        fitting = [name for name, report in reports.items() if report.generation == device.generation]
+    else:
+        fitting = [name for name, report in reports.items() if here in report.devices]
+        fitting.sort(key=lambda name: here not in reports[name].architecture.targets)
+    if not fitting:
+        error = from_status(
+            f"the bundle has HEFs for {', '.join(reports)}, the device is {here or 'unnamed'}: loading", 93
+        )
+        raise BackendError(error.message, hint=error.hint, status=WRONG_DEVICE)
+    return fitting[0]
+
+
+if TYPE_CHECKING:
+    _: type[Backend] = HailoBackend

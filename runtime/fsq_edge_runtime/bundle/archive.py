@@ -1,0 +1,229 @@
+"""The canonical container of a bundle: named byte strings in order, as one zip file or one folder.
+
+The zip form is stored uncompressed with dates of 1980, no extra fields and no slack, and its archive comment is the
+SHA-256 (hex) of every byte before the comment: that is checked before anything is parsed, and the archive must be
+byte for byte what this module would write, so every flipped, added or moved byte is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from fsq_edge_runtime.bundle.zip_form import (
+    COMMENT_BYTES,
+    FETCH_AGAIN,
+    LOCAL_MAGIC,
+    StoredEntry,
+    directory,
+    is_safe_name,
+    read_entry,
+)
+from fsq_edge_runtime.errors import BundleError, MissingInputError, UnavailableError
+
+MAX_BUNDLE_BYTES: Final = 512 * 1024 * 1024
+MAX_FILES: Final = 256
+FOLDER_DIGEST: Final = "manifest.sha256"
+MANIFEST: Final = "manifest.json"
+CURRENT: Final = "current"  # the link of an install folder to the bundle in use
+
+
+def encode_archive(files: Mapping[str, bytes]) -> bytes:
+    """Return the canonical zip of ``files`` in their order; equal content gives equal bytes.
+
+    Raises:
+        BundleError: a name is unsafe, or there are too many files or bytes.
+    """
+    _check_limits({name: len(data) for name, data in files.items()})
+    parts: list[bytes] = []
+    entries: list[StoredEntry] = []
+    offset = 0
+    for name, data in files.items():
+        entry = StoredEntry(name.encode("ascii"), zlib.crc32(data), len(data), offset)
+        entries.append(entry)
+        parts += [entry.local_header(), data]
+        offset += entry.stored_bytes
+    body = b"".join([*parts, directory(entries, offset)])
+    return body + hashlib.sha256(body).hexdigest().encode("ascii")
+
+
+def decode_archive(data: bytes) -> dict[str, bytes]:
+    """Return the files of a canonical zip in order.
+
+    The zip is not searched but read from its start, and everything that is not file content must be what
+    :func:`encode_archive` would write: there is no second way of reading it.
+
+    Raises:
+        BundleError: the comment does not match, the zip is damaged, not canonical, or over the limits.
+    """
+    if len(data) > MAX_BUNDLE_BYTES:
+        raise BundleError(f"the bundle has {len(data)} bytes, at most {MAX_BUNDLE_BYTES} are allowed")
+    view = memoryview(data)
+    body, comment = view[:-COMMENT_BYTES], view[-COMMENT_BYTES:]
+    if not data.startswith(LOCAL_MAGIC):
+        raise BundleError("this is not a bundle (no zip signature at its start)", hint=FETCH_AGAIN)
+    if hashlib.sha256(body).hexdigest().encode("ascii") != comment:
+        raise BundleError("the bundle is damaged: its bytes do not match the SHA-256 at its end", hint=FETCH_AGAIN)
+    files: dict[str, bytes] = {}
+    entries: list[StoredEntry] = []
+    offset = 0
+    while data.startswith(LOCAL_MAGIC, offset):
+        entry, content = read_entry(body, offset)
+        name = entry.name.decode("ascii")
+        if name in files or len(files) >= MAX_FILES:
+            raise BundleError(f"the bundle is not in canonical form: {name!r} is one file too many", hint=FETCH_AGAIN)
+        files[name] = bytes(content)
+        entries.append(entry)
+        offset += entry.stored_bytes
+    if body[offset:] != directory(entries, offset) or FOLDER_DIGEST in files:
+        raise BundleError("the bundle is not in canonical form: its directory is another", hint=FETCH_AGAIN)
+    _check_limits({name: len(content) for name, content in files.items()})
+    return files
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """Return the files of a bundle, from its zip or its folder form, after the container's own checks.
+
+    Args:
+        path: the file, the folder, or a folder that ``bundle install`` made (its current bundle is read).
+
+    Raises:
+        MissingInputError: no such file or folder.
+        BundleError: as :func:`decode_archive`; for a folder: no digest, a wrong one, or a link in it.
+    """
+    try:
+        if (path / CURRENT).is_symlink():
+            path = Path(os.path.realpath(path / CURRENT, strict=True))  # a loop is an OSError here
+        if path.is_dir():
+            return _read_folder(path)
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise MissingInputError(f"the bundle {path} is not a regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BUNDLE_BYTES + 1)
+    except OSError as error:
+        raise MissingInputError(f"cannot read the bundle {path}: {error.strerror}") from error
+    return decode_archive(data)
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    found = sorted(entry for entry in path.rglob("*") if not entry.is_dir() or entry.is_symlink())
+    if any(entry.is_symlink() or not entry.is_file() for entry in found):
+        raise BundleError(f"the bundle folder {path} holds a link or a special file", hint=FETCH_AGAIN)
+    sizes = {entry.relative_to(path).as_posix(): entry.stat().st_size for entry in found}
+    if FOLDER_DIGEST not in sizes or MANIFEST not in sizes:
+        raise BundleError(f"{path} is not a bundle folder: {MANIFEST} or {FOLDER_DIGEST} is missing")
+    _check_limits(sizes)
+    files = {name: (path / name).read_bytes() for name in sizes}
+    digest = files.pop(FOLDER_DIGEST)
+    if digest.decode("ascii", "replace").strip() != hashlib.sha256(files[MANIFEST]).hexdigest():
+        raise BundleError(f"the bundle folder {path} is damaged: {MANIFEST} does not match {FOLDER_DIGEST}")
+    return {MANIFEST: files.pop(MANIFEST), **files}
+
+
+def write_folder(files: Mapping[str, bytes], path: Path, *, replace: bool = False) -> None:
+    """Write the folder form into ``path``; complete or not at all.
+
+    Args:
+        files: name to content.
+        path: must not exist yet, unless ``replace``.
+        replace: put it in the place of an existing bundle folder. Two renames: between them the old folder stands
+            under a temporary name beside it (``bundle install`` has no such gap).
+
+    Raises:
+        BundleError: the folder exists, or is no bundle folder, or as :func:`encode_archive`.
+        UnavailableError: no permission or no space.
+    """
+    if path.is_symlink() or (path.exists() and not (replace and (path / MANIFEST).is_file())):
+        raise BundleError(f"{path} exists already", hint="choose another name or remove it first")
+    _check_limits({name: len(data) for name, data in files.items()})
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+            target = Path(temporary) / "bundle"
+            target.mkdir()
+            write_tree(files, target)
+            if path.exists():
+                path.rename(Path(temporary) / "old")
+            target.rename(path)
+        sync_folder(path.parent)
+
+
+def write_tree(files: Mapping[str, bytes], target: Path) -> None:
+    """Write the folder form's files and its digest into an empty folder and wait until all of it is on the disk.
+
+    Args:
+        files: name to content; the names are safe.
+        target: an existing empty folder.
+    """
+    digest = hashlib.sha256(files[MANIFEST]).hexdigest() + "\n"
+    folders = {target}
+    for name, data in {**files, FOLDER_DIGEST: digest.encode("ascii")}.items():
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        folders.update(folder for folder in file.parents if folder.is_relative_to(target))
+        write_synced(file, data)
+    for folder in sorted(folders, reverse=True):
+        sync_folder(folder)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` whole or not at all: temporary name, fsync, rename, fsync of the folder.
+
+    Raises:
+        UnavailableError: no permission or no space; an older file of this name is untouched.
+    """
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            write_synced(temporary, data)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot write {path}: {error.strerror or error}", hint="check the folder, its owner and the free space"
+        ) from error
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write ``data`` and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the folder's entries are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_limits(sizes: Mapping[str, int]) -> None:
+    if len(sizes) > MAX_FILES or sum(sizes.values()) > MAX_BUNDLE_BYTES:
+        raise BundleError(f"a bundle may hold {MAX_FILES} files and {MAX_BUNDLE_BYTES} bytes, this has more")
+    folders = {str(folder) for name in sizes for folder in PurePosixPath(name).parents}
+    unsafe = [name for name in sizes if not is_safe_name(name) or name in folders]
+    if unsafe:
+        raise BundleError(f"the bundle holds a file with an unsafe name: {unsafe[0]!r}", hint=FETCH_AGAIN)

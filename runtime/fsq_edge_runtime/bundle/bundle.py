@@ -1,0 +1,390 @@
+"""The deployment bundle: everything a device needs to run one model, verified when it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.artefact import Artefact, StrictModel
+from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_file, write_folder
+from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.errors import BundleError, UsageError
+from fsq_edge_runtime.event_score import EventReport
+from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.onnx_graph import check_plain_graph
+from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.stream.settings import StreamSettings
+from fsq_edge_runtime.tail import FsqTail
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.session import Session
+
+Role = Literal[
+    "preprocess",
+    "encoder",
+    "encoder-batch",
+    "encoder-int8",
+    "head",
+    "head-int8",
+    "decision",
+    "decision-int8",
+    "stream",
+    "events",
+    "fingerprint",
+    "selftest",
+    "calibration",
+    "hef",
+    "signature",
+    "report",
+]
+
+INT8_BACKENDS: Final = ("hailo", "hailo-fake", "onnx-int8")
+MAX_LABEL: Final = 128  # characters of a class name
+REQUIRED_ROLES: Final = ("preprocess", "encoder", "head", "decision", "fingerprint", "selftest")
+
+
+class BundleFile(StrictModel):
+    """One file of the bundle.
+
+    Attributes:
+        path: name inside the bundle.
+        role: what it is for; each role but ``hef`` occurs at most once.
+        bytes: exact length.
+        sha256: of its content, hex.
+        arch: target architecture of a HEF.
+    """
+
+    path: str
+    role: Role
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    arch: str | None = None
+
+
+class Manifest(Artefact):
+    """``manifest.json``: the list of files and what is known about the model.
+
+    Attributes:
+        name: of the model; letters, digits, ``_`` and ``-``.
+        classes: labels in the order of the logits.
+        files: every other file of the bundle, in archive order.
+        preprocess_sha256: :meth:`PreprocessConfig.digest`; the calibration set and the head were made with it.
+        versions: packages that made the bundle.
+        provenance: data set, split, seed, revision and metrics of the training run.
+        check: verdict of the compatibility check, by architecture.
+        parity: rungs of the parity ladder with their figures.
+        forced: each gate that was overridden with ``--force``, with the reason.
+    """
+
+    KIND: ClassVar[str] = MANIFEST
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,64}$")
+    classes: tuple[str, ...] = Field(min_length=2, max_length=4096)
+    files: tuple[BundleFile, ...] = Field(max_length=255)
+    preprocess_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    versions: dict[str, str] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    check: dict[str, str] = Field(default_factory=dict)
+    parity: dict[str, Any] = Field(default_factory=dict)
+    forced: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _roles_are_whole(self) -> Self:
+        roles = [entry.role for entry in self.files if entry.role != "hef"]
+        missing = [role for role in REQUIRED_ROLES if role not in roles]
+        if missing or len(set(roles)) != len(roles):
+            raise ValueError(f"roles missing: {missing}" if missing else "a role occurs twice")
+        unprintable = [name for name in self.classes if not name.isprintable() or not 0 < len(name) <= MAX_LABEL]
+        if unprintable or len(set(self.classes)) != len(self.classes):
+            # Labels go to terminals and logs: an escape sequence in one is an attack, not a label.
+            raise ValueError("class names must be different, printable and at most 128 characters")
+        targets = [entry.arch for entry in self.files if entry.role == "hef"]
+        if None in targets or len(set(targets)) != len(targets):
+            raise ValueError("each HEF needs an architecture of its own")
+        if len({entry.path for entry in self.files}) != len(self.files):
+            raise ValueError("a path occurs twice")
+        return self
+
+
+class Fingerprint(Artefact):
+    """``fingerprint.json``: how often each code occurred on the training split.
+
+    Attributes:
+        counts: occurrences by code index, as long as the code book.
+        windows: their sum.
+    """
+
+    KIND: ClassVar[str] = "fingerprint.json"
+
+    counts: tuple[int, ...]
+    windows: int = Field(ge=1)
+
+
+class SelfTest:
+    """Windows with the answers that the reference gave when the bundle was built.
+
+    Args:
+        data: ``selftest.npz`` with ``windows`` (K, C, T) float32 raw units, ``t`` (K, D) float32, ``codes`` (K,)
+            int64 and ``labels`` (K,) int64.
+
+    Raises:
+        BundleError: damaged or sizes that do not agree.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            windows, t, codes, labels = read_arrays(data, ("windows", "t", "codes", "labels"))
+        except ValueError as error:
+            raise BundleError(f"selftest.npz cannot be read: {error}") from error
+        if any(array.dtype.kind not in "fiu" or not array.ndim for array in (windows, t, codes, labels)):
+            raise BundleError("selftest.npz: the arrays are not numbers in rows")
+        self.windows: Float32Array = windows.astype(np.float32, copy=False)
+        self.t: Float32Array = t.astype(np.float32, copy=False)
+        self.codes: Int64Array = codes.astype(np.int64, copy=False)
+        self.labels: Int64Array = labels.astype(np.int64, copy=False)
+        sizes = {len(self.windows), len(self.t), len(self.codes), len(self.labels)}
+        if len(sizes) != 1 or 0 in sizes:
+            raise BundleError(f"selftest.npz: the arrays differ in length or are empty: {sorted(sizes)}")
+
+
+class Bundle:
+    """An opened, verified bundle. All files are in memory; nothing of it is executable.
+
+    Use :meth:`open`, or :meth:`from_files` for files already in memory.
+
+    Attributes:
+        manifest: what the bundle holds.
+        files: by path, ``manifest.json`` first.
+        origin: where it was read from.
+        preprocess: as fitted, with the hop of ``stream.json`` where that names one; the manifest's hash is of the
+            fitted one.
+        stream: policies for imperfect input; the defaults where the bundle has none.
+        tail: the float host tail.
+        decision: the float decision settings.
+    """
+
+    def __init__(self, manifest: Manifest, files: Mapping[str, bytes], origin: str) -> None:
+        self.manifest = manifest
+        self.files = dict(files)
+        self.origin = origin
+        fitted = PreprocessConfig.from_json(self.read("preprocess"), origin="preprocess.json")
+        if fitted.digest() != manifest.preprocess_sha256:
+            raise BundleError("preprocess.json is not the one that the manifest names (hash mismatch)")
+        self.stream = self._read_stream()
+        hop = self.stream.hop_samples
+        self.preprocess = fitted if hop is None else fitted.model_copy(update={"hop_samples": hop})
+        self.tail = FsqTail.from_bytes(self.read("head"))
+        self.decision = DecisionSettings.from_json(self.read("decision"), origin="decision.json")
+        self._check_agreement()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Read and verify a bundle, from its zip or folder form.
+
+        Raises:
+            MissingInputError: no such file.
+            BundleError: damaged, incomplete, foreign, an unknown schema version, or parts that do not fit together.
+        """
+        path = Path(path)
+        return cls.from_files(read_files(path), origin=str(path))
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes], *, origin: str = "memory") -> Bundle:
+        """Verify files (``manifest.json`` first) and return the bundle.
+
+        Raises:
+            BundleError: as :meth:`open`.
+        """
+        if MANIFEST not in files:
+            raise BundleError(f"the bundle has no {MANIFEST}")
+        manifest = Manifest.from_json(files[MANIFEST], origin=MANIFEST)
+        listed = [entry.path for entry in manifest.files]
+        extra = sorted(set(files) - {MANIFEST, *listed})
+        missing = sorted(set(listed) - set(files))
+        if extra or missing:
+            raise BundleError(f"the bundle's files are not those of its manifest: extra {extra}, missing {missing}")
+        for entry in manifest.files:
+            data = files[entry.path]
+            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+                raise BundleError(
+                    f"the bundle's file {entry.path} does not match its SHA-256 in the manifest",
+                    hint="fetch or build the bundle again",
+                )
+        return cls(manifest, {MANIFEST: files[MANIFEST], **{path: files[path] for path in listed}}, origin)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels in the order of the logits."""
+        return self.manifest.classes
+
+    @property
+    def hef_architectures(self) -> tuple[str, ...]:
+        """Architectures for which the bundle has a HEF."""
+        return tuple(entry.arch for entry in self.manifest.files if entry.role == "hef" and entry.arch)
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Code counts of the training split."""
+        return Fingerprint.from_json(self.read("fingerprint"), origin="fingerprint.json")
+
+    @cached_property
+    def selftest(self) -> SelfTest:
+        """Windows with the reference's answers.
+
+        Raises:
+            BundleError: damaged, or not of this bundle's shapes.
+        """
+        test = SelfTest(self.read("selftest"))
+        count = len(test.windows)
+        window = (len(self.preprocess.channels), self.preprocess.window_samples)
+        wanted = [(count, *window), (count, self.tail.codebook.dimensions), (count,), (count,)]
+        found = [array.shape for array in (test.windows, test.t, test.codes, test.labels)]
+        if found != wanted:
+            raise BundleError(f"selftest.npz has the shapes {found}, this bundle needs {wanted}")
+        return test
+
+    @cached_property
+    def events(self) -> EventReport | None:
+        """Event score of the decision settings, where they were tuned."""
+        if not self.has("events"):
+            return None
+        return EventReport.from_json(self.read("events"), origin="events.json")
+
+    def tail_for(self, backend: str) -> FsqTail:
+        """Return the host tail for a backend: the quantised graphs may have one of their own."""
+        if backend in INT8_BACKENDS and self.has("head-int8"):
+            return FsqTail.from_bytes(self.read("head-int8"))
+        return self.tail
+
+    def decision_for(self, backend: str) -> DecisionSettings:
+        """Return the decision settings for a backend: thresholds may have been fitted again after quantisation."""
+        if backend in INT8_BACKENDS and self.has("decision-int8"):
+            return DecisionSettings.from_json(self.read("decision-int8"), origin="decision-int8.json")
+        return self.decision
+
+    def has(self, role: Role) -> bool:
+        """Return whether the bundle has a file of this role."""
+        return any(entry.role == role for entry in self.manifest.files)
+
+    def read(self, role: Role, arch: str | None = None) -> bytes:
+        """Return the bytes of the file with this role (and architecture, for a HEF).
+
+        Raises:
+            BundleError: there is none.
+        """
+        for entry in self.manifest.files:
+            if entry.role == role and (arch is None or entry.arch == arch):
+                return self.files[entry.path]
+        raise BundleError(f"the bundle has no {role}" + (f" for {arch}" if arch else ""))
+
+    def open_session(self, backend: str = "auto", **options: Any) -> Session:
+        """Return a stream session on this bundle.
+
+        Args:
+            backend: ``auto``, ``hailo``, ``onnx`` or ``onnx-int8``.
+            options: passed to :class:`fsq_edge_runtime.session.Session`.
+
+        Raises:
+            UsageError: an unknown backend.
+            BackendError: the backend cannot be opened and a fallback is not allowed.
+        """
+        from fsq_edge_runtime.backends.selection import open_backend
+        from fsq_edge_runtime.session import Session
+
+        return Session(self, open_backend(self, backend), **options)
+
+    def save(self, path: str | Path, *, replace: bool = False) -> None:
+        """Write the bundle whole or not at all: as a folder if ``path`` is one or has no suffix, else as one file.
+
+        Args:
+            path: where to.
+            replace: an existing folder form is replaced (a file always is).
+
+        Raises:
+            BundleError: the folder exists and ``replace`` is not set.
+        """
+        path = Path(path)
+        if path.suffix and not path.is_dir():
+            write_file(path, encode_archive(self.files))
+        else:
+            write_folder(self.files, path, replace=replace)
+
+    def _read_stream(self) -> StreamSettings:
+        if not self.has("stream"):
+            return StreamSettings()
+        return StreamSettings.from_json(self.read("stream"), origin="stream.json")
+
+    def _check_agreement(self) -> None:
+        for entry in self.manifest.files:
+            if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
+                check_plain_graph(self.files[entry.path], entry.path)
+        if self.tail.table.shape[1] != len(self.classes):
+            raise BundleError(f"the head gives {self.tail.table.shape[1]} classes, the manifest {len(self.classes)}")
+
+
+def make_manifest_json(manifest: Manifest) -> bytes:
+    """Return ``manifest.json`` as bytes."""
+    return manifest.to_json().encode()
+
+
+def make_bundle(
+    name: str,
+    classes: tuple[str, ...],
+    parts: Mapping[tuple[Role, str | None], tuple[str, bytes]],
+    **facts: Any,
+) -> Bundle:
+    """Assemble and verify a bundle in memory; equal input gives equal bytes.
+
+    Args:
+        name: of the model.
+        classes: labels in the order of the logits.
+        parts: (role, architecture of a HEF or None) -> (path inside the bundle, content), in archive order.
+        facts: further fields of :class:`Manifest` (versions, provenance, check, parity, forced).
+
+    Raises:
+        UsageError: a required role is missing.
+        BundleError: the parts do not fit together.
+    """
+    given = {role for role, _ in parts}
+    lacking = [role for role in REQUIRED_ROLES if role not in given]
+    if lacking:
+        raise UsageError(f"a bundle needs the parts {', '.join(lacking)}")
+    entries = tuple(
+        BundleFile(path=path, role=role, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), arch=arch)
+        for (role, arch), (path, data) in parts.items()
+    )
+    preprocess = PreprocessConfig.from_json(parts["preprocess", None][1], origin="preprocess.json")
+    try:
+        manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise BundleError(f"the bundle cannot be made: {field}: {first['msg']}") from error
+    files = {MANIFEST: make_manifest_json(manifest), **dict(parts.values())}
+    return Bundle.from_files(files)
+
+
+def selftest_bytes(
+    windows: Float32Array,
+    t: Float32Array,
+    codes: Int64Array,
+    labels: Int64Array,
+) -> bytes:
+    """Return ``selftest.npz`` (see :class:`SelfTest`), the same bytes for the same content."""
+    buffer = io.BytesIO()
+    np.savez(buffer, windows=windows, t=t, codes=codes, labels=labels)
+    return buffer.getvalue()
+
+
+def json_bytes(value: dict[str, Any]) -> bytes:
+    """Return indented JSON with a final newline, as the bundle's reports are stored."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,113 @@
+"""Changing a bundle: every change makes a new verified bundle, the old one is never touched."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fsq_edge_runtime.bundle.archive import MANIFEST
+from fsq_edge_runtime.bundle.bundle import Bundle, BundleFile, Manifest, Role, make_manifest_json
+from fsq_edge_runtime.errors import BundleError, UsageError
+from fsq_edge_runtime.hef import HefFinding, HefRecord, HefReport, compare_hef, inspect_hef
+
+MAX_REASON = 200  # characters of a reason for forcing
+
+
+def with_files(
+    bundle: Bundle,
+    changes: Mapping[tuple[Role, str | None], tuple[str, bytes] | None],
+    *,
+    forced: Sequence[str] = (),
+) -> Bundle:
+    """Return a bundle with files added, replaced or (None) removed.
+
+    Args:
+        bundle: the verified bundle.
+        changes: (role, architecture of a HEF or None) -> (path inside the bundle, content), or None to remove it.
+        forced: lines to add to the manifest's record of overridden gates.
+
+    Raises:
+        BundleError: the result does not fit together.
+    """
+    files = {MANIFEST: b"", **bundle.files}
+    entries: list[BundleFile] = []
+    for entry in bundle.manifest.files:
+        if (entry.role, entry.arch) in changes:
+            del files[entry.path]
+        else:
+            entries.append(entry)
+    for (role, arch), change in changes.items():
+        if change is None:
+            continue
+        path, data = change
+        digest = hashlib.sha256(data).hexdigest()
+        entries.append(BundleFile(path=path, role=role, bytes=len(data), sha256=digest, arch=arch))
+        files[path] = data
+    values = bundle.manifest.model_dump()
+    values["files"] = tuple(entry.model_dump() for entry in entries)
+    values["forced"] = tuple(dict.fromkeys((*bundle.manifest.forced, *forced)))
+    manifest = Manifest.model_validate(values)
+    return Bundle.from_files({**files, MANIFEST: make_manifest_json(manifest)}, origin=bundle.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class AddedHef:
+    """What :func:`add_hef` did.
+
+    Attributes:
+        bundle: the new bundle; None when the HEF does not fit and was not forced.
+        arch: architecture it is filed under.
+        report: what the HEF says.
+        findings: comparison with the bundle.
+        replaced: the bundle had a HEF for this architecture.
+        unsigned: the bundle was signed; the signature was dropped because the content changed.
+    """
+
+    bundle: Bundle | None
+    arch: str
+    report: HefReport
+    findings: tuple[HefFinding, ...]
+    replaced: bool
+    unsigned: bool
+
+
+def add_hef(
+    bundle: Bundle, hef: bytes, *, arch: str | None = None, force: str = "", record: HefRecord | None = None
+) -> AddedHef:
+    """Inspect a HEF, compare it with the bundle and file it under its architecture.
+
+    Args:
+        bundle: the verified bundle.
+        hef: the HEF's bytes.
+        arch: the target it was compiled for; None takes it from the file.
+        force: why a HEF that does not fit shall be taken all the same; recorded in the manifest. Damage cannot be
+            forced.
+        record: what the compilation wrote beside the HEF; gates forced there go into the manifest too.
+
+    Raises:
+        DataError: the HEF is damaged or of an unknown architecture.
+        UsageError: the HEF was compiled for another target than ``arch``, or the reason is not one printable line.
+    """
+    if force and (not force.isprintable() or len(force) > MAX_REASON):
+        raise UsageError(f"the reason must be one line of at most {MAX_REASON} characters")
+    report = inspect_hef(hef)
+    targets = report.architecture.targets
+    if not targets:
+        raise BundleError(f"the HEF is for the unknown architecture {report.architecture.code}")
+    if arch is not None and arch not in targets:
+        raise UsageError(f"the HEF was compiled for {' or '.join(targets)}, not for {arch}")
+    target = arch or targets[0]
+    findings = compare_hef(report, bundle, record)
+    errors = sorted({finding.rule for finding in findings if finding.severity == "error"})
+    replaced = target in bundle.hef_architectures
+    unsigned = bundle.has("signature")
+    if errors and not force:
+        return AddedHef(None, target, report, findings, replaced, unsigned=False)
+    forced = [f"compile {target}: {line}" for line in (record.forced if record else ())]
+    if errors:
+        forced.append(f"add-hef {target} in spite of {', '.join(errors)}: {force}")
+    changes: dict[tuple[Role, str | None], tuple[str, bytes] | None] = {("hef", target): (f"hef/{target}.hef", hef)}
+    if unsigned:
+        changes["signature", None] = None
+    return AddedHef(with_files(bundle, changes, forced=forced), target, report, findings, replaced, unsigned)

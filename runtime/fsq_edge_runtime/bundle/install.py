@@ -1,0 +1,252 @@
+"""Installing a bundle on a device so that a kill or a power cut at any moment leaves the old or the new one, whole.
+
+    DEST/current  -> versions/dog-1a2b3c4d5e6f        what runs; swapped by one rename
+    DEST/previous -> versions/dog-0f9e8d7c6b5a        what ran before; `rollback` swaps back
+    DEST/versions/NAME-HASH/                          the folder form of a bundle, never changed once it is linked
+    DEST/.lock                                        held while installing
+
+The new version is written under a temporary name, waited for (fsync of every file and folder), read back and verified,
+renamed, and only then linked. `Bundle.open(DEST)` follows ``current``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fsq_edge_runtime.bundle.archive import CURRENT, MANIFEST, read_files, sync_folder, write_tree
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.selftest import SelfTestResult, run_selftest
+from fsq_edge_runtime.bundle.signature import check_signature
+from fsq_edge_runtime.errors import BundleError, DataError, MissingInputError, UnavailableError, UsageError
+from fsq_edge_runtime.hef import inspect_hef
+
+PREVIOUS: Final = "previous"
+VERSIONS: Final = "versions"
+LOCK: Final = ".lock"
+_STAGING_PREFIX = ".staging-"
+_LINK_PREFIX = ".link-"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What an installation did.
+
+    Attributes:
+        destination: the install folder.
+        version: folder name of the bundle now in use.
+        previous: folder name of the one before; empty when there was none.
+        selftest: the self-test's outcome; None for a rollback.
+        already: this very bundle was in use and whole; nothing was written.
+    """
+
+    destination: Path
+    version: str
+    previous: str
+    selftest: SelfTestResult | None
+    already: bool = False
+
+
+def install(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    backend: str = "auto",
+    public_key: bytes | None = None,
+    selftest: Callable[[Bundle, str], SelfTestResult] = run_selftest,
+) -> Installed:
+    """Verify a bundle, run its self-test on the backend that will run it, and make it the current one.
+
+    Args:
+        source: the bundle, file or folder.
+        destination: the install folder; made when it does not exist.
+        backend: what will run it: ``auto``, ``onnx``, ``onnx-int8`` or ``hailo``.
+        public_key: PEM; the bundle must be signed with its private half.
+        selftest: runs the self-test; another one only in tests.
+
+    Raises:
+        MissingInputError: no such bundle.
+        BundleError: damaged, not signed as asked, the self-test failed, or the folder is not an install folder.
+        BackendError: the backend cannot be opened.
+        UnavailableError: no space or no permission, or another installation is running.
+    """
+    bundle = Bundle.open(source)
+    verify_parts(bundle, public_key)
+    outcome = selftest(bundle, backend)
+    if not outcome.passed:
+        raise BundleError(
+            f"the bundle was not installed: its self-test failed on {outcome.backend}: {outcome.reason}",
+            hint="the bundle in use was left as it is; compile or build the bundle again",
+        )
+    root = Path(destination)
+    with _storage_errors(root), _locked(root):
+        _remove_leftovers(root)
+        old = _target(root, CURRENT)
+        if old and _is_same(root / VERSIONS / old, bundle):
+            return Installed(root, old, _target(root, PREVIOUS), outcome, already=True)
+        version = _write_version(root, bundle)
+        if old:
+            _link(root, PREVIOUS, old)
+        _link(root, CURRENT, version)
+        _remove_unlinked(root)
+        return Installed(root, version, old, outcome)
+
+
+def rollback(destination: str | Path) -> Installed:
+    """Make the previous bundle the current one again; a second call returns to the newer one.
+
+    Raises:
+        MissingInputError: there is no installation or no previous bundle.
+        BundleError: the previous bundle is damaged; the current one stays.
+        UnavailableError: another installation is running.
+    """
+    root = Path(destination)
+    if not (root / VERSIONS).is_dir():
+        raise MissingInputError(f"there is no installation in {root}")
+    with _storage_errors(root), _locked(root):
+        old, new = _target(root, CURRENT), _target(root, PREVIOUS)
+        if not new or new == old:
+            raise MissingInputError(f"there is no previous bundle in {root} to return to")
+        Bundle.from_files(read_files(root / VERSIONS / new), origin=new)
+        _link(root, CURRENT, new)
+        if old:
+            _link(root, PREVIOUS, old)
+        return Installed(root, new, old, None)
+
+
+def verify_parts(bundle: Bundle, public_key: bytes | None = None) -> None:
+    """Check what opening a bundle does not: its signature against a key, and each HEF against its architecture.
+
+    Raises:
+        BundleError: not signed with this key, or a HEF is damaged or filed under an architecture it is not for.
+    """
+    if public_key is not None:
+        check_signature(bundle, public_key)
+    for entry in bundle.manifest.files:
+        if entry.role != "hef":
+            continue
+        arch = entry.arch or ""
+        try:
+            report = inspect_hef(bundle.files[entry.path], sha256=entry.sha256)
+        except DataError as error:
+            raise BundleError(f"the bundle's HEF for {arch} is refused: {error.message}", hint=error.hint) from error
+        wrong = "" if arch in report.architecture.targets else f"it was compiled for {report.architecture.name}"
+        if report.fault or wrong:
+            raise BundleError(f"the bundle's HEF for {arch} is refused: {report.fault or wrong}")
+
+
+def _write_version(root: Path, bundle: Bundle) -> str:
+    versions = root / VERSIONS
+    staging = Path(tempfile.mkdtemp(dir=versions, prefix=_STAGING_PREFIX))
+    try:
+        write_tree(bundle.files, staging)
+        staging.chmod(0o755)
+        _read_back(staging, bundle)
+        name = _free_name(versions, bundle)
+        staging.rename(versions / name)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    sync_folder(versions)
+    return name
+
+
+def _read_back(staging: Path, bundle: Bundle) -> None:
+    if read_files(staging) != bundle.files:
+        raise BundleError(f"what was written to {staging} reads back differently", hint="check the storage")
+
+
+def _free_name(versions: Path, bundle: Bundle) -> str:
+    """Return a folder name that says which bundle it is; a damaged version of the same name may be in use."""
+    base = f"{bundle.manifest.name}-{hashlib.sha256(bundle.files[MANIFEST]).hexdigest()[:12]}"
+    names = itertools.chain([base], (f"{base}.{number}" for number in itertools.count(1)))
+    return next(name for name in names if not os.path.lexists(versions / name))
+
+
+def _link(root: Path, name: str, version: str) -> None:
+    """Point a link at a version by one rename, and wait until that is on the disk."""
+    temporary = root / f"{_LINK_PREFIX}{name}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(Path(VERSIONS) / version)
+    temporary.replace(root / name)
+    sync_folder(root)
+
+
+def _target(root: Path, name: str) -> str:
+    """Return the folder name that a link points at, empty when there is none.
+
+    Raises:
+        BundleError: it is not a link that this module made.
+    """
+    link = root / name
+    if not os.path.lexists(link):
+        return ""
+    target = link.readlink() if link.is_symlink() else Path()
+    if len(target.parts) != 2 or target.parts[0] != VERSIONS or target.parts[1] in ("..", "."):
+        raise BundleError(f"{link} is not a link to an installed bundle", hint="choose another folder")
+    return target.parts[1]
+
+
+def _is_same(folder: Path, bundle: Bundle) -> bool:
+    try:
+        return read_files(folder) == bundle.files
+    except (BundleError, MissingInputError):
+        return False  # damaged on the disk: write it again
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove what a killed installation left behind."""
+    for path in (root / VERSIONS).glob(f"{_STAGING_PREFIX}*"):
+        shutil.rmtree(path)
+    for path in root.glob(f"{_LINK_PREFIX}*"):
+        path.unlink()
+
+
+def _remove_unlinked(root: Path) -> None:
+    """Remove versions that are neither current nor previous."""
+    keep = {_target(root, CURRENT), _target(root, PREVIOUS)}
+    for path in (root / VERSIONS).iterdir():
+        if path.name not in keep:
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Hold the install folder's lock; the kernel drops it when the process dies."""
+    if root.is_dir() and not (root / VERSIONS).is_dir() and any(entry.name != LOCK for entry in root.iterdir()):
+        raise UsageError(f"{root} holds other things and is not an install folder", hint="name a new or empty folder")
+    if (root / VERSIONS).is_symlink():
+        raise BundleError(f"{root / VERSIONS} is a link, not an install folder's own", hint="choose another folder")
+    if not (root / VERSIONS).is_dir():
+        (root / VERSIONS).mkdir(parents=True)
+        sync_folder(root)
+        sync_folder(root.parent)
+    with (root / LOCK).open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UnavailableError(f"another installation into {root} is running", hint="wait for it") from error
+        yield
+
+
+@contextmanager
+def _storage_errors(root: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one line; what was in use is untouched."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise UnavailableError(
+            f"cannot install into {root}: {error.strerror or error}",
+            hint="free some space; the bundle in use was left as it is" if full else "check the folder and its owner",
+        ) from error
