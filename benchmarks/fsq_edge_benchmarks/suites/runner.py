@@ -28,7 +28,7 @@ from fsq_edge_benchmarks.suites.registry import SUITES, suite_named
 from fsq_edge_benchmarks.suites.suite import Figure, Suite, SuiteResult
 from fsq_edge_runtime.errors import DataError, FsqEdgeError, InternalError, MissingInputError
 
-CHECKOUT: Final = Path(__file__).resolve().parents[2]
+CHECKOUT: Final = Path(__file__).resolve().parents[3]
 RESULTS: Final = CHECKOUT / "benchmarks" / "results"
 QUICK_RESULTS: Final = CHECKOUT / "build" / "bench"
 _STAT: Final = Path("/proc/stat")
