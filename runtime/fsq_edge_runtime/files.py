@@ -1,0 +1,122 @@
+"""Files read within a bound and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableError
+
+WRITE_HINT = "check the folder, its owner and the free space"
+
+
+def read_bounded(path: Path, limit: int, *, what: str = "", hint: str = "") -> bytes:
+    """Return the bytes of a regular file.
+
+    Args:
+        path: the file; a link to a regular file is followed, a pipe or a device is refused, since it may never end.
+        limit: most bytes that it may have.
+        what: what the file is, for the message; empty says its path alone.
+        hint: what to do when it cannot be read; empty takes the usual hint.
+
+    Raises:
+        MissingInputError: it does not exist, cannot be read, or is no regular file.
+        DataError: it is larger than ``limit``.
+
+    Example:
+        >>> read_bounded(Path("/proc/self/exe"), 4)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        fsq_edge_runtime.errors.DataError: /proc/self/exe is larger than 4 bytes
+    """
+    named = f"{what} {path}".strip()
+    try:
+        if path.exists() and not path.is_file():
+            raise MissingInputError(f"{named} is not a regular file", hint=hint)
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise MissingInputError(f"cannot read {named}: {error.strerror or error}", hint=hint) from error
+    if len(data) > limit:
+        raise DataError(f"{named} is larger than {limit} bytes")
+    return data
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` whole or not at all, as :func:`whole_file` does.
+
+    Raises:
+        UnavailableError: no permission or no space; an older file of this name is untouched.
+    """
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a binary file to write to; ``path`` holds all of it when the block ends well, and is untouched otherwise.
+
+    The content goes to a temporary name in the same folder (which is made if needed), is waited for (fsync), renamed,
+    and the folder is waited for.
+
+    Raises:
+        UnavailableError: no permission or no space.
+    """
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an operating system's error into one line that names ``path``.
+
+    Raises:
+        UnavailableError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(f"cannot write {path}: {error.strerror or error}", hint=WRITE_HINT) from error
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write ``data`` in place and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the folder's entries are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def first_line(error: BaseException, limit: int = 300) -> str:
+    """Return the first line of an error's message, shortened; its type's name where it says nothing.
+
+    Example:
+        >>> first_line(ValueError("not a number\\n  at line 3"))
+        'not a number'
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:limit]

@@ -1,0 +1,55 @@
+"""Findings: what a check, an audit or an examination has to say, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, TypeVar
+
+Severity = Literal["error", "warning", "info"]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    Attributes:
+        rule: stable identifier, such as ``noise`` or ``driver-version``.
+        severity: an ``error`` refuses what was examined; a ``warning`` may hurt; an ``info`` is worth knowing.
+        message: one line with the measured value.
+        fix: what to do about it; empty where nothing is to be done.
+        source: where the rule comes from: a document, a status code, an observation; empty for our own measurement.
+        where: what it is about: a channel, a sensor, a recording; empty for the whole.
+        actual: the measured value; None where there is none.
+        limit: what it was compared with; None where there is nothing.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    fix: str = ""
+    source: str = ""
+    where: str = ""
+    actual: Any = None
+    limit: Any = None
+
+    def to_dict(self, *names: str) -> dict[str, Any]:
+        """Return the finding as plain JSON values: the named fields in that order, or all of them."""
+        return {name: getattr(self, name) for name in names or [field.name for field in fields(self)]}
+
+
+_Found = TypeVar("_Found", bound=Finding)
+
+
+def worst_first(findings: Iterable[_Found]) -> tuple[_Found, ...]:
+    """Return the findings, errors first, then warnings, then infos; each kind keeps its order.
+
+    Example:
+        >>> note = Finding(rule="rate", severity="info", message="24.4 Hz")
+        >>> fault = Finding(rule="nan", severity="error", message="3 values are NaN")
+        >>> [finding.rule for finding in worst_first([note, fault])]
+        ['nan', 'rate']
+    """
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
