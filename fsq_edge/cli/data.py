@@ -129,7 +129,7 @@ def qa(
     monitor = DataQualityMonitor(thresholds=thresholds)
     metrics = monitor.analyze(open_dataset(source, check_finite=False))
     findings = monitor.findings(metrics)
-    passed = not (findings if strict else [finding for finding in findings if finding.severity == "failure"])
+    passed = not (findings if strict else [finding for finding in findings if finding.severity == "error"])
     if html_to is not None:
         write_text(html_to, monitor.generate_report("html"))
     console(quiet, json_to).print(

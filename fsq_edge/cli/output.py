@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.files import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console

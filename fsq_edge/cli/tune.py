@@ -145,7 +145,7 @@ def _plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -
 def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) -> None:
     if png is not None:
         from fsq_edge.tuning.page import pareto_png
-        from fsq_edge_runtime.bundle.archive import write_file
+        from fsq_edge_runtime.files import write_file
 
         write_file(png, pareto_png(tuned.result, tuned.chosen))
         screen.print(f"picture: {png}", markup=False)

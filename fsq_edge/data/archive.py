@@ -9,7 +9,6 @@ import mmap
 import os
 import struct
 import sys
-import tempfile
 import tokenize
 import warnings
 import zipfile
@@ -22,6 +21,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.files import first_line, whole_file
 
 MAX_ARRAY_BYTES = 8 << 30  # one array of one recording: 130 hours of 9 float32 channels at 500 Hz
 MAX_ENTRIES = 64
@@ -42,20 +42,13 @@ def write_npz(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     Args:
         path: target; replaced if it exists.
         arrays: by name, no objects.
+
+    Raises:
+        UnavailableError: no permission or no space.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-                for name, array in arrays.items():
-                    _write_entry(archive, file.tell(), f"{name}.npy", array)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            _write_entry(archive, file.tell(), f"{name}.npy", array)
 
 
 def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: AnyArray) -> None:
@@ -116,7 +109,7 @@ def _opened(path: Path, kind: str, read: Callable[[io.BufferedReader], Content])
         raise MissingInputError(f"cannot read {path}: {error.strerror or error}", hint=hint) from error
     except (zipfile.BadZipFile, EOFError, ValueError, struct.error, NotImplementedError, zlib.error) as error:
         hint = f"write it again with numpy.save{'z' * (kind == 'npz')}"
-        raise DataError(f"{path} is not a readable {kind} file: {_one_line(error)}", hint=hint) from error
+        raise DataError(f"{path} is not a readable {kind} file: {first_line(error)}", hint=hint) from error
 
 
 def _read_entries(
@@ -191,10 +184,6 @@ def _read_header(head: io.BytesIO, name: str) -> tuple[tuple[int, ...], bool, np
     if any(length < 0 for length in shape):
         raise ValueError(f"array {name!r} has the shape {shape}")
     return shape, fortran, dtype
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _map(file: io.BufferedReader) -> mmap.mmap:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
@@ -18,7 +13,8 @@ from fsq_edge.data.archive import read_npz, write_npz
 from fsq_edge.data.recording import Channel, Dataset, Recording
 from fsq_edge_runtime.arrays import AnyArray, Int16Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
-from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import new_folder, write_synced
 
 DESCRIPTION = "dataset.json"
 
@@ -155,45 +151,7 @@ def write_folder(dataset: Dataset, folder: Path) -> None:
             source=dataset.source,
             recordings=tuple(entries),
         )
-        with (building / DESCRIPTION).open("w", encoding="utf-8") as file:
-            file.write(description.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-
-
-@contextmanager
-def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
-    """Give a folder to build in, and put it in place whole when the block ends well, or not at all.
-
-    Args:
-        folder: target; must not exist, or be empty.
-        replaceable: a file name: an existing target that holds such a file may be replaced.
-
-    Raises:
-        UsageError: the target holds something already.
-    """
-    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if occupied and not (replaceable and (folder / replaceable).is_file()):
-        raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield building
-        building.chmod(0o755)
-        if occupied:
-            former = building.with_name(building.name + ".former")
-            folder.replace(former)
-            try:
-                building.replace(folder)
-            except OSError:
-                former.replace(folder)
-                raise
-            shutil.rmtree(former)
-        else:
-            building.replace(folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+        write_synced(building / DESCRIPTION, description.to_json().encode())
 
 
 def _write_recording(folder: Path, number: int, recording: Recording) -> RecordingEntry:

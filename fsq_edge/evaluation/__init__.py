@@ -1,11 +1,11 @@
 """Evaluation: scores with intervals and baselines, calibration, figures and reports.
 
-Importing this package loads numpy only. scikit-learn comes in with a call of ``evaluate_predictions``, matplotlib with
-``fsq_edge.evaluation.figures``, Jinja2 with a call of ``fsq_edge.report.html.render``.
+Importing this package loads numpy only. matplotlib comes in with ``fsq_edge.evaluation.figures``, Jinja2 with a call
+of ``fsq_edge.report.html.render``.
 """
 
 from fsq_edge.evaluation.codes import CodeDictionary, CodeEntry
-from fsq_edge.evaluation.intervals import Interval, Intervals
+from fsq_edge.evaluation.intervals import Intervals
 from fsq_edge.evaluation.metrics import Baseline, ClassScore, Evaluation, SubjectScore, evaluate_predictions
 from fsq_edge.evaluation.reliability import Reliability, ReliabilityBin
 
@@ -15,7 +15,6 @@ __all__ = [
     "CodeDictionary",
     "CodeEntry",
     "Evaluation",
-    "Interval",
     "Intervals",
     "Reliability",
     "ReliabilityBin",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsq_edge_runtime.arrays import Int64Array, IntArray
+from fsq_edge_runtime.scores import perplexity
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,11 @@ def code_dictionary(codes: IntArray, labels: IntArray, classes: tuple[str, ...],
     counts = np.bincount(at * len(classes) + labels, minlength=len(seen) * len(classes))
     counts = counts.reshape(len(seen), len(classes))
     support = counts.sum(axis=1)
-    share = support / support.sum()
     entries = tuple(_entry(int(seen[i]), counts[i], classes) for i in np.lexsort((seen, -support)))
     return CodeDictionary(
         n_codes=n_codes,
         used=len(seen),
-        perplexity=float(np.exp(-(share * np.log(share)).sum())),
+        perplexity=perplexity(support),
         purity=float(counts.max(axis=1).sum() / support.sum()),
         entries=entries,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -10,8 +11,7 @@ from fsq_edge.evaluation.judgement import Judgement, summary
 from fsq_edge.evaluation.report import TITLE, sections, subtitle
 from fsq_edge.report.document import to_markdown
 from fsq_edge.report.html import render
-from fsq_edge_runtime.bundle.archive import write_file
-from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.files import write_errors, write_file
 
 REPORT_FILE, PAGE_FILE = "evaluation_report.md", "evaluation.html"
 SUMMARY_FILE, PREDICTIONS_FILE = "summary.json", "predictions.npz"
@@ -44,11 +44,8 @@ def write_evaluation(judgement: Judgement, out: Path) -> tuple[Path, ...]:
     files[SUMMARY_FILE] = (
         json.dumps(summary(judgement), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     ).encode()
-    try:
-        for name, content in files.items():
-            write_file(out / name, content)
-    except OSError as error:
-        raise _cannot_write(out, error) from error
+    for name, content in files.items():
+        write_file(out / name, content)
     return tuple(out / name for name in files)
 
 
@@ -58,13 +55,7 @@ def prepare_folder(out: Path) -> None:
     Raises:
         UnavailableError: it cannot be made or written to.
     """
-    try:
+    with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(out, error) from error
-    if not os.access(out, os.W_OK):
-        raise UnavailableError(f"cannot write to {out}: permission denied", hint="take another --out")
-
-
-def _cannot_write(out: Path, error: OSError) -> UnavailableError:
-    return UnavailableError(f"cannot write to {out}: {error.strerror}", hint="take another --out")
+        if not os.access(out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

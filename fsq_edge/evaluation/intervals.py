@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import Float64Array, Int64Array, IntArray, TextArray
+from fsq_edge_runtime.arrays import Int64Array, TextArray
+from fsq_edge_runtime.scores import (
+    LEAST_GROUPS,
+    LEVEL,
+    REPLICATES,
+    Interval,
+    bootstrap_confusions,
+    confusion,
+    percentile_interval,
+    scores_of_tallies,
+    tallies,
+)
 
-REPLICATES = 2000
-LEVEL = 0.95
-LEAST_SUBJECTS = 3  # with two, a bootstrap over subjects has three outcomes
-BLOCK = 100  # replicates held in memory at once
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A percentile interval, both ends included."""
-
-    low: float
-    high: float
+BLOCK = 100  # replicates drawn at once: a confusion matrix of thousands of classes is large
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Intervals:
     made: str
 
 
-def bootstrap(
+def score_intervals(
     labels: Int64Array,
     predicted: Int64Array,
     subjects: TextArray,
@@ -64,96 +64,29 @@ def bootstrap(
         subjects: str (N,).
         n_classes: K.
         replicates: draws.
-        seed: of the draws; the same seed gives the same interval.
-
-    Cost: replicates x subjects x K additions; only counts are resampled, never windows.
+        seed: of the draws; equal seeds give equal intervals.
     """
-    names, subject = np.unique(subjects, return_inverse=True)
-    generator = np.random.default_rng(seed)
-    over_subjects = len(names) >= LEAST_SUBJECTS
-    draw = _draw_subjects if over_subjects else _draw_windows
-    blocks = [
-        scores_of_tallies(draw(generator, labels, predicted, subject, n_classes, min(BLOCK, replicates - done)))
+    rng = np.random.default_rng(seed)
+    drawn = [
+        tallies(
+            bootstrap_confusions(
+                labels, (predicted,), n_classes, subjects, rng, replicates=min(BLOCK, replicates - done)
+            )[:, 0]
+        )
         for done in range(0, replicates, BLOCK)
     ]
-    tail = 100 * (1 - LEVEL) / 2
+    values = scores_of_tallies(tallies(confusion(labels, predicted, n_classes)))
+    draws = scores_of_tallies(np.concatenate(drawn))
     accuracy, balanced, macro = (
-        Interval(*(float(v) for v in np.percentile(np.concatenate(part), [tail, 100 - tail])))
-        for part in zip(*blocks, strict=True)
+        percentile_interval(float(value), part) for value, part in zip(values, draws, strict=True)
     )
-    return Intervals(
-        accuracy, balanced, macro, LEVEL, _unit(over_subjects), replicates, seed, _made(len(names), replicates)
-    )
-
-
-def scores_of_tallies(tallies: IntArray) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return accuracy, balanced accuracy and macro-F1, each (...), of tallies.
-
-    As in scikit-learn: recall is averaged over classes that occur, F1 over classes that occur or were predicted.
-
-    Args:
-        tallies: (..., 3, K): right windows, true windows and predicted windows of each class.
-    """
-    hits, support, predicted = np.moveaxis(tallies, -2, 0)
-    accuracy = hits.sum(axis=-1) / np.maximum(support.sum(axis=-1), 1)
-    recall = hits / np.maximum(support, 1)
-    f1 = 2 * hits / np.maximum(support + predicted, 1)
-    occurs, counted = (support > 0).sum(axis=-1), (support + predicted > 0).sum(axis=-1)
-    return accuracy, recall.sum(axis=-1) / np.maximum(occurs, 1), f1.sum(axis=-1) / np.maximum(counted, 1)
-
-
-def _draw_subjects(
-    generator: np.random.Generator,
-    labels: Int64Array,
-    predicted: Int64Array,
-    subject: Int64Array,
-    n_classes: int,
-    n: int,
-) -> Int64Array:
-    """Tallies (n, 3, K) of as many subjects as there are, drawn with replacement."""
-    subjects = int(subject.max()) + 1
-
-    def count(classes: Int64Array, of: Int64Array) -> Int64Array:
-        return np.bincount(of * n_classes + classes, minlength=subjects * n_classes).reshape(subjects, n_classes)
-
-    right = labels == predicted
-    tallies = np.stack(
-        [count(labels[right], subject[right]), count(labels, subject), count(predicted, subject)], axis=1
-    )
-    times = generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=n)
-    return np.tensordot(times, tallies, axes=1)
-
-
-def _draw_windows(
-    generator: np.random.Generator,
-    labels: Int64Array,
-    predicted: Int64Array,
-    subject: Int64Array,
-    n_classes: int,
-    n: int,
-) -> Int64Array:
-    """Tallies (n, 3, K) of windows drawn with replacement inside each subject.
-
-    Drawing windows and counting pairs of truth and prediction is drawing the counts from a multinomial.
-    """
-    tallies = np.zeros((3, n_classes, n), np.int64)
-    for number in range(int(subject.max()) + 1):
-        rows = subject == number
-        pairs, count = np.unique(labels[rows] * n_classes + predicted[rows], return_counts=True)
-        drawn = generator.multinomial(int(count.sum()), count / count.sum(), size=n).T
-        truth, answer = np.divmod(pairs, n_classes)
-        np.add.at(tallies[0], truth[truth == answer], drawn[truth == answer])
-        np.add.at(tallies[1], truth, drawn)
-        np.add.at(tallies[2], answer, drawn)
-    return tallies.transpose(2, 0, 1)
-
-
-def _unit(over_subjects: bool) -> str:
-    return "subjects" if over_subjects else "windows within subjects"
+    n_subjects = len(np.unique(subjects))
+    unit = "subjects" if n_subjects >= LEAST_GROUPS else "windows within subjects"
+    return Intervals(accuracy, balanced, macro, LEVEL, unit, replicates, seed, _made(n_subjects, replicates))
 
 
 def _made(n_subjects: int, replicates: int) -> str:
-    if n_subjects >= LEAST_SUBJECTS:
+    if n_subjects >= LEAST_GROUPS:
         return f"percentile bootstrap over {n_subjects} subjects, {replicates} draws"
     who = "one subject" if n_subjects == 1 else "two subjects"
     return (

@@ -10,10 +10,11 @@ import numpy as np
 
 from fsq_edge.data.recording import subject_order
 from fsq_edge.evaluation.codes import CodeDictionary, code_dictionary
-from fsq_edge.evaluation.intervals import Intervals, bootstrap
+from fsq_edge.evaluation.intervals import Intervals, score_intervals
 from fsq_edge.evaluation.reliability import Reliability, reliability_of, require_probabilities
 from fsq_edge_runtime.arrays import FloatArray, Int64Array, IntArray, TextArray
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.scores import confusion, scores_of_tallies, tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Evaluation:
         accuracy: share of right windows.
         balanced_accuracy: recall averaged over the classes that occur.
         macro_f1: F1 averaged over the classes that occur or were predicted.
-        intervals: 95 % bootstrap intervals of these three, and how they were made.
+        intervals: 95 % bootstrap intervals of the three scores above, and how they were made.
         per_class: K scores.
         per_subject: one a subject.
         confusion: int64 (K, K), truth in rows, prediction in columns.
@@ -126,11 +127,8 @@ def evaluate_predictions(
         DataError: no window at all, or a label that is not a class.
         ValueError: arrays that disagree in length, probabilities that are none, codes out of range.
 
-    Source: scikit-learn for confusion matrix, precision, recall and F1.
+    Source: precision, recall and F1 as scikit-learn defines them, 0 where nothing can be divided.
     """
-    # Here, so that reports can be rendered where scikit-learn is not installed.
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     names = tuple(classes)
     _check(np.asarray(labels), np.asarray(subjects), names)
     truth = np.asarray(labels, np.int64)
@@ -138,23 +136,19 @@ def evaluate_predictions(
     if len(p) != len(truth):
         raise ValueError(f"{len(p)} rows of probabilities for {len(truth)} labels")
     predicted = p.argmax(axis=1)
-    every = np.arange(len(names))
-    confusion = confusion_matrix(truth, predicted, labels=every).astype(np.int64)
-    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0)
-    given = confusion.sum(axis=0)
+    counts = confusion(truth, predicted, len(names))
+    hits, support, given = tallies(counts)
+    accuracy, balanced, macro = scores_of_tallies(tallies(counts))
     return Evaluation(
         classes=names,
         n=len(truth),
-        accuracy=float((predicted == truth).mean()),
-        balanced_accuracy=float(recall[support > 0].mean()),
-        macro_f1=float(f1[(support > 0) | (given > 0)].mean()),
-        intervals=bootstrap(truth, predicted, np.asarray(subjects), len(names), seed=seed),
-        per_class=tuple(
-            ClassScore(names[k], float(precision[k]), float(recall[k]), float(f1[k]), int(support[k]), int(given[k]))
-            for k in every
-        ),
-        per_subject=_per_subject(truth, predicted, np.asarray(subjects)),
-        confusion=confusion,
+        accuracy=float(accuracy),
+        balanced_accuracy=float(balanced),
+        macro_f1=float(macro),
+        intervals=score_intervals(truth, predicted, np.asarray(subjects), len(names), seed=seed),
+        per_class=tuple(_class_score(name, *row) for name, *row in zip(names, hits, support, given, strict=True)),
+        per_subject=_per_subject(truth, predicted, np.asarray(subjects), len(names)),
+        confusion=counts,
         majority=majority_baseline(support, names),
         stratified=stratified_baseline(support),
         reliability=reliability_of(p, truth),
@@ -179,16 +173,25 @@ def stratified_baseline(support: IntArray) -> Baseline:
     return Baseline(float((share**2).sum()), float(share.mean()), "guesses with the class frequencies, expected value")
 
 
-def _per_subject(truth: IntArray, predicted: IntArray, subjects: TextArray) -> tuple[SubjectScore, ...]:
-    from sklearn.metrics import f1_score
+def _class_score(name: str, hits: int, support: int, given: int) -> ClassScore:
+    return ClassScore(
+        name=name,
+        precision=float(hits / given) if given else 0.0,
+        recall=float(hits / support) if support else 0.0,
+        f1=float(2 * hits / (support + given)) if support + given else 0.0,
+        support=int(support),
+        predicted=int(given),
+    )
 
-    names, number = np.unique(subjects, return_inverse=True)
+
+def _per_subject(
+    truth: Int64Array, predicted: Int64Array, subjects: TextArray, n_classes: int
+) -> tuple[SubjectScore, ...]:
     scores = []
-    for name in sorted((str(name) for name in names), key=subject_order):
-        rows = number == np.searchsorted(names, name)
-        right = float((truth[rows] == predicted[rows]).mean())
-        macro = float(f1_score(truth[rows], predicted[rows], average="macro", zero_division=0.0))
-        scores.append(SubjectScore(name, int(rows.sum()), right, macro))
+    for name in sorted({str(subject) for subject in subjects}, key=subject_order):
+        rows = subjects == name
+        accuracy, _, macro = scores_of_tallies(tallies(confusion(truth[rows], predicted[rows], n_classes)))
+        scores.append(SubjectScore(name, int(rows.sum()), float(accuracy), float(macro)))
     return tuple(scores)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.files import write_file
 
 OPENINGS_FILE = "openings.json"
 

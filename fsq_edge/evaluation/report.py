@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fsq_edge.evaluation import figures
-from fsq_edge.evaluation.intervals import Interval
 from fsq_edge.evaluation.judgement import Judgement
 from fsq_edge.evaluation.recommendations import recommendations
 from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
+from fsq_edge_runtime.scores import Interval
 
 TITLE = "Model Evaluation Report"
 MOST_CODES_SHOWN = 20

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,8 @@ from torch import Tensor
 from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.record import EpochRecord
 from fsq_edge_runtime.artefact import StrictModel
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import write_file
 
 MAX_MODEL_BYTES = 1 << 30
 
@@ -60,7 +59,7 @@ class Checkpoint:
         """Write one safetensors file in place of the last."""
         groups = {"model": self.model, "best": self.best, "optimiser": self.optimiser}
         tensors = {f"{group}/{name}": value for group, part in groups.items() for name, value in part.items()}
-        write_whole(path, save(_plain(tensors), {"progress": self.progress.model_dump_json()}))
+        write_file(path, save(_plain(tensors), {"progress": self.progress.model_dump_json()}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
@@ -121,38 +120,6 @@ def load_weights(model: Conv2dFSQ, content: bytes, path: Path) -> None:
         raise DataError(f"{path} does not fit the network of its run.json", hint="train again") from error
 
 
-def read_bounded(path: Path) -> bytes:
-    """Read a weights file.
-
-    Raises:
-        MissingInputError: it cannot be opened.
-        DataError: larger than ``MAX_MODEL_BYTES``.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_MODEL_BYTES + 1)
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
-    if len(content) > MAX_MODEL_BYTES:
-        raise DataError(f"{path} is larger than {MAX_MODEL_BYTES} bytes")
-    return content
-
-
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # Copies: safetensors refuses tensors that share memory or lie in another layout.
     return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -12,7 +12,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded
 
 MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -226,16 +227,8 @@ def load_config(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | 
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise MissingInputError(
-            f"cannot read the training configuration {path}: {error.strerror}",
-            hint="give the path of a YAML file, or leave it out for the measured recipe",
-        ) from error
-    if len(text) > MAX_CONFIG_BYTES:
-        raise DataError(f"{path.name}: more than the {MAX_CONFIG_BYTES} bytes allowed for a training configuration")
+    hint = "give the path of a YAML file, or leave it out for the measured recipe"
+    text = read_bounded(path, MAX_CONFIG_BYTES, what="the training configuration", hint=hint)
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:

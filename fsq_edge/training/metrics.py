@@ -12,6 +12,7 @@ from torch import Tensor
 from fsq_edge.model import ModelOutput
 from fsq_edge.training.world import World
 from fsq_edge_runtime.arrays import Int64Array
+from fsq_edge_runtime.scores import confusion, macro_f1, perplexity
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,12 @@ class Pass:
     @cached_property
     def confusion(self) -> Int64Array:
         """(classes, classes) counts, true class by row."""
-        pairs = np.bincount(self.label * self.classes + self.predicted, minlength=self.classes**2)
-        return pairs.reshape(self.classes, self.classes)
+        return confusion(self.label, self.predicted, self.classes)
 
     @property
     def macro_f1(self) -> float:
         """Mean F1 of the classes that occur as truth or as answer, as scikit-learn computes it."""
-        hits, total = np.diag(self.confusion), self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
-        return float(np.mean(2 * hits[total > 0] / total[total > 0]))
+        return float(macro_f1(self.confusion))
 
     @property
     def code_usage(self) -> float:
@@ -59,9 +58,7 @@ class Pass:
     @property
     def perplexity(self) -> float:
         """Exponential of the entropy of the codes: how many are used evenly, 1 to ``codes``."""
-        counts = np.unique(self.code, return_counts=True)[1]
-        share = counts / counts.sum()
-        return float(np.exp(-(share * np.log(share)).sum()))
+        return perplexity(np.unique(self.code, return_counts=True)[1])
 
 
 class Tally:

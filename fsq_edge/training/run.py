@@ -8,11 +8,12 @@ from pathlib import Path
 
 from fsq_edge.data.sources import open_dataset
 from fsq_edge.model import Conv2dFSQ
-from fsq_edge.training.checkpoint import load_weights, read_bounded
+from fsq_edge.training.checkpoint import MAX_MODEL_BYTES, load_weights
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.record import EpochRecord, RunRecord, record_split, versions
 from fsq_edge.training.split import WindowSides, cut_sides
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 
 __all__ = ["MODEL_FILE", "PREPROCESS_FILE", "RUN_FILE", "Run", "RunRecord", "build_model", "load_run", "versions"]
@@ -148,7 +149,7 @@ def load_run(path: Path | str) -> Run:
 
 
 def _load_model(path: Path, sha256: str, record: RunRecord, preprocess: PreprocessConfig) -> Conv2dFSQ:
-    content = read_bounded(path)
+    content = read_bounded(path, MAX_MODEL_BYTES)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise DataError(f"{path} is not the file that {RUN_FILE} describes", hint="train again")
     model = build_model(record.config, len(preprocess.channels), len(record.classes), preprocess)

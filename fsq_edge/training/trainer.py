@@ -15,7 +15,7 @@ import torch
 from fsq_edge.data.quality import QualityReport
 from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.assembly import fit_on_training, make_loop
-from fsq_edge.training.checkpoint import read_checkpoint, tensor_bytes, write_whole
+from fsq_edge.training.checkpoint import read_checkpoint, tensor_bytes
 from fsq_edge.training.config import TrainConfig, TrainingSection
 from fsq_edge.training.gate import check_quality, code_warnings
 from fsq_edge.training.journal import Journal
@@ -24,7 +24,8 @@ from fsq_edge.training.record import EpochRecord, RunRecord, git_revision, recor
 from fsq_edge.training.run import MODEL_FILE, PREPROCESS_FILE, RUN_FILE, VALIDATED_FILE
 from fsq_edge.training.split import WindowSides, open_sides, source_of
 from fsq_edge.training.world import World, join_world
-from fsq_edge_runtime.errors import DataError, UnavailableError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import write_errors, write_file
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -97,7 +98,8 @@ class _Training:
         self._config, self._out, self._sides, self._world = config, out, sides, world
         self._dataset = sides.train.dataset
         preprocess = fit_on_training(sides, config)
-        _make_folder(out)
+        with write_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
         self._spill = out / f"samples.{os.environ.get('GROUP_RANK', '0')}.tmp"  # one a machine
         self._loop = make_loop(config, sides, preprocess, world, self._spill)
         self._preprocess = preprocess
@@ -147,10 +149,10 @@ class _Training:
         content, validated = tensor_bytes(model.state_dict()), tensor_bytes(self._loop.best)
         record = self._record(content, validated)
         if self._world.leads:
-            write_whole(self._out / VALIDATED_FILE, validated)
-            write_whole(self._out / MODEL_FILE, content)
-            write_whole(self._out / PREPROCESS_FILE, self._preprocess.to_json().encode())
-            write_whole(self._out / RUN_FILE, record.to_json().encode())
+            write_file(self._out / VALIDATED_FILE, validated)
+            write_file(self._out / MODEL_FILE, content)
+            write_file(self._out / PREPROCESS_FILE, self._preprocess.to_json().encode())
+            write_file(self._out / RUN_FILE, record.to_json().encode())
             (self._out / CHECKPOINT_FILE).unlink(missing_ok=True)
         return TrainResult(self._out, record, self._preprocess, model, resumed_after)
 
@@ -174,14 +176,6 @@ class _Training:
             validated_sha256=hashlib.sha256(validated).hexdigest(),
             preprocess_sha256=self._preprocess.digest(),
         )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"cannot make the run folder {folder}: {error.strerror}"
-        raise UnavailableError(message, hint="choose another place with --out") from error
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableError
+from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableError, UsageError
 
 WRITE_HINT = "check the folder, its owner and the free space"
 
@@ -80,6 +81,41 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
+    """Give a folder to build in, and put it in place whole when the block ends well, or not at all.
+
+    Args:
+        folder: target; must not exist, or be empty.
+        replaceable: a file name: an existing target that holds such a file may be replaced.
+
+    Raises:
+        UsageError: the target holds something already.
+    """
+    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if occupied and not (replaceable and (folder / replaceable).is_file()):
+        raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield building
+        building.chmod(0o755)
+        if occupied:
+            former = building.with_name(building.name + ".former")
+            folder.replace(former)
+            try:
+                building.replace(folder)
+            except OSError:
+                former.replace(folder)
+                raise
+            shutil.rmtree(former)
+        else:
+            building.replace(folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
 
 
 @contextmanager

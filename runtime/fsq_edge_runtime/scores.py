@@ -77,6 +77,20 @@ def macro_f1(counts: npt.ArrayLike) -> Float64Array:
     return scores_of_tallies(tallies(counts))[2]
 
 
+def perplexity(counts: npt.ArrayLike) -> float:
+    """Return exp of the entropy of counts: how many codes in even use would be as spread, 1 to the number of codes.
+
+    Source: van den Oord et al. 2017, arXiv 1711.00937.
+
+    Example:
+        >>> round(perplexity([3, 3, 0]), 6)
+        2.0
+    """
+    share = np.asarray(counts, dtype=np.float64)
+    share = share[share > 0] / share.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
 def bootstrap_confusions(
     labels: Int64Array,
     predictions: tuple[Int64Array, ...],

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn.metrics import f1_score, recall_score
 
-from fsq_edge.evaluation.intervals import bootstrap, scores_of_tallies
+from fsq_edge.evaluation.intervals import score_intervals
 from fsq_edge.evaluation.reliability import reliability_of
+from fsq_edge_runtime.scores import scores_of_tallies
 
 CHECK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 PAIRS = npst.arrays(np.int64, st.tuples(st.integers(1, 40), st.just(2)), elements=st.integers(0, 3))
@@ -34,8 +35,8 @@ def test_intervals_lie_in_range_and_do_not_depend_on_the_order_of_windows(pairs,
     labels, predicted = pairs.T
     who = (np.arange(len(labels)) % subjects).astype(str)
     order = np.random.default_rng(seed).permutation(len(labels))
-    found = bootstrap(labels, predicted, who, 4, replicates=50, seed=seed)
-    assert found == bootstrap(labels[order], predicted[order], who[order], 4, replicates=50, seed=seed)
+    found = score_intervals(labels, predicted, who, 4, replicates=50, seed=seed)
+    assert found == score_intervals(labels[order], predicted[order], who[order], 4, replicates=50, seed=seed)
     for interval in (found.accuracy, found.balanced_accuracy, found.macro_f1):
         assert 0 <= interval.low <= interval.high <= 1
 

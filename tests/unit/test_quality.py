@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.data import Channel, Dataset, Recording, cut_windows, open_dataset
-from fsq_edge.data.quality import DataQualityMonitor, QualityControl, QualityThresholds, judge
+from fsq_edge.data.quality import DataQualityMonitor, QualityControl, QualityThresholds, quality_findings
 from fsq_edge.data.quality.timing import TimingCounter
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
@@ -19,7 +19,7 @@ def monitor(**kwargs):
 
 
 def rules(metrics, thresholds=None):
-    return {(finding.rule, finding.where) for finding in judge(metrics, thresholds or QualityThresholds())}
+    return {(finding.rule, finding.where) for finding in quality_findings(metrics, thresholds or QualityThresholds())}
 
 
 def test_metrics_agree_with_numpy_on_channels_of_different_scale():

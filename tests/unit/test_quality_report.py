@@ -22,7 +22,7 @@ def test_text_names_every_data_set_and_finding(watched):
     assert "nothing found" in text
     assert "Quality score: 100.0/100" in text
     assert "recommended strategy: interpolate" in text
-    assert "FAILURE gyro_x" in text
+    assert "ERROR   gyro_x" in text
     assert DataQualityMonitor().generate_report() == "no data analysed yet"
 
 

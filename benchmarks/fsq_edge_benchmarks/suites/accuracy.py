@@ -138,7 +138,7 @@ def _outcomes(trials: Sequence[Trial], jobs: int) -> list[Outcome]:
 
 
 def _outcome(trial: Trial) -> Outcome:
-    from fsq_edge.evaluation.intervals import scores_of_tallies
+    from fsq_edge_runtime.scores import scores_of_tallies
 
     contender = contenders_of(trial.source, trial.quick, trial.config, trial.runs)[trial.contender]
     sides = sides_of(trial.source, trial.fold, trial.seed)

@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from fsq_edge.data.quality.analysis import analyse_dataset, analyse_windows
 from fsq_edge.data.quality.arrays import as_array, as_windows, channels_for
-from fsq_edge.data.quality.findings import QualityFinding, judge
+from fsq_edge.data.quality.findings import quality_findings
 from fsq_edge.data.quality.metrics import QualityMetrics, Record
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.recording import Channel, Dataset
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.scores import perplexity
 
 DEFAULT_RATE_HZ = 100.0
 CODES_PER_ENTRY = 10  # fewer codes than this many a code book entry say little about its use
@@ -28,7 +30,7 @@ class QualityReport(Record):
         passed: no failure, and in strict mode no warning either; also under ``pass`` and ``overall_pass``.
         failures: broken limits, one line each.
         warnings: what is off within its limits.
-        findings: the same as data.
+        findings: failures and warnings as data.
         has_nan: any NaN.
         has_inf: any Inf.
         data_shape: as given.
@@ -40,7 +42,7 @@ class QualityReport(Record):
     passed: bool
     failures: tuple[str, ...]
     warnings: tuple[str, ...]
-    findings: tuple[QualityFinding, ...]
+    findings: tuple[Finding, ...]
     has_nan: bool
     has_inf: bool
     data_shape: tuple[int, ...]
@@ -138,8 +140,8 @@ class QualityControl:
         return self._verdict(metrics, metrics.shape, windows=False)
 
     def _verdict(self, metrics: QualityMetrics, shape: tuple[int, ...], *, windows: bool = True) -> QualityReport:
-        findings = [*(self._shape_findings(shape) if windows else ()), *judge(metrics, self.thresholds)]
-        failures = tuple(finding.message for finding in findings if finding.severity == "failure")
+        findings = [*(self._shape_findings(shape) if windows else ()), *quality_findings(metrics, self.thresholds)]
+        failures = tuple(finding.message for finding in findings if finding.severity == "error")
         warnings = tuple(finding.message for finding in findings if finding.severity == "warning")
         return QualityReport(
             passed=not failures and not (self.strict_mode and warnings),
@@ -178,16 +180,14 @@ class QualityControl:
         if flat.min() < 0 or flat.max() >= n_codes:
             raise DataError(f"codes must lie in 0..{n_codes - 1}, got {flat.min()}..{flat.max()}")
         count = np.bincount(flat, minlength=n_codes)
-        share = count[count > 0] / flat.size
-        usage, perplexity = len(share) / n_codes, float(np.exp(-(share * np.log(share)).sum()))
+        n_used = int(np.count_nonzero(count))
+        usage, spread = n_used / n_codes, perplexity(count)
         failures = []
         if usage < self.thresholds.min_codebook_usage:
             limit = self.thresholds.min_codebook_usage
-            failures.append(
-                f"{len(share)} of {n_codes} codes are used ({100 * usage:.1f} %, at least {100 * limit:g} %)"
-            )
-        if perplexity < self.thresholds.min_perplexity:
-            failures.append(f"perplexity {perplexity:.2f}, at least {self.thresholds.min_perplexity:g}")
+            failures.append(f"{n_used} of {n_codes} codes are used ({100 * usage:.1f} %, at least {100 * limit:g} %)")
+        if spread < self.thresholds.min_perplexity:
+            failures.append(f"perplexity {spread:.2f}, at least {self.thresholds.min_perplexity:g}")
         enough = CODES_PER_ENTRY * n_codes
         warnings = (
             (f"{flat.size} codes say little about {n_codes} entries, take {enough}",) if flat.size < enough else ()
@@ -198,15 +198,15 @@ class QualityControl:
             warnings=warnings,
             n=flat.size,
             n_codes=n_codes,
-            n_used=len(share),
+            n_used=n_used,
             usage=usage,
-            perplexity=perplexity,
+            perplexity=spread,
         )
 
-    def _shape_findings(self, shape: tuple[int, ...]) -> list[QualityFinding]:
+    def _shape_findings(self, shape: tuple[int, ...]) -> list[Finding]:
         expected = self.thresholds.expected_shape
         if expected is None or (
             len(shape) == len(expected) and all(want in (None, got) for want, got in zip(expected, shape, strict=True))
         ):
             return []
-        return [QualityFinding("shape", "failure", "", f"shape {shape}, expected {expected}", float("nan"))]
+        return [Finding(rule="shape", severity="error", message=f"shape {shape}, expected {expected}")]

@@ -4,54 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.quality.timing import TimingQuality
 from fsq_edge.data.triads import in_si
+from fsq_edge_runtime.findings import Finding, Severity, worst_first
 
 NOTICEABLE_SATURATION = 0.001  # share; below it a repeated extreme may be chance of a coarse sensor
 WARN_DRIFT_SHARE = 0.5  # of the limit
-Severity = Literal["failure", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
-class QualityFinding:
-    """One thing that is wrong.
+def quality_findings(metrics: QualityMetrics, thresholds: QualityThresholds) -> tuple[Finding, ...]:
+    """Hold measurements to their limits; errors come first, each kind in the order of the channels.
 
-    Args:
-        rule: ``nan``, ``inf``, ``gap``, ``dead``, ``spread``, ``flat``, ``saturated``, ``rate``, ``clock``, ``unit``
-            or ``shape``.
-        severity: ``failure`` where a limit is broken, ``warning`` where something is off within it.
-        where: channel, sensor, or empty for the whole.
-        message: one line with the measured value.
-        value: as measured.
-        limit: what it is held to; None where there is no number.
+    A finding has the rule ``nan``, ``inf``, ``gap``, ``dead``, ``spread``, ``flat``, ``saturated``, ``rate``,
+    ``clock`` or ``unit``. It is an error where a limit is broken and a warning where something is off within it;
+    ``where`` names the channel or the sensor.
     """
-
-    rule: str
-    severity: Severity
-    where: str
-    message: str
-    value: float
-    limit: float | None = None
-
-
-def judge(metrics: QualityMetrics, thresholds: QualityThresholds) -> tuple[QualityFinding, ...]:
-    """Hold measurements to their limits; failures come first, each kind in the order of the channels."""
     found = [finding for channel in metrics.channels for finding in _channel(channel, thresholds)]
     if metrics.timing is not None:
         found += _timing(metrics.timing, thresholds)
     for check in metrics.units:
         if check.verdict != "plausible":
-            severity: Severity = "failure" if check.verdict == "implausible" else "warning"
-            found.append(QualityFinding("unit", severity, check.sensor, check.message, check.typical))
-    return tuple(sorted(found, key=lambda finding: finding.severity))
+            broken = check.verdict == "implausible"
+            found.append(_finding("unit", broken, check.sensor, check.message, check.typical))
+    return worst_first(found)
 
 
-def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[QualityFinding]:
+def _finding(rule: str, broken: bool, where: str, message: str, actual: float, limit: float | None = None) -> Finding:
+    severity: Severity = "error" if broken else "warning"
+    return Finding(rule=rule, severity=severity, message=message, where=where, actual=actual, limit=limit)
+
+
+def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[Finding]:
     for rule, text, count, limit in (
         ("nan", "NaN", channel.nan, limits.max_nan_percentage),
         ("inf", "Inf", channel.inf, limits.max_inf_percentage),
@@ -60,18 +46,18 @@ def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[Qua
             yield _share(rule, channel.name, f"of the samples are {text}", count / channel.n, limit)
     if channel.is_dead:
         value = "nothing is finite" if math.isnan(channel.min) else f"every value is {channel.min + 0.0:g}"  # no -0
-        yield QualityFinding("dead", "failure", channel.name, f"{channel.name}: dead, {value}", 0.0)
+        yield _finding("dead", True, channel.name, f"{channel.name}: dead, {value}", 0.0)
         return
     if channel.beyond_gap_share:
         message = f"{channel.name}: {channel.longest_gap} samples missing in a row; windows there cannot be used"
-        yield QualityFinding("gap", "warning", channel.name, message, channel.longest_gap)
+        yield _finding("gap", False, channel.name, message, channel.longest_gap)
     std = channel.std * in_si(channel.unit)
     if std < limits.min_signal_std:
         message = f"{channel.name}: hardly moves, standard deviation {channel.std:.3g} {channel.unit}".rstrip()
-        yield QualityFinding("dead", "failure", channel.name, message, std, limits.min_signal_std)
+        yield _finding("dead", True, channel.name, message, std, limits.min_signal_std)
     if std > limits.max_signal_std:
         message = f"{channel.name}: standard deviation {channel.std:.3g} {channel.unit}".rstrip()
-        yield QualityFinding("spread", "failure", channel.name, message, std, limits.max_signal_std)
+        yield _finding("spread", True, channel.name, message, std, limits.max_signal_std)
     if channel.flat_share:
         text = f"of the samples stand still, up to {channel.longest_flat} in a row"
         yield _share("flat", channel.name, text, channel.flat_share, limits.max_flat_percentage)
@@ -80,29 +66,28 @@ def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[Qua
         yield _share("saturated", channel.name, text, channel.saturated_share, limits.max_saturated_percentage)
 
 
-def _share(rule: str, name: str, text: str, share: float, limit: float) -> QualityFinding:
+def _share(rule: str, name: str, text: str, share: float, limit: float) -> Finding:
     failed = 100 * share > limit
     message = f"{name}: {100 * share:.3g} % {text}" + (f" (limit {limit:g} %)" if failed else "")
-    return QualityFinding(rule, "failure" if failed else "warning", name, message, 100 * share, limit)
+    return _finding(rule, failed, name, message, 100 * share, limit)
 
 
-def _timing(timing: TimingQuality, limits: QualityThresholds) -> Iterator[QualityFinding]:
+def _timing(timing: TimingQuality, limits: QualityThresholds) -> Iterator[Finding]:
     limit = limits.max_rate_drift_percentage
     for drift, text in (
         (timing.rate_drift_percentage, f"the real rate is {timing.rate_hz:.4g} Hz, {{:+.2g}} % off the nominal"),
         (timing.drift_within_percentage, "the rate changes by {:+.2g} % within a recording"),
     ):
         if abs(drift) > WARN_DRIFT_SHARE * limit:
-            severity: Severity = "failure" if abs(drift) > limit else "warning"
-            yield QualityFinding("rate", severity, "", text.format(drift), drift, limit)
+            yield _finding("rate", abs(drift) > limit, "", text.format(drift), drift, limit)
     if timing.n_gaps:
         lost = f"{timing.gap_seconds:.3g} s together, the longest {timing.longest_gap_s:.3g} s"
         message = f"{timing.n_gaps} gaps in time, {lost}"
-        yield QualityFinding("gap", "warning", "", message, timing.gap_seconds)
+        yield _finding("gap", False, "", message, timing.gap_seconds)
     for count, text in (
         (timing.n_backward, "timestamps step back"),
         (timing.n_duplicates, "timestamps repeat"),
         (timing.n_lost, "samples are missing between timestamps"),
     ):
         if count:
-            yield QualityFinding("clock", "warning", "", f"{count} {text}", count)
+            yield _finding("clock", False, "", f"{count} {text}", count)

@@ -9,12 +9,13 @@ import numpy as np
 from fsq_edge.data.quality.analysis import analyse_dataset, analyse_windows
 from fsq_edge.data.quality.arrays import as_array, as_windows, channels_for
 from fsq_edge.data.quality.control import DEFAULT_RATE_HZ
-from fsq_edge.data.quality.findings import QualityFinding, judge
+from fsq_edge.data.quality.findings import quality_findings
 from fsq_edge.data.quality.metrics import QualityMetrics
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.recording import Channel, Dataset
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.findings import Finding
 
 
 class DataQualityMonitor:
@@ -74,9 +75,9 @@ class DataQualityMonitor:
         self.history.append(metrics)
         return metrics
 
-    def findings(self, metrics: QualityMetrics) -> tuple[QualityFinding, ...]:
+    def findings(self, metrics: QualityMetrics) -> tuple[Finding, ...]:
         """Hold measurements to the monitor's thresholds."""
-        return judge(metrics, self.thresholds)
+        return quality_findings(metrics, self.thresholds)
 
     def generate_report(self, form: Literal["text", "json", "html"] = "text") -> str:
         """Write what was found so far.

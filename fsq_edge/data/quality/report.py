@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from fsq_edge.data.quality.findings import QualityFinding
 from fsq_edge.data.quality.metrics import QualityMetrics
+from fsq_edge.report.document import Fact, Section, Table
+from fsq_edge.report.html import render
+from fsq_edge_runtime.findings import Finding
 
-Entry = tuple[QualityMetrics, Sequence[QualityFinding]]
+Entry = tuple[QualityMetrics, Sequence[Finding]]
 TITLE = "Data quality report"
 SCORE_NOTE = "The score is a summary for sorting; what is wrong stands in the findings."
 
@@ -45,9 +46,13 @@ def to_json(entries: Sequence[Entry]) -> str:
 def as_object(entries: Sequence[Entry]) -> dict[str, Any]:
     """Return the report as plain values."""
     analyses = [
-        {**metrics.as_dict(), "findings": [asdict(finding) for finding in findings]} for metrics, findings in entries
+        {**metrics.as_dict(), "findings": [_plain(finding) for finding in findings]} for metrics, findings in entries
     ]
     return {"schema_version": 1, "analyses": _finite(analyses)}
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {**finding.to_dict("rule", "severity", "where", "message", "limit"), "value": finding.actual}
 
 
 def to_html(entries: Sequence[Entry]) -> str:
@@ -56,19 +61,14 @@ def to_html(entries: Sequence[Entry]) -> str:
     Raises:
         UnavailableError: Jinja2 is not installed.
     """
-    from fsq_edge.report.document import Section
-    from fsq_edge.report.html import render
-
     sections = [_section(metrics, findings) for metrics, findings in entries]
-    failures = sum(finding.severity == "failure" for _, findings in entries for finding in findings)
-    notices = ["1 limit is broken" if failures == 1 else f"{failures} limits are broken"] if failures else []
+    broken = sum(finding.severity == "error" for _, findings in entries for finding in findings)
+    notices = ["1 limit is broken" if broken == 1 else f"{broken} limits are broken"] if broken else []
     empty = [Section("Nothing", "No data analysed yet.")]
     return render(TITLE, sections or empty, subtitle=SCORE_NOTE, notices=notices)
 
 
-def _section(metrics: QualityMetrics, findings: Sequence[QualityFinding]) -> Any:
-    from fsq_edge.report.document import Fact, Section, Table
-
+def _section(metrics: QualityMetrics, findings: Sequence[Finding]) -> Section:
     facts = [
         Fact("Quality score", f"{metrics.quality_score:.1f}", "of 100"),
         Fact("Missing", f"{metrics.nan_percentage + metrics.inf_percentage:.3g} %", "NaN and Inf"),

@@ -8,13 +8,12 @@ behind each window (as ours do), leak checks look behind the windows too.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from fsq_edge.data.archive import read_npy
-from fsq_edge.data.folder import ChannelEntry, narrow_labels, new_folder
+from fsq_edge.data.folder import ChannelEntry, narrow_labels
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.splitting.splits import Split
 from fsq_edge.data.splitting.stretches import ROLES
@@ -22,6 +21,7 @@ from fsq_edge.data.stored_windows.metadata import SeedMetadata, WindowSource, as
 from fsq_edge.data.windows import cut_windows
 from fsq_edge_runtime.arrays import AnyArray, Int16Array
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.files import new_folder, whole_file, write_synced
 
 
 def find_seed_files(folder: Path) -> dict[str, Path]:
@@ -131,7 +131,7 @@ def write_seed_folder(
             split=split.description,
             windows=sources,
         )
-        (building / f"{name}_metadata.json").write_text(json.dumps(metadata.to_dict()) + "\n", encoding="utf-8")
+        write_synced(building / f"{name}_metadata.json", f"{json.dumps(metadata.to_dict())}\n".encode())
     return counts
 
 
@@ -167,7 +167,5 @@ def _as_recordings(
 
 
 def _save(path: Path, array: AnyArray) -> None:
-    with path.open("wb") as file:
+    with whole_file(path) as file:
         np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())

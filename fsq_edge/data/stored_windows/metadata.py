@@ -13,6 +13,7 @@ from fsq_edge.data.folder import ChannelEntry, Text
 from fsq_edge.data.recording import Channel
 from fsq_edge_runtime.artefact import MAX_JSON_BYTES, Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded
 
 # The form itself carries neither rate nor channel names, and metadata of another origin need not either.
 ASSUMED_RATE_HZ = 100.0
@@ -82,8 +83,7 @@ def read_metadata(x_file: Path) -> Declared:
     name = ending or x_file.resolve().parent.name
     if path is None:
         return Declared(name, None, ASSUMED_RATE_HZ, None, "", f"{x_file.parent} (no metadata; rate assumed)", {})
-    with path.open("rb") as file:
-        text = file.read(MAX_JSON_BYTES + 1)
+    text = read_bounded(path, MAX_JSON_BYTES)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

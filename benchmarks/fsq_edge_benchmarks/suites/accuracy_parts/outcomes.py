@@ -57,7 +57,7 @@ def scores(rows: list[list[Outcome]], folds: Sequence[Sequence[str]], source: st
 
 def paired_difference(ours: list[list[Outcome]], theirs: list[list[Outcome]]) -> dict[str, float]:
     """Resample subjects with replacement and compare the pooled macro-F1 of both on every draw."""
-    from fsq_edge.evaluation.intervals import scores_of_tallies
+    from fsq_edge_runtime.scores import scores_of_tallies
 
     first, second = _by_subject(ours), _by_subject(theirs)
     draws = np.random.default_rng(0).multinomial(len(first), np.full(len(first), 1 / len(first)), REPLICATES)
