@@ -16,7 +16,6 @@ from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge.data.quality import QualityReport
     from fsq_edge.training import TrainConfig, TrainResult
     from fsq_edge.training.record import EpochRecord
     from fsq_edge.training.split import WindowSides
@@ -55,7 +54,6 @@ def command(
     for module in ("torch", "safetensors", "yaml"):
         need(module, "train")
     from fsq_edge.training import load_config, train
-    from fsq_edge.training.gate import check_quality
     from fsq_edge.training.split import open_sides
 
     settings = load_config(
@@ -69,9 +67,13 @@ def command(
     show = console(quiet or not leads, json_to)
     _say_device(show, settings.training.device)
     sides = open_sides(settings)
-    _say_data(show, sides, check_quality(sides, settings.preprocessing))
+    _say_data(show, sides)
+
+    def say(line: str) -> None:
+        show.print(f"data quality: {line}", markup=False, soft_wrap=True)
+
     with _bar(show) as listen:
-        result = train(settings, out, sides=sides, progress=listen)
+        result = train(settings, out, sides=sides, progress=listen, say=say)
     _report(show, result, settings)
     if leads:
         write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
@@ -88,13 +90,11 @@ def _say_device(show: Console, asked: str) -> None:
     show.print(f"torch {torch.__version__}, CUDA available: {cuda}, device: {device}{fallback}")
 
 
-def _say_data(show: Console, sides: WindowSides, quality: QualityReport | None) -> None:
+def _say_data(show: Console, sides: WindowSides) -> None:
     show.print(sides.split.description, markup=False, soft_wrap=True)
     for note in sides.split.notes:
         show.print(f"note: {note}", markup=False, soft_wrap=True)
     show.print(f"windows: {len(sides.train)} training, {len(sides.val)} validation, {len(sides.test)} test")
-    for finding in (*quality.failures, *quality.warnings) if quality else ():
-        show.print(f"data quality: {finding}", markup=False, soft_wrap=True)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -5,7 +5,7 @@ of ``fsq_edge.report.html.render``.
 """
 
 from fsq_edge.evaluation.codes import CodeDictionary, CodeEntry
-from fsq_edge.evaluation.intervals import Intervals
+from fsq_edge.evaluation.intervals import ScoreRanges
 from fsq_edge.evaluation.metrics import Baseline, ClassScore, Evaluation, SubjectScore, evaluate_predictions
 from fsq_edge.evaluation.reliability import Reliability, ReliabilityBin
 
@@ -15,9 +15,9 @@ __all__ = [
     "CodeDictionary",
     "CodeEntry",
     "Evaluation",
-    "Intervals",
     "Reliability",
     "ReliabilityBin",
+    "ScoreRanges",
     "SubjectScore",
     "evaluate_predictions",
 ]

@@ -23,7 +23,7 @@ BLOCK = 100  # replicates drawn at once: a confusion matrix of thousands of clas
 
 
 @dataclass(frozen=True, slots=True)
-class Intervals:
+class ScoreRanges:
     """Bootstrap intervals of the headline scores.
 
     Attributes:
@@ -55,7 +55,7 @@ def score_intervals(
     *,
     replicates: int = REPLICATES,
     seed: int = 0,
-) -> Intervals:
+) -> ScoreRanges:
     """Resample subjects with replacement; with one or two of them, windows within each subject instead.
 
     Args:
@@ -82,7 +82,7 @@ def score_intervals(
     )
     n_subjects = len(np.unique(subjects))
     unit = "subjects" if n_subjects >= LEAST_GROUPS else "windows within subjects"
-    return Intervals(accuracy, balanced, macro, LEVEL, unit, replicates, seed, _made(n_subjects, replicates))
+    return ScoreRanges(accuracy, balanced, macro, LEVEL, unit, replicates, seed, _made(n_subjects, replicates))
 
 
 def _made(n_subjects: int, replicates: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fsq_edge.data.recording import subject_order
 from fsq_edge.evaluation.codes import CodeDictionary, code_dictionary
-from fsq_edge.evaluation.intervals import Intervals, score_intervals
+from fsq_edge.evaluation.intervals import ScoreRanges, score_intervals
 from fsq_edge.evaluation.reliability import Reliability, reliability_of, require_probabilities
 from fsq_edge_runtime.arrays import FloatArray, Int64Array, IntArray, TextArray
 from fsq_edge_runtime.errors import DataError
@@ -88,7 +88,7 @@ class Evaluation:
     accuracy: float
     balanced_accuracy: float
     macro_f1: float
-    intervals: Intervals
+    intervals: ScoreRanges
     per_class: tuple[ClassScore, ...]
     per_subject: tuple[SubjectScore, ...]
     confusion: Int64Array

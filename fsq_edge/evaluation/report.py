@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fsq_edge.evaluation import figures
 from fsq_edge.evaluation.judgement import Judgement
+from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.recommendations import recommendations
 from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
 from fsq_edge_runtime.scores import Interval
@@ -13,11 +14,12 @@ MOST_CODES_SHOWN = 20
 
 
 def sections(judgement: Judgement) -> list[Section]:
-    """Return the sections of the report in order, with figures."""
+    """Return the sections of the report in order, with figures; ``evaluation.metrics`` of the run leaves some out."""
+    wanted = judgement.run.config.evaluation.metrics
     return [
         _configuration(judgement),
         _performance(judgement),
-        _per_class(judgement),
+        *([_per_class(judgement)] if "per_class_accuracy" in wanted else ()),
         _per_subject(judgement),
         _code_book(judgement),
         _history(judgement),
@@ -61,35 +63,42 @@ def _configuration(judgement: Judgement) -> Section:
 def _performance(judgement: Judgement) -> Section:
     scores, intervals = judgement.evaluation, judgement.evaluation.intervals
     name = {"test": "Test", "val": "Validation"}.get(judgement.held_out.part, "Overall")
-    gain = scores.accuracy - scores.majority.accuracy
+    wanted = judgement.run.config.evaluation.metrics
     facts = [
-        Fact(f"{name} Accuracy", f"{scores.accuracy:.4f}", f"95 % {_between(intervals.accuracy)}, n = {scores.n:,}"),
+        *(_accuracy(name, scores) if "accuracy" in wanted else ()),
         Fact("Macro-F1", f"{scores.macro_f1:.4f}", f"95 % {_between(intervals.macro_f1)}"),
-        Fact("Balanced Accuracy", f"{scores.balanced_accuracy:.4f}", f"95 % {_between(intervals.balanced_accuracy)}"),
-        Fact("Improvement", f"{gain:+.4f}", "accuracy over the majority baseline"),
-        Fact("Majority Baseline", f"{scores.majority.accuracy:.4f}",
-             f"{scores.majority.made}; macro-F1 {scores.majority.macro_f1:.4f}"),
-        Fact("Stratified Baseline", f"{scores.stratified.accuracy:.4f}",
-             f"{scores.stratified.made}; macro-F1 {scores.stratified.macro_f1:.4f}"),
         Fact("Calibration Error", f"{scores.reliability.ece:.4f}",
              f"ECE, equal width; {judgement.uncalibrated.ece:.4f} at temperature 1; "
              f"equal mass {scores.reliability.ece_equal_mass:.4f}"),
         Fact("Brier Score", f"{scores.reliability.brier:.4f}", f"0 to 2; log loss {scores.reliability.log_loss:.4f}"),
     ]  # fmt: skip
     text = f"Intervals: {intervals.made}.\n\n{_temperature_text(judgement)}"
-    pictures = [
-        Picture(
-            figures.confusion_matrix_figure(scores),
-            "Confusion matrix. Shade and percentage are shares of the true class, the count stands below.",
-            "confusion_matrix",
-        ),
-        Picture(
-            figures.reliability_figure(scores),
-            "Reliability: accuracy against confidence. On the dashed line, confidence can be taken at its word.",
-            "reliability",
+    matrix = Picture(
+        figures.confusion_matrix_figure(scores),
+        "Confusion matrix. Shade and percentage are shares of the true class, the count stands below.",
+        "confusion_matrix",
+    )
+    reliability = Picture(
+        figures.reliability_figure(scores),
+        "Reliability: accuracy against confidence. On the dashed line, confidence can be taken at its word.",
+        "reliability",
+    )
+    pictures = [matrix, reliability] if "confusion_matrix" in wanted else [reliability]
+    return Section("Performance Metrics", text, facts, figures=pictures)
+
+
+def _accuracy(name: str, scores: Evaluation) -> list[Fact]:
+    """Return the facts on accuracy: with its interval, and against what no model at all would score."""
+    ranges, gain = scores.intervals, scores.accuracy - scores.majority.accuracy
+    return [
+        Fact(f"{name} Accuracy", f"{scores.accuracy:.4f}", f"95 % {_between(ranges.accuracy)}, n = {scores.n:,}"),
+        Fact("Balanced Accuracy", f"{scores.balanced_accuracy:.4f}", f"95 % {_between(ranges.balanced_accuracy)}"),
+        Fact("Improvement", f"{gain:+.4f}", "accuracy over the majority baseline"),
+        *(
+            Fact(f"{kind} Baseline", f"{base.accuracy:.4f}", f"{base.made}; macro-F1 {base.macro_f1:.4f}")
+            for kind, base in (("Majority", scores.majority), ("Stratified", scores.stratified))
         ),
     ]
-    return Section("Performance Metrics", text, facts, figures=pictures)
 
 
 def _temperature_text(judgement: Judgement) -> str:
@@ -165,7 +174,7 @@ def _data_quality(judgement: Judgement) -> Section:
     channels = judgement.predictions.channels
     quality, training = judgement.quality, judgement.run.record.data.quality_score
     findings = [f"- {channel.name}: {channel.finding}." for channel in channels if channel.finding]
-    findings += [f"- {line}." for line in (*quality.failures, *quality.warnings)]
+    findings += [f"- {line}." for line in quality.lines]
     facts = [
         Fact("QA Status", "findings" if findings or lost else "pass",
              "limits of fsq-edge data qa, and the training split"),

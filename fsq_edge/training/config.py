@@ -172,9 +172,20 @@ class AugmentationSection(StrictModel):
 
 
 class EvaluationSection(StrictModel):
-    """What ``evaluate`` writes for this run."""
+    """What ``evaluate`` writes for this run; ``summary.json`` is always whole.
 
-    metrics: tuple[str, ...] = ("accuracy", "per_class_accuracy", "confusion_matrix")
+    Attributes:
+        metrics: parts of the report that can be left out: ``accuracy`` (accuracy and what it is compared with),
+            ``per_class_accuracy`` (the section on classes), ``confusion_matrix`` (the figure).
+        save_predictions: write ``predictions.npz``.
+        generate_report: write the report as Markdown and HTML, and its figures.
+    """
+
+    metrics: tuple[Literal["accuracy", "per_class_accuracy", "confusion_matrix"], ...] = (
+        "accuracy",
+        "per_class_accuracy",
+        "confusion_matrix",
+    )
     save_predictions: bool = True
     generate_report: bool = True
 

@@ -144,7 +144,7 @@ def record_data(sides: WindowSides, source: str, quality: QualityReport | None) 
         n_mixed=sum(index.n_mixed for index in indices),
         n_unlabelled=sum(index.n_unlabelled for index in indices),
         quality_score=quality.quality_score if quality else None,
-        quality_findings=(*quality.failures, *quality.warnings) if quality else (),
+        quality_findings=quality.lines if quality else (),
     )
 
 

@@ -30,6 +30,8 @@ from fsq_edge_runtime.preprocess import PreprocessConfig
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
+# Called with each line that is known before the first epoch.
+Say = Callable[[str], None]
 # Called after each epoch with its record and the number of epochs.
 ProgressListener = Callable[[EpochRecord, int], None]
 
@@ -59,6 +61,7 @@ def train(
     *,
     sides: WindowSides | None = None,
     progress: ProgressListener | None = None,
+    say: Say = lambda line: None,
 ) -> TrainResult:
     """Train and write the run folder: ``model.safetensors``, ``run.json``, ``preprocess.json``.
 
@@ -71,6 +74,7 @@ def train(
         out: run folder, made if it is not there; files of an earlier run are replaced.
         sides: the windows, where they are open already; None opens ``config.data``.
         progress: called by the leading process after each epoch.
+        say: called by the leading process with each finding of the quality control, before the first epoch.
 
     Raises:
         FsqEdgeError: the data cannot be opened or split.
@@ -81,10 +85,12 @@ def train(
     sides.split.refuse()
     if len(np.unique(sides.train.label)) < 2:
         raise DataError("the training windows are all of one class", hint="train on more recordings")
-    quality = check_quality(sides, config.preprocessing)
     with ExitStack() as stack:
         stack.enter_context(_torch_settings(config.training))
         world = stack.enter_context(join_world(config.training.device))
+        quality = check_quality(sides, config.preprocessing, world)
+        for line in quality.lines if quality else ():
+            say(line)
         return _Training(config, out, sides, world, quality).run(progress)
 
 
@@ -135,14 +141,11 @@ class _Training:
                 if progress is not None:
                     progress(record, epochs)
 
-            for line in self._findings():
+            for line in self._quality.lines if self._quality else ():
                 journal.note(f"data quality: {line}")
             self._loop.run(checkpoint, listen)
             for line in code_warnings(self._loop.history[-1]):
                 journal.note(f"warning: {line}")
-
-    def _findings(self) -> tuple[str, ...]:
-        return (*self._quality.failures, *self._quality.warnings) if self._quality else ()
 
     def _finish(self, resumed_after: int) -> TrainResult:
         model = self._loop.model.cpu().eval()

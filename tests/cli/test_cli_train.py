@@ -9,6 +9,7 @@ import pytest
 
 from fsq_edge.cli.main import run
 from fsq_edge.data import write_folder
+from fsq_edge.data.quality import QualityControl
 from fsq_edge.training import load_run
 from tests.factories.training import make_exercises, write_exercises
 
@@ -104,14 +105,17 @@ def test_wrong_channel_count_in_the_configuration_is_bad_data(tmp_path, capsys):
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_strict_mode_refuses_data_with_a_finding_and_the_default_names_it(tmp_path, capsys):
+def test_strict_mode_refuses_data_with_a_finding_and_the_default_names_it(tmp_path, capsys, monkeypatch):
     data, config = write_exercises(tmp_path)
     dataset = make_exercises()
     for recording in dataset.recordings:
         recording.samples[:, 4] = 0.25
     shutil.rmtree(data)
     write_folder(dataset, data)
+    examined, examine = [], QualityControl.validate_dataset
+    monkeypatch.setattr(QualityControl, "validate_dataset", lambda *args: examined.append(args) or examine(*args))
     assert run(["train", str(config), "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    assert len(examined) == 1
     assert "data quality: gyro_y" in capsys.readouterr().out
     assert load_run(tmp_path / "run").record.data.quality_findings
     strict = config.read_text().replace("window_samples: 40", "window_samples: 40\n  strict_mode: true")

@@ -14,7 +14,8 @@ from fsq_edge.cli.main import run
 from fsq_edge.data import write_folder
 from fsq_edge.evaluation.judgement import judge, summary, validation_temperature
 from fsq_edge.evaluation.recommendations import recommendations
-from fsq_edge.training import Run, load_run
+from fsq_edge.training import Run, load_config, load_run
+from fsq_edge_runtime.errors import DataError
 from tests.factories.runs import CLASSES, gait_dataset, train_small_run
 
 
@@ -257,3 +258,30 @@ def test_recommendations_name_what_stands_out(fresh):
     intervals = replace(found.evaluation.intervals, accuracy=low)
     worse = replace(found, evaluation=replace(found.evaluation, intervals=intervals))
     assert recommendations(worse)[0].startswith("The lower end of the accuracy interval (0.100)")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "gone"),
+    [
+        (("accuracy",), "Test Accuracy", ["## Per-Class Performance", "figures/confusion_matrix.svg"]),
+        (("confusion_matrix",), "figures/confusion_matrix.svg", ["Test Accuracy", "## Per-Class Performance"]),
+        (("per_class_accuracy",), "## Per-Class Performance", ["Test Accuracy", "figures/confusion_matrix.svg"]),
+    ],
+)
+def test_the_configuration_says_which_metrics_the_report_shows(fresh, wanted, there, gone, capsys):
+    record = json.loads((fresh / "run.json").read_text())
+    record["config"]["evaluation"]["metrics"] = wanted
+    (fresh / "run.json").write_text(json.dumps(record))
+    assert run(["evaluate", str(fresh), "--quiet"]) == 0
+    report = (fresh / "evaluation" / "evaluation_report.md").read_text()
+    assert there in report
+    assert not [text for text in gone if text in report]
+    assert (fresh / "evaluation" / "figures" / "confusion_matrix.svg").exists() == ("confusion_matrix" in wanted)
+    assert {"accuracy", "macro_f1"} <= set(json.loads((fresh / "evaluation" / "summary.json").read_text()))
+
+
+def test_an_unknown_metric_is_refused_before_training(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("evaluation:\n  metrics: [accuracy, auc]\n")
+    with pytest.raises(DataError, match=r"evaluation\.metrics"):
+        load_config(config)

@@ -7,16 +7,20 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from torch import nn
 
 from fsq_edge.data import Channel, Dataset, Recording, cut_windows
+from fsq_edge.data.quality import QualityControl
 from fsq_edge.model import ModelOutput
 from fsq_edge.training.augmentation import Augmenter
 from fsq_edge.training.config import AugmentationSection
 from fsq_edge.training.feed import TrainingFeed, pack, read_at
+from fsq_edge.training.gate import check_quality
 from fsq_edge.training.journal import CELL_PIXELS, confusion_image
 from fsq_edge.training.metrics import Pass, Tally
 from fsq_edge.training.schedule import Plateau, default_epochs, one_cycle
+from fsq_edge.training.split import cut_sides
 from fsq_edge.training.world import ALONE, World
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor
+from tests.factories.training import make_config, make_exercises
 
 OFF = AugmentationSection(shift=0, warp=1, rotation_degrees=0, amplitude=0, mirror=0)
 
@@ -171,3 +175,21 @@ def test_confusion_image_is_dark_where_the_share_is_large():
     assert image.shape == (3, 2 * CELL_PIXELS, 2 * CELL_PIXELS)
     middle = image[:, CELL_PIXELS // 2 :: CELL_PIXELS, CELL_PIXELS // 2 :: CELL_PIXELS].sum(axis=0)
     assert middle[1, 1] < middle[0, 0] < middle[0, 1] < middle[1, 0]
+
+
+class Follower(World):
+    """The second of two processes; the leading one has refused the data."""
+
+    def gather(self, rows):
+        return torch.cat([torch.ones_like(rows), rows])
+
+
+def test_only_the_leading_process_examines_the_data_and_all_of_them_refuse_it(monkeypatch):
+    def never(*args):
+        raise AssertionError("the data were read in a process that does not lead")
+
+    monkeypatch.setattr(QualityControl, "validate_dataset", never)
+    config = make_config(preprocessing={"strict_mode": True})
+    sides = cut_sides(make_exercises(), config)
+    with pytest.raises(DataError, match="leading process"):
+        check_quality(sides, config.preprocessing, Follower(1, 2, torch.device("cpu")))

@@ -54,6 +54,11 @@ class QualityReport(Record):
     def _alias(cls) -> dict[str, str]:
         return {"pass": "passed", "overall_pass": "passed"}
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Failures, then warnings, one line each."""
+        return (*self.failures, *self.warnings)
+
     def require(self) -> None:
         """Refuse data that did not pass.
 
