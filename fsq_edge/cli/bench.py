@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsq_edge.cli.bench_show import comparison_lines, result_lines
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
@@ -146,6 +145,7 @@ def measure(
     from fsq_edge_benchmarks.bench.bench import BenchSettings, run_bench
     from fsq_edge_benchmarks.bench.comparison import compare
     from fsq_edge_benchmarks.bench.result import BenchResult
+    from fsq_edge_benchmarks.bench.tables import result_lines
     from fsq_edge_runtime.bundle.bundle import Bundle
 
     if html is not None:
@@ -192,6 +192,7 @@ def compare_command(
     """Compare two results of bench: BASELINE and CANDIDATE, both written with --json."""
     from fsq_edge_benchmarks.bench.comparison import compare
     from fsq_edge_benchmarks.bench.result import BenchResult
+    from fsq_edge_benchmarks.bench.tables import comparison_lines
 
     comparison = compare(BenchResult.load(baseline), BenchResult.load(candidate), max_regress)
     out = console(quiet, json_to)

@@ -38,8 +38,8 @@ def command(
     """
     for module, extra in (("torch", "train"), ("seglearn", "train"), ("onnx", "compile"), ("jinja2", "report")):
         need(module, extra)
-    from fsq_edge.cli.demo_chain import run_demo
-    from fsq_edge.cli.demo_report import summary_of, summary_rows, write_report
+    from fsq_edge.demo.chain import run_demo
+    from fsq_edge.demo.page import summary_of, summary_rows, write_report
     from fsq_edge.training import load_config
 
     show = console(quiet, json_to)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
 from fsq_edge.data.recording import Channel, Dataset, Recording
-from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.extras import need
 
 SAMPLE_RATE_HZ = 50.0
 
@@ -46,13 +45,7 @@ def load_watch() -> Dataset:
 
     Source: Burns et al. 2018, arXiv 1802.01489; ``seglearn.datasets.load_watch``, seglearn 1.2.5, BSD licence.
     """
-    try:
-        package = importlib.import_module("seglearn.datasets")
-    except ModuleNotFoundError as error:
-        raise UnavailableError(
-            f"the data source 'watch' needs the package {error.name!r}, which is not installed",
-            hint="pip install 'fsq-edge[train]'",
-        ) from error
+    package = need("seglearn.datasets", "train", "the data source 'watch'")
     raw: dict[str, Any] = package.load_watch()
     recordings = []
     for samples, label, subject, side in zip(raw["X"], raw["y"], raw["subject"], raw["side"], strict=True):

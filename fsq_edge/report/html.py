@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, cell_text
-from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge.report.document import Picture, Section, Table, cell_text
+from fsq_edge_runtime.extras import need
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-__all__ = ["Fact", "Picture", "Section", "Table", "render"]
 
 TEMPLATE = "report.html"
 _NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
@@ -37,18 +35,14 @@ def render(title: str, sections: Sequence[Section], *, subtitle: str = "", notic
         UnavailableError: Jinja2 is not installed.
         ValueError: a picture is neither an ``<svg>`` element nor base64; a row has not as many cells as columns.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ModuleNotFoundError as error:
-        raise UnavailableError(
-            "an HTML report needs the package 'Jinja2', which is not installed", hint="pip install 'fsq-edge[report]'"
-        ) from error
+    jinja2 = need("jinja2", "report", "an HTML report")
     source = resources.files(__package__).joinpath("templates", TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=_shown)
-    return environment.from_string(source).render(
-        title=title, subtitle=subtitle, notices=list(notices), sections=list(sections)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=_shown)
+    parts = {"notices": list(notices), "sections": list(sections)}
+    return str(environment.from_string(source).render(title=title, subtitle=subtitle, **parts))
 
 
 def _rich_text(text: str) -> Markup:

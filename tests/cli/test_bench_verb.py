@@ -54,8 +54,8 @@ def test_every_mode_says_what_it_measured(measured: Path) -> None:
 def test_tables_fit_80_columns_and_break_no_word(
     measured: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from fsq_edge.cli.bench_show import result_lines
     from fsq_edge.cli.output import console
+    from fsq_edge_benchmarks.bench.tables import result_lines
 
     monkeypatch.setenv("COLUMNS", "80")
     shown = console()

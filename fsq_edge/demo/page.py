@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fsq_edge.cli.demo_chain import DemoResult
-from fsq_edge.cli.output import write_text
+from fsq_edge.demo.chain import DemoResult
 from fsq_edge.evaluation.figures import (
     confusion_matrix_figure,
     learning_curves_figure,
@@ -17,6 +16,7 @@ from fsq_edge.evaluation.figures import (
 from fsq_edge.evaluation.judgement import summary
 from fsq_edge.report.document import Picture, Section, Table
 from fsq_edge.report.html import render
+from fsq_edge_runtime.files import write_file
 
 UNPROVEN = (
     "The int8 figures are a preview: onnxruntime's arithmetic, not Hailo's. Nothing here ran on Hailo silicon; "
@@ -109,7 +109,7 @@ def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None
         subtitle=f"{result.dataset.name}, {values['split']}, seed {values['seed']}",
         notices=("A quick run: few epochs, the accuracy is not the model's.",) if values["quick"] else (),
     )
-    write_text(path, page)
+    write_file(path, page.encode())
 
 
 def _us(value: float | None) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, ModeResult, PairResult
-    from fsq_edge_benchmarks.measure.distribution import Distribution
+from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, ModeResult, PairResult
+from fsq_edge_benchmarks.measure.distribution import RANKS, Distribution, duration
+from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p99.9")
 BAR_COLUMNS: Final = 16
@@ -109,9 +109,6 @@ def _listed(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[Shown]:
 
 def _missing(found: Sequence[Distribution]) -> Iterator[Shown]:
     """Yield what n/a means, for the percentiles that it stands for."""
-    from fsq_edge_benchmarks.measure.distribution import RANKS
-    from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
-
     absent = [name for name in PERCENTILES if any(_value(one, name) is None for one in found)]
     if absent:
         needed = ", ".join(f"{name} {MINIMUM_SAMPLES[RANKS[name]]:,}" for name in absent)
@@ -136,8 +133,6 @@ def _ratio(run: ModeResult) -> list[str]:
 
 
 def _resources(run: ModeResult) -> list[str]:
-    from fsq_edge_benchmarks.measure.distribution import duration
-
     used = run.resources
     return [
         run.mode,
@@ -214,8 +209,6 @@ def _shown(durations: Distribution) -> list[str]:
 
 
 def _cell(durations: Distribution, name: str) -> str:
-    from fsq_edge_benchmarks.measure.distribution import duration
-
     value = _value(durations, name)
     return "n/a" if value is None else duration(value)
 
