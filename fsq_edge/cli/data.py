@@ -64,7 +64,7 @@ def make(
     from fsq_edge.data.folder import write_folder
     from fsq_edge.data.quadruped import make_quadruped
     from fsq_edge.data.splitting.splits import split_by_subject
-    from fsq_edge.data.stored_windows.files import write_seed_folder
+    from fsq_edge.data.stored_windows.files import write_stored_windows
 
     dataset = make_quadruped(seed, animals, seconds)
     result: dict[str, Any] = {"schema_version": 1, "kind": kind, "form": form, "out": str(out), "name": dataset.name}
@@ -78,7 +78,7 @@ def make(
         held_out = max(1, round(0.2 * animals))
         test, val = ([str(i) for i in order[a : a + held_out]] for a in (0, held_out))
         split = split_by_subject(dataset, test, val)
-        result["windows"] = write_seed_folder(split, out, kind, replace=force)
+        result["windows"] = write_stored_windows(split, out, kind, replace=force)
         result["split"] = split.description
         counts = ", ".join(f"{role} {count}" for role, count in result["windows"].items())
         shown.print(f"wrote synthetic windows (N, 9, 100) to {out}: {counts}\n{split.description}", markup=False)

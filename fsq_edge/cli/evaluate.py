@@ -39,18 +39,18 @@ def command(
     ):
         need(module, extra)
     from fsq_edge.evaluation.folder import prepare_folder, write_evaluation
-    from fsq_edge.evaluation.judgement import judge, summary
+    from fsq_edge.evaluation.run_evaluation import evaluate_run, summary
     from fsq_edge.training import load_run
 
     torch.set_num_threads(1)
     loaded = load_run(run)
     folder = out or run / ("evaluation" if split == "test" else "evaluation-val")
     prepare_folder(folder)
-    judgement = judge(loaded, split, data)
-    write_evaluation(judgement, folder)
-    scores, intervals = judgement.evaluation, judgement.evaluation.intervals
+    evaluated = evaluate_run(loaded, split, data)
+    write_evaluation(evaluated, folder)
+    scores, intervals = evaluated.evaluation, evaluated.evaluation.intervals
     show = console(quiet, json_to)
-    for notice in judgement.notices:
+    for notice in evaluated.notices:
         show.print(f"note: {notice}", style="yellow", markup=False, soft_wrap=True)
     rows = [
         ("accuracy", f"{scores.accuracy:.4f}", intervals.accuracy, f"{scores.majority.accuracy:.4f}"),
@@ -58,10 +58,10 @@ def command(
     ]
     show.print(
         table(
-            f"{judgement.held_out.dataset}, {judgement.held_out.description}: {scores.n} windows",
+            f"{evaluated.windows.dataset}, {evaluated.windows.description}: {scores.n} windows",
             ["score", "value", "95 % interval", "majority baseline"],
             [(name, value, f"{i.low:.3f} to {i.high:.3f}", base) for name, value, i, base in rows],
         )
     )
     show.print(f"intervals: {intervals.made}\nwrote {folder}", markup=False, soft_wrap=True)
-    write_json({**summary(judgement), "evaluation": scores.to_dict()}, json_to)
+    write_json({**summary(evaluated), "evaluation": scores.to_dict()}, json_to)

@@ -116,8 +116,8 @@ def _show(tuned: Tuned, before: Bundle, screen: Console) -> None:
 
     report = tuned.report
     screen.print(_plain("Pareto front, on the recordings fitted on", FRONT_COLUMNS, front_rows(tuned.result)))
-    screen.print(f"fitted on    {tuned.sides.fitted_on}", markup=False, soft_wrap=True)
-    screen.print(f"reported on  {tuned.sides.reported_on}", markup=False, soft_wrap=True)
+    screen.print(f"fitted on    {tuned.division.fitted_on}", markup=False, soft_wrap=True)
+    screen.print(f"reported on  {tuned.division.reported_on}", markup=False, soft_wrap=True)
     if tuned.abstained:
         screen.print(f"abstained    {tuned.abstained} of {tuned.windows} windows")
     if report is None or tuned.decision is None:

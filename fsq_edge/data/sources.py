@@ -9,7 +9,7 @@ import numpy as np
 from fsq_edge.data.folder import DESCRIPTION, read_folder
 from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.recording import Dataset
-from fsq_edge.data.stored_windows.files import find_seed_files, read_seed_files
+from fsq_edge.data.stored_windows.files import find_stored_windows, read_stored_windows
 from fsq_edge.data.watch import load_watch
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 
@@ -54,9 +54,9 @@ def _open_folder(folder: Path) -> Dataset:
         raise MissingInputError(f"{folder} is not a folder", hint="folder:PATH takes the folder of dataset.json")
     if (folder / DESCRIPTION).exists():
         return read_folder(folder)
-    files = find_seed_files(folder)
+    files = find_stored_windows(folder)
     if files:
-        return read_seed_files(files)
+        return read_stored_windows(files)
     raise MissingInputError(
         f"{folder} holds neither {DESCRIPTION} nor X_train_*.npy", hint="see docs/data.md for the formats"
     )

@@ -13,7 +13,7 @@ import numpy as np
 from fsq_edge.data import Dataset, open_dataset
 from fsq_edge.deploy.build import export_run
 from fsq_edge.deploy.training_windows import windows_of_run, write_set
-from fsq_edge.evaluation.judgement import Judgement, judge
+from fsq_edge.evaluation.run_evaluation import RunEvaluation, evaluate_run
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.split import WindowSides, cut_sides
@@ -58,7 +58,7 @@ class DemoResult:
     Attributes:
         dataset: name of the data set.
         run: the trained run.
-        judgement: of the torch model on the held-out subjects.
+        evaluated: of the torch model on the held-out subjects.
         exported: what ``export.json`` says.
         verdict: of the compatibility check for ``arch``.
         arch: the target.
@@ -71,7 +71,7 @@ class DemoResult:
 
     dataset: Dataset
     run: Run
-    judgement: Judgement
+    evaluated: RunEvaluation
     exported: ExportRecord
     verdict: str
     arch: str
@@ -105,7 +105,7 @@ def run_demo(
     dataset = open_dataset(source)
     sides = _data(dataset, config, say)
     run = _train(sides, config, out / "run", say)
-    judgement = _evaluate(run, say)
+    evaluated = _evaluate(run, say)
     exported = export_run(run, out / "build")
     checked = exported.onnx_check
     say(
@@ -129,7 +129,7 @@ def run_demo(
     samples = dataset.select(subjects=list(held_out)).recordings[0].samples
     latency = decision_latency(bundle, np.asarray(samples), hops)
     say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
-    return DemoResult(dataset, run, judgement, exported, verdict, arch, preview, path, size, latency, timeline)
+    return DemoResult(dataset, run, evaluated, exported, verdict, arch, preview, path, size, latency, timeline)
 
 
 def _data(dataset: Dataset, config: TrainConfig, say: Say) -> WindowSides:
@@ -163,15 +163,15 @@ def _train(sides: WindowSides, config: TrainConfig, out: Path, say: Say) -> Run:
     return run
 
 
-def _evaluate(run: Run, say: Say) -> Judgement:
-    judgement = judge(run)
-    evaluation = judgement.evaluation
+def _evaluate(run: Run, say: Say) -> RunEvaluation:
+    evaluated = evaluate_run(run)
+    evaluation = evaluated.evaluation
     say(
         "evaluate",
         f"accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f} on n = {evaluation.n}, "
         f"majority baseline {evaluation.majority.accuracy:.3f}",
     )
-    return judgement
+    return evaluated
 
 
 def _calibrate(run: Run, build: BuildFolder, say: Say) -> CalibrationSet:

@@ -13,7 +13,7 @@ from fsq_edge.evaluation.figures import (
     per_class_figure,
     timeline_figure,
 )
-from fsq_edge.evaluation.judgement import summary
+from fsq_edge.evaluation.run_evaluation import summary
 from fsq_edge.report.document import Picture, Section, Table
 from fsq_edge.report.html import render
 from fsq_edge_runtime.files import write_file
@@ -33,7 +33,7 @@ def summary_of(result: DemoResult, *, quick: bool, seed: int) -> dict[str, Any]:
     timed = {name: value for name, value in asdict(latency).items() if name != "samples" and value is not None}
     return {
         **summary(
-            result.judgement,
+            result.evaluated,
             int8=int8,
             verdict=result.verdict,
             bundle_bytes=result.bundle_bytes,
@@ -67,7 +67,7 @@ def summary_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None:
     """Write ``report.html``: one self-contained page with every figure."""
-    evaluation, timeline = result.judgement.evaluation, result.timeline
+    evaluation, timeline = result.evaluated.evaluation, result.timeline
     history = [
         {name: value for name, value in record.model_dump().items() if value is not None}
         for record in result.run.history

@@ -11,7 +11,7 @@ import torch
 
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge.deploy.export import Exported, compare_with_torch, export_model
-from fsq_edge.evaluation.judgement import validation_temperature
+from fsq_edge.evaluation.run_evaluation import validation_temperature
 from fsq_edge.training.run import Run, versions
 from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
 from fsq_edge_runtime.arrays import Float32Array
@@ -132,7 +132,7 @@ def _contents(
         "encoder.onnx": exported.encoder.SerializeToString(),
         "head.npz": exported.tail.to_bytes(),
         "preprocess.json": run.preprocess.to_json().encode(),
-        "preprocess_config.json": seed_preprocess_config(run.preprocessor),
+        "preprocess_config.json": short_preprocess_config(run.preprocessor),
         "labels.json": Labels(classes=run.classes).to_json().encode(),
         "decision.json": DecisionSettings().to_json().encode(),
         "fingerprint.json": fingerprint.to_json().encode(),
@@ -141,7 +141,7 @@ def _contents(
     }
 
 
-def seed_preprocess_config(preprocessor: Preprocessor) -> bytes:
+def short_preprocess_config(preprocessor: Preprocessor) -> bytes:
     """Return ``preprocess_config.json``, the short form that older deployment scripts read."""
     config = preprocessor.config
     value = {

@@ -25,14 +25,14 @@ def channel_range_figure(training: Distribution, found: Distribution) -> str:
     count = len(training.channels)
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(7.2, 0.42 * count + 1.0)
-        for offset, colour, name, described in ((-0.17, TRAINING, "training", training), (0.17, SET, "set", found)):
+        for offset, color, name, described in ((-0.17, TRAINING, "training", training), (0.17, SET, "set", found)):
             spans = described.quantiles(QUANTILES)
             at = np.arange(count) + offset
             axes.hlines(
-                at, [c.low for c in described.channels], [c.high for c in described.channels], color=colour, lw=1
+                at, [c.low for c in described.channels], [c.high for c in described.channels], color=color, lw=1
             )
-            axes.barh(at, spans[:, 3] - spans[:, 0], 0.2, spans[:, 0], color=colour, alpha=0.45, label=name)
-            axes.barh(at, spans[:, 2] - spans[:, 1], 0.28, spans[:, 1], color=colour)
+            axes.barh(at, spans[:, 3] - spans[:, 0], 0.2, spans[:, 0], color=color, alpha=0.45, label=name)
+            axes.barh(at, spans[:, 2] - spans[:, 1], 0.28, spans[:, 1], color=color)
         axes.set_yticks(range(count), [channel.name for channel in training.channels])
         axes.invert_yaxis()
         axes.set_xlabel("training sigmas")

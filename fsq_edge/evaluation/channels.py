@@ -1,4 +1,4 @@
-"""How the channels of judged windows differ from those that the network was trained on."""
+"""How the channels of scored windows differ from those that the network was trained on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_MISSING = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ChannelShift:
-    """One channel of the judged windows, measured in the training split's mean and standard deviation.
+    """One channel of the scored windows, measured in the training split's mean and standard deviation.
 
     Attributes:
         name: of the channel.
@@ -51,7 +51,7 @@ class ChannelShift:
         return None
 
 
-class ChannelTally:
+class ChannelCounter:
     """Adds up windows, batch by batch.
 
     Args:

@@ -51,8 +51,8 @@ def per_class_figure(evaluation: Evaluation) -> str:
         figure, axes = new_figure(6.4, 0.5 * len(scores) + 1.1)
         for offset, name in ((-0.26, "precision"), (0.0, "recall"), (0.26, "f1")):
             values = [getattr(score, name) for score in scores]
-            colour = PALETTE[("precision", "recall", "f1").index(name)]
-            axes.barh(at + offset, values, height=0.24, color=colour, label="F1" if name == "f1" else name)
+            color = PALETTE[("precision", "recall", "f1").index(name)]
+            axes.barh(at + offset, values, height=0.24, color=color, label="F1" if name == "f1" else name)
         axes.set_yticks(at, [f"{score.name} (n = {score.support})" for score in scores])
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
@@ -76,9 +76,9 @@ def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
         figure = Figure(figsize=(8.0, 2.9), layout="constrained")
         left, right = figure.subplots(1, 2)
         for axes, chosen, title in ((left, losses, "loss"), (right, scores, "score")):
-            for colour, name in zip(PALETTE, chosen, strict=False):
+            for color, name in zip(PALETTE, chosen, strict=False):
                 points = [(entry.get("epoch", i + 1), entry[name]) for i, entry in enumerate(history) if name in entry]
-                axes.plot(*zip(*points, strict=True), color=colour, label=name.replace("_", " "), linewidth=1.6)
+                axes.plot(*zip(*points, strict=True), color=color, label=name.replace("_", " "), linewidth=1.6)
             axes.set_xlabel("epoch")
             axes.set_ylabel(title)
             axes.grid(visible=True)
@@ -129,9 +129,9 @@ def timeline_figure(
     Args:
         decisions: mappings with ``t_start``, ``t_end`` (s), ``label`` and ``raw_label`` (text or None), in order.
         truth: (begin s, end s, label) stretches in order.
-        classes: K names; they fix the colours.
+        classes: K names; they fix the colors.
     """
-    colour_of = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(classes)}
+    color_of = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(classes)}
     rows = {
         "true": list(truth),
         "window": stretches(decisions, "raw_label"),
@@ -141,8 +141,8 @@ def timeline_figure(
         figure, axes = new_figure(9.0, 2.3 + 0.2 * ((len(classes) - 1) // 5))
         for at, spans in enumerate(rows.values()):
             for begin, end, label in spans:
-                colour = colour_of.get(label, "#88888866")
-                axes.broken_barh([(begin, end - begin)], (at - 0.38, 0.76), facecolor=colour, linewidth=0)
+                color = color_of.get(label, "#88888866")
+                axes.broken_barh([(begin, end - begin)], (at - 0.38, 0.76), facecolor=color, linewidth=0)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel("time (s)")
@@ -150,7 +150,7 @@ def timeline_figure(
         axes.tick_params(axis="y", length=0)
         shown = [name for name in classes if any(name == label for spans in rows.values() for _, _, label in spans)]
         for name in shown:
-            axes.barh(0, 0, color=colour_of[name], label=name)
+            axes.barh(0, 0, color=color_of[name], label=name)
         if shown:
             legend_above(axes, 5)
         return svg_text(figure, "True and predicted labels over time")
@@ -187,10 +187,10 @@ def _seconds(value: object) -> float:
 
 def _shade(axes: Axes, share: Float64Array) -> None:
     """Paint cells (K, K) with shares as opacity, so that an empty cell is the page's own ground."""
-    colours = np.empty((*share.shape, 4))
-    colours[..., :3] = to_rgb(PALETTE[0])
-    colours[..., 3] = share
-    axes.imshow(colours, interpolation="none")
+    colors = np.empty((*share.shape, 4))
+    colors[..., :3] = to_rgb(PALETTE[0])
+    colors[..., 3] = share
+    axes.imshow(colors, interpolation="none")
 
 
 def _write_counts(axes: Axes, counts: Int64Array, share: Float64Array) -> None:

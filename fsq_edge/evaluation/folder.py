@@ -7,8 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from fsq_edge.evaluation.judgement import Judgement, summary
 from fsq_edge.evaluation.report import TITLE, sections, subtitle
+from fsq_edge.evaluation.run_evaluation import RunEvaluation, summary
 from fsq_edge.report.document import to_markdown
 from fsq_edge.report.html import render
 from fsq_edge_runtime.files import write_errors, write_file
@@ -17,13 +17,13 @@ REPORT_FILE, PAGE_FILE = "evaluation_report.md", "evaluation.html"
 SUMMARY_FILE, PREDICTIONS_FILE = "summary.json", "predictions.npz"
 
 
-def write_evaluation(judgement: Judgement, out: Path) -> tuple[Path, ...]:
+def write_evaluation(evaluated: RunEvaluation, out: Path) -> tuple[Path, ...]:
     """Write report, page, summary and predictions, each whole or not at all; earlier ones are replaced.
 
     ``generate_report`` and ``save_predictions`` of the run's configuration leave out what they name.
 
     Args:
-        judgement: what was found.
+        evaluated: what was found.
         out: folder; made if it is not there.
 
     Returns:
@@ -32,17 +32,17 @@ def write_evaluation(judgement: Judgement, out: Path) -> tuple[Path, ...]:
     Raises:
         UnavailableError: the folder cannot be written to.
     """
-    wanted = judgement.run.config.evaluation
+    wanted = evaluated.run.config.evaluation
     files: dict[str, bytes] = {}
     if wanted.generate_report:
-        parts, line, notices = sections(judgement), subtitle(judgement), judgement.notices
+        parts, line, notices = sections(evaluated), subtitle(evaluated), evaluated.notices
         files[REPORT_FILE] = to_markdown(TITLE, parts, subtitle=line, notices=notices).encode()
         files[PAGE_FILE] = render(TITLE, parts, subtitle=line, notices=notices).encode()
         files |= {picture.file_name: picture.file_bytes() for part in parts for picture in part.figures}
     if wanted.save_predictions:
-        files[PREDICTIONS_FILE] = judgement.predictions.to_bytes(judgement.run.classes, judgement.temperature_used)
+        files[PREDICTIONS_FILE] = evaluated.predictions.to_bytes(evaluated.run.classes, evaluated.temperature_used)
     files[SUMMARY_FILE] = (
-        json.dumps(summary(judgement), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        json.dumps(summary(evaluated), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     ).encode()
     for name, content in files.items():
         write_file(out / name, content)

@@ -18,7 +18,7 @@ class Opening(StrictModel):
 
     Attributes:
         time: UTC, ISO 8601, to the second.
-        model_sha256: hash of the weights that were judged.
+        model_sha256: hash of the weights that were scored.
     """
 
     time: str

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from fsq_edge.data.windows import WindowIndex
-from fsq_edge.evaluation.channels import ChannelShift, ChannelTally
+from fsq_edge.evaluation.channels import ChannelCounter, ChannelShift
 from fsq_edge.training.run import Run
 from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.errors import DataError
@@ -20,7 +20,7 @@ BATCH = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
+class WindowPredictions:
     """Answers for N windows of K classes.
 
     Attributes:
@@ -30,8 +30,8 @@ class Predictions:
         subjects: str (N,).
         recordings: str (N,), recording ids.
         starts: int64 (N,), first sample of the window in its recording.
-        n_unusable: windows that were not judged, because values are missing over more than ``max_gap_ms``.
-        channels: how the channels of all windows, judged or not, differ from the training split.
+        n_unusable: windows that were left out, because values are missing over more than ``max_gap_ms``.
+        channels: how the channels of all windows, scored or not, differ from the training split.
     """
 
     logits: Float32Array
@@ -69,7 +69,7 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(run: Run, index: WindowIndex) -> Predictions:
+def predict(run: Run, index: WindowIndex) -> WindowPredictions:
     """Run the network of a run, in evaluation mode on the CPU, over windows in raw units.
 
     Args:
@@ -81,7 +81,7 @@ def predict(run: Run, index: WindowIndex) -> Predictions:
 
     Cost: holds one batch of 512 windows at a time, whatever the size of the data.
     """
-    preprocessor, model, tally = run.preprocessor, run.model.eval(), ChannelTally(run.preprocess)
+    preprocessor, model, tally = run.preprocessor, run.model.eval(), ChannelCounter(run.preprocess)
     kept: list[Int64Array] = []
     logits: list[Float32Array] = []
     codes: list[Int64Array] = []
@@ -103,7 +103,7 @@ def predict(run: Run, index: WindowIndex) -> Predictions:
         )
     used = index.take(np.concatenate(kept))
     ids = np.array([recording.recording_id for recording in used.dataset.recordings])
-    return Predictions(
+    return WindowPredictions(
         logits=np.concatenate(logits),
         codes=np.concatenate(codes),
         labels=used.label,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsq_edge.evaluation.judgement import Judgement
 from fsq_edge.evaluation.metrics import Evaluation
+from fsq_edge.evaluation.run_evaluation import RunEvaluation
 
 WEAK_CLASS = 0.10  # F1 this far below the mean
 WEAK_SUBJECT = 0.15  # accuracy this far below the mean
@@ -17,17 +17,17 @@ GAP_TO_VALIDATION = 0.10
 AMBIGUOUS_PURITY, AMBIGUOUS_SHARE = 0.6, 0.02
 
 
-def recommendations(judgement: Judgement) -> tuple[str, ...]:
+def recommendations(evaluated: RunEvaluation) -> tuple[str, ...]:
     """Return one sentence for every rule that applies, the gravest first; never empty."""
-    scores = judgement.evaluation
+    scores = evaluated.evaluation
     found = [
         *_against_baseline(scores),
-        *_data(judgement),
-        *_validation_gap(judgement),
+        *_data(evaluated),
+        *_validation_gap(evaluated),
         *_subjects(scores),
         *_classes(scores),
         *_codes(scores),
-        *_calibration(judgement),
+        *_calibration(evaluated),
     ]
     return tuple(found) or (
         "Nothing stands out. Check the stream next: windows of changing behaviour are not scored here.",
@@ -44,12 +44,12 @@ def _against_baseline(scores: Evaluation) -> list[str]:
     ]
 
 
-def _validation_gap(judgement: Judgement) -> list[str]:
-    checked = judgement.run.metrics.get("val_macro_f1")
-    if checked is None or checked - judgement.evaluation.macro_f1 < GAP_TO_VALIDATION:
+def _validation_gap(evaluated: RunEvaluation) -> list[str]:
+    checked = evaluated.run.metrics.get("val_macro_f1")
+    if checked is None or checked - evaluated.evaluation.macro_f1 < GAP_TO_VALIDATION:
         return []
     return [
-        f"Macro-F1 is {judgement.evaluation.macro_f1:.3f} here against {checked:.3f} in validation: the subjects "
+        f"Macro-F1 is {evaluated.evaluation.macro_f1:.3f} here against {checked:.3f} in validation: the subjects "
         "differ more than the validation shows; validate on more of them."
     ]
 
@@ -112,18 +112,18 @@ def _codes(scores: Evaluation) -> list[str]:
     return found
 
 
-def _calibration(judgement: Judgement) -> list[str]:
+def _calibration(evaluated: RunEvaluation) -> list[str]:
     found = []
-    if judgement.temperature is None:
+    if evaluated.temperature is None:
         found.append(
             "No validation windows at hand: the temperature is 1 and confidence is unchecked; hold some subjects out."
         )
-    elif judgement.temperature.at_limit:
+    elif evaluated.temperature.at_limit:
         found.append(
-            f"The temperature ended at its bound ({judgement.temperature.value:.2f}): the validation windows are too "
+            f"The temperature ended at its bound ({evaluated.temperature.value:.2f}): the validation windows are too "
             "few or too easy to fit it."
         )
-    ece = judgement.evaluation.reliability.ece
+    ece = evaluated.evaluation.reliability.ece
     if ece > POOR_ECE:
         found.append(
             f"The calibration error is {ece:.3f}: set thresholds with fsq-edge tune on recordings of other subjects, "
@@ -132,10 +132,10 @@ def _calibration(judgement: Judgement) -> list[str]:
     return found
 
 
-def _data(judgement: Judgement) -> list[str]:
-    index, predictions = judgement.held_out.index, judgement.predictions
+def _data(evaluated: RunEvaluation) -> list[str]:
+    index, predictions = evaluated.windows.index, evaluated.predictions
     found = [f"Channel {channel.name}: {channel.finding}." for channel in predictions.channels if channel.finding]
     lost = predictions.n_unusable
     if lost > LEFT_OUT_SHARE * len(index):
-        found.append(f"{lost} of {len(index)} windows have too many missing values to be judged: see fsq-edge data qa.")
+        found.append(f"{lost} of {len(index)} windows have too many missing values to be scored: see fsq-edge data qa.")
     return found

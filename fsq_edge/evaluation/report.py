@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fsq_edge.evaluation import figures
-from fsq_edge.evaluation.judgement import Judgement
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.recommendations import recommendations
+from fsq_edge.evaluation.run_evaluation import RunEvaluation
 from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
 from fsq_edge_runtime.scores import Interval
 
@@ -13,29 +13,29 @@ TITLE = "Model Evaluation Report"
 MOST_CODES_SHOWN = 20
 
 
-def sections(judgement: Judgement) -> list[Section]:
+def sections(evaluated: RunEvaluation) -> list[Section]:
     """Return the sections of the report in order, with figures; ``evaluation.metrics`` of the run leaves some out."""
-    wanted = judgement.run.config.evaluation.metrics
+    wanted = evaluated.run.config.evaluation.metrics
     return [
-        _configuration(judgement),
-        _performance(judgement),
-        *([_per_class(judgement)] if "per_class_accuracy" in wanted else ()),
-        _per_subject(judgement),
-        _code_book(judgement),
-        _history(judgement),
-        _data_quality(judgement),
-        Section("Recommendations", "\n".join(f"- {line}" for line in recommendations(judgement))),
+        _configuration(evaluated),
+        _performance(evaluated),
+        *([_per_class(evaluated)] if "per_class_accuracy" in wanted else ()),
+        _per_subject(evaluated),
+        _code_book(evaluated),
+        _history(evaluated),
+        _data_quality(evaluated),
+        Section("Recommendations", "\n".join(f"- {line}" for line in recommendations(evaluated))),
     ]
 
 
-def subtitle(judgement: Judgement) -> str:
+def subtitle(evaluated: RunEvaluation) -> str:
     """Return the line below the title: which run, which data, which split, when."""
-    held_out = judgement.held_out
-    return f"Run {judgement.run.folder.name} on {held_out.dataset}, split {held_out.description}; {judgement.made}"
+    held_out = evaluated.windows
+    return f"Run {evaluated.run.folder.name} on {held_out.dataset}, split {held_out.description}; {evaluated.made}"
 
 
-def _configuration(judgement: Judgement) -> Section:
-    run, split = judgement.run, judgement.run.record.split
+def _configuration(evaluated: RunEvaluation) -> Section:
+    run, split = evaluated.run, evaluated.run.record.split
     config, preprocess = run.config, run.preprocess
     rows: list[list[str]] = [
         ["Data", f"{run.record.data.name} ({run.record.data.source}), {run.record.data.n_recordings} recordings"],
@@ -60,19 +60,19 @@ def _configuration(judgement: Judgement) -> Section:
     return Section("Model Configuration", facts=facts, tables=[Table(["setting", "value"], rows)])
 
 
-def _performance(judgement: Judgement) -> Section:
-    scores, intervals = judgement.evaluation, judgement.evaluation.intervals
-    name = {"test": "Test", "val": "Validation"}.get(judgement.held_out.part, "Overall")
-    wanted = judgement.run.config.evaluation.metrics
+def _performance(evaluated: RunEvaluation) -> Section:
+    scores, intervals = evaluated.evaluation, evaluated.evaluation.intervals
+    name = {"test": "Test", "val": "Validation"}.get(evaluated.windows.part, "Overall")
+    wanted = evaluated.run.config.evaluation.metrics
     facts = [
         *(_accuracy(name, scores) if "accuracy" in wanted else ()),
         Fact("Macro-F1", f"{scores.macro_f1:.4f}", f"95 % {_between(intervals.macro_f1)}"),
         Fact("Calibration Error", f"{scores.reliability.ece:.4f}",
-             f"ECE, equal width; {judgement.uncalibrated.ece:.4f} at temperature 1; "
+             f"ECE, equal width; {evaluated.uncalibrated.ece:.4f} at temperature 1; "
              f"equal mass {scores.reliability.ece_equal_mass:.4f}"),
         Fact("Brier Score", f"{scores.reliability.brier:.4f}", f"0 to 2; log loss {scores.reliability.log_loss:.4f}"),
     ]  # fmt: skip
-    text = f"Intervals: {intervals.made}.\n\n{_temperature_text(judgement)}"
+    text = f"Intervals: {intervals.made}.\n\n{_temperature_text(evaluated)}"
     matrix = Picture(
         figures.confusion_matrix_figure(scores),
         "Confusion matrix. Shade and percentage are shares of the true class, the count stands below.",
@@ -101,8 +101,8 @@ def _accuracy(name: str, scores: Evaluation) -> list[Fact]:
     ]
 
 
-def _temperature_text(judgement: Judgement) -> str:
-    fitted = judgement.temperature
+def _temperature_text(evaluated: RunEvaluation) -> str:
+    fitted = evaluated.temperature
     if fitted is None:
         return "Temperature 1: there were no validation windows to fit one on."
     return (
@@ -112,8 +112,8 @@ def _temperature_text(judgement: Judgement) -> str:
     )
 
 
-def _per_class(judgement: Judgement) -> Section:
-    scores = judgement.evaluation
+def _per_class(evaluated: RunEvaluation) -> Section:
+    scores = evaluated.evaluation
     table = Table(
         ["class", "precision", "recall", "F1", "support", "predicted"],
         [[s.name, s.precision, s.recall, s.f1, s.support, s.predicted] for s in scores.per_class],
@@ -122,16 +122,16 @@ def _per_class(judgement: Judgement) -> Section:
     return Section("Per-Class Performance", tables=[table], figures=[picture])
 
 
-def _per_subject(judgement: Judgement) -> Section:
+def _per_subject(evaluated: RunEvaluation) -> Section:
     table = Table(
         ["subject", "windows", "accuracy", "macro-F1"],
-        [[s.subject, s.n, s.accuracy, s.macro_f1] for s in judgement.evaluation.per_subject],
+        [[s.subject, s.n, s.accuracy, s.macro_f1] for s in evaluated.evaluation.per_subject],
     )
     return Section("Per-Subject Performance", tables=[table])
 
 
-def _code_book(judgement: Judgement) -> Section:
-    codes = judgement.evaluation.codes
+def _code_book(evaluated: RunEvaluation) -> Section:
+    codes = evaluated.evaluation.codes
     if codes is None:
         return Section("Code Book", "No codes were recorded.")
     facts = [
@@ -149,10 +149,10 @@ def _code_book(judgement: Judgement) -> Section:
     )
 
 
-def _history(judgement: Judgement) -> Section:
+def _history(evaluated: RunEvaluation) -> Section:
     history = [
         {name: value for name, value in record.model_dump().items() if value is not None}
-        for record in judgement.run.history
+        for record in evaluated.run.history
     ]
     if not history:
         return Section("Training History", "The run has no history.")
@@ -168,11 +168,11 @@ def _history(judgement: Judgement) -> Section:
     )
 
 
-def _data_quality(judgement: Judgement) -> Section:
-    index, lost = judgement.held_out.index, judgement.predictions.n_unusable
-    shape = f"({judgement.evaluation.n}, {len(judgement.run.preprocess.channels)}, {index.window_samples})"
-    channels = judgement.predictions.channels
-    quality, training = judgement.quality, judgement.run.record.data.quality_score
+def _data_quality(evaluated: RunEvaluation) -> Section:
+    index, lost = evaluated.windows.index, evaluated.predictions.n_unusable
+    shape = f"({evaluated.evaluation.n}, {len(evaluated.run.preprocess.channels)}, {index.window_samples})"
+    channels = evaluated.predictions.channels
+    quality, training = evaluated.quality, evaluated.run.record.data.quality_score
     findings = [f"- {channel.name}: {channel.finding}." for channel in channels if channel.finding]
     findings += [f"- {line}." for line in quality.lines]
     facts = [

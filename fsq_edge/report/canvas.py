@@ -1,4 +1,4 @@
-"""What every figure is drawn on: style, colours, and SVG text for inlining.
+"""What every figure is drawn on: style, colors, and SVG text for inlining.
 
 Text and axes are drawn in ``currentColor``, so a page's own text colour shows through on a light and on a dark ground.
 Only matplotlib's figure objects are used: no pyplot, no global state.

@@ -47,17 +47,17 @@ class Checkpoint:
         progress: history and schedule.
         model: weights and BatchNorm statistics now.
         best: those of the best epoch.
-        optimiser: AdamW's moments, by ``PARAMETER.KEY``.
+        optimizer: AdamW's moments, by ``PARAMETER.KEY``.
     """
 
     progress: Progress
     model: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
-    optimiser: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
 
     def write(self, path: Path) -> None:
         """Write one safetensors file in place of the last."""
-        groups = {"model": self.model, "best": self.best, "optimiser": self.optimiser}
+        groups = {"model": self.model, "best": self.best, "optimiser": self.optimizer}
         tensors = {f"{group}/{name}": value for group, part in groups.items() for name, value in part.items()}
         write_file(path, save(_plain(tensors), {"progress": self.progress.model_dump_json()}))
 
@@ -83,15 +83,15 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     return Checkpoint(progress, groups["model"], groups["best"], groups["optimiser"])
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimiser's per-parameter state by ``PARAMETER.KEY``."""
-    state = optimiser.state_dict()["state"]
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's per-parameter state by ``PARAMETER.KEY``."""
+    state = optimizer.state_dict()["state"]
     return {f"{number}.{key}": value for number, values in state.items() for key, value in values.items()}
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what ``optimiser_tensors`` returned."""
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what ``optimizer_tensors`` returned."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, key = name.partition(".")
@@ -100,7 +100,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
             # The fused step walks the memory of weight and moment together, so their layouts have to agree.
             value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(number), {})[key] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def tensor_bytes(weights: Mapping[str, Tensor]) -> bytes:

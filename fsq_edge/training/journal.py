@@ -94,7 +94,7 @@ class Journal:
 def confusion_image(confusion: Int64Array) -> ByteArray:
     """Draw a confusion matrix (K, K), true class by row, as an image (3, H, W): the darker, the larger the share."""
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    colour = _BACKGROUND + share[:, :, None] * (_INK - _BACKGROUND)
-    cells = np.kron(colour.transpose(2, 0, 1), np.ones((1, CELL_PIXELS, CELL_PIXELS)))
+    color = _BACKGROUND + share[:, :, None] * (_INK - _BACKGROUND)
+    cells = np.kron(color.transpose(2, 0, 1), np.ones((1, CELL_PIXELS, CELL_PIXELS)))
     cells[:, ::CELL_PIXELS] = cells[:, :, ::CELL_PIXELS] = 200  # grid lines
     return np.asarray(np.rint(cells), dtype=np.uint8)

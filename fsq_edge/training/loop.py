@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from fsq_edge.model import Conv2dFSQ
-from fsq_edge.training.checkpoint import Checkpoint, Progress, optimiser_tensors, restore_optimiser
+from fsq_edge.training.checkpoint import Checkpoint, Progress, optimizer_tensors, restore_optimizer
 from fsq_edge.training.config import TrainingSection
 from fsq_edge.training.feed import TrainingFeed
-from fsq_edge.training.metrics import Pass, Tally
+from fsq_edge.training.metrics import Pass, PassCounter
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.schedule import Plateau, one_cycle
 from fsq_edge.training.validation import WindowFrames, validate
@@ -28,7 +28,7 @@ from fsq_edge_runtime.errors import DataError
 EpochListener = Callable[[EpochRecord, Pass | None, int], None]
 
 
-def make_optimiser(model: nn.Module, section: TrainingSection) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, section: TrainingSection) -> torch.optim.Optimizer:
     """Return AdamW; weights decay, biases and BatchNorm do not."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
@@ -83,7 +83,7 @@ class Loop:
     ) -> None:
         self.model, self.validated, self._refit = model, validated, refit
         self._section, self._world, self.digest = section, world, digest
-        self._optimiser = make_optimiser(model, section)
+        self._optimizer = make_optimizer(model, section)
         self._loss = nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
         self._plateau = Plateau(section.learning_rate, section.scheduler_patience or 0, section.scheduler_factor)
         self._half = _half_precision(section, world)
@@ -129,12 +129,12 @@ class Loop:
             plateau_rate=self._plateau.rate,
             plateau_bad_epochs=self._plateau.bad_epochs,
         )
-        return Checkpoint(progress, self.model.state_dict(), self.best, optimiser_tensors(self._optimiser))
+        return Checkpoint(progress, self.model.state_dict(), self.best, optimizer_tensors(self._optimizer))
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of the same training, bit for bit."""
         self.model.load_state_dict(checkpoint.model)
-        restore_optimiser(self._optimiser, checkpoint.optimiser)
+        restore_optimizer(self._optimizer, checkpoint.optimizer)
         self.best, self.best_epoch = checkpoint.best, checkpoint.progress.best_epoch
         self.history = list(checkpoint.progress.history)
         self._plateau.rate = checkpoint.progress.plateau_rate
@@ -151,7 +151,7 @@ class Loop:
             return None
         if refitted == 0:
             self.model.load_state_dict(self.best)
-            self._optimiser = make_optimiser(self.model, self._section)
+            self._optimizer = make_optimizer(self.model, self._section)
         return self._refit
 
     def _keep(self, record: EpochRecord) -> None:
@@ -170,7 +170,7 @@ class Loop:
         checked = self.check(stage)
         record = EpochRecord(
             epoch=number,
-            learning_rate=float(self._optimiser.param_groups[0]["lr"]),
+            learning_rate=float(self._optimizer.param_groups[0]["lr"]),
             grad_norm_mean=float(norm.mean()),
             grad_norm_max=float(norm.max()),
             train_loss=trained.loss,
@@ -194,7 +194,7 @@ class Loop:
         # Dropout draws from torch's generator; seeded by the epoch, a resumed training draws the same.
         torch.manual_seed(self._section.seed * 1_000_003 + number * 1009 + self._world.rank)
         self.model.train()
-        tally, norms = Tally(self.model.num_classes, self.model.fsq.codes), []
+        tally, norms = PassCounter(self.model.num_classes, self.model.fsq.codes), []
         done = sum((record.val_loss is None) == (stage.held is None) for record in self.history)
         for place, (frames, label) in enumerate(stage.feed.epoch(number)):
             self._set_rate(stage, done * stage.feed.steps + place)
@@ -215,20 +215,20 @@ class Loop:
         if stage.schedule == "one-cycle":
             total = stage.epochs * stage.feed.steps
             rate = one_cycle(step, total, stage.peak, self._section.warmup_fraction)
-        for group in self._optimiser.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = rate
 
-    def _step(self, frames: Tensor, label: Tensor, tally: Tally) -> Tensor:
+    def _step(self, frames: Tensor, label: Tensor, tally: PassCounter) -> Tensor:
         """One optimiser step; return the gradient's norm before clipping."""
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
         with self._precision():
             output = self.model(frames)
             loss = self._loss(output.logits.float(), label)
         self._scaler.scale(loss).backward()
         self._world.average_gradients(self.model.parameters())
-        self._scaler.unscale_(self._optimiser)
+        self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._section.gradient_clip or math.inf)
-        self._scaler.step(self._optimiser)
+        self._scaler.step(self._optimizer)
         self._scaler.update()
         tally.add(output, label, loss)
         return norm

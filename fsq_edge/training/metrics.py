@@ -61,7 +61,7 @@ class Pass:
         return perplexity(np.unique(self.code, return_counts=True)[1])
 
 
-class Tally:
+class PassCounter:
     """Collects the batches of a pass without waiting for the device.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge.model import Conv2dFSQ
-from fsq_edge.training.metrics import Pass, Tally
+from fsq_edge.training.metrics import Pass, PassCounter
 from fsq_edge.training.world import ALONE, World
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
@@ -58,7 +58,7 @@ def validate(model: Conv2dFSQ, frames: WindowFrames, world: World) -> Pass:
         DataError: no window is usable.
     """
     model.eval()
-    tally = Tally(model.num_classes, model.fsq.codes)
+    tally = PassCounter(model.num_classes, model.fsq.codes)
     for batch, label in frames:
         output, target = model(batch.to(world.device)), label.to(world.device)
         tally.add(output, target, nn.functional.cross_entropy(output.logits, target))

@@ -36,12 +36,12 @@ def pareto_figure(result: SearchResult, chosen: int | None) -> Figure:
         extra = result.missed - result.missed[0]
         axes.plot(delay, false, ".", color="#88888888", markersize=3, label="a setting", zorder=1)
         front = result.front
-        for colour, label, some in (
+        for color, label, some in (
             (PALETTE[0], "front, no more missed than raw", front[extra[front] <= 0]),
             (PALETTE[1], "front, more missed", front[extra[front] > 0]),
         ):
             if len(some):
-                axes.plot(delay[some], false[some], "o", color=colour, markersize=5, label=label, zorder=2)
+                axes.plot(delay[some], false[some], "o", color=color, markersize=5, label=label, zorder=2)
         axes.plot(delay[:1], false[:1], "D", color=PALETTE[5], markersize=8, label="raw argmax", zorder=3)
         if chosen is not None:
             mark: dict[str, Any] = {"color": PALETTE[2], "markersize": 13, "markeredgecolor": INK, "zorder": 4}
@@ -136,6 +136,6 @@ def _notices(tuned: Tuned, report: EventReport) -> list[str]:
     notices = [f"On the recordings reported on: {line}." for line in tuned.broken]
     if report.recordings.startswith("stitched"):
         notices.append("Stitched: every change of activity is a joint between two recordings, not a movement.")
-    if tuned.sides.forced:
-        notices.append(tuned.sides.forced)
+    if tuned.division.forced:
+        notices.append(tuned.division.forced)
     return notices

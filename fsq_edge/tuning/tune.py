@@ -9,9 +9,9 @@ import numpy as np
 
 from fsq_edge.data import Dataset
 from fsq_edge.tuning.chains import smooth
+from fsq_edge.tuning.division import Division, divide_recordings
 from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
 from fsq_edge.tuning.search import SearchResult, choose, rule_text, search, search_grid
-from fsq_edge.tuning.sides import TuningSides, choose_sides
 from fsq_edge.tuning.streams import make_streams
 from fsq_edge_compile.int8.refit import THRESHOLDS, match_share
 from fsq_edge_compile.packing.bundle import plain_name
@@ -35,7 +35,7 @@ class Tuned:
 
     Attributes:
         result: of the search on the recordings fitted on.
-        sides: which those are, and which report.
+        division: which those are, and which report.
         chosen: position of the chosen settings; None where no settings beat raw argmax within the limits.
         bundle: the new bundle; None likewise.
         report: what it says about events; None likewise.
@@ -44,11 +44,11 @@ class Tuned:
         broken: limits that do not hold on the recordings reported on, one line each.
         unsigned: the bundle was signed; the signature was dropped because the content changed.
         abstained: windows without an answer.
-        windows: that became due, on both sides.
+        windows: that became due, on both division.
     """
 
     result: SearchResult
-    sides: TuningSides
+    division: Division
     chosen: int | None
     bundle: Bundle | None
     report: EventReport | None
@@ -86,7 +86,7 @@ def tune_bundle(
         say: called with each stage that takes time.
 
     Raises:
-        UsageError: see ``choose_sides``.
+        UsageError: see ``divide_recordings``.
         DataError: recordings that cannot be used, or with too few events.
         BackendError: the bundle's graph cannot be run here.
     """
@@ -95,12 +95,12 @@ def tune_bundle(
         raise DataError(f"a hop of {hop} samples leaves gaps between windows of {bundle.preprocess.window_samples}")
     bundle, signed = _at_hop(bundle, hop)
     window = bundle.preprocess.window_samples
-    sides = choose_sides(
+    division = divide_recordings(
         dataset, bundle.manifest.provenance, subjects=subjects, seed=seed, gap_samples=window, force=force
     )
     streams = {}
-    streams["fit"], stitched = make_streams(sides.fit, dataset, bundle, seed)
-    streams["report"], _ = make_streams(sides.report, dataset, bundle, seed)
+    streams["fit"], stitched = make_streams(division.fit, dataset, bundle, seed)
+    streams["report"], _ = make_streams(division.report, dataset, bundle, seed)
     say("inference")
     fit, held = (infer_streams(bundle, streams[side], dataset.sample_rate_hz) for side in ("fit", "report"))
     settings = search_grid(fit.hop_ms, bundle.decision)
@@ -109,7 +109,7 @@ def tune_bundle(
     chosen = choose(fit, result, max_delay_s=max_delay_s, keep=keep)
     windows, abstained = fit.windows + held.windows, fit.abstained + held.abstained
     if chosen is None:
-        return Tuned(result, sides, None, None, None, None, None, (), False, abstained, windows)
+        return Tuned(result, division, None, None, None, None, None, (), False, abstained, windows)
     raw, best = settings[0], settings[chosen]
     int8 = preview = None
     if bundle.has("encoder-int8"):
@@ -126,9 +126,9 @@ def tune_bundle(
         recordings=_kind_of_streams(stitched, len(streams["fit"]), len(streams["report"]), seed),
         hop_samples=hop,
         hop_ms=fit.hop_ms,
-        fitted_on=sides.fitted_on,
-        reported_on=sides.reported_on,
-        held_out=sides.held_out,
+        fitted_on=division.fitted_on,
+        reported_on=division.reported_on,
+        held_out=division.held_out,
         rule=rule_text(max_delay_s, keep),
         settings_searched=len(settings),
         seed=seed,
@@ -138,9 +138,9 @@ def tune_bundle(
         tuned=score_settings(held, best, bundle.classes, raw),
         int8_preview=preview,
     )
-    tuned = _write(bundle, best, int8, report, sides.forced)
+    tuned = _write(bundle, best, int8, report, division.forced)
     broken = broken_limits(report.raw, report.tuned, max_delay_s)
-    return Tuned(result, sides, chosen, tuned, report, best, int8, broken, signed, abstained, windows)
+    return Tuned(result, division, chosen, tuned, report, best, int8, broken, signed, abstained, windows)
 
 
 def score_settings(

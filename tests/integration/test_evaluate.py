@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from fsq_edge.cli.main import run
 from fsq_edge.data import write_folder
-from fsq_edge.evaluation.judgement import judge, summary, validation_temperature
 from fsq_edge.evaluation.recommendations import recommendations
+from fsq_edge.evaluation.run_evaluation import evaluate_run, summary, validation_temperature
 from fsq_edge.training import Run, load_config, load_run
 from fsq_edge_runtime.errors import DataError
 from tests.factories.runs import CLASSES, gait_dataset, train_small_run
@@ -109,7 +109,7 @@ def test_a_random_split_is_marked(fresh, monkeypatch):
     split = loaded.record.split.model_copy(update={"kind": "random windows", "description": "FORCED"})
     monkeypatch.setattr(Run, "windows", lambda run: sides)
     forced = replace(loaded, record=loaded.record.model_copy(update={"split": split}))
-    assert "Random split" in judge(forced).notices[0]
+    assert "Random split" in evaluate_run(forced).notices[0]
 
 
 def test_the_temperature_comes_from_validation_subjects_alone(fresh):
@@ -117,7 +117,7 @@ def test_the_temperature_comes_from_validation_subjects_alone(fresh):
     fitted = validation_temperature(loaded)
     assert fitted is not None
     assert (fitted.groups, fitted.n) == (("4",), 33)
-    found = judge(loaded)
+    found = evaluate_run(loaded)
     assert found.temperature == fitted
     assert found.evaluation.reliability.ece != found.uncalibrated.ece
     np.testing.assert_array_equal(
@@ -127,7 +127,7 @@ def test_the_temperature_comes_from_validation_subjects_alone(fresh):
 
 def test_predictions_equal_the_network_window_by_window(fresh):
     loaded = load_run(fresh)
-    found = judge(loaded).predictions
+    found = evaluate_run(loaded).predictions
     index = loaded.windows().test
     for row in (0, 17, 65):
         frame = loaded.preprocessor.frames(index.gather(np.array([row])))
@@ -204,7 +204,7 @@ def test_windows_with_long_gaps_are_counted_and_not_judged(fresh, tmp_path):
     samples = dataset.recordings[0].samples.copy()
     samples[200:260] = np.nan
     write_folder(with_first(dataset, samples=samples), tmp_path / "gap")
-    found = judge(load_run(fresh), source=f"folder:{tmp_path / 'gap'}")
+    found = evaluate_run(load_run(fresh), source=f"folder:{tmp_path / 'gap'}")
     assert found.predictions.n_unusable == 3
     assert found.evaluation.n == 99 - 3
 
@@ -238,21 +238,23 @@ def test_without_the_data_of_the_run_the_temperature_is_one_and_the_report_says_
     data = loaded.record.data.model_copy(update={"source": f"folder:{tmp_path / 'gone'}"})
     write_folder(gait_dataset("other"), tmp_path / "other")
     moved = replace(loaded, record=loaded.record.model_copy(update={"data": data}))
-    found = judge(moved, source=f"folder:{tmp_path / 'other'}")
+    found = evaluate_run(moved, source=f"folder:{tmp_path / 'other'}")
     assert (found.temperature, found.temperature_used) == (None, 1.0)
     assert any("temperature is 1" in line for line in recommendations(found))
 
 
 def test_a_summary_takes_what_others_measured(fresh):
     int8 = {"accuracy": 0.9, "macro_f1": 0.9, "code_flip_rate": 0.02, "label_change_rate": 0.001}
-    value = summary(judge(load_run(fresh)), int8=int8, verdict="full", bundle_bytes=7, latency_us={"ratio_p50": 1.2})
+    value = summary(
+        evaluate_run(load_run(fresh)), int8=int8, verdict="full", bundle_bytes=7, latency_us={"ratio_p50": 1.2}
+    )
     assert value["int8"] == int8
     assert (value["check"], value["bundle_bytes"]) == ({"verdict": "full"}, 7)
     assert (value["latency_us"]["ratio_p50"], value["latency_us"]["bare_p50"]) == (1.2, None)
 
 
 def test_recommendations_name_what_stands_out(fresh):
-    found = judge(load_run(fresh))
+    found = evaluate_run(load_run(fresh))
     assert any("Only 2 subject(s)" in line for line in recommendations(found))
     low = replace(found.evaluation.intervals.accuracy, low=0.1)
     intervals = replace(found.evaluation.intervals, accuracy=low)

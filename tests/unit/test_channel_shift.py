@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.data import cut_windows, open_dataset
-from fsq_edge.evaluation.channels import ChannelTally
+from fsq_edge.evaluation.channels import ChannelCounter
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig
 
 PREPROCESS = PreprocessConfig(
@@ -21,7 +21,7 @@ def drawn(n=40, seed=0):
 
 
 def shifts(*batches):
-    tally = ChannelTally(PREPROCESS)
+    tally = ChannelCounter(PREPROCESS)
     for batch in batches:
         tally.add(batch)
     return tally.shifts()
@@ -89,6 +89,6 @@ def test_every_healthy_subject_of_watch_passes_against_the_others():
             mean=tuple(map(float, mean)),
             std=tuple(map(float, std)),
         )
-        tally = ChannelTally(config)
+        tally = ChannelCounter(config)
         tally.add(windows[index.subject == subject])
         assert [channel.finding for channel in tally.shifts()] == [None] * 6

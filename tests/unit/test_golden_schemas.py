@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.data.folder import DatasetDescription
-from fsq_edge.data.stored_windows.metadata import SeedMetadata
+from fsq_edge.data.stored_windows.metadata import StoredWindowsMetadata
 from fsq_edge.evaluation.openings import Openings
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.record import RunRecord
@@ -51,7 +51,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "plan": Plan,
     "preprocess": PreprocessConfig,
     "run": RunRecord,
-    "seed_metadata": SeedMetadata,
+    "seed_metadata": StoredWindowsMetadata,
     "signature": SignatureFile,
     "stream": StreamSettings,
     "suite": SuiteResult,

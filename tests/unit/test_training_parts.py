@@ -14,7 +14,7 @@ from fsq_edge.training.config import AugmentationSection
 from fsq_edge.training.feed import TrainingFeed, pack, read_at
 from fsq_edge.training.gate import check_quality
 from fsq_edge.training.journal import CELL_PIXELS, confusion_image
-from fsq_edge.training.metrics import Pass, Tally
+from fsq_edge.training.metrics import Pass, PassCounter
 from fsq_edge.training.schedule import Plateau, default_epochs, one_cycle
 from fsq_edge.training.split import cut_sides
 from fsq_edge.training.world import ALONE, World
@@ -127,7 +127,7 @@ def test_scores_are_scikit_learns():
 
 
 def test_loss_is_weighted_by_windows_not_by_batches():
-    tally, losses = Tally(2, 4), []
+    tally, losses = PassCounter(2, 4), []
     for n, seed in ((10, 0), (3, 1)):
         logits = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)) * 3
         label = torch.zeros(n, dtype=torch.int64)
@@ -136,7 +136,7 @@ def test_loss_is_weighted_by_windows_not_by_batches():
         losses.append(nn.functional.cross_entropy(logits, label, reduction="none"))
     assert tally.result(ALONE).loss == pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)
     with pytest.raises(ValueError, match="at least one window"):
-        Tally(2, 4).result(ALONE)
+        PassCounter(2, 4).result(ALONE)
 
 
 def test_one_cycle_is_torchs():

@@ -3,9 +3,9 @@ import pytest
 
 from fsq_edge.data import Channel, Dataset, Recording
 from fsq_edge.tuning.chains import Scores
+from fsq_edge.tuning.division import divide_recordings, held_out_subjects
 from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
 from fsq_edge.tuning.search import choose, pareto_front, search, search_grid, stricter
-from fsq_edge.tuning.sides import choose_sides, held_out_subjects
 from fsq_edge.tuning.streams import LabelledStream, make_streams, open_recordings
 from fsq_edge.tuning.tune import broken_limits, move_thresholds, score_settings, tune_bundle
 from fsq_edge_runtime.bundle.archive import encode_archive
@@ -62,12 +62,12 @@ def flickering(seed: int = 0, streams: int = 3) -> Inferred:
 
 
 def test_the_run_tells_who_is_fitted_on_and_who_reports():
-    sides = choose_sides(many_subjects(), RUN)
-    assert {one.subject for one in sides.fit} == {"1", "2", "3"}
-    assert {one.subject for one in sides.report} == {"4"}
-    assert sides.held_out is True
-    assert "held out" in sides.reported_on
-    given = choose_sides(many_subjects(), RUN, subjects=["3"])
+    division = divide_recordings(many_subjects(), RUN)
+    assert {one.subject for one in division.fit} == {"1", "2", "3"}
+    assert {one.subject for one in division.report} == {"4"}
+    assert division.held_out is True
+    assert "held out" in division.reported_on
+    given = divide_recordings(many_subjects(), RUN, subjects=["3"])
     assert {one.subject for one in given.fit} == {"3"}
     assert {one.subject for one in given.report} == {"4"}
 
@@ -76,16 +76,16 @@ def test_held_out_subjects_are_not_fitted_on_in_silence():
     data = dataset([*many_subjects().recordings, recording("5-0", "5", np.full(400, 2))])
     run = {**RUN, "split": {**RUN["split"], "test_subjects": ["4", "5"]}}
     with pytest.raises(UsageError, match="held out") as caught:
-        choose_sides(data, run, subjects=["1", "4"])
+        divide_recordings(data, run, subjects=["1", "4"])
     assert "--force" in caught.value.hint
-    sides = choose_sides(data, run, subjects=["1", "4"], force="a field trial")
-    assert {one.subject for one in sides.report} == {"5"}
-    assert "4" in sides.forced
-    assert "a field trial" in sides.forced
+    division = divide_recordings(data, run, subjects=["1", "4"], force="a field trial")
+    assert {one.subject for one in division.report} == {"5"}
+    assert "4" in division.forced
+    assert "a field trial" in division.forced
     with pytest.raises(DataError, match="no subject is left"):
-        choose_sides(data, run, subjects=["4", "5"], force="all of them")
+        divide_recordings(data, run, subjects=["4", "5"], force="all of them")
     with pytest.raises(UsageError, match="unknown subject"):
-        choose_sides(data, run, subjects=["9"])
+        divide_recordings(data, run, subjects=["9"])
 
 
 @pytest.mark.parametrize(
@@ -100,24 +100,24 @@ def test_held_out_subjects_are_not_fitted_on_in_silence():
 )
 def test_without_a_run_that_tells_a_seeded_share_of_the_subjects_is_fitted_on(provenance):
     assert held_out_subjects(many_subjects(), provenance) == []
-    sides = choose_sides(many_subjects(), provenance, seed=1)
-    fit, report = ({one.subject for one in side} for side in (sides.fit, sides.report))
+    division = divide_recordings(many_subjects(), provenance, seed=1)
+    fit, report = ({one.subject for one in side} for side in (division.fit, division.report))
     assert (len(fit), len(report), fit & report) == (2, 2, set())
-    assert sides.held_out is None
-    assert "seed 1" in sides.fitted_on
-    again = choose_sides(many_subjects(), provenance, seed=1)
-    assert [one.recording_id for one in again.fit] == [one.recording_id for one in sides.fit]
+    assert division.held_out is None
+    assert "seed 1" in division.fitted_on
+    again = divide_recordings(many_subjects(), provenance, seed=1)
+    assert [one.recording_id for one in again.fit] == [one.recording_id for one in division.fit]
 
 
 def test_one_subject_is_divided_by_recording_and_one_recording_by_time():
     one = dataset([recording(f"r{index}", "x", np.arange(600) // 100 % 7) for index in range(5)])
-    sides = choose_sides(one, {})
-    assert (len(sides.fit), len(sides.report)) == (3, 2)
-    sides = choose_sides(dataset([one.recordings[0]]), {}, gap_samples=100)
-    assert (len(sides.fit[0]), len(sides.report[0])) == (360, 140)
-    assert sides.report[0].source_start == 460
+    division = divide_recordings(one, {})
+    assert (len(division.fit), len(division.report)) == (3, 2)
+    division = divide_recordings(dataset([one.recordings[0]]), {}, gap_samples=100)
+    assert (len(division.fit[0]), len(division.report[0])) == (360, 140)
+    assert division.report[0].source_start == 460
     with pytest.raises(DataError, match="too short"):
-        choose_sides(dataset([one.recordings[0]]), {}, gap_samples=300)
+        divide_recordings(dataset([one.recordings[0]]), {}, gap_samples=300)
 
 
 # Streams

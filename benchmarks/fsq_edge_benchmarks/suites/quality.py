@@ -96,7 +96,7 @@ def _families(windows: Float32Array, finite: BoolArray | None) -> dict[str, Call
         sampler = NormSampler(CHANNELS, windows.shape[0] * windows.shape[2])
         for block in blocks:
             sampler.feed(windows[block])
-        sampler.judge()
+        sampler.result()
 
     def timing() -> None:
         TimingCounter(RATE_HZ, 0.1).feed(timestamps)

@@ -72,7 +72,7 @@ def _timers() -> tuple[dict[str, Callable[[], object]], dict[str, Any]]:
 
     from fsq_edge.training import load_config
     from fsq_edge.training.assembly import fit_on_training, make_loop
-    from fsq_edge.training.loop import make_optimiser
+    from fsq_edge.training.loop import make_optimizer
     from fsq_edge.training.split import open_sides
     from fsq_edge.training.world import ALONE
 
@@ -84,7 +84,7 @@ def _timers() -> tuple[dict[str, Callable[[], object]], dict[str, Any]]:
     batches = list(stage.feed.epoch(1))
     bare_model = type(loop.model)(6, num_classes=len(sides.train.dataset.classes))
     bare_model = bare_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-    optimiser, loss_of = make_optimiser(bare_model, config.training), nn.CrossEntropyLoss()
+    optimiser, loss_of = make_optimizer(bare_model, config.training), nn.CrossEntropyLoss()
 
     def bare() -> None:
         bare_model.train()

@@ -75,7 +75,7 @@ class Analysis:
     def metrics(self, dataset: str, shape: tuple[int, ...], size: str, dtype: str) -> QualityMetrics:
         """Return what was found so far, under the name, shape, size in words and type of the data."""
         channels = self._channels()
-        timing, units = self.timing.result(), self.norms.judge()
+        timing, units = self.timing.result(), self.norms.result()
         total = self.missing.n * len(channels)
         mean, std = self._overall()
         return QualityMetrics(
@@ -142,7 +142,7 @@ class Analysis:
         return mean, float(np.sqrt(weight @ (stds**2 + (means - mean) ** 2)))
 
 
-def analyse_windows(
+def analyze_windows(
     windows: FloatArray,
     name: str,
     channels: tuple[Channel, ...],
@@ -160,7 +160,7 @@ def analyse_windows(
     return analysis.metrics(name, windows.shape, size, str(windows.dtype))
 
 
-def analyse_dataset(dataset: Dataset, thresholds: QualityThresholds, name: str = "") -> QualityMetrics:
+def analyze_dataset(dataset: Dataset, thresholds: QualityThresholds, name: str = "") -> QualityMetrics:
     """Measure every recording of a data set, reading each sample once; ``name`` stands in for the data set's own."""
     analysis = Analysis(dataset.channels, dataset.sample_rate_hz, thresholds, dataset.n_samples)
     for recording in dataset.recordings:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge.data.quality.analysis import analyse_dataset, analyse_windows
+from fsq_edge.data.quality.analysis import analyze_dataset, analyze_windows
 from fsq_edge.data.quality.arrays import as_array, as_windows, channels_for
 from fsq_edge.data.quality.findings import quality_findings
 from fsq_edge.data.quality.metrics import QualityMetrics, Record
@@ -107,7 +107,7 @@ class QualityControl:
     Args:
         thresholds: None takes the defaults.
         strict_mode: warnings fail too.
-        channels: names and units; empty leaves units unjudged and takes values as they are.
+        channels: names and units; empty leaves units unchecked and takes values as they are.
         sample_rate_hz: turns milliseconds into samples.
     """
 
@@ -136,12 +136,12 @@ class QualityControl:
         array = as_array(x)
         windows = as_windows(array)
         channels = channels_for(windows, self.channels)
-        metrics = analyse_windows(windows, "input", channels, self.sample_rate_hz, self.thresholds)
+        metrics = analyze_windows(windows, "input", channels, self.sample_rate_hz, self.thresholds)
         return self._verdict(metrics, array.shape)
 
     def validate_dataset(self, dataset: Dataset) -> QualityReport:
         """Judge all recordings of a data set by its own channels and rate; ``expected_shape`` is not looked at."""
-        metrics = analyse_dataset(dataset, self.thresholds)
+        metrics = analyze_dataset(dataset, self.thresholds)
         return self._verdict(metrics, metrics.shape, windows=False)
 
     def _verdict(self, metrics: QualityMetrics, shape: tuple[int, ...], *, windows: bool = True) -> QualityReport:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fsq_edge.data.quality.analysis import analyse_dataset, analyse_windows
+from fsq_edge.data.quality.analysis import analyze_dataset, analyze_windows
 from fsq_edge.data.quality.arrays import as_array, as_windows, channels_for
 from fsq_edge.data.quality.control import DEFAULT_RATE_HZ
 from fsq_edge.data.quality.findings import quality_findings
@@ -57,10 +57,10 @@ class DataQualityMonitor:
             DataError: not numbers, wrong rank, empty, timestamps of another shape.
         """
         if isinstance(data, Dataset):
-            metrics = analyse_dataset(data, self.thresholds, dataset_name)
+            metrics = analyze_dataset(data, self.thresholds, dataset_name)
         elif isinstance(data, WindowIndex):
             dataset = data.dataset
-            metrics = analyse_windows(
+            metrics = analyze_windows(
                 data.gather(), dataset_name or dataset.name, dataset.channels, dataset.sample_rate_hz, self.thresholds
             )
         else:
@@ -69,7 +69,7 @@ class DataQualityMonitor:
             times = None if timestamps is None else np.asarray(timestamps, np.float64)
             if times is not None and times.shape != (len(windows), windows.shape[2]):
                 raise DataError(f"timestamps must be {(len(windows), windows.shape[2])}, got {times.shape}")
-            metrics = analyse_windows(
+            metrics = analyze_windows(
                 windows, dataset_name or "unknown", channels, self.sample_rate_hz, self.thresholds, times
             )
         self.history.append(metrics)

@@ -71,7 +71,7 @@ class NormSampler:
             three = block[window, triad.first : triad.first + 3, sample]
             norms.append(np.sqrt(np.einsum("nc,nc->n", three, three)))
 
-    def judge(self) -> tuple[UnitCheck, ...]:
+    def result(self) -> tuple[UnitCheck, ...]:
         """Return one check for every triad that has finite values."""
         spoken = []
         for norms, triad in zip(self._norms, self._triads, strict=True):
@@ -89,20 +89,20 @@ def _check(sensor: str, unit: str, norm: Float64Array, active: bool) -> UnitChec
     if kind == "acceleration":
         typical = float(np.median(norm))
         steady = float(np.percentile(norm, 10)) >= STEADY_GRAVITY * typical
-        verdict, problem = _judge_gravity(unit, typical, steady)
+        verdict, problem = _check_gravity(unit, typical, steady)
     elif kind == "rate":
         typical = float(np.percentile(norm, 99))
-        verdict, problem = _judge_rotation(unit, typical, active)
+        verdict, problem = _check_rotation(unit, typical, active)
     else:
         typical = float(np.median(norm))
-        verdict, problem = _judge_field(unit, typical)
+        verdict, problem = _check_field(unit, typical)
     shown = typical / in_si(unit)
     what = "99 % of turns are below" if kind == "rate" else "the median norm is"
     message = f"{sensor}: {what} {shown:.3g} {unit}"
     return UnitCheck(sensor, unit, verdict, f"{message}; {problem}" if problem else message, shown)
 
 
-def _judge_gravity(unit: str, typical: float, steady: bool) -> tuple[Verdict, str]:
+def _check_gravity(unit: str, typical: float, steady: bool) -> tuple[Verdict, str]:
     low, high = (factor * GRAVITY for factor in PLAUSIBLE_GRAVITY)
     if low <= typical <= high:
         return "plausible", ""
@@ -112,7 +112,7 @@ def _judge_gravity(unit: str, typical: float, steady: bool) -> tuple[Verdict, st
     return "implausible", other or "gravity alone would be 9.81 m/s2"
 
 
-def _judge_rotation(unit: str, typical: float, active: bool) -> tuple[Verdict, str]:
+def _check_rotation(unit: str, typical: float, active: bool) -> tuple[Verdict, str]:
     if typical > FASTEST_TURN:
         return "implausible", "the values look like deg/s" if unit == "rad/s" else "no gyroscope reads so much"
     if unit in ("deg/s", "°/s", "dps") and active and typical < SLOWEST_ACTIVE_TURN:
@@ -120,7 +120,7 @@ def _judge_rotation(unit: str, typical: float, active: bool) -> tuple[Verdict, s
     return "plausible", ""
 
 
-def _judge_field(unit: str, typical: float) -> tuple[Verdict, str]:
+def _check_field(unit: str, typical: float) -> tuple[Verdict, str]:
     low, high = PLAUSIBLE_FIELD
     if low <= typical <= high:
         return "plausible", ""

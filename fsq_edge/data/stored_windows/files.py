@@ -17,14 +17,14 @@ from fsq_edge.data.folder import ChannelEntry, narrow_labels
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.splitting.splits import Split
 from fsq_edge.data.splitting.stretches import ROLES
-from fsq_edge.data.stored_windows.metadata import SeedMetadata, WindowSource, assumed_channels, read_metadata
+from fsq_edge.data.stored_windows.metadata import StoredWindowsMetadata, WindowSource, assumed_channels, read_metadata
 from fsq_edge.data.windows import cut_windows
 from fsq_edge_runtime.arrays import AnyArray, Int16Array
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.files import new_folder, whole_file, write_synced
 
 
-def find_seed_files(folder: Path) -> dict[str, Path]:
+def find_stored_windows(folder: Path) -> dict[str, Path]:
     """Return the X files of a folder by side (``train``, ``val``, ``test``); empty where there are none.
 
     Raises:
@@ -40,7 +40,7 @@ def find_seed_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_seed_files(files: dict[str, Path]) -> Dataset:
+def read_stored_windows(files: dict[str, Path]) -> Dataset:
     """Open window files as a data set; the windows stay on disk (memory maps).
 
     Args:
@@ -80,7 +80,7 @@ def read_seed_files(files: dict[str, Path]) -> Dataset:
     )
 
 
-def write_seed_folder(
+def write_stored_windows(
     split: Split, folder: Path, name: str, window_samples: int = 100, hop_samples: int = 50, *, replace: bool = False
 ) -> dict[str, int]:
     """Cut a split into windows and write them, whole or not at all.
@@ -118,7 +118,7 @@ def write_seed_folder(
                 if (index.recording == number).any()
             )
         dataset = split.train
-        metadata = SeedMetadata(
+        metadata = StoredWindowsMetadata(
             name=dataset.name,
             synthetic=dataset.source.startswith("synthetic"),
             channels=tuple(ChannelEntry(name=channel.name, unit=channel.unit) for channel in dataset.channels),

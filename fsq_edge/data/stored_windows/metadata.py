@@ -30,7 +30,7 @@ class WindowSource(StrictModel):
     starts: tuple[int, ...]
 
 
-class SeedMetadata(Artefact):
+class StoredWindowsMetadata(Artefact):
     """Content of ``NAME_metadata.json`` as this project writes it."""
 
     KIND: ClassVar[str] = "metadata of a window set"
@@ -90,7 +90,7 @@ def read_metadata(x_file: Path) -> Declared:
         raise DataError(f"{path} is not JSON: {error}") from error
     if isinstance(value, dict) and "schema_version" not in value:
         return _foreign(name, path, value)
-    metadata = SeedMetadata.from_json(text, origin=str(path))
+    metadata = StoredWindowsMetadata.from_json(text, origin=str(path))
     channels = tuple(Channel(channel.name, channel.unit) for channel in metadata.channels)
     return Declared(
         metadata.name, channels, metadata.sample_rate_hz, metadata.classes, metadata.licence, metadata.source,

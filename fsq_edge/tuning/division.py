@@ -15,8 +15,8 @@ FIT_SHARE = 0.6  # of subjects, recordings or time, where the bundle does not te
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TuningSides:
-    """Two sides that share no recording.
+class Division:
+    """Two division that share no recording.
 
     Attributes:
         fit: what the settings are chosen by.
@@ -35,7 +35,7 @@ class TuningSides:
     forced: str = ""
 
 
-def choose_sides(
+def divide_recordings(
     dataset: Dataset,
     provenance: dict[str, Any],
     *,
@@ -43,7 +43,7 @@ def choose_sides(
     seed: int = 0,
     gap_samples: int = 0,
     force: str = "",
-) -> TuningSides:
+) -> Division:
     """Divide recordings.
 
     The bundle of a run that was split by subject names its test subjects: the settings are then fitted on all others
@@ -55,7 +55,7 @@ def choose_sides(
         provenance: the bundle's.
         subjects: to fit on; empty chooses as above.
         seed: of the share.
-        gap_samples: left out between two sides of one recording.
+        gap_samples: left out between two division of one recording.
         force: why the run's test subjects may be fitted on.
 
     Raises:
@@ -79,7 +79,7 @@ def choose_sides(
         if not others:
             raise _nothing_left(dataset)
         fit, report = _of(dataset, chosen), _of(dataset, others)
-        return TuningSides(fit, report, f"subjects {', '.join(chosen)} ({how})", f"subjects {', '.join(others)}", None)
+        return Division(fit, report, f"subjects {', '.join(chosen)} ({how})", f"subjects {', '.join(others)}", None)
     return _of_one_subject(dataset.recordings, seed, gap_samples)
 
 
@@ -94,7 +94,7 @@ def held_out_subjects(dataset: Dataset, provenance: dict[str, Any]) -> list[str]
     return [subject for subject in dataset.subjects if subject in tested] if isinstance(tested, list) else []
 
 
-def _by_run(dataset: Dataset, tested: list[str], subjects: Collection[str], force: str) -> TuningSides:
+def _by_run(dataset: Dataset, tested: list[str], subjects: Collection[str], force: str) -> Division:
     chosen = list(subjects) or [subject for subject in dataset.subjects if subject not in tested]
     spoilt = [subject for subject in chosen if subject in tested]
     left = [subject for subject in tested if subject not in chosen]
@@ -106,7 +106,7 @@ def _by_run(dataset: Dataset, tested: list[str], subjects: Collection[str], forc
     if not left or not chosen:
         raise _nothing_left(dataset)
     forced = f"tune on held-out subject {', '.join(spoilt)}: {force}" if spoilt else ""
-    return TuningSides(
+    return Division(
         _of(dataset, chosen),
         _of(dataset, left),
         f"subjects {', '.join(chosen)} ({'as given' if subjects else 'all that the run did not hold out'})",
@@ -116,20 +116,20 @@ def _by_run(dataset: Dataset, tested: list[str], subjects: Collection[str], forc
     )
 
 
-def _of_one_subject(recordings: Sequence[Recording], seed: int, gap_samples: int) -> TuningSides:
+def _of_one_subject(recordings: Sequence[Recording], seed: int, gap_samples: int) -> Division:
     if len(recordings) > 1:
         order = np.random.default_rng(seed).permutation(len(recordings))
         chosen = set(order[: _share(len(order))].tolist())
         fit = tuple(recording for i, recording in enumerate(recordings) if i in chosen)
         report = tuple(recording for i, recording in enumerate(recordings) if i not in chosen)
         how = f"{len(fit)} of {len(recordings)} recordings of one subject (a seeded {FIT_SHARE:.0%}, seed {seed})"
-        return TuningSides(fit, report, how, f"the other {len(report)} recordings of the same subject", None)
+        return Division(fit, report, how, f"the other {len(report)} recordings of the same subject", None)
     (whole,) = recordings
     cut = round(FIT_SHARE * len(whole))
     if cut + gap_samples >= len(whole):
         raise DataError(f"recording {whole.recording_id!r} is too short to fit on one part and report on the rest")
     first, rest = whole.part(0, cut), whole.part(cut + gap_samples, len(whole))
-    return TuningSides((first,), (rest,), f"the first {FIT_SHARE:.0%} of one recording", "the rest of it", None)
+    return Division((first,), (rest,), f"the first {FIT_SHARE:.0%} of one recording", "the rest of it", None)
 
 
 def _of(dataset: Dataset, subjects: Collection[str]) -> tuple[Recording, ...]:

@@ -5,7 +5,7 @@ import pytest
 
 from fsq_edge.data import check_leaks, cut_windows, open_dataset, split_as_declared, split_by_subject
 from fsq_edge.data.quadruped import make_quadruped
-from fsq_edge.data.stored_windows.files import find_seed_files, read_seed_files, write_seed_folder
+from fsq_edge.data.stored_windows.files import find_stored_windows, read_stored_windows, write_stored_windows
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 from tests.data_factories import make_dataset
 
@@ -17,7 +17,7 @@ def split():
 
 @pytest.fixture
 def written(split, tmp_path):
-    write_seed_folder(split, tmp_path / "processed", "quadruped")
+    write_stored_windows(split, tmp_path / "processed", "quadruped")
     return tmp_path / "processed"
 
 
@@ -50,7 +50,7 @@ def test_windows_come_back_as_they_were_cut(written, split):
 
 
 def test_windows_stay_on_disk_and_apart(written):
-    back = read_seed_files(find_seed_files(written))
+    back = read_stored_windows(find_stored_windows(written))
     assert not back.recordings[0].samples.flags.owndata
     index = cut_windows(back, 60, 40)
     assert set(index.start.tolist()) == {0, 40}
@@ -68,13 +68,13 @@ def test_leaks_are_seen_behind_windows_that_are_already_cut(written):
 
 def test_an_existing_folder_is_replaced_only_on_request(written, split):
     with pytest.raises(UsageError, match="not an empty folder"):
-        write_seed_folder(split, written, "quadruped")
-    write_seed_folder(split, written, "quadruped", 50, 50, replace=True)
+        write_stored_windows(split, written, "quadruped")
+    write_stored_windows(split, written, "quadruped", 50, 50, replace=True)
     assert np.load(written / "X_val_quadruped.npy").shape[2] == 50
     assert [path.name for path in written.parent.iterdir()] == ["processed"]
     (written / "quadruped_metadata.json").unlink()
     with pytest.raises(UsageError):
-        write_seed_folder(split, written, "quadruped", replace=True)
+        write_stored_windows(split, written, "quadruped", replace=True)
 
 
 def foreign(folder, metadata=None, n=(6, 3, 3), channels=9):

@@ -1,4 +1,4 @@
-"""Which windows a run is judged on: its own held-out part, or another data set that speaks of the same things."""
+"""Which windows a run is scored on: its own held-out part, or another data set of the same channels and classes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Part = Literal["test", "val"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """Windows to judge a run on.
+class ScoredWindows:
+    """Windows to score a run on.
 
     Attributes:
         index: the windows; labels are indices into the run's classes.
@@ -39,14 +39,14 @@ class HeldOut:
     validation: WindowIndex | None
 
 
-def held_out_windows(run: Run, part: Part, source: str | None = None) -> HeldOut:
+def choose_windows(run: Run, part: Part, source: str | None = None) -> ScoredWindows:
     """Choose windows.
 
     Args:
-        run: the run to be judged.
+        run: the run to be scored.
         part: which part of the run's own split.
         source: another place to read from. A data set of the run's name is taken for the same data moved and has to
-            split as it did; any other is judged whole.
+            split as it did; any other is scored whole.
 
     Raises:
         DataError: no such part, other channels or rate, a class the model does not know, or no usable data.
@@ -71,7 +71,7 @@ def validation_windows(run: Run) -> WindowIndex | None:
         return None
 
 
-def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex) -> HeldOut:
+def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex) -> ScoredWindows:
     """Describe a part of the run's own split."""
     split = run.record.split
     notices = []
@@ -87,7 +87,7 @@ def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex) -> H
         )
     subjects = sorted({str(subject) for subject in index.subject}, key=subject_order)
     made = f"{split.kind}, {'held out' if part == 'test' else 'validation'} {', '.join(subjects)}"
-    return HeldOut(
+    return ScoredWindows(
         index=index,
         dataset=run.record.data.name,
         source=run.record.data.source,
@@ -98,8 +98,8 @@ def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex) -> H
     )
 
 
-def _foreign(run: Run, index: WindowIndex, source: str) -> HeldOut:
-    """Describe another data set, judged whole."""
+def _foreign(run: Run, index: WindowIndex, source: str) -> ScoredWindows:
+    """Describe another data set, scored whole."""
     dataset = index.dataset
     known = {*run.record.split.train_subjects, *run.record.split.val_subjects}
     shared = sorted(known & set(dataset.subjects), key=subject_order)
@@ -109,7 +109,7 @@ def _foreign(run: Run, index: WindowIndex, source: str) -> HeldOut:
             f"Subjects {', '.join(shared)} have the names of training or validation subjects: make sure that they are "
             "not the same."
         )
-    return HeldOut(
+    return ScoredWindows(
         index=index,
         dataset=dataset.name,
         source=source,

@@ -1,4 +1,4 @@
-"""A run judged on held-out windows: predictions, temperature, scores, and what a reader must know about them."""
+"""A run scored on held-out windows: predictions, temperature, scores, and what a reader must know about them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 from fsq_edge.data.quality import QualityControl, QualityReport, QualityThresholds
 from fsq_edge.data.windows import WindowIndex
-from fsq_edge.evaluation.held_out import HeldOut, Part, held_out_windows, validation_windows
 from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
 from fsq_edge.evaluation.openings import Openings, record_opening
-from fsq_edge.evaluation.predictions import Predictions, predict
+from fsq_edge.evaluation.predictions import WindowPredictions, predict
 from fsq_edge.evaluation.reliability import Reliability, reliability_of
+from fsq_edge.evaluation.scored_windows import Part, ScoredWindows, choose_windows, validation_windows
 from fsq_edge.training.run import Run
 from fsq_edge_compile.int8.temperature import FittedTemperature, fit_temperature
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class RunEvaluation:
     """Everything that reports and summaries say about one evaluation.
 
     Attributes:
-        run: the run that was judged.
-        held_out: the windows.
+        run: the run that was scored.
+        windows: those that were scored.
         predictions: logits, codes and where each window lies.
         temperature: fitted on the run's validation subjects, or None where there are none (then it is 1).
         evaluation: scores of the probabilities at that temperature.
@@ -34,8 +34,8 @@ class Judgement:
     """
 
     run: Run
-    held_out: HeldOut
-    predictions: Predictions
+    windows: ScoredWindows
+    predictions: WindowPredictions
     temperature: FittedTemperature | None
     evaluation: Evaluation
     uncalibrated: Reliability
@@ -52,10 +52,10 @@ class Judgement:
     def notices(self) -> tuple[str, ...]:
         """What every report of this evaluation says first."""
         later = self.openings.notice if self.openings else None
-        return (*self.held_out.notices, *((later,) if later else ()))
+        return (*self.windows.notices, *((later,) if later else ()))
 
 
-def judge(run: Run, part: Part = "test", source: str | None = None) -> Judgement:
+def evaluate_run(run: Run, part: Part = "test", source: str | None = None) -> RunEvaluation:
     """Evaluate the torch model of a run.
 
     Opening the test split is written down in the run folder before the first score is computed.
@@ -63,15 +63,15 @@ def judge(run: Run, part: Part = "test", source: str | None = None) -> Judgement
     Args:
         run: a loaded run.
         part: ``test`` or ``val`` of the run's split.
-        source: another data source, see ``held_out_windows``.
+        source: another data source, see ``choose_windows``.
 
     Raises:
         FsqEdgeError: the data are gone, foreign or unusable; the opening cannot be recorded.
     """
-    held_out = held_out_windows(run, part, source)
-    temperature = None if held_out.validation is None else _fit(run, held_out.validation)
-    openings = record_opening(run.folder, run.record.model_sha256) if held_out.part == "test" else None
-    predictions = predict(run.validated() if held_out.part == "val" else run, held_out.index)
+    windows = choose_windows(run, part, source)
+    temperature = None if windows.validation is None else _fit(run, windows.validation)
+    openings = record_opening(run.folder, run.record.model_sha256) if windows.part == "test" else None
+    predictions = predict(run.validated() if windows.part == "val" else run, windows.index)
     evaluation = evaluate_predictions(
         predictions.probabilities(temperature.value if temperature else 1.0),
         predictions.labels,
@@ -80,14 +80,14 @@ def judge(run: Run, part: Part = "test", source: str | None = None) -> Judgement
         codes=predictions.codes,
         n_codes=run.model.fsq.codes,
     )
-    return Judgement(
+    return RunEvaluation(
         run=run,
-        held_out=held_out,
+        windows=windows,
         predictions=predictions,
         temperature=temperature,
         evaluation=evaluation,
         uncalibrated=reliability_of(predictions.probabilities(), predictions.labels),
-        quality=_quality(run, held_out.index),
+        quality=_quality(run, windows.index),
         openings=openings,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -109,13 +109,13 @@ def validation_temperature(run: Run) -> FittedTemperature | None:
 
 
 def _fit(run: Run, index: WindowIndex) -> FittedTemperature:
-    # The refit learns from validation windows, so they are judged by the weights from before it.
+    # The refit learns from validation windows, so they are scored by the weights from before it.
     seen = predict(run.validated(), index)
     return fit_temperature(seen.logits, seen.labels, run.record.split.val_subjects)
 
 
 def summary(
-    judgement: Judgement,
+    evaluated: RunEvaluation,
     *,
     int8: dict[str, float] | None = None,
     verdict: str | None = None,
@@ -125,7 +125,7 @@ def summary(
     """Return ``summary.json``.
 
     Args:
-        judgement: what was found.
+        evaluated: what was found.
         int8: ``accuracy``, ``macro_f1``, ``code_flip_rate``, ``label_change_rate`` of the int8 preview on the same
             windows, where one was made.
         verdict: of the compatibility check, where it ran.
@@ -135,13 +135,13 @@ def summary(
     Returns:
         Plain JSON values; what is not known is null.
     """
-    scores = judgement.evaluation
-    openings = judgement.openings.openings if judgement.openings else ()
+    scores = evaluated.evaluation
+    openings = evaluated.openings.openings if evaluated.openings else ()
     intervals = scores.intervals
     return {
         "schema_version": 1,
-        "dataset": judgement.held_out.dataset,
-        "split": judgement.held_out.description,
+        "dataset": evaluated.windows.dataset,
+        "split": evaluated.windows.description,
         "n_windows": scores.n,
         "accuracy": scores.accuracy,
         "macro_f1": scores.macro_f1,
@@ -161,10 +161,10 @@ def summary(
         "n_subjects": len(scores.per_subject),
         "ece": scores.reliability.ece,
         "brier": scores.reliability.brier,
-        "temperature": judgement.temperature_used,
-        "made": judgement.made,
+        "temperature": evaluated.temperature_used,
+        "made": evaluated.made,
         "test_openings": len(openings),
-        "notices": list(judgement.notices),
+        "notices": list(evaluated.notices),
     }
 
 
