@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import AnyArray, Float32Array, Int64Array, TextArray
-from fsq_edge_runtime.bundle.archive import write_file
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.npz import read_arrays
 
 SCHEMA_VERSION: Final = 1
@@ -146,14 +146,9 @@ def load_calibration_set(path: Path) -> CalibrationSet:
         MissingInputError: the file cannot be opened.
         DataError: too large, damaged, pickled, an unknown schema version, or arrays that do not agree.
     """
+    data = read_bounded(path, MAX_FILE_BYTES, what="calibration set")
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise MissingInputError(f"cannot read calibration set {path}: {error.strerror}") from error
-    if size > MAX_FILE_BYTES:
-        raise DataError(f"{path.name}: {size} bytes is more than the {MAX_FILE_BYTES} allowed for a calibration set")
-    try:
-        stored, *found = read_arrays(path.read_bytes(), ("meta", *_ARRAYS))
+        stored, *found = read_arrays(data, ("meta", *_ARRAYS))
         meta = json.loads(stored.tobytes())
     except ValueError as error:
         raise DataError(f"{path.name} is not a calibration set: {error}", hint="fsq-edge calibrate RUN") from error

@@ -17,8 +17,8 @@ from fsq_edge_calibration import (
     audit_set,
     compare_channels,
 )
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import MissingInputError, UsageError
+from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 if TYPE_CHECKING:

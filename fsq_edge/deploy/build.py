@@ -15,10 +15,10 @@ from fsq_edge.evaluation.judgement import validation_temperature
 from fsq_edge.training.run import Run, versions
 from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.bundle.bundle import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.preprocess import Preprocessor
 
 MAX_REFERENCE_WINDOWS = 2048

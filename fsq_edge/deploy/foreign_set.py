@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fsq_edge.cli.bundle_change import read_limited
 from fsq_edge_calibration import CalibrationAudit, CalibrationSet, audit_frames, audit_set, load_calibration_set
 from fsq_edge_calibration.calibration_set import MAX_FILE_BYTES
 from fsq_edge_calibration.distribution import named_labels
 from fsq_edge_calibration.recognition import recognise_windows
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.npz import array_names, read_arrays
 from fsq_edge_runtime.preprocess import Preprocessor
 
@@ -80,7 +80,7 @@ def _read(path: Path) -> ForeignSet:
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path.name} holds no array of numbers", hint=HINT) from error
     try:
-        data = read_limited(path, MAX_FILE_BYTES)
+        data = read_bounded(path, MAX_FILE_BYTES)
         arrays = dict(zip(names := array_names(data), read_arrays(data, names), strict=True))
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path.name} cannot be read: {error}", hint=HINT) from error

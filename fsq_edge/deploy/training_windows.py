@@ -17,8 +17,8 @@ from fsq_edge_calibration import (
     describe_windows,
 )
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array, TextArray
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.tail import FsqTail
 
