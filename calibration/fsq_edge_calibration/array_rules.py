@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from fsq_edge_calibration.distribution import NOISE_AUTOCORRELATION, STILL_STD, window_autocorrelation
+from fsq_edge_calibration.description import NOISE_AUTOCORRELATION, STILL_STD, window_autocorrelation
 from fsq_edge_calibration.finding import channel_count, error, warning
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.findings import ChannelFinding

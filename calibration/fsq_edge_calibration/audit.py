@@ -14,7 +14,8 @@ from fsq_edge_calibration.build import channel_names
 from fsq_edge_calibration.calibration_set import CalibrationSet
 from fsq_edge_calibration.class_mix import remixed
 from fsq_edge_calibration.comparison import compare_channels
-from fsq_edge_calibration.distribution import Distribution, FrameDescriber, named_labels, psi
+from fsq_edge_calibration.description import FrameDescriber
+from fsq_edge_calibration.distribution import Distribution, named_labels, psi
 from fsq_edge_calibration.finding import error
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.artefact import Artefact

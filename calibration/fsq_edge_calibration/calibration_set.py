@@ -15,6 +15,7 @@ from fsq_edge_runtime.arrays import AnyArray, Float32Array, Int64Array, TextArra
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.preprocess import PreprocessConfig
 
 SCHEMA_VERSION: Final = 1
 MAX_FILE_BYTES: Final = 1 << 30
@@ -82,6 +83,19 @@ class CalibrationSet:
     def first(self, count: int) -> CalibrationSet:
         """Return the first ``count`` windows: a fair selection too, whatever the method."""
         return replace(self, **{name: getattr(self, name)[:count] for name in _ARRAYS})
+
+    def require_preprocessing(self, preprocess: PreprocessConfig) -> None:
+        """Refuse a set that other preprocessing made.
+
+        Raises:
+            DataError: the digests differ.
+        """
+        if self.preprocess_sha256 != preprocess.digest():
+            raise DataError(
+                f"the calibration set was made with other preprocessing ({self.preprocess_sha256[:12]}..., "
+                f"the model has {preprocess.digest()[:12]}...)",
+                hint="fsq-edge calibrate RUN --out BUILD makes the right one",
+            )
 
     def channel_ranges(self) -> Float32Array:
         """Return (C', 2) float32: smallest and largest value of each channel."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.extras import need as need
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,23 +107,3 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         shown.add_row(*(str(cell) for cell in row))
     return shown
-
-
-def need(module: str, extra: str) -> ModuleType:
-    """Import a module that an extra brings.
-
-    Args:
-        module: import name.
-        extra: the extra of ``fsq-edge`` that installs it.
-
-    Raises:
-        UnavailableError: it is not installed; the hint names the install line.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        name = error.name or module
-        raise UnavailableError(
-            f"this verb needs the package {name!r}, which is not installed",
-            hint=f"pip install 'fsq-edge[{extra}]'",
-        ) from error

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsq_edge.cli.output import need
 from fsq_edge_calibration import (
     CalibrationAudit,
     CalibrationSet,
@@ -18,6 +17,7 @@ from fsq_edge_calibration import (
 )
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.tail import FsqTail

@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 import numpy as np
 from pydantic import Field
 
+from fsq_edge_calibration.array_rules import LEAST_COUNT, missing_values, structure
 from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibration_set
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.targets import FIRST_DFC, Target
@@ -31,7 +32,6 @@ SCRIPT: Final = "model.alls"
 WINDOWS: Final = "windows.npz"
 PLAN: Final = "plan.json"
 SUMS: Final = "SHA256SUMS"
-MIN_WINDOWS: Final = 64  # the DFC's own default count
 EMULATED: Final = 128  # held-out windows that go through the DFC's emulator, for the parity ladder
 
 # Source: Hailo's release pairing; 5.x pairs by equal number.
@@ -188,22 +188,13 @@ def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) ->
     Raises:
         DataError: another preprocessing, channels first, another shape, values that are not finite, or fewer than 64.
     """
-    hint = "fsq-edge calibrate RUN --out BUILD makes the right one"
-    if calibration.preprocess_sha256 != preprocess.digest():
-        raise DataError("calibration.npz was made with another preprocess.json than the build's", hint=hint)
+    calibration.require_preprocessing(preprocess)
     frames = np.ascontiguousarray(calibration.frames_nhwc, dtype=np.float32)
-    channels, height, width = preprocess.frame_shape
-    if frames.shape[1:] == (channels, height, width) != (height, width, channels):
-        raise DataError(f"calibration frames are {frames.shape}: channels first, the DFC takes (N, H, W, C)", hint=hint)
-    if frames.shape[1:] != (height, width, channels):
-        raise DataError(
-            f"calibration frames are {frames.shape}, expected (N, {height}, {width}, {channels})", hint=hint
-        )
-    if len(frames) < MIN_WINDOWS:
-        raise DataError(f"{len(frames)} calibration windows, at least {MIN_WINDOWS} are needed", hint=hint)
-    if not np.isfinite(frames).all():
-        raise DataError("calibration frames hold NaN or Inf", hint=hint)
-    return frames
+    wrong = list(structure(frames, preprocess.frame_shape)) or list(missing_values(frames, calibration.channel_names))
+    if not wrong and len(frames) >= LEAST_COUNT:
+        return frames
+    few = f"{len(frames)} calibration windows, at least {LEAST_COUNT} are needed"
+    raise DataError(wrong[0].message if wrong else few, hint="fsq-edge calibrate RUN --out BUILD makes the right one")
 
 
 def _held_out_frames(build: BuildFolder) -> bytes:

@@ -111,7 +111,7 @@ def preview_build(
         MissingInputError: a file of the folder is missing.
     """
     config = build.preprocess
-    require_same_preprocessing(calibration, config)
+    calibration.require_preprocessing(config)
     encoder, tail = build.read("encoder.onnx"), FsqTail.from_bytes(build.read("head.npz"))
     held_out = reference_frames(build.reference(), config)
     data = np.ascontiguousarray(calibration.frames_nchw)
@@ -180,20 +180,6 @@ def reference_frames(reference: Reference, config: PreprocessConfig) -> HeldOut:
         reference.subjects[valid],
         reference.t[valid],
     )
-
-
-def require_same_preprocessing(calibration: CalibrationSet, config: PreprocessConfig) -> None:
-    """Refuse a calibration set of other preprocessing.
-
-    Raises:
-        DataError: the digests differ.
-    """
-    if calibration.preprocess_sha256 != config.digest():
-        raise DataError(
-            f"the calibration set was made with other preprocessing ({calibration.preprocess_sha256[:12]}..., "
-            f"the model has {config.digest()[:12]}...)",
-            hint="fsq-edge calibrate RUN writes one that fits",
-        )
 
 
 def _refit(build: BuildFolder, config: PreprocessConfig, encoder: bytes, model: bytes, tail: FsqTail) -> Refit | None:
