@@ -4,9 +4,10 @@ from fsq_edge_calibration.audit import CalibrationAudit, audit_frames, audit_set
 from fsq_edge_calibration.build import build_calibration_set
 from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibration_set
 from fsq_edge_calibration.comparison import compare_channels
-from fsq_edge_calibration.distribution import Distribution, describe_windows
-from fsq_edge_calibration.finding import Finding
+from fsq_edge_calibration.description import describe_windows
+from fsq_edge_calibration.distribution import Distribution
 from fsq_edge_calibration.selection import METHODS
+from fsq_edge_runtime.findings import ChannelFinding as Finding
 
 __all__ = [
     "METHODS",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from fsq_edge_calibration import array_rules, training_rules
 from fsq_edge_calibration.build import channel_names
 from fsq_edge_calibration.calibration_set import CalibrationSet
 from fsq_edge_calibration.class_mix import remixed
 from fsq_edge_calibration.comparison import compare_channels
-from fsq_edge_calibration.distribution import Distribution, FrameDescriber, named_labels, psi
-from fsq_edge_calibration.finding import Finding
+from fsq_edge_calibration.description import FrameDescriber
+from fsq_edge_calibration.distribution import Distribution, named_labels, psi
+from fsq_edge_calibration.finding import error
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.artefact import Artefact
+from fsq_edge_runtime.findings import ChannelFinding, worst_first
 from fsq_edge_runtime.preprocess import PreprocessConfig
+
+# Fields of a finding in the JSON, in this order.
+_WRITTEN: Final = ("rule", "severity", "message", "fix", "channels", "actual", "limit", "source")
 
 
 class CalibrationAudit(Artefact):
@@ -41,7 +46,7 @@ class CalibrationAudit(Artefact):
     KIND: ClassVar[str] = "calibration.json"
 
     passed: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[ChannelFinding, ...]
     method: str = ""
     seed: int = 0
     n_candidates: int = 0
@@ -52,8 +57,12 @@ class CalibrationAudit(Artefact):
     found: Distribution | None = None
     training: Distribution | None = None
 
+    @field_serializer("findings")
+    def _written(self, findings: tuple[ChannelFinding, ...]) -> list[dict[str, Any]]:
+        return [finding.to_dict(*_WRITTEN) for finding in findings]
+
     @property
-    def errors(self) -> tuple[Finding, ...]:
+    def errors(self) -> tuple[ChannelFinding, ...]:
         """The findings that refuse the set."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
@@ -80,12 +89,13 @@ def audit_set(
     )
     findings = audit.findings
     if calibration.preprocess_sha256 != preprocess.digest():
-        other = Finding(
-            rule="preprocess",
-            severity="error",
-            message=f"the set was made with other preprocessing: {calibration.preprocess_sha256[:12]}..., "
-            f"the model has {preprocess.digest()[:12]}...",
-            fix="build the set again with the model's preprocess.json",
+        other = error(
+            "preprocess",
+            (
+                f"the set was made with other preprocessing: {calibration.preprocess_sha256[:12]}..., "
+                f"the model has {preprocess.digest()[:12]}..."
+            ),
+            "build the set again with the model's preprocess.json",
         )
         findings = (other, *findings)
     known = calibration.recording_ids[calibration.recording_ids != ""]
@@ -138,11 +148,9 @@ def audit_frames(
         describer.add(frames)
         found = describer.distribution(labels, subjects, codes)
         findings += _against_training(frames, found, training, preprocess)
-    order = {"error": 0, "warning": 1, "info": 2}
-    findings.sort(key=lambda finding: order[finding.severity])
     return CalibrationAudit(
         passed=all(finding.severity != "error" for finding in findings),
-        findings=tuple(findings),
+        findings=worst_first(findings),
         frames_sha256=hashlib.sha256(np.ascontiguousarray(frames_nhwc).tobytes()).hexdigest(),
         allow_small=allow_small,
         found=found,
@@ -152,7 +160,7 @@ def audit_frames(
 
 def _against_training(
     frames: Float32Array, found: Distribution, training: Distribution, preprocess: PreprocessConfig
-) -> list[Finding]:
+) -> list[ChannelFinding]:
     """Judge frames (N, C', H, W); once a cause is known, the shifts that follow from it are not listed again."""
     names = [channel.name for channel in found.channels]
     still = [channel.still_share > 0.99 for channel in training.channels]
@@ -173,7 +181,7 @@ def _against_training(
     ]
 
 
-def _reshaped(frames: Float32Array, found: Distribution, training: Distribution) -> list[Finding]:
+def _reshaped(frames: Float32Array, found: Distribution, training: Distribution) -> list[ChannelFinding]:
     """Find frames whose bytes are channels first under a channels-last shape: reshaped where a transpose was meant."""
     count, channels, height, width = frames.shape
     bytes_order = np.ascontiguousarray(frames.transpose(0, 2, 3, 1)).reshape(count, channels, height, width)
@@ -188,11 +196,10 @@ def _reshaped(frames: Float32Array, found: Distribution, training: Distribution)
     if distance(again) >= 0.5 * distance(found) or distance(found) < training_rules.MAX_MEAN_PSI:
         return []
     return [
-        Finding(
-            rule="layout",
-            severity="error",
-            message="the frames are channels first (NCHW) under an NHWC shape: reshaped where a transpose was meant",
-            fix="frames.transpose(0, 2, 3, 1) of the (N, C, H, W) array, never reshape",
+        error(
+            "layout",
+            "the frames are channels first (NCHW) under an NHWC shape: reshaped where a transpose was meant",
+            "frames.transpose(0, 2, 3, 1) of the (N, C, H, W) array, never reshape",
             source="Hailo Dataflow Compiler, case F58",
         )
     ]

@@ -12,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import AnyArray, Float32Array, Int64Array, TextArray
-from fsq_edge_runtime.bundle.archive import write_file
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.preprocess import PreprocessConfig
 
 SCHEMA_VERSION: Final = 1
 MAX_FILE_BYTES: Final = 1 << 30
@@ -83,6 +84,19 @@ class CalibrationSet:
         """Return the first ``count`` windows: a fair selection too, whatever the method."""
         return replace(self, **{name: getattr(self, name)[:count] for name in _ARRAYS})
 
+    def require_preprocessing(self, preprocess: PreprocessConfig) -> None:
+        """Refuse a set that other preprocessing made.
+
+        Raises:
+            DataError: the digests differ.
+        """
+        if self.preprocess_sha256 != preprocess.digest():
+            raise DataError(
+                f"the calibration set was made with other preprocessing ({self.preprocess_sha256[:12]}..., "
+                f"the model has {preprocess.digest()[:12]}...)",
+                hint="fsq-edge calibrate RUN --out BUILD makes the right one",
+            )
+
     def channel_ranges(self) -> Float32Array:
         """Return (C', 2) float32: smallest and largest value of each channel."""
         axes = (0, 1, 2)
@@ -146,14 +160,9 @@ def load_calibration_set(path: Path) -> CalibrationSet:
         MissingInputError: the file cannot be opened.
         DataError: too large, damaged, pickled, an unknown schema version, or arrays that do not agree.
     """
+    data = read_bounded(path, MAX_FILE_BYTES, what="calibration set")
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise MissingInputError(f"cannot read calibration set {path}: {error.strerror}") from error
-    if size > MAX_FILE_BYTES:
-        raise DataError(f"{path.name}: {size} bytes is more than the {MAX_FILE_BYTES} allowed for a calibration set")
-    try:
-        stored, *found = read_arrays(path.read_bytes(), ("meta", *_ARRAYS))
+        stored, *found = read_arrays(data, ("meta", *_ARRAYS))
         meta = json.loads(stored.tobytes())
     except ValueError as error:
         raise DataError(f"{path.name} is not a calibration set: {error}", hint="fsq-edge calibrate RUN") from error

@@ -6,54 +6,16 @@ sound. What matters is whether any mix of the training classes explains it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_calibration.distribution import Distribution, bin_groups, group_counts
 from fsq_edge_runtime.arrays import Float64Array, Int64Array
-from fsq_edge_runtime.artefact import StrictModel
 
-if TYPE_CHECKING:
-    from fsq_edge_calibration.distribution import Distribution
-
-
-MAX_CLASSES: Final = 32  # the most frequent ones; the others count as one
-GROUP_SHARE: Final = 0.05  # of the training values, in each group of bins
 STEPS: Final = 300  # of expectation maximisation; the shares stand still long before
 FLOOR: Final = 1e-4  # of a group's share, so that one empty group does not decide
-
-
-class ClassValues(StrictModel):
-    """Values of one class of the training split.
-
-    Attributes:
-        n_windows: of this class.
-        noisy: how many of them look like noise.
-        groups: per graph channel, samples per group of histogram bins (see :func:`bin_groups`).
-        variance: per graph channel, squared deviations from the window's mean, added up.
-        shifted: per graph channel, products of neighbouring deviations, added up.
-    """
-
-    n_windows: int
-    noisy: int
-    groups: tuple[tuple[int, ...], ...]
-    variance: tuple[float, ...]
-    shifted: tuple[float, ...]
-
-
-def bin_groups(counts: Sequence[int] | Int64Array) -> Int64Array:
-    """Return the group of each histogram bin: neighbours are merged until each holds a twentieth of the values."""
-    share = np.asarray(counts, dtype=np.float64) / max(sum(counts), 1)
-    place = (np.cumsum(share) - share / 2) // GROUP_SHARE
-    return np.minimum(place, round(1 / GROUP_SHARE) - 1).astype(np.int64)
-
-
-def group_counts(counts: npt.ArrayLike, groups: Int64Array) -> Float64Array:
-    """Return the counts of bins (n,) added up by group (20,)."""
-    weights = np.asarray(counts, dtype=np.float64)
-    return np.bincount(groups, weights=weights, minlength=round(1 / GROUP_SHARE)).astype(np.float64)
 
 
 def remixed(training: Distribution, found: Distribution) -> Distribution:

@@ -1,37 +1,39 @@
-"""What an audit says: findings as data."""
+"""How the audit's rules say what they found."""
 
 from __future__ import annotations
 
-from collections.abc import Sized
-from typing import Literal
+from collections.abc import Sequence, Sized
+from functools import partial
 
-from fsq_edge_runtime.artefact import StrictModel
-
-Severity = Literal["error", "warning", "info"]
+from fsq_edge_runtime.findings import ChannelFinding, Severity
 
 
-class Finding(StrictModel):
-    """One thing that is wrong, or worth knowing, about a calibration set.
+def error(
+    rule: str,
+    message: str,
+    fix: str,
+    *,
+    source: str = "",
+    channels: Sequence[str] = (),
+    actual: float | None = None,
+    limit: float | None = None,
+    severity: Severity = "error",
+) -> ChannelFinding:
+    """Return a finding that refuses the set; see :class:`ChannelFinding`. An empty ``source`` is our measurement."""
+    return ChannelFinding(
+        rule=rule,
+        severity=severity,
+        message=message,
+        fix=fix,
+        source=source,
+        channels=tuple(channels),
+        actual=None if actual is None else float(actual),
+        limit=None if limit is None else float(limit),
+    )
 
-    Attributes:
-        rule: stable id, such as ``noise`` or ``layout``.
-        severity: an ``error`` refuses the set; the others never do.
-        message: one line with the measured value.
-        fix: what to do about it.
-        channels: the graph channels it is about; empty for the whole set.
-        actual: the measured value, where it is one number.
-        limit: what it was compared with.
-        source: where the rule comes from, where it is not this project's own measurement.
-    """
 
-    rule: str
-    severity: Severity
-    message: str
-    fix: str = ""
-    channels: tuple[str, ...] = ()
-    actual: float | None = None
-    limit: float | None = None
-    source: str = ""
+#: A finding that may hurt and never refuses the set, with the arguments of :func:`error`.
+warning = partial(error, severity="warning")
 
 
 def channel_count(channels: Sized) -> str:

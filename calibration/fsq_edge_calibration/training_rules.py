@@ -10,8 +10,9 @@ import numpy as np
 from fsq_edge_calibration.class_mix import distance_to_any_mix
 from fsq_edge_calibration.comparison import ChannelComparison, code_coverage
 from fsq_edge_calibration.distribution import Distribution, shares
-from fsq_edge_calibration.finding import Finding, channel_count
+from fsq_edge_calibration.finding import channel_count, error, warning
 from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.findings import ChannelFinding
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 # Sound sets of 64 to 1,024 windows, by every method, stayed below 0.13 (watch); 0.25 is the usual mark of a shift.
@@ -32,7 +33,7 @@ def normalisation(
     training: Distribution,
     preprocess: PreprocessConfig,
     compared: Sequence[ChannelComparison],
-) -> Iterator[Finding]:
+) -> Iterator[ChannelFinding]:
     """Tell frames (N, C', H, W) that were normalised once from those that were not, or that were twice.
 
     The raw channels are compared with the nearest mix of the training classes under three hypotheses: as they are,
@@ -65,7 +66,7 @@ def normalisation(
             return
 
 
-def own_statistics(frames_nchw: Float32Array, training: Distribution, raw: int) -> Finding | None:
+def own_statistics(frames_nchw: Float32Array, training: Distribution, raw: int) -> ChannelFinding | None:
     """Find frames (N, C', H, W) that were normalised again by their own mean and spread: no sample has just 0 and 1.
 
     Args:
@@ -89,59 +90,59 @@ def own_statistics(frames_nchw: Float32Array, training: Distribution, raw: int) 
     return None
 
 
-def _normalisation_finding(kind: str, channels: Sequence[str], how: str = "") -> Finding:
+def _normalisation_finding(kind: str, channels: Sequence[str], how: str = "") -> ChannelFinding:
     if kind == "missing":
         message = f"normalisation is missing: {channel_count(channels)} in raw units"
     else:
         message = f"normalised twice: {channel_count(channels)}{how}"
-    return Finding(
-        rule="not-normalised" if kind == "missing" else "normalised-twice",
-        severity="error",
-        message=message,
-        fix="pass raw windows to build_calibration_set; exactly one place may normalise",
+    return error(
+        "not-normalised" if kind == "missing" else "normalised-twice",
+        message,
+        "pass raw windows to build_calibration_set; exactly one place may normalise",
         channels=tuple(channels),
     )
 
 
-def domain(compared: Sequence[ChannelComparison]) -> Iterator[Finding]:
+def domain(compared: Sequence[ChannelComparison]) -> Iterator[ChannelFinding]:
     """Judge the distance from the training distribution."""
     mean = float(np.mean([row.psi for row in compared]))
     shifted = tuple(row.name for row in compared if row.psi > MAX_CHANNEL_PSI)
     worst = max(compared, key=lambda row: row.psi)
     if mean > MAX_MEAN_PSI:
-        yield Finding(
-            rule="out-of-domain",
-            severity="error",
-            message=f"the set is not drawn from the training distribution: mean PSI {mean:.2f} over "
-            f"{len(compared)} channels, worst {worst.name} {worst.psi:.2f}",
-            fix="choose windows from the training recordings, with their own preprocess.json",
+        yield error(
+            "out-of-domain",
+            (
+                f"the set is not drawn from the training distribution: mean PSI {mean:.2f} over "
+                f"{len(compared)} channels, worst {worst.name} {worst.psi:.2f}"
+            ),
+            "choose windows from the training recordings, with their own preprocess.json",
             channels=shifted,
             actual=mean,
             limit=MAX_MEAN_PSI,
         )
     elif shifted:
-        yield Finding(
-            rule="shifted",
-            severity="warning",
-            message=f"{channel_count(shifted)} shifted against training, worst {worst.name}: PSI {worst.psi:.2f}",
-            fix="take more windows, or --method class-balanced",
+        yield warning(
+            "shifted",
+            f"{channel_count(shifted)} shifted against training, worst {worst.name}: PSI {worst.psi:.2f}",
+            "take more windows, or --method class-balanced",
             channels=shifted,
             actual=worst.psi,
             limit=MAX_CHANNEL_PSI,
         )
 
 
-def shape_of_motion(compared: Sequence[ChannelComparison]) -> Iterator[Finding]:
+def shape_of_motion(compared: Sequence[ChannelComparison]) -> Iterator[ChannelFinding]:
     """Judge quantiles and autocorrelation, which a like spread can hide."""
     tails = [row for row in compared if row.quantile_shift > MAX_QUANTILE_SHIFT]
     if tails:
         worst = max(tails, key=lambda row: row.quantile_shift)
-        yield Finding(
-            rule="quantiles",
-            severity="warning",
-            message=f"the 1 % to 99 % quantiles of {channel_count(tails)} lie elsewhere than in training, "
-            f"worst {worst.name} by {worst.quantile_shift:.1f} sigma",
-            fix="take more windows, or --method class-balanced",
+        yield warning(
+            "quantiles",
+            (
+                f"the 1 % to 99 % quantiles of {channel_count(tails)} lie elsewhere than in training, "
+                f"worst {worst.name} by {worst.quantile_shift:.1f} sigma"
+            ),
+            "take more windows, or --method class-balanced",
             channels=tuple(row.name for row in tails),
             actual=worst.quantile_shift,
             limit=MAX_QUANTILE_SHIFT,
@@ -149,29 +150,31 @@ def shape_of_motion(compared: Sequence[ChannelComparison]) -> Iterator[Finding]:
     paced = [row for row in compared if abs(row.lag1_other - row.lag1_reference) > MAX_LAG1_SHIFT]
     if paced:
         worst = max(paced, key=lambda row: abs(row.lag1_other - row.lag1_reference))
-        yield Finding(
-            rule="autocorrelation",
-            severity="warning",
-            message=f"another pace than in training in {channel_count(paced)}, worst {worst.name}: lag-1 "
-            f"autocorrelation {worst.lag1_other:.2f} against {worst.lag1_reference:.2f}",
-            fix="check the sample rate and any filter of the recordings",
+        yield warning(
+            "autocorrelation",
+            (
+                f"another pace than in training in {channel_count(paced)}, worst {worst.name}: lag-1 "
+                f"autocorrelation {worst.lag1_other:.2f} against {worst.lag1_reference:.2f}"
+            ),
+            "check the sample rate and any filter of the recordings",
             channels=tuple(row.name for row in paced),
             actual=worst.lag1_other,
             limit=worst.lag1_reference,
         )
 
 
-def ranges(compared: Sequence[ChannelComparison], found: Distribution) -> Iterator[Finding]:
+def ranges(compared: Sequence[ChannelComparison], found: Distribution) -> Iterator[ChannelFinding]:
     """Judge how much of the training range each channel spans, and what lies beyond the clip."""
     narrow = tuple(row.name for row in compared if row.range_coverage < GOOD_RANGE)
     if narrow:
         worst = min(compared, key=lambda row: row.range_coverage)
-        yield Finding(
-            rule="range",
-            severity="error" if worst.range_coverage < LEAST_RANGE else "warning",
-            message=f"less than {GOOD_RANGE:.0%} of the training range spanned in {channel_count(narrow)}, "
-            f"worst {worst.name} {worst.range_coverage:.0%}: int8 would clip the rest",
-            fix="--method extremes or coverage, or more windows",
+        yield (error if worst.range_coverage < LEAST_RANGE else warning)(
+            "range",
+            (
+                f"less than {GOOD_RANGE:.0%} of the training range spanned in {channel_count(narrow)}, "
+                f"worst {worst.name} {worst.range_coverage:.0%}: int8 would clip the rest"
+            ),
+            "--method extremes or coverage, or more windows",
             channels=narrow,
             actual=worst.range_coverage,
             limit=GOOD_RANGE if worst.range_coverage >= LEAST_RANGE else LEAST_RANGE,
@@ -179,36 +182,34 @@ def ranges(compared: Sequence[ChannelComparison], found: Distribution) -> Iterat
     edge = found.clip_sigma * 1.001
     beyond = tuple(channel.name for channel in found.channels if channel.high > edge or channel.low < -edge)
     if beyond:
-        yield Finding(
-            rule="beyond-clip",
-            severity="error",
-            message=f"{channel_count(beyond)} beyond the clip of {found.clip_sigma:g} sigma, "
-            "which preprocessing never does",
-            fix="build the set with the model's own preprocess.json",
+        yield error(
+            "beyond-clip",
+            (f"{channel_count(beyond)} beyond the clip of {found.clip_sigma:g} sigma, which preprocessing never does"),
+            "build the set with the model's own preprocess.json",
             channels=beyond,
             limit=found.clip_sigma,
         )
 
 
-def people(found: Distribution, training: Distribution) -> Iterator[Finding]:
+def people(found: Distribution, training: Distribution) -> Iterator[ChannelFinding]:
     """Judge subjects and classes, where the set says them."""
     if found.subjects and len(found.subjects) == 1 and len(training.subjects) > 1:
-        yield Finding(
-            rule="one-subject",
-            severity="error",
-            message=f"all {found.n_windows} windows are of subject {next(iter(found.subjects))}, "
-            f"training has {len(training.subjects)}",
-            fix="--method class-balanced or subject-balanced over all training subjects",
+        yield error(
+            "one-subject",
+            (
+                f"all {found.n_windows} windows are of subject {next(iter(found.subjects))}, "
+                f"training has {len(training.subjects)}"
+            ),
+            "--method class-balanced or subject-balanced over all training subjects",
             actual=1,
             limit=len(training.subjects),
         )
     lacking = [name for name in training.labels if name not in found.labels]
     if found.labels and lacking:
-        yield Finding(
-            rule="missing-class",
-            severity="warning",
-            message=f"{len(lacking)} of {len(training.labels)} classes do not occur: {', '.join(lacking)}",
-            fix="--method class-balanced",
+        yield warning(
+            "missing-class",
+            f"{len(lacking)} of {len(training.labels)} classes do not occur: {', '.join(lacking)}",
+            "--method class-balanced",
             actual=len(lacking),
             limit=0,
         )
@@ -217,25 +218,23 @@ def people(found: Distribution, training: Distribution) -> Iterator[Finding]:
         uneven = max(ratio.values()) / max(min(ratio.values()), 1e-9)
         spread = max(found.labels.values()) / min(found.labels.values())
         if min(uneven, spread) > MAX_IMBALANCE:
-            yield Finding(
-                rule="imbalance",
-                severity="warning",
-                message=f"the largest class has {spread:.1f} times the windows of the smallest",
-                fix="--method class-balanced",
+            yield warning(
+                "imbalance",
+                f"the largest class has {spread:.1f} times the windows of the smallest",
+                "--method class-balanced",
                 actual=spread,
                 limit=MAX_IMBALANCE,
             )
 
 
-def codes(found: Distribution, training: Distribution) -> Iterator[Finding]:
+def codes(found: Distribution, training: Distribution) -> Iterator[ChannelFinding]:
     """Judge how many of the codes in use the set reaches."""
     covered = code_coverage(training, found)
     if covered is not None and covered < LEAST_CODE_COVERAGE:
-        yield Finding(
-            rule="codes",
-            severity="warning",
-            message=f"the set reaches the codes of {covered:.0%} of the training windows",
-            fix="--method coverage-codes, or more windows",
+        yield warning(
+            "codes",
+            f"the set reaches the codes of {covered:.0%} of the training windows",
+            "--method coverage-codes, or more windows",
             actual=covered,
             limit=LEAST_CODE_COVERAGE,
         )

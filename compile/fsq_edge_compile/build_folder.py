@@ -12,6 +12,7 @@ from pydantic import Field
 from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 # file name -> the verb that writes it
@@ -89,15 +90,8 @@ class BuildFolder:
             MissingInputError: it is not there; the hint names the verb that writes it.
             DataError: it is larger than 256 MiB.
         """
-        try:
-            with (self.path / name).open("rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            hint = f"fsq-edge {FILES[name]} writes it" if name in FILES else ""
-            raise MissingInputError(f"cannot read {self.path / name}: {error.strerror}", hint=hint) from error
-        if len(data) > MAX_FILE_BYTES:
-            raise DataError(f"{self.path / name} is larger than {MAX_FILE_BYTES} bytes")
-        return data
+        hint = f"fsq-edge {FILES[name]} writes it" if name in FILES else ""
+        return read_bounded(self.path / name, MAX_FILE_BYTES, hint=hint)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import onnx.utils
 
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import first_line
 
 Tensors = Mapping[str, AnyArray]
 
@@ -38,7 +39,7 @@ def check_export(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise DataError(f"the ONNX checker refuses the graph: {str(error).splitlines()[0]}") from error
+        raise DataError(f"the ONNX checker refuses the graph: {first_line(error)}") from error
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, read_limited, sign
+from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
 from fsq_edge.cli.bundle_device import install, rollback
 from fsq_edge.cli.gate_report import stop_if_shut
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
+from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
@@ -88,7 +89,7 @@ def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> 
     from fsq_edge_runtime.bundle.install import verify_parts
 
     opened = Bundle.open(bundle)
-    verify_parts(opened, read_limited(key, MAX_KEY_BYTES) if key else None)
+    verify_parts(opened, read_bounded(key, MAX_KEY_BYTES) if key else None)
     signed = "signature good" if key else _signature_state(opened)
     console(quiet, json_to).print(f"{escape(str(bundle))}: good, {len(opened.manifest.files)} files, {signed}")
     write_json({**summary(opened), "signature_checked": key is not None}, json_to)

@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.output import console, force_option, output_options, write_json
-from fsq_edge_runtime.errors import MissingInputError
+from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ def add_hef(
     from fsq_edge_runtime.hef import read_record
 
     screen = console(quiet, json_to)
-    data = read_limited(hef, MAX_HEF_BYTES)
+    data = read_bounded(hef, MAX_HEF_BYTES)
     record = read_record(hef, hashlib.sha256(data).hexdigest())
     added = add(Bundle.open(bundle), data, arch=arch, force=force, record=record)
     show_findings(screen, added.findings)
@@ -77,7 +77,7 @@ def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: 
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.bundle.signature import SignatureFile, sign_bundle
 
-    signed = sign_bundle(Bundle.open(bundle), read_limited(key, MAX_KEY_BYTES))
+    signed = sign_bundle(Bundle.open(bundle), read_bounded(key, MAX_KEY_BYTES))
     signed.save(out or bundle, replace=True)
     signer = SignatureFile.from_json(signed.read("signature")).public_key
     console(quiet, json_to).print(f"signed {escape(str(out or bundle))}, public key {signer[:16]}...")
@@ -90,21 +90,3 @@ def show_findings(screen: Console, findings: tuple[HefFinding, ...]) -> None:
         screen.print(f"{finding.severity}: {escape(finding.message)}", soft_wrap=True)
         if finding.fix:
             screen.print(f"  fix: {escape(finding.fix)}", soft_wrap=True)
-
-
-def read_limited(path: Path, limit: int) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        MissingInputError: it cannot be read, is not a regular file, or is larger than ``limit`` bytes.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise MissingInputError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > limit:
-        raise MissingInputError(f"{path} is larger than {limit} bytes")
-    return data

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, read_limited
+from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
 from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.install import Installed
@@ -38,7 +39,7 @@ def install(bundle: Path, destination: Path, backend: str, key: Path | None, jso
     """
     from fsq_edge_runtime.bundle.install import install as install_bundle
 
-    public_key = read_limited(key, MAX_KEY_BYTES) if key else None
+    public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
     done = install_bundle(bundle, destination, backend=backend, public_key=public_key)
     screen = console(quiet, json_to)
     test = done.selftest

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fsq_edge.cli.output import console, need, output_options, table, write_json
-from fsq_edge.deploy.foreign_set import audit_file
-from fsq_edge.deploy.training_windows import TrainingWindows, windows_of_run, windows_of_source, write_set
-from fsq_edge_calibration import (
-    METHODS,
-    CalibrationAudit,
-    CalibrationSet,
-    audit_set,
-    compare_channels,
-)
-from fsq_edge_runtime.bundle.archive import write_file
-from fsq_edge_runtime.errors import MissingInputError, UsageError
-from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge.deploy.calibration import calibrate
+from fsq_edge_calibration import METHODS
+from fsq_edge_runtime.files import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fsq_edge_calibration import Distribution
+    from fsq_edge_calibration import CalibrationAudit
+    from fsq_edge_calibration.comparison import ChannelComparison
 
 MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "info": "info"}
 
@@ -35,19 +28,45 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
     "64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
 @click.argument("source", metavar="RUN|DATA")
-@click.option("--out", type=click.Path(path_type=Path), help="BUILD folder, or a file NAME.npz.")
-@click.option("--size", type=click.IntRange(1, 4096), default=1024, show_default=True, help="Windows to choose.")
-@click.option("--method", type=click.Choice(METHODS), default="class-balanced", show_default=True, help="Of choosing.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice.")
 @click.option(
-    "--subjects", metavar="A,B", help="DATA: whose windows to take; the training subjects of BUILD, or all, without it."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the set to this BUILD folder, or to this file NAME.npz. It is needed unless --audit is given.",
 )
-@click.option("--preprocess", type=click.Path(path_type=Path), help="DATA: preprocess.json; BUILD's by default.")
-@click.option("--audit", "audited", type=click.Path(path_type=Path), help="Audit this npz or npy; choose nothing.")
-@click.option("--against", type=click.Path(path_type=Path), help="Compare channel by channel with another set too.")
-@click.option("--allow-small", is_flag=True, help="Let fewer than 64 windows pass, for a smoke test.")
-@click.option("--npy", is_flag=True, help="Write the frames alone too, as NAME.npy, for the compiler's own tools.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report with a plot of every channel.")
+@click.option("--size", type=click.IntRange(1, 4096), default=1024, show_default=True, help="Choose this many windows.")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="class-balanced",
+    show_default=True,
+    help="Choose the windows by this method.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed the random choices with this number."
+)
+@click.option(
+    "--subjects",
+    metavar="A,B",
+    help="With DATA: choose windows of these subjects only (default: the training subjects of BUILD, or all).",
+)
+@click.option(
+    "--preprocess",
+    type=click.Path(path_type=Path),
+    help="With DATA: preprocess the windows as this preprocess.json says (default: that of BUILD).",
+)
+@click.option(
+    "--audit", "audited", type=click.Path(path_type=Path), help="Audit this npz or npy file and choose no windows."
+)
+@click.option(
+    "--against", type=click.Path(path_type=Path), help="Compare the set channel by channel with this other set."
+)
+@click.option("--allow-small", is_flag=True, help="Accept fewer than 64 windows, for a smoke test (default: refuse).")
+@click.option(
+    "--npy", is_flag=True, help="Also write the frames alone, as NAME.npy, for the compiler's own tools (default: no)."
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write an HTML report with a plot of every channel to this file."
+)
 @output_options
 def command(
     source: str,
@@ -70,59 +89,34 @@ def command(
     RUN is a run folder, whose training split is taken. DATA is watch, quadruped or folder:PATH, with --preprocess.
     Every prefix of the set is a fair selection, because the compiler reads only as many windows as its script asks for.
     """
-    if out is None and audited is None:
-        raise UsageError("no place to write the set to", hint="--out BUILD or --out NAME.npz; or --audit FILE")
     if report is not None:
         need("matplotlib", "report")
         need("jinja2", "report")
-    training = _training(source, out, subjects, preprocess)
-    usual = training.describe()
-    if audited is not None:
-        chosen, audit = audit_file(audited, usual, training, allow_small)
-    else:
-        chosen = training.choose(size, method, seed)
-        audit = audit_set(chosen, usual, training.preprocess, allow_small=allow_small)
-    written = _write(chosen, audit, out, npy) if audit.passed and chosen is not None and audited is None else None
+    made = calibrate(
+        source,
+        out,
+        size=size,
+        method=method,
+        seed=seed,
+        subjects=[name.strip() for name in (subjects or "").split(",") if name.strip()],
+        preprocess=preprocess,
+        audit=audited,
+        against=against,
+        allow_small=allow_small,
+        npy=npy,
+    )
     show = console(quiet, json_to)
-    _show(show, audit, written)
-    compared = None if against is None else _compare(show, audit, against, usual, training)
+    _show(show, made.audit, made.path)
+    if against is not None:
+        _show_comparison(show, made.compared, against.name)
     if report is not None:
         from fsq_edge.deploy.int8_page import calibration_page
 
-        write_file(report, calibration_page(audit).encode())
+        write_file(report, calibration_page(made.audit).encode())
         show.print(f"wrote {report}", markup=False)
-    write_json({**_json(audit, written), "against": compared}, json_to)
-    if not audit.passed:
+    write_json(made.to_dict(), json_to)
+    if not made.audit.passed:
         click.get_current_context().exit(1)
-
-
-def _training(source: str, out: Path | None, subjects: str | None, preprocess: Path | None) -> TrainingWindows:
-    if (Path(source) / "run.json").is_file():
-        if subjects or preprocess:
-            raise UsageError("a run knows its training subjects and preprocessing", hint="leave the options out")
-        return windows_of_run(Path(source))
-    if Path(source).exists():
-        raise MissingInputError(f"{source} is not a run folder: no run.json", hint="for a data folder: folder:PATH")
-    build = out if out is not None and out.is_dir() else None
-    place = preprocess or (build / "preprocess.json" if build else None)
-    if place is None or not place.is_file():
-        raise UsageError(
-            "a data source needs the model's preprocessing", hint="--preprocess FILE, or --out a BUILD folder"
-        )
-    names = tuple(name.strip() for name in (subjects or "").split(",") if name.strip())
-    return windows_of_source(source, names, PreprocessConfig.load(place), build)
-
-
-def _write(chosen: CalibrationSet, audit: CalibrationAudit, out: Path | None, npy: bool) -> Path | None:
-    if out is None:
-        return None
-    if out.suffix and out.suffix != ".npz":
-        raise UsageError(f"{out.name}: a calibration set is an npz file", hint="--out NAME.npz or --out BUILD")
-    path = out if out.suffix else out / "calibration.npz"
-    write_set(chosen, audit, path)
-    if npy:
-        chosen.save_npy(path.with_suffix(".npy"))
-    return path
 
 
 def _show(show: Console, audit: CalibrationAudit, written: Path | None) -> None:
@@ -144,28 +138,14 @@ def _show(show: Console, audit: CalibrationAudit, written: Path | None) -> None:
         show.print(f"wrote {written} and {written.with_suffix('.json').name}", markup=False)
 
 
-def _compare(
-    show: Console, audit: CalibrationAudit, against: Path, usual: Distribution, training: TrainingWindows
-) -> list[dict[str, Any]] | None:
-    other = audit_file(against, usual, training, True)[1].found
-    if audit.found is None or other is None:
-        show.print(f"{against.name} cannot be compared: one of the sets has not the shape of frames")
-        return None
-    rows = compare_channels(other, audit.found)
+def _show_comparison(show: Console, compared: Sequence[ChannelComparison] | None, other: str) -> None:
+    if compared is None:
+        show.print(f"{other} cannot be compared: one of the sets has not the shape of frames")
+        return
     cells = [
         (row.name, f"{row.psi:.3f}", f"{row.range_coverage:.0%}", f"{row.quantile_shift:.2f}", f"{row.lag1_other:.2f}",
          f"{row.lag1_reference:.2f}")
-        for row in rows
+        for row in compared
     ]  # fmt: skip
     headings = ["channel", "PSI", "range covered", "quantile shift", "lag-1", "lag-1 there"]
-    show.print(table(f"against {against.name}", headings, cells))
-    names = ("name", "psi", "range_coverage", "quantile_shift", "lag1_reference", "lag1_other")
-    return [{name: getattr(row, name) for name in names} for row in rows]
-
-
-def _json(audit: CalibrationAudit, written: Path | None) -> dict[str, Any]:
-    document = audit.to_dict()
-    for part in ("found", "training"):
-        for channel in (document[part] or {}).get("channels", []):
-            del channel["counts"]
-    return {**document, "set": None if written is None else str(written)}
+    show.print(table(f"against {other}", headings, cells))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.bundle_change import read_limited, show_findings
+from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
 from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,7 +84,7 @@ def command(
     options = PlanOptions(
         optimization_level=int(optimization_level),
         output_16bit=output_16bit,
-        script=read_limited(script, MAX_SCRIPT_BYTES).decode("utf-8", "replace") if script else None,
+        script=read_bounded(script, MAX_SCRIPT_BYTES).decode("utf-8", "replace") if script else None,
         check=gate.report.verdict,
         forced=gate.forced,
     )

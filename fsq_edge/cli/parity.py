@@ -9,10 +9,9 @@ import click
 import numpy as np
 from rich.markup import escape
 
-from fsq_edge.cli.bundle_change import read_limited
 from fsq_edge.cli.output import console, need, output_options, table, write_json
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.npz import array_names, read_arrays
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def _device_rungs(bundle: Bundle) -> list[Rung]:
 
 def _read_windows(path: Path) -> tuple[Any, Any, Any]:
     try:
-        data = read_limited(path, MAX_WINDOWS_BYTES)
+        data = read_bounded(path, MAX_WINDOWS_BYTES)
         x, labels = read_arrays(data, ("windows", "labels"))
         subjects = read_arrays(data, ("subjects",))[0] if "subjects" in array_names(data) else None
         return np.asarray(x, dtype=np.float32), labels, subjects

@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.files import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console

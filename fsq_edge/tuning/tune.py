@@ -13,7 +13,7 @@ from fsq_edge.tuning.division import Division, divide_recordings
 from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
 from fsq_edge.tuning.search import SearchResult, choose, rule_text, search, search_grid
 from fsq_edge.tuning.streams import make_streams
-from fsq_edge_compile.int8.refit import THRESHOLDS, match_share
+from fsq_edge_compile.int8.refit import match_thresholds
 from fsq_edge_compile.packing.bundle import plain_name
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.bundle.bundle import Bundle, Role
@@ -174,13 +174,7 @@ def move_thresholds(
         temperature: of the int8 settings.
     """
     tops = [_smoothed_tops(one, settings) for one in (reference, other)]
-    moved = {
-        name: round(match_share(getattr(settings, name), *tops), 4)
-        for name in THRESHOLDS
-        if 0 < getattr(settings, name) < 1
-    }
-    if "leave" in moved:
-        moved["leave"] = min(moved["leave"], moved.get("enter", settings.enter))
+    moved = {name: round(value, 4) for name, value in match_thresholds(settings, *tops).items()}
     return DecisionSettings.model_validate({**settings.model_dump(), **moved, "temperature": temperature})
 
 

@@ -40,6 +40,21 @@ class Finding:
         return {name: getattr(self, name) for name in names or [field.name for field in fields(self)]}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelFinding(Finding):
+    """A finding about channels of a set of frames.
+
+    Attributes:
+        channels: the graph channels it is about; empty for the whole set.
+        actual: the measured value, where it is one number.
+        limit: what it was compared with.
+    """
+
+    channels: tuple[str, ...] = ()
+    actual: float | None = None
+    limit: float | None = None
+
+
 _Found = TypeVar("_Found", bound=Finding)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from fsq_edge.cli.main import run
 from fsq_edge.data import Channel, Dataset, Recording, write_folder
+from fsq_edge.deploy.calibration import calibrate as deploy_calibrate
 from fsq_edge_calibration import load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord
 from tests.factories.motion import make_motion
@@ -157,3 +158,17 @@ def test_a_users_mistakes_have_their_codes(
 def test_a_source_needs_preprocessing_and_a_folder_needs_its_prefix(folder: Path, tmp_path: Path) -> None:
     assert run(["calibrate", f"folder:{folder / 'data'}", "--out", str(tmp_path / "x.npz")]) == 64
     assert run(["calibrate", str(folder / "data"), "--out", str(tmp_path / "x.npz")]) == 66
+
+
+def test_the_python_call_writes_what_the_verb_writes(folder: Path, tmp_path: Path) -> None:
+    by_verb, by_call = tmp_path / "verb.npz", tmp_path / "call.npz"
+    assert calibrate(folder, "--out", str(by_verb), "--size", "100", "--seed", "3", "--quiet") == 0
+    made = deploy_calibrate(
+        f"folder:{folder / 'data'}", by_call, size=100, seed=3, preprocess=folder / "preprocess.json", against=by_verb
+    )
+    assert made.path == by_call
+    assert made.audit.passed
+    assert by_call.read_bytes() == by_verb.read_bytes()
+    assert by_call.with_suffix(".json").read_bytes() == by_verb.with_suffix(".json").read_bytes()
+    assert made.compared is not None
+    assert {row.psi for row in made.compared} == {0.0}

@@ -314,7 +314,7 @@ def changed_set(build: BuildFolder, **changes: Any) -> CalibrationSet:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"preprocess_sha256": "0" * 64}, "another preprocess.json"),
+        ({"preprocess_sha256": "0" * 64}, "other preprocessing"),
         ({"frames_nhwc": "nchw"}, "channels first"),
         ({"frames_nhwc": "nan"}, "NaN or Inf"),
     ],

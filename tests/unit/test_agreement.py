@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from fsq_edge_compile.int8.agreement import compare_codes
-from fsq_edge_compile.scores import confusion, macro_f1, resampled_confusions
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.scores import bootstrap_confusions, confusion, macro_f1
 from fsq_edge_runtime.tail import FsqTail
 
 RNG = np.random.default_rng(3)
@@ -53,7 +53,7 @@ def test_the_interval_of_grouped_windows_is_wider() -> None:
     predicted = np.where(right, labels, (labels + 1) % 5)
 
     def spread(groups: np.ndarray | None) -> float:
-        draws = macro_f1(resampled_confusions(labels, (predicted,), 5, groups, np.random.default_rng(0)))
+        draws = macro_f1(bootstrap_confusions(labels, (predicted,), 5, groups, np.random.default_rng(0)))
         return float(np.ptp(np.quantile(draws, [0.025, 0.975])))
 
     assert spread(np.repeat(np.arange(20), 50)) > 3 * spread(None)
@@ -65,7 +65,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     for _ in range(100):
         labels = rng.integers(0, 3, 300)
         predicted = np.where(rng.random(300) < 0.8, labels, rng.integers(0, 3, 300))
-        draws = macro_f1(resampled_confusions(labels, (predicted,), 3, None, rng))
+        draws = macro_f1(bootstrap_confusions(labels, (predicted,), 3, None, rng))
         low, high = np.quantile(draws, [0.025, 0.975])
         inside += low <= 0.8 + 0.2 / 3 <= high
     assert inside >= 88

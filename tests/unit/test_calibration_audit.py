@@ -18,7 +18,8 @@ from fsq_edge_calibration import (
 from fsq_edge_calibration.audit import CalibrationAudit as Artefact
 from fsq_edge_calibration.calibration_set import input_frames
 from fsq_edge_calibration.comparison import code_coverage
-from fsq_edge_calibration.distribution import BINS, FrameDescriber, psi
+from fsq_edge_calibration.description import FrameDescriber
+from fsq_edge_calibration.distribution import BINS, psi
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor, fit_preprocess
 from tests.factories.motion import make_motion

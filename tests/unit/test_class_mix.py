@@ -13,7 +13,8 @@ from fsq_edge_calibration import (
     build_calibration_set,
     describe_windows,
 )
-from fsq_edge_calibration.class_mix import bin_groups, remixed
+from fsq_edge_calibration.class_mix import remixed
+from fsq_edge_calibration.distribution import bin_groups
 from fsq_edge_runtime.preprocess import fit_preprocess
 from tests.factories.motion import make_motion
 

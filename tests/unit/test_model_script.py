@@ -86,4 +86,4 @@ def test_warnings_say_what_will_happen_silently() -> None:
 def test_line_numbers_and_comments() -> None:
     text = "# a comment\n\nmodel_optimization_flavor(optimization_level=9)  # too high\n"
     (finding,) = lint_model_script(text, 2000)
-    assert finding.line == 3
+    assert finding.where == "line 3"

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.npz import array_names, read_arrays
 
 STAGES: Final = ("native", "fp_optimized", "quantized")
@@ -34,13 +35,9 @@ def read_emulator(path: Path) -> EmulatorOutputs:
 
     Raises:
         MissingInputError: it cannot be read.
-        DataError: damaged, or sizes that do not agree.
+        DataError: too large, damaged, or sizes that do not agree.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES)
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror}", hint="fsq-edge compile writes it") from error
+    data = read_bounded(path, MAX_BYTES, hint="fsq-edge compile writes it")
     try:
         stages = [stage for stage in STAGES if stage in array_names(data)]
         index, *found = read_arrays(data, ("reference_index", *stages))

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fsq_edge_runtime.findings import Finding
 
 LEVELS: Final = (0, 1, 2, 4)  # of optimization_level
 FULL_CALIBRATION: Final = 1024  # below it the DFC drops the optimisation level to 0
@@ -60,27 +62,9 @@ class ScriptOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ScriptFinding:
-    """One thing wrong with a script.
-
-    Attributes:
-        line: 1-based.
-        severity: ``error`` or ``warning``.
-        message: one line with the value.
-        fix: what to write instead.
-    """
-
-    line: int
-    severity: Literal["error", "warning"]
-    message: str
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
     """One parsed line: ``targets = name(positional..., key=value...)``, values as text."""
 
-    line: int
     targets: tuple[str, ...]
     name: str
     positional: tuple[str, ...]
@@ -117,29 +101,24 @@ def write_model_script(options: ScriptOptions) -> str:
     return text
 
 
-def lint_model_script(text: str, calibration_windows: int, *, generation: int = 3) -> tuple[ScriptFinding, ...]:
-    """Return what is wrong with a script.
+def lint_model_script(text: str, calibration_windows: int, *, generation: int = 3) -> tuple[Finding, ...]:
+    """Return what is wrong with a script; ``where`` is the line, such as ``line 3``.
 
     Args:
         text: the .alls file.
         calibration_windows: windows in the calibration file.
         generation: of the DFC, 3 or 5.
     """
-    findings: list[ScriptFinding] = []
+    findings: list[Finding] = []
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.split("#")[0].strip()
-        if not stripped:
-            continue
-        command = parse_command(stripped, number)
-        if command is None:
-            fix = "one command a line: name(arguments) or target = name(arguments)"
-            findings.append(ScriptFinding(number, "error", f"not a model script command: {stripped[:60]!r}", fix))
-            continue
-        findings += _lint(command, calibration_windows, generation)
+        if stripped:
+            found = _lint(stripped, calibration_windows, generation)
+            findings += [replace(finding, where=f"line {number}") for finding in found]
     return tuple(findings)
 
 
-def parse_command(line: str, number: int = 1) -> Command | None:
+def parse_command(line: str) -> Command | None:
     """Return one line parsed, or None if it is no command."""
     match = _COMMAND.fullmatch(line)
     if not match:
@@ -155,7 +134,7 @@ def parse_command(line: str, number: int = 1) -> Command | None:
         else:
             positional.append(argument["value"].strip())
     targets = tuple(target.strip() for target in (match["targets"] or "").split(",") if target.strip())
-    return Command(number, targets, match["name"], tuple(positional), keywords)
+    return Command(targets, match["name"], tuple(positional), keywords)
 
 
 def _split(arguments: str) -> list[str]:
@@ -170,83 +149,68 @@ def _split(arguments: str) -> list[str]:
     return [*parts, last] if last or parts else []
 
 
-def _lint(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
-    line = command.line
-    invented = [name for name in (command.name, *command.keywords) if name.lower() in INVENTED]
+def _error(message: str, fix: str) -> Finding:
+    return Finding(rule="model-script", severity="error", message=message, fix=fix)
+
+
+def _warning(message: str, fix: str) -> Finding:
+    return Finding(rule="model-script", severity="warning", message=message, fix=fix)
+
+
+def _lint(line: str, windows: int, generation: int) -> Iterator[Finding]:
+    command = parse_command(line)
+    if command is None:
+        fix = "one command a line: name(arguments) or target = name(arguments)"
+        yield _error(f"not a model script command: {line[:60]!r}", fix)
+        return
+    name, positional, keywords = command.name, command.positional, command.keywords
+    invented = [used for used in (name, *keywords) if used.lower() in INVENTED]
     if invented:
-        yield ScriptFinding(line, "error", f"{invented[0]} does not exist in any DFC", "remove it")
-        return
-    if command.name not in KNOWN:
-        yield ScriptFinding(
-            line, "warning", f"the command {command.name} is not known here", "see the DFC's user guide"
+        yield _error(f"{invented[0]} does not exist in any DFC", "remove it")
+    elif name not in KNOWN:
+        yield _warning(f"the command {name} is not known here", "see the DFC's user guide")
+    elif name == "normalization":
+        yield _error(
+            "normalization on the chip, but the host normalises already: exactly one place may",
+            "remove the line; preprocess.json is applied before the device graph",
         )
-        return
-    check = {
-        "normalization": _lint_normalization,
-        "model_optimization_config": _lint_config,
-        "model_optimization_flavor": _lint_flavor,
-        "quantization_param": _lint_precision,
-        "post_quantization_optimization": _lint_finetune,
-        "change_output_activation": _lint_activation,
-    }.get(command.name)
-    if check:
-        yield from check(command, windows, generation)
+    elif name == "model_optimization_config":
+        yield from _lint_count(keywords, "calibset_size", windows)
+    elif name == "post_quantization_optimization":
+        yield from _lint_count(keywords, "dataset_size", windows)
+    elif name == "model_optimization_flavor":
+        yield from _lint_flavor(keywords, windows)
+    elif name == "quantization_param":
+        yield from _lint_precision(positional, keywords.get("precision_mode", ""), generation)
+    elif name == "change_output_activation" and (len(positional) != 2 or positional[1] not in ACTIVATIONS):
+        yield _error(f"{name}({', '.join(positional)})", f"(layer, one of {', '.join(ACTIVATIONS)})")
 
 
-def _lint_normalization(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
-    yield ScriptFinding(
-        command.line,
-        "error",
-        "normalization on the chip, but the host normalises already: exactly one place may",
-        "remove the line; preprocess.json is applied before the device graph",
-    )
-
-
-def _lint_config(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
-    wanted = _number(command.keywords.get("calibset_size", "0"))
+def _lint_count(keywords: Mapping[str, str], key: str, windows: int) -> Iterator[Finding]:
+    wanted = _number(keywords.get(key, "0"))
     if wanted is None or wanted > windows:
-        shown = command.keywords["calibset_size"]
-        message = f"calibset_size={shown}, the calibration file holds {windows} windows"
-        yield ScriptFinding(command.line, "error", message, f"calibset_size={windows}")
+        yield _error(f"{key}={keywords[key]}, the calibration file holds {windows} windows", f"{key}={windows}")
 
 
-def _lint_flavor(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
-    level = _number(command.keywords.get("optimization_level", "0"))
+def _lint_flavor(keywords: Mapping[str, str], windows: int) -> Iterator[Finding]:
+    level = _number(keywords.get("optimization_level", "0"))
     if level not in LEVELS:
-        message = f"optimization_level={command.keywords['optimization_level']}"
-        yield ScriptFinding(command.line, "error", message, f"one of {', '.join(map(str, LEVELS))}")
+        yield _error(f"optimization_level={keywords['optimization_level']}", f"one of {', '.join(map(str, LEVELS))}")
     elif level and windows < FULL_CALIBRATION:
         message = f"optimization_level={level} with {windows} windows: the DFC drops it to 0 below {FULL_CALIBRATION}"
-        yield ScriptFinding(command.line, "warning", message, "more calibration windows, or optimization_level=0")
-    compression = command.keywords.get("compression_level", "0")
+        yield _warning(message, "more calibration windows, or optimization_level=0")
+    compression = keywords.get("compression_level", "0")
     if _number(compression) not in (0, 1, 2):
-        yield ScriptFinding(command.line, "error", f"compression_level={compression}", "one of 0, 1, 2")
+        yield _error(f"compression_level={compression}", "one of 0, 1, 2")
 
 
-def _lint_precision(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
-    mode = command.keywords.get("precision_mode", "")
+def _lint_precision(layers: Sequence[str], mode: str, generation: int) -> Iterator[Finding]:
     known = PRECISIONS.get(generation)
     if known and mode not in known:
-        yield ScriptFinding(
-            command.line, "error", f"precision_mode={mode or '(missing)'}", f"one of {', '.join(known)}"
-        )
-    layers = " ".join(command.positional)
-    if mode == "a16_w16" and re.search("softmax|matmul", layers):
-        message = f"a16_w16 on {layers}: the allocator crashed on 16-bit attention"
-        yield ScriptFinding(command.line, "warning", message, "keep softmax and matmul at 8 bits")
-
-
-def _lint_finetune(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
-    wanted = _number(command.keywords.get("dataset_size", "0"))
-    if wanted is None or wanted > windows:
-        message = f"dataset_size={command.keywords['dataset_size']}, the calibration file holds {windows} windows"
-        yield ScriptFinding(command.line, "error", message, f"dataset_size={windows}")
-
-
-def _lint_activation(command: Command, windows: int, generation: int) -> Iterator[ScriptFinding]:
-    if len(command.positional) != 2 or command.positional[1] not in ACTIVATIONS:
-        message = f"change_output_activation({', '.join(command.positional)})"
-        yield ScriptFinding(command.line, "error", message, f"(layer, one of {', '.join(ACTIVATIONS)})")
+        yield _error(f"precision_mode={mode or '(missing)'}", f"one of {', '.join(known)}")
+    if mode == "a16_w16" and re.search("softmax|matmul", " ".join(layers)):
+        message = f"a16_w16 on {' '.join(layers)}: the allocator crashed on 16-bit attention"
+        yield _warning(message, "keep softmax and matmul at 8 bits")
 
 
 def _number(text: str) -> int | None:

@@ -14,15 +14,15 @@ from typing import ClassVar, Final
 import numpy as np
 from pydantic import Field
 
+from fsq_edge_calibration.array_rules import LEAST_COUNT, missing_values, structure
 from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibration_set
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.targets import FIRST_DFC, Target
 from fsq_edge_compile.dfc.model_script import ScriptOptions, lint_model_script, write_model_script
-from fsq_edge_compile.dfc.readme import plan_readme
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.artefact import Artefact
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.onnx_graph import read_graph_end
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 
@@ -32,8 +32,13 @@ SCRIPT: Final = "model.alls"
 WINDOWS: Final = "windows.npz"
 PLAN: Final = "plan.json"
 SUMS: Final = "SHA256SUMS"
-MIN_WINDOWS: Final = 64  # the DFC's own default count
 EMULATED: Final = 128  # held-out windows that go through the DFC's emulator, for the parity ladder
+
+# Source: Hailo's release pairing; 5.x pairs by equal number.
+PAIRS: Final = {
+    "3.x": ("DFC 3.33 with HailoRT 4.23, DFC 3.32 with 4.22, DFC 3.31 with 4.21", "hailo-all"),
+    "5.x": ("DFC 5.x with HailoRT of the same number (5.2 with 5.2)", "hailo-h10-all"),
+}
 
 
 class Plan(Artefact):
@@ -145,7 +150,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
     contents[PLAN] = plan.to_json().encode()
     contents["compile.py"] = resources.files(__package__).joinpath("plan_compile.py").read_bytes()
     contents["compile.sh"] = _shell(plan).encode()
-    contents["README.md"] = plan_readme(plan, target).encode()
+    contents["README.md"] = _readme(plan, target).encode()
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(contents.items()))
     for name, data in {**contents, SUMS: sums.encode()}.items():
         write_file(folder / name, data)
@@ -183,22 +188,13 @@ def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) ->
     Raises:
         DataError: another preprocessing, channels first, another shape, values that are not finite, or fewer than 64.
     """
-    hint = "fsq-edge calibrate RUN --out BUILD makes the right one"
-    if calibration.preprocess_sha256 != preprocess.digest():
-        raise DataError("calibration.npz was made with another preprocess.json than the build's", hint=hint)
+    calibration.require_preprocessing(preprocess)
     frames = np.ascontiguousarray(calibration.frames_nhwc, dtype=np.float32)
-    channels, height, width = preprocess.frame_shape
-    if frames.shape[1:] == (channels, height, width) != (height, width, channels):
-        raise DataError(f"calibration frames are {frames.shape}: channels first, the DFC takes (N, H, W, C)", hint=hint)
-    if frames.shape[1:] != (height, width, channels):
-        raise DataError(
-            f"calibration frames are {frames.shape}, expected (N, {height}, {width}, {channels})", hint=hint
-        )
-    if len(frames) < MIN_WINDOWS:
-        raise DataError(f"{len(frames)} calibration windows, at least {MIN_WINDOWS} are needed", hint=hint)
-    if not np.isfinite(frames).all():
-        raise DataError("calibration frames hold NaN or Inf", hint=hint)
-    return frames
+    wrong = list(structure(frames, preprocess.frame_shape)) or list(missing_values(frames, calibration.channel_names))
+    if not wrong and len(frames) >= LEAST_COUNT:
+        return frames
+    few = f"{len(frames)} calibration windows, at least {LEAST_COUNT} are needed"
+    raise DataError(wrong[0].message if wrong else few, hint="fsq-edge calibrate RUN --out BUILD makes the right one")
 
 
 def _held_out_frames(build: BuildFolder) -> bytes:
@@ -223,7 +219,7 @@ def _script(options: PlanOptions, windows: int, target: Target) -> str:
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         first = errors[0]
-        raise UsageError(f"model script line {first.line}: {first.message}", hint=first.fix)
+        raise UsageError(f"model script {first.where}: {first.message}", hint=first.fix)
     return options.script
 
 
@@ -249,4 +245,38 @@ hailo parser onnx {ENCODER} --net-name {network} --hw-arch {plan.arch} \\
 hailo optimize {network}.har --hw-arch {plan.arch} --calib-set-path {CALIBRATION} --model-script {SCRIPT}
 hailo compiler {network}_optimized.har --hw-arch {plan.arch}
 echo "wrote {network}.hef: fsq-edge bundle add-hef BUNDLE {network}.hef"
+"""
+
+
+def _readme(plan: Plan, target: Target) -> str:
+    pairing, package = PAIRS[target.generation]
+    forced = "".join(f"* Forced: {reason}\n" for reason in plan.forced)
+    channels, height, width = plan.input_shape[1:]
+    return f"""# {plan.network} for {plan.arch}
+
+Compile this network with Hailo's Dataflow Compiler (DFC). The DFC comes from Hailo's developer zone, runs on x86-64
+Linux with Python 3.10 to 3.12, and needs an environment of its own. This folder needs nothing else: `compile.py`
+imports only numpy and `hailo_sdk_client`.
+
+    /path/to/dfc/bin/python compile.py      # or: bash compile.sh, the same with Hailo's three commands
+
+* Target {plan.arch}: DFC {target.dfc}. The device must run the HailoRT of the same release, or it may load the file
+  and answer wrongly: {pairing}. On Raspberry Pi OS HailoRT is
+  the package `{package}`.
+* Input `{plan.input_name}` {list(plan.input_shape)} in ONNX, (H, W, C) = ({height}, {width}, {channels}) on the device.
+* Output: the node `{plan.end_nodes[0]}`, in [-1, 1]. Rounding and the classifier stay on the host.
+* `calib.npy`: {plan.calibration_windows} windows of training data, NHWC float32, normalised on the host already;
+  `model.alls` must not normalise again. Below 1,024 windows, or without a GPU, the DFC drops its optimisation level
+  to 0 without saying so.
+* Compatibility check before this plan was written: {plan.check or "not run"}.
+{forced}
+`SHA256SUMS` names every file (`sha256sum --check SHA256SUMS`); `compile.py` checks what it reads.
+
+Out come the HEF with a record beside it (`.hef.json`), the HARs of each stage, `emulator.npz` (what the DFC's emulator
+makes of `windows.npz`, held-out windows: native, fp_optimized, quantized), `result.json` and the DFC's logs. Then:
+
+    fsq-edge hef inspect {plan.network}.hef --bundle BUNDLE
+    fsq-edge bundle add-hef BUNDLE {plan.network}.hef
+
+Written by fsq-edge. No DFC was available to its makers: the calls are those seen in public projects.
 """

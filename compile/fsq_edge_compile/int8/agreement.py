@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_compile.scores import Interval, confusion, interval, macro_f1, resampled_confusions
 from fsq_edge_runtime.arrays import AnyArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.scores import Interval, bootstrap_confusions, confusion, macro_f1, percentile_interval
 from fsq_edge_runtime.tail import FsqTail
 
 NEAR_BOUNDARY: Final = 0.05  # in units of one quantisation step
@@ -130,11 +130,11 @@ def _scores(
 ) -> LabelScores:
     truth = labels.astype(np.int64)
     values = [float(macro_f1(confusion(truth, predicted, classes))) for predicted in chosen]
-    draws = macro_f1(resampled_confusions(truth, chosen, classes, groups, np.random.default_rng(seed)))
+    draws = macro_f1(bootstrap_confusions(truth, chosen, classes, groups, np.random.default_rng(seed)))
     return LabelScores(
         accuracy_reference=float((chosen[0] == truth).mean()),
         accuracy_other=float((chosen[1] == truth).mean()),
-        macro_f1_reference=interval(values[0], draws[:, 0]),
-        macro_f1_other=interval(values[1], draws[:, 1]),
-        drop_points=interval(100 * (values[0] - values[1]), 100 * (draws[:, 0] - draws[:, 1])),
+        macro_f1_reference=percentile_interval(values[0], draws[:, 0]),
+        macro_f1_other=percentile_interval(values[1], draws[:, 1]),
+        drop_points=percentile_interval(100 * (values[0] - values[1]), 100 * (draws[:, 0] - draws[:, 1])),
     )

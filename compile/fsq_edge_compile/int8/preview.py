@@ -18,10 +18,10 @@ from fsq_edge_compile.int8.refit import LEAST_WINDOWS, Refit, refit_int8
 from fsq_edge_compile.int8.suggestions import Alternative, measure_alternatives, suggestions
 from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.bundle.bundle import json_bytes
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.tail import FsqTail
 
@@ -111,7 +111,7 @@ def preview_build(
         MissingInputError: a file of the folder is missing.
     """
     config = build.preprocess
-    require_same_preprocessing(calibration, config)
+    calibration.require_preprocessing(config)
     encoder, tail = build.read("encoder.onnx"), FsqTail.from_bytes(build.read("head.npz"))
     held_out = reference_frames(build.reference(), config)
     data = np.ascontiguousarray(calibration.frames_nchw)
@@ -180,20 +180,6 @@ def reference_frames(reference: Reference, config: PreprocessConfig) -> HeldOut:
         reference.subjects[valid],
         reference.t[valid],
     )
-
-
-def require_same_preprocessing(calibration: CalibrationSet, config: PreprocessConfig) -> None:
-    """Refuse a calibration set of other preprocessing.
-
-    Raises:
-        DataError: the digests differ.
-    """
-    if calibration.preprocess_sha256 != config.digest():
-        raise DataError(
-            f"the calibration set was made with other preprocessing ({calibration.preprocess_sha256[:12]}..., "
-            f"the model has {config.digest()[:12]}...)",
-            hint="fsq-edge calibrate RUN writes one that fits",
-        )
 
 
 def _refit(build: BuildFolder, config: PreprocessConfig, encoder: bytes, model: bytes, tail: FsqTail) -> Refit | None:

@@ -24,7 +24,8 @@ from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.int8.probe import ActivationProbe, activation_names
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, RangeMethod, activation_ranges
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
+from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.files import read_bounded
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
 PASSING_ON = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity")  # values as they are
@@ -71,19 +72,9 @@ def quantize_preview(
 
 def load_device_graph(encoder: bytes | Path) -> Any:
     """Return the ONNX model of a device graph (a ``ModelProto``) whose last node is the Tanh that makes ``t``."""
-    if isinstance(encoder, Path):
-        try:
-            with encoder.open("rb") as file:
-                data = file.read(MAX_MODEL_BYTES + 1)
-        except OSError as error:
-            raise MissingInputError(f"cannot read device graph {encoder}: {error.strerror}") from error
-        if len(data) > MAX_MODEL_BYTES:
-            raise DataError(f"{encoder.name}: more than the {MAX_MODEL_BYTES} bytes allowed for a device graph")
-    else:
-        data = encoder
+    data = encoder if isinstance(encoder, bytes) else read_bounded(encoder, MAX_MODEL_BYTES, what="device graph")
     try:
-        model = onnx.load_from_string(data)
-        model = onnx.shape_inference.infer_shapes(model)
+        model = onnx.shape_inference.infer_shapes(onnx.load_from_string(data))
     except Exception as error:
         raise DataError(f"the device graph is not a readable ONNX model: {error}") from error
     inputs = [entry.name for entry in model.graph.input]

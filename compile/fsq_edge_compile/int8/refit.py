@@ -87,18 +87,35 @@ def refit_int8(
         _smoothed_tops(softmax(tail.logits(t), temperature), who, decision, hop_ms)
         for t, temperature in zip((t_float, t_int8), temperatures, strict=True)
     ]
-    moved = {
-        name: (getattr(decision, name), match_share(getattr(decision, name), *tops))
-        for name in THRESHOLDS
-        if 0 < getattr(decision, name) < 1
-    }
-    changes: dict[str, Any] = {name: pair[1] for name, pair in moved.items()}
-    if decision.temperature is not None:
-        changes["temperature"] = used
-    if "enter" in changes and "leave" in changes:
-        changes["leave"] = min(changes["leave"], changes["enter"])
+    moved = match_thresholds(decision, *tops)
+    changes = {**moved, "temperature": None if decision.temperature is None else used}
     settings = DecisionSettings.model_validate({**decision.model_dump(), **changes})
-    return Refit(int8_tail, settings, fits[0], fits[1], moved)
+    thresholds = {name: (getattr(decision, name), value) for name, value in moved.items()}
+    return Refit(int8_tail, settings, fits[0], fits[1], thresholds)
+
+
+def match_thresholds(settings: DecisionSettings, reference: Float64Array, other: Float64Array) -> dict[str, float]:
+    """Return each threshold in use, moved so that as large a share of ``other`` passes it as of ``reference``.
+
+    Args:
+        settings: fitted to ``reference``; thresholds of 0 and 1 are not in use.
+        reference: (N,) best smoothed probability of each window, of the float graph.
+        other: (M,) those of the int8 graph.
+
+    Returns:
+        name -> threshold, with ``leave`` at most ``enter``.
+
+    Example:
+        >>> scores = np.linspace(0.0, 1.0, 101)
+        >>> settings = DecisionSettings(enter=0.6, leave=0.4)
+        >>> {name: round(value, 1) for name, value in match_thresholds(settings, scores, scores / 2).items()}
+        {'enter': 0.3, 'leave': 0.2}
+    """
+    used = {name: getattr(settings, name) for name in THRESHOLDS if 0 < getattr(settings, name) < 1}
+    moved = {name: match_share(value, reference, other) for name, value in used.items()}
+    if "leave" in moved:
+        moved["leave"] = min(moved["leave"], moved.get("enter", settings.enter))
+    return moved
 
 
 def match_share(threshold: float, reference: Float64Array, other: Float64Array) -> float:

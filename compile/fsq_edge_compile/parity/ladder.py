@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_compile.scores import Interval, confusion, interval, macro_f1, resampled_confusions
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UnavailableError
+from fsq_edge_runtime.scores import Interval, bootstrap_confusions, confusion, macro_f1, percentile_interval
 from fsq_edge_runtime.tail import FsqCodebook
 
 EXACT_T: Final = 1e-4  # float32 forms of one graph differ in the last bits only
@@ -208,7 +208,7 @@ def _judge(
     usual = reference.logits.argmax(axis=1).astype(np.int64)
     classes = reference.logits.shape[1]
     score, first = (float(macro_f1(confusion(truth, which, classes))) for which in (chosen, usual))
-    draws = macro_f1(resampled_confusions(truth, (chosen,), classes, groups, np.random.default_rng(seed)))
+    draws = macro_f1(bootstrap_confusions(truth, (chosen,), classes, groups, np.random.default_rng(seed)))
     difference = None
     if answers.t is not None and reference.t is not None:
         difference = float(np.abs(answers.t.astype(np.float64) - reference.t).max())
@@ -221,7 +221,7 @@ def _judge(
         code_agreement_off_boundary=float(same[~near].mean()) if (~near).any() else 1.0,
         label_agreement=float((chosen == usual).mean()),
         accuracy=float((chosen == truth).mean()),
-        macro_f1=interval(score, draws[:, 0]),
+        macro_f1=percentile_interval(score, draws[:, 0]),
         drop_points=100 * (first - score),
     )
     return replace(result, lost=tuple(_broken(result, gates)))
