@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from fsq_edge.data.recording import Channel
+from fsq_edge_runtime.tables.units import UNITS, Sensor
 
-Sensor = Literal["acceleration", "rate", "field"]
-
-# Unit -> (what is measured, how many of them make one m/s2, rad/s or uT).
-UNITS: dict[str, tuple[Sensor, float]] = {
-    "m/s2": ("acceleration", 1.0),
-    "m/s^2": ("acceleration", 1.0),
-    "m/s²": ("acceleration", 1.0),
-    "g": ("acceleration", 1 / 9.80665),
-    "mg": ("acceleration", 1000 / 9.80665),
-    "rad/s": ("rate", 1.0),
-    "deg/s": ("rate", math.degrees(1)),
-    "°/s": ("rate", math.degrees(1)),
-    "dps": ("rate", math.degrees(1)),
-    "uT": ("field", 1.0),
-    "µT": ("field", 1.0),
-    "mT": ("field", 1e-3),
-    "mG": ("field", 10.0),
-    "G": ("field", 0.01),
-    "gauss": ("field", 0.01),
-    "nT": ("field", 1000.0),
-}
 # Where the unit is not one of these, the name tells.
 SENSOR_OF_NAME: tuple[tuple[str, Sensor], ...] = (("acc", "acceleration"), ("gyr", "rate"), ("mag", "field"))
 _SEPARATORS = "_ .-/:()[]"
+
+__all__ = ["UNITS", "Sensor", "Triad", "find_triads", "in_si", "sensor_of"]
 
 
 @dataclass(frozen=True, slots=True)
