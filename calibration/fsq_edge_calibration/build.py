@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_calibration.calibration_set import CalibrationSet
+from fsq_edge_calibration.calibration_set import COLUMNS, CalibrationSet
 from fsq_edge_calibration.selection import (
     METHODS,
     Method,
@@ -67,7 +67,9 @@ def build_calibration_set(
         raise UsageError(f"a calibration set has 1 to {MAX_SIZE} windows, not {size}")
     if method == "coverage-codes" and codes is None:
         raise UsageError("method coverage-codes needs the FSQ code of every window", hint="use coverage")
-    columns = _columns(len(windows), labels, subjects, recording_ids, starts, codes)
+    columns = _columns(
+        len(windows), labels=labels, subjects=subjects, recording_ids=recording_ids, starts=starts, codes=codes
+    )
     preprocessor = Preprocessor(preprocess)
     usable = usable_windows(windows, preprocessor)
     candidates = np.flatnonzero(usable)
@@ -88,11 +90,7 @@ def build_calibration_set(
     frames = preprocessor.frames(filled)[np.argsort(np.argsort(chosen))]
     return CalibrationSet(
         frames_nhwc=np.ascontiguousarray(frames.transpose(0, 2, 3, 1)),
-        labels=columns["labels"][chosen],
-        subjects=columns["subjects"][chosen],
-        recording_ids=columns["recording_ids"][chosen],
-        starts=columns["starts"][chosen],
-        codes=columns["codes"][chosen],
+        **{name: column[chosen] for name, column in columns.items()},
         preprocess_sha256=preprocess.digest(),
         channel_names=channel_names(preprocess),
         method=method,
@@ -140,24 +138,14 @@ def window_features(windows: Float32Array, preprocessor: Preprocessor) -> Float3
     return features
 
 
-def _columns(
-    count: int,
-    labels: npt.ArrayLike,
-    subjects: npt.ArrayLike,
-    recording_ids: npt.ArrayLike | None,
-    starts: npt.ArrayLike | None,
-    codes: npt.ArrayLike | None,
-) -> dict[str, AnyArray]:
-    columns: dict[str, AnyArray] = {
-        "labels": np.asarray(labels).astype(np.int64),
-        "subjects": np.asarray(subjects).astype(np.str_),
-        "recording_ids": np.full(count, "") if recording_ids is None else np.asarray(recording_ids).astype(np.str_),
-        "starts": np.full(count, -1) if starts is None else np.asarray(starts).astype(np.int64),
-        "codes": np.full(count, -1) if codes is None else np.asarray(codes).astype(np.int64),
-    }
-    for name, column in columns.items():
-        if column.shape != (count,):
-            raise DataError(f"{name} has shape {column.shape}, expected ({count},), one for every window")
+def _columns(count: int, **given: npt.ArrayLike | None) -> dict[str, Any]:
+    columns: dict[str, Any] = {}  # Any: the element types differ
+    for name, kind in COLUMNS.items():
+        values = given[name]
+        unknown = "" if kind is np.str_ else -1
+        columns[name] = np.full(count, unknown) if values is None else np.asarray(values).astype(kind)
+        if columns[name].shape != (count,):
+            raise DataError(f"{name} has shape {columns[name].shape}, expected ({count},), one for every window")
     return columns
 
 

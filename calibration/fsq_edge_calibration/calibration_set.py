@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import AnyArray, Float32Array, Int64Array, TextArray
+from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
+from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
-SCHEMA_VERSION: Final = 1
 MAX_FILE_BYTES: Final = 1 << 30
-_ARRAYS: Final = ("frames_nhwc", "labels", "subjects", "recording_ids", "starts", "codes")
+# What is known of each window, beside its frame: name -> element type of the stored array.
+COLUMNS: Final[Mapping[str, type[np.generic]]] = {
+    "labels": np.int64,
+    "subjects": np.str_,
+    "recording_ids": np.str_,
+    "starts": np.int64,
+    "codes": np.int64,
+}
+_ARRAYS: Final = ("frames_nhwc", *COLUMNS)
+
+
+class CalibrationRecord(Artefact):
+    """The member ``meta`` of the file: the fields of :class:`CalibrationSet` that are no arrays."""
+
+    KIND: ClassVar[str] = "calibration set"
+
+    preprocess_sha256: str
+    channel_names: tuple[str, ...]
+    method: str
+    seed: int
+    n_candidates: int
+    input_name: str
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +87,7 @@ class CalibrationSet:
                 f"calibration frames are {self.frames_nhwc.dtype} {self.frames_nhwc.shape}, "
                 "expected float32 (N, H, W, C)"
             )
-        for name in _ARRAYS[1:]:
+        for name in COLUMNS:
             if getattr(self, name).shape != (count,):
                 raise DataError(f"calibration set: {name} has shape {getattr(self, name).shape}, expected ({count},)")
         if len(self.channel_names) != self.frames_nhwc.shape[-1]:
@@ -74,6 +97,11 @@ class CalibrationSet:
 
     def __len__(self) -> int:
         return len(self.frames_nhwc)
+
+    @property
+    def frames_sha256(self) -> str:
+        """SHA-256 (hex) of the frames' bytes, as an audit records it."""
+        return hashlib.sha256(np.ascontiguousarray(self.frames_nhwc).tobytes()).hexdigest()
 
     @property
     def frames_nchw(self) -> Float32Array:
@@ -104,16 +132,8 @@ class CalibrationSet:
 
     def save(self, path: Path) -> None:
         """Write ``calibration.npz`` (pickle-free; key ``frames_nhwc`` for the compiler), whole or not at all."""
-        meta = {
-            "schema_version": SCHEMA_VERSION,
-            "preprocess_sha256": self.preprocess_sha256,
-            "channel_names": list(self.channel_names),
-            "method": self.method,
-            "seed": self.seed,
-            "n_candidates": self.n_candidates,
-            "input_name": self.input_name,
-            "classes": list(self.classes),
-        }
+        fields = [name for name in CalibrationRecord.model_fields if name != "schema_version"]
+        meta = CalibrationRecord(**{name: getattr(self, name) for name in fields}).to_dict()
         buffer = io.BytesIO()
         # Any: numpy's stubs take keyword arguments of savez for its own options.
         arrays: dict[str, Any] = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
@@ -162,32 +182,11 @@ def load_calibration_set(path: Path) -> CalibrationSet:
     """
     data = read_bounded(path, MAX_FILE_BYTES, what="calibration set")
     try:
-        stored, *found = read_arrays(data, ("meta", *_ARRAYS))
-        meta = json.loads(stored.tobytes())
+        stored, frames, *found = read_arrays(data, ("meta", *_ARRAYS))
+        columns: dict[str, Any] = {
+            name: column.astype(kind) for (name, kind), column in zip(COLUMNS.items(), found, strict=True)
+        }
     except ValueError as error:
         raise DataError(f"{path.name} is not a calibration set: {error}", hint="fsq-edge calibrate RUN") from error
-    return _from_parts(meta, dict(zip(_ARRAYS, found, strict=True)), path.name)
-
-
-def _from_parts(meta: dict[str, Any], arrays: dict[str, AnyArray], origin: str) -> CalibrationSet:
-    if not isinstance(meta, dict) or meta.get("schema_version") != SCHEMA_VERSION:
-        found = meta.get("schema_version") if isinstance(meta, dict) else None
-        raise DataError(f"{origin}: schema version {found!r}, this release reads version {SCHEMA_VERSION}")
-    try:
-        return CalibrationSet(
-            frames_nhwc=arrays["frames_nhwc"],
-            labels=arrays["labels"].astype(np.int64),
-            subjects=arrays["subjects"].astype(np.str_),
-            recording_ids=arrays["recording_ids"].astype(np.str_),
-            starts=arrays["starts"].astype(np.int64),
-            codes=arrays["codes"].astype(np.int64),
-            preprocess_sha256=str(meta["preprocess_sha256"]),
-            channel_names=tuple(str(name) for name in meta["channel_names"]),
-            method=str(meta["method"]),
-            seed=int(meta["seed"]),
-            n_candidates=int(meta["n_candidates"]),
-            input_name=str(meta["input_name"]),
-            classes=tuple(str(name) for name in meta["classes"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{origin} is not a calibration set: {error}", hint="fsq-edge calibrate RUN") from error
+    record = CalibrationRecord.from_json(stored.tobytes(), origin=path.name)
+    return CalibrationSet(frames, **columns, **record.model_dump(exclude={"schema_version"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -13,7 +14,7 @@ from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.files import read_bounded
-from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 
 # file name -> the verb that writes it
 FILES: Final = {
@@ -139,6 +140,28 @@ class Reference:
             raise DataError(f"reference.npz: the arrays differ in length or are empty: {sorted(sizes)}")
         self.windows, self.labels, self.subjects, self.t = windows, labels, subjects, t
 
+    def frames(self, config: PreprocessConfig, limit: int | None = None) -> ReferenceFrames:
+        """Return the windows preprocessed; those with long gaps are left out.
+
+        Args:
+            config: the model's preprocessing.
+            limit: at most this many windows, spread evenly over the usable ones; None takes all.
+
+        Raises:
+            DataError: none is usable, or the shape is another one.
+        """
+        preprocessor = Preprocessor(config)
+        filled, valid = preprocessor.fill_gaps(self.windows)
+        rows = np.flatnonzero(valid)
+        if not len(rows):
+            raise DataError("reference.npz: no window is usable", hint="fsq-edge export writes it")
+        if limit is not None and limit < len(rows):
+            rows = rows[np.linspace(0, len(rows) - 1, limit).astype(np.int64)]
+        windows = filled[rows]
+        return ReferenceFrames(
+            rows, windows, preprocessor.frames(windows), self.labels[rows], self.subjects[rows], self.t[rows]
+        )
+
     def to_bytes(self) -> bytes:
         """Return ``reference.npz``, the same bytes for the same content."""
         buffer = io.BytesIO()
@@ -159,3 +182,24 @@ class Reference:
             raise
         except Exception as error:
             raise DataError(f"reference.npz cannot be read: {error}", hint="fsq-edge export writes it") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFrames:
+    """Usable windows of a :class:`Reference` as the device graph sees them.
+
+    Attributes:
+        rows: (N,) int64, which windows of the reference they are.
+        windows: (N, C, T) float32 raw units, short gaps filled.
+        frames: (N, C', H, W) float32.
+        labels: (N,) int64 true classes.
+        subjects: (N,) str.
+        t: (N, D) float32 of the torch model.
+    """
+
+    rows: Int64Array
+    windows: Float32Array
+    frames: Float32Array
+    labels: Int64Array
+    subjects: TextArray
+    t: Float32Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,7 @@ def _bare(
     show.print(_layer_table(errors))
     show.print(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder", markup=False)
     write_json(
-        {"schema_version": 1, "model": str(target), "layers": [error.to_dict() for error in errors], **options}, json_to
+        {"schema_version": 1, "model": str(target), "layers": [asdict(error) for error in errors], **options}, json_to
     )
 
 

@@ -24,7 +24,7 @@ from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.onnx_graph import read_graph_end
-from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+from fsq_edge_runtime.preprocess import PreprocessConfig
 
 ENCODER: Final = "encoder.onnx"
 CALIBRATION: Final = "calib.npy"
@@ -199,15 +199,10 @@ def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) ->
 
 def _held_out_frames(build: BuildFolder) -> bytes:
     """Return ``windows.npz``: windows of reference.npz, spread evenly, as frames."""
-    preprocessor = Preprocessor(build.preprocess)
-    windows, valid = preprocessor.fill_gaps(build.reference().windows)
-    usable = np.flatnonzero(valid)
-    if not len(usable):
-        raise DataError("reference.npz has no usable window", hint="fsq-edge export again")
-    chosen = usable[np.linspace(0, len(usable) - 1, min(EMULATED, len(usable))).astype(np.int64)]
-    frames = preprocessor.frames(windows[chosen]).transpose(0, 2, 3, 1)
+    held_out = build.reference().frames(build.preprocess, EMULATED)
     buffer = io.BytesIO()
-    np.savez(buffer, frames_nhwc=np.ascontiguousarray(frames), reference_index=chosen)
+    frames = np.ascontiguousarray(held_out.frames.transpose(0, 2, 3, 1))
+    np.savez(buffer, frames_nhwc=frames, reference_index=held_out.rows)
     return buffer.getvalue()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -61,10 +61,6 @@ class PreviewReport:
     logit_mse: float
     scores: LabelScores | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
-
 
 def compare_codes(
     tail: FsqTail,
@@ -73,7 +69,6 @@ def compare_codes(
     labels: npt.ArrayLike | None = None,
     *,
     groups: npt.ArrayLike | None = None,
-    tail_other: FsqTail | None = None,
     seed: int = 0,
 ) -> PreviewReport:
     """Compare two outputs of the device graph through the host tail.
@@ -84,16 +79,14 @@ def compare_codes(
         t_other: (N, D) float32.
         labels: (N,) integer classes; None leaves the scores out.
         groups: (N,) recording or subject, resampled whole for the intervals.
-        tail_other: the tail of ``t_other`` where it is another one; same levels.
         seed: of the bootstrap.
 
     Raises:
         DataError: shapes that do not agree, no windows, labels out of range.
     """
     _check_shapes(tail, t_reference, t_other, labels)
-    second = tail_other or tail
     digits = tail.codebook.digits(t_reference), tail.codebook.digits(t_other)
-    logits = tail.logits(t_reference), second.logits(t_other)
+    logits = tail.logits(t_reference), tail.logits(t_other)
     chosen = logits[0].argmax(axis=1), logits[1].argmax(axis=1)
     flips = digits[0] != digits[1]
     difference = t_other.astype(np.float64) - t_reference

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from fsq_edge_calibration import CalibrationSet
-from fsq_edge_compile.build_folder import BuildFolder, Reference
+from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.int8.agreement import PreviewReport, compare_codes
 from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors, short_name, worst_layers
 from fsq_edge_compile.int8.quantize import quantize_preview
 from fsq_edge_compile.int8.ranges import RangeMethod
 from fsq_edge_compile.int8.refit import LEAST_WINDOWS, Refit, refit_int8
 from fsq_edge_compile.int8.suggestions import Alternative, measure_alternatives, suggestions
-from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import json_bytes
 from fsq_edge_runtime.decision import DecisionSettings
-from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.tail import FsqTail
 
 
@@ -80,10 +78,10 @@ class Int8Preview:
             "method": self.method,
             "sixteen_bit_output": self.sixteen_bit_output,
             "calibration_windows": self.calibration_windows,
-            "report": self.report.to_dict(),
-            "layers": [error.to_dict() for error in self.errors],
+            "report": asdict(self.report),
+            "layers": [asdict(error) for error in self.errors],
             "worst_layers": list(self.worst_layers),
-            "alternatives": [item.to_dict() for item in self.alternatives],
+            "alternatives": [asdict(item) for item in self.alternatives],
             "suggestions": list(self.suggestions),
             "refit": None if self.refit is None else self.refit.to_dict(),
         }
@@ -113,7 +111,7 @@ def preview_build(
     config = build.preprocess
     calibration.require_preprocessing(config)
     encoder, tail = build.read("encoder.onnx"), FsqTail.from_bytes(build.read("head.npz"))
-    held_out = reference_frames(build.reference(), config)
+    held_out = build.reference().frames(config)
     data = np.ascontiguousarray(calibration.frames_nchw)
     model = quantize_preview(encoder, data, method=method, sixteen_bit_output=sixteen_bit_output)
     t_float = OnnxBackend(encoder).infer_batch(held_out.frames)
@@ -149,45 +147,12 @@ def write_preview(build: BuildFolder, preview: Int8Preview) -> None:
         write_file(build.path / name, content)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Usable reference windows as frames (N, C', H, W), with labels, subjects and torch's ``t``.
-
-    ``rows`` (N,) says which windows of the reference they are.
-    """
-
-    rows: Int64Array
-    frames: Float32Array
-    labels: Int64Array
-    subjects: TextArray
-    t: Float32Array
-
-
-def reference_frames(reference: Reference, config: PreprocessConfig) -> HeldOut:
-    """Preprocess reference windows; those with long gaps are left out.
-
-    Raises:
-        DataError: none is usable, or the shape is another one.
-    """
-    preprocessor = Preprocessor(config)
-    filled, valid = preprocessor.fill_gaps(reference.windows)
-    if not valid.any():
-        raise DataError("reference.npz: no window is usable")
-    return HeldOut(
-        np.flatnonzero(valid),
-        preprocessor.frames(filled[valid]),
-        reference.labels[valid],
-        reference.subjects[valid],
-        reference.t[valid],
-    )
-
-
 def _refit(build: BuildFolder, config: PreprocessConfig, encoder: bytes, model: bytes, tail: FsqTail) -> Refit | None:
     """Fit on validation windows: those of the reference are for the report, and stay unseen."""
     stored = build.validation()
     if stored is None or len(stored.labels) < LEAST_WINDOWS:
         return None
-    seen = reference_frames(stored, config)
+    seen = stored.frames(config)
     return refit_int8(
         tail,
         DecisionSettings.from_json(build.read("decision.json"), origin="decision.json"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fsq_edge_compile.int8.agreement import PreviewReport, compare_codes
 from fsq_edge_compile.int8.layer_errors import LayerError, worst_layers
@@ -36,10 +36,6 @@ class Alternative:
     kind: str
     code_flip_rate: float
     label_change_rate: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
 
 
 def measure_alternatives(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-
-import numpy as np
-
-from fsq_edge_calibration import CalibrationAudit, CalibrationSet, audit_set, load_calibration_set
+from fsq_edge_calibration import CalibrationAudit, audit_set, load_calibration_set
 from fsq_edge_compile.build_folder import BuildFolder
 
 
@@ -24,14 +20,9 @@ def audit_build(build: BuildFolder) -> tuple[CalibrationAudit | None, list[str]]
     if not build.has("calibration.json"):
         return None, ["the set was never audited: calibration.json is missing"]
     record = CalibrationAudit.from_json(build.read("calibration.json"), origin="calibration.json")
-    if record.frames_sha256 != frames_digest(calibration):
+    if record.frames_sha256 != calibration.frames_sha256:
         return None, ["calibration.json describes another set than calibration.npz"]
     if record.training is None:
         return None, ["calibration.json does not describe the training split"]
     audit = audit_set(calibration, record.training, build.preprocess, allow_small=record.allow_small)
     return audit, [f"{finding.rule}: {finding.message}" for finding in audit.errors]
-
-
-def frames_digest(calibration: CalibrationSet) -> str:
-    """Return the SHA-256 (hex) of the frames' bytes, as the audit records it."""
-    return hashlib.sha256(np.ascontiguousarray(calibration.frames_nhwc).tobytes()).hexdigest()

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from fsq_edge_compile.build_folder import BuildFolder, Reference
+from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqTail
 
 SELFTEST_WINDOWS = 16
@@ -89,15 +88,10 @@ def plain_name(text: str) -> str:
 
 def _selftest(build: BuildFolder) -> bytes:
     """Windows spread over the held-out set, with the answers of the CPU reference path."""
-    reference: Reference = build.reference()
-    preprocessor = Preprocessor(build.preprocess)
-    windows, valid = preprocessor.fill_gaps(reference.windows)
-    usable = np.flatnonzero(valid)
-    chosen = usable[np.linspace(0, len(usable) - 1, min(SELFTEST_WINDOWS, len(usable))).astype(np.int64)]
-    backend = OnnxBackend(build.read("encoder.onnx"))
-    t = backend.infer_batch(preprocessor.frames(windows[chosen]))
+    held_out = build.reference().frames(build.preprocess, SELFTEST_WINDOWS)
+    t = OnnxBackend(build.read("encoder.onnx")).infer_batch(held_out.frames)
     tail = FsqTail.from_bytes(build.read("head.npz"))
-    return selftest_bytes(windows[chosen], t, tail.index(t), tail.logits(t).argmax(axis=1).astype(np.int64))
+    return selftest_bytes(held_out.windows, t, tail.index(t), tail.logits(t).argmax(axis=1).astype(np.int64))
 
 
 def _version(package: str) -> str:

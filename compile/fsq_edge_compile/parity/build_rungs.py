@@ -10,7 +10,6 @@ import onnx
 
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.dfc.emulator import read_emulator
-from fsq_edge_compile.int8.preview import reference_frames
 from fsq_edge_compile.int8.probe import ActivationProbe
 from fsq_edge_compile.onnx_file import simplify
 from fsq_edge_compile.parity.bundle_rungs import BROKEN, CAUSES, Forward, device_rung, int8_rung, with_tail
@@ -37,8 +36,7 @@ def ladder_of_build(
         MissingInputError: a file is missing.
         DataError: parts that do not fit together.
     """
-    config = build.preprocess
-    held_out = reference_frames(build.reference(), config)
+    held_out = build.reference().frames(build.preprocess)
     tail = FsqTail.from_bytes(build.read("head.npz"))
     full = _read_model(build.read("model.onnx"))
     rungs = [
