@@ -128,9 +128,9 @@ def noise(frames_nchw: Float32Array, usual_share: float) -> Iterator[ChannelFind
 
 def _kind_of_noise(flat: Float32Array) -> str:
     # A uniform distribution has kurtosis 1.8, a normal one 3.
-    centred = flat - flat.mean(axis=-1, keepdims=True)
-    power = float((centred**2).mean())
-    kurtosis = float((centred**4).mean()) / max(power**2, 1e-12)
+    centered = flat - flat.mean(axis=-1, keepdims=True)
+    power = float((centered**2).mean())
+    kurtosis = float((centered**4).mean()) / max(power**2, 1e-12)
     if kurtosis < 2.2:
         low, high = float(flat.min()), float(flat.max())
         return f"uniform noise in [{low:.1f}, {high:.1f}]"

@@ -51,7 +51,7 @@ def build_calibration_set(
         size: windows wanted, 1 to 4,096; fewer are returned where fewer are usable.
         method: one of ``METHODS``; ``coverage`` is k-center in feature space, ``coverage-codes`` takes turns over
             FSQ codes, rare ones included, and needs ``codes``.
-        seed: of every random choice; the same arguments give the same set.
+        seed: of every random choice; equal arguments give equal sets.
         recording_ids: (N,) text, kept as the source of each window.
         starts: (N,) first sample of each window in its recording.
         codes: (N,) FSQ code of each window.

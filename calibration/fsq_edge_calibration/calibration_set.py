@@ -80,7 +80,7 @@ class CalibrationSet:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that every array speaks of the same windows."""
+        """Check that every array has one row for each window."""
         count = len(self.frames_nhwc)
         if self.frames_nhwc.ndim != 4 or self.frames_nhwc.dtype != np.float32:
             raise DataError(
@@ -153,7 +153,7 @@ def input_frames(sets: Mapping[str, CalibrationSet]) -> dict[str, Float32Array]:
 
     Args:
         sets: input layer of the compiler's network (such as ``net/input_layer1``, not the ONNX name) -> its set. The
-            sets must hold the same windows in the same order.
+            sets must hold equal windows in equal order.
 
     Returns:
         layer -> frames (N, H, W, C') float32.

@@ -23,7 +23,7 @@ def remixed(training: Distribution, found: Distribution) -> Distribution:
 
     Args:
         training: the training split; without its classes it is returned as it is.
-        found: a set with the same channels.
+        found: a set with the channels of ``training``.
     """
     if len(training.class_values) < 2:
         return training
@@ -58,7 +58,7 @@ def distance_to_any_mix(
         training: the training split; its first C channels are compared.
         values: (C, n) in training sigmas.
         low: (C,) what is below was clipped to it, and is clipped in the training split too.
-        high: (C,) likewise for what is above.
+        high: (C,) what is above was clipped to it, and is clipped in the training split too.
     """
     parts = _class_shares(training)[:, : len(values)].copy()
     seen = np.zeros(parts.shape[1:])

@@ -20,11 +20,11 @@ class ChannelComparison:
 
     Attributes:
         name: the channel.
-        psi: population stability index, 0 the same, above 0.25 shifted.
+        psi: population stability index: 0 for equal histograms, above 0.25 shifted.
         range_coverage: share of the reference's 0.1 % to 99.9 % range that the other's values span, 0 to 1.
         quantile_shift: largest difference of the 1 % to 99 % quantiles, in training sigmas.
-        lag1_reference: autocorrelation at a lag of one sample.
-        lag1_other: the same.
+        lag1_reference: autocorrelation of the reference at a lag of one sample.
+        lag1_other: autocorrelation of the other at a lag of one sample.
     """
 
     name: str
@@ -39,7 +39,7 @@ def compare_channels(reference: Distribution, other: Distribution) -> tuple[Chan
     """Compare channel by channel.
 
     Raises:
-        DataError: the two do not have the same channels or the same clip.
+        DataError: the channels or the clip of the two differ.
     """
     names = [channel.name for channel in reference.channels]
     if names != [channel.name for channel in other.channels] or reference.clip_sigma != other.clip_sigma:

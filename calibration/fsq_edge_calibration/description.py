@@ -32,7 +32,7 @@ class FrameDescriber:
     Args:
         names: of the C' channels.
         clip_sigma: edge of the histograms.
-        classes: of windows that are told apart; 0 for none.
+        classes: how many classes of windows are described apart; 0 for none.
     """
 
     def __init__(self, names: Sequence[str], clip_sigma: float, classes: int = 0) -> None:
@@ -49,16 +49,16 @@ class FrameDescriber:
         self._class_moments = np.zeros((classes, 2, count))
 
     def add(self, frames: Float32Array, classes: Int64Array | None = None) -> None:
-        """Take frames (n, C', H, W) float32, finite, and where they are told apart the class (n,) of each."""
+        """Add frames (n, C', H, W) float32, finite, and the class (n,) of each where classes are described apart."""
         flat = frames.reshape(len(frames), len(self._names), -1)
         self._windows += len(flat)
         self._samples += flat.shape[0] * flat.shape[2]
         self._low = np.minimum(self._low, flat.min(axis=(0, 2), initial=np.inf))
         self._high = np.maximum(self._high, flat.max(axis=(0, 2), initial=-np.inf))
         self._sum += flat.sum(axis=(0, 2), dtype=np.float64)
-        centred = flat - flat.mean(axis=-1, keepdims=True)
-        variance = np.einsum("nct,nct->nc", centred, centred)
-        shifted = np.einsum("nct,nct->nc", centred[..., :-1], centred[..., 1:])
+        centered = flat - flat.mean(axis=-1, keepdims=True)
+        variance = np.einsum("nct,nct->nc", centered, centered)
+        shifted = np.einsum("nct,nct->nc", centered[..., :-1], centered[..., 1:])
         self._square += np.einsum("nct,nct->c", flat, flat, dtype=np.float64)
         self._variance += variance.sum(axis=0, dtype=np.float64)
         self._shifted += shifted.sum(axis=0, dtype=np.float64)
@@ -126,10 +126,10 @@ class FrameDescriber:
 
 
 def window_autocorrelation(flat: Float32Array) -> Float64Array:
-    """Return (N,) lag-1 autocorrelation of windows (N, C', T), each channel weighing the same; 1 for a still window."""
-    centred = flat - flat.mean(axis=-1, keepdims=True)
-    variance = np.einsum("nct,nct->nc", centred, centred).astype(np.float64)
-    shifted = np.einsum("nct,nct->nc", centred[..., :-1], centred[..., 1:])
+    """Return (N,) lag-1 autocorrelation of windows (N, C', T), all channels weighing equally; 1 for a still one."""
+    centered = flat - flat.mean(axis=-1, keepdims=True)
+    variance = np.einsum("nct,nct->nc", centered, centered).astype(np.float64)
+    shifted = np.einsum("nct,nct->nc", centered[..., :-1], centered[..., 1:])
     moving = variance > STILL_STD**2 * flat.shape[-1]
     ratio = np.where(moving, shifted / np.maximum(variance, 1e-12), 0.0).sum(axis=1)
     return np.asarray(np.where(moving.any(axis=1), ratio / np.maximum(moving.sum(axis=1), 1), 1.0))

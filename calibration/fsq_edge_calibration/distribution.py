@@ -114,10 +114,10 @@ def group_counts(counts: npt.ArrayLike, groups: Int64Array) -> Float64Array:
 
 
 def psi(reference: Sequence[int], other: Sequence[int]) -> float:
-    """Return the population stability index of two histograms over the same bins.
+    """Return the population stability index of two histograms over equal bins.
 
     Bins are merged until each holds a twentieth of the reference, so that empty tails do not decide. Below 0.1 is
-    read as the same, above 0.25 as shifted.
+    read as equal, above 0.25 as shifted.
     """
     a = np.asarray(reference, dtype=np.float64) / max(sum(reference), 1)
     b = np.asarray(other, dtype=np.float64) / max(sum(other), 1)

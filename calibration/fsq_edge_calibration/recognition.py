@@ -14,7 +14,7 @@ DIRECTIONS: Final = 6  # projections that two different windows do not share
 NEAR: Final = 1e-3  # of a projection's spread: other rounding, not another window
 
 
-def recognise_windows(frames_nhwc: Float32Array, windows: Float32Array, preprocessor: Preprocessor) -> Int64Array:
+def recognize_windows(frames_nhwc: Float32Array, windows: Float32Array, preprocessor: Preprocessor) -> Int64Array:
     """Find each frame among the preprocessed training windows.
 
     Args:

@@ -70,14 +70,14 @@ def k_center_order(features: Float32Array, size: int, rng: np.random.Generator) 
     Cost: O(N F) a chosen window.
     """
     count = len(features)
-    centred = np.ascontiguousarray(features - features.mean(axis=0, dtype=np.float64).astype(np.float32))
-    square = np.einsum("nf,nf->n", centred, centred)
+    centered = np.ascontiguousarray(features - features.mean(axis=0, dtype=np.float64).astype(np.float32))
+    square = np.einsum("nf,nf->n", centered, centered)
     current = int(rng.choice(np.flatnonzero(square == square.min())))
     distance = np.full(count, np.inf, dtype=np.float32)
     chosen = np.empty(min(size, count), dtype=np.int64)
     for turn in range(len(chosen)):
         chosen[turn] = current
-        distance = np.minimum(distance, square + square[current] - 2.0 * (centred @ centred[current]))
+        distance = np.minimum(distance, square + square[current] - 2.0 * (centered @ centered[current]))
         distance[current] = -1.0
         current = int(np.argmax(distance))
     return chosen

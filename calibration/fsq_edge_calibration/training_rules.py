@@ -34,7 +34,7 @@ def normalisation(
     preprocess: PreprocessConfig,
     compared: Sequence[ChannelComparison],
 ) -> Iterator[ChannelFinding]:
-    """Tell frames (N, C', H, W) that were normalised once from those that were not, or that were twice.
+    """Find frames (N, C', H, W) that were not normalised, or that were normalised twice.
 
     The raw channels are compared with the nearest mix of the training classes under three hypotheses: as they are,
     normalised now, and with one normalisation taken back. Per-window z-copies look nearly alike under all three. A set
@@ -61,8 +61,8 @@ def normalisation(
     }
     for name, distance in sorted(hypotheses.items(), key=lambda item: float(item[1].mean())):
         if distance.mean() < min(MAX_MEAN_PSI, 0.5 * once.mean()):
-            told = np.flatnonzero(distance < once)
-            yield _normalisation_finding(name, [training.channels[row].name for row in told])
+            apart = np.flatnonzero(distance < once)
+            yield _normalisation_finding(name, [training.channels[row].name for row in apart])
             return
 
 
@@ -77,9 +77,9 @@ def own_statistics(frames_nchw: Float32Array, training: Distribution, raw: int) 
     windows = frames_nchw[:, :raw].reshape(len(frames_nchw), raw, -1).astype(np.float64)
     moving = windows.std(axis=2) > EXACT
     by_window = (np.abs(windows.mean(axis=2)) < EXACT) & (np.abs(windows.std(axis=2) - 1) < 10 * EXACT)
-    told = moving.any(axis=0) & (by_window | ~moving).all(axis=0)
-    if told.sum() > raw / 2:
-        names = [training.channels[row].name for row in np.flatnonzero(told)]
+    apart = moving.any(axis=0) & (by_window | ~moving).all(axis=0)
+    if apart.sum() > raw / 2:
+        names = [training.channels[row].name for row in np.flatnonzero(apart)]
         return _normalisation_finding("twice", names, ": mean 0 and spread 1 in every single window")
     mean = frames_nchw.mean(axis=(0, 2, 3), dtype=np.float64)
     std = frames_nchw.std(axis=(0, 2, 3), dtype=np.float64)

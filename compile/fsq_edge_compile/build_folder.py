@@ -163,7 +163,7 @@ class Reference:
         )
 
     def to_bytes(self) -> bytes:
-        """Return ``reference.npz``, the same bytes for the same content."""
+        """Return ``reference.npz``; equal content gives equal bytes."""
         buffer = io.BytesIO()
         np.savez(buffer, windows=self.windows, labels=self.labels, subjects=self.subjects, t=self.t)
         return buffer.getvalue()

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
 from fsq_edge.cli.bundle_device import install, rollback
-from fsq_edge.cli.gate_report import stop_if_shut
+from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.files import read_bounded
@@ -35,13 +35,21 @@ command.add_command(rollback)
     "and nothing is written, unless --force."
 )
 @click.argument("build", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.fsqb, or a folder without suffix.")
-@click.option("--name", help="Name of the model; the export's by default.")
-@click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target to check for.")
 @click.option(
-    "--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True, help="Share of equal codes."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Write the bundle here: a file NAME.fsqb, or a folder, whose name has no suffix.",
 )
-@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
+@click.option("--name", help="Call the model this (default: the name in export.json).")
+@click.option(
+    "--arch",
+    type=click.Choice(ARCHES),
+    default="hailo8l",
+    show_default=True,
+    help="Check the device graph for this chip.",
+)
+@gate_options
 @force_option
 @output_options
 def build(
@@ -78,7 +86,11 @@ def build(
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), help="Ed25519 public key, PEM: it must be signed with it.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="Require a signature that this public key verifies (Ed25519, PEM; default: none).",
+)
 @output_options
 def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> None:
     """Check every byte of a bundle, how its parts fit, and with --key who made it.

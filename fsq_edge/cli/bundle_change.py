@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 MAX_KEY_BYTES = 64 * 1024
 MAX_HEF_BYTES = 512 << 20
-_OUT_HELP = "Write the new bundle here; the given one is replaced by default."
+_OUT_HELP = "Write the new bundle here (default: replace BUNDLE)."
 
 
 @click.command("add-hef")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("hef", type=click.Path(path_type=Path))
-@click.option("--arch", metavar="ARCH", help="Target it was compiled for; taken from the HEF by default.")
+@click.option("--arch", metavar="ARCH", help="Add it for this chip (default: the chip that the HEF names).")
 @force_option
 @click.option("--out", type=click.Path(path_type=Path), help=_OUT_HELP)
 @output_options
@@ -55,7 +55,7 @@ def add_hef(
         if added.unsigned:
             screen.print("the bundle was signed: its content changed, sign it again")
     else:
-        screen.print("not added: it does not fit this bundle (--force REASON takes it all the same)")
+        screen.print("not added: it does not fit this bundle (--force REASON adds it nevertheless)")
     findings = [dataclasses.asdict(finding) for finding in added.findings]
     value = {"schema_version": 1, "added": added.bundle is not None, "arch": added.arch, "findings": findings}
     write_json(value, json_to)
@@ -65,7 +65,12 @@ def add_hef(
 
 @click.command("sign")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="Ed25519 private key, PEM, not encrypted.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Sign with this private key (Ed25519, PEM, not encrypted).",
+)
 @click.option("--out", type=click.Path(path_type=Path), help=_OUT_HELP)
 @output_options
 def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: bool) -> None:

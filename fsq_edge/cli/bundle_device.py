@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
     default="auto",
     show_default=True,
-    help="What will run it; the self-test runs on it.",
+    help="Run the self-test on this backend, the one that will run the bundle.",
 )
-@click.option("--key", type=click.Path(path_type=Path), help="Ed25519 public key, PEM: refuse what it did not sign.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="Refuse a bundle whose signature this public key does not verify (Ed25519, PEM; default: none needed).",
+)
 @output_options
 def install(bundle: Path, destination: Path, backend: str, key: Path | None, json_to: str | None, quiet: bool) -> None:
     """Make BUNDLE the current one in the folder DESTINATION, whole or not at all.

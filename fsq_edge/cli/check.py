@@ -27,29 +27,45 @@ Shapes = dict[str, tuple[int, ...]]
     "They speak of MODEL as given, whatever --fix makes of it; --explain exits 0.",
 )
 @click.argument("model", required=False, metavar="MODEL")
-@click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Target chip.")
-@click.option("--dfc", metavar="VERSION", help="Compiler version, for example 3.33; default: the chip's generation.")
+@click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Check for this chip.")
+@click.option(
+    "--dfc",
+    metavar="VERSION",
+    help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
+)
 @click.option(
     "--input-shape",
     "input_shapes",
     multiple=True,
     metavar="NAME=1,9,2,50",
-    help="Sizes of a graph input in place of those in the file; may be given for every input.",
+    help="Use these sizes of a graph input in place of those in the file; repeat the option for further inputs.",
 )
 @click.option(
-    "--report", "report_to", metavar="FILE", type=click.Path(dir_okay=False), help="Write an HTML page with the graph."
+    "--report",
+    "report_to",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write an HTML page with the graph to this file.",
 )
 @click.option(
-    "--fix", "fix_to", metavar="OUT", type=click.Path(dir_okay=False), help="Write a copy in spellings that are taken."
+    "--fix",
+    "fix_to",
+    metavar="OUT",
+    type=click.Path(dir_okay=False),
+    help="Write a copy with proven rewrites that the compiler accepts to this file.",
 )
 @click.option(
     "--split",
     "split_to",
     metavar="DIR",
     type=click.Path(file_okay=False),
-    help="Write device part and host part; with --fix, of the fixed copy.",
+    help="Write the device part and the host part to this folder; with --fix, those of the fixed copy.",
 )
-@click.option("--explain", metavar="RULE", help="Print a rule (or an operator), its evidence and fix.")
+@click.option(
+    "--explain",
+    metavar="RULE",
+    help="Print this rule, or the rules of this operator, with evidence and fix; check nothing.",
+)
 @output_options
 def command(
     model: str | None,

@@ -35,16 +35,47 @@ SHOWN_REFUSALS = 10
     "does not fit; 69 no compiler, the wrong one for the target, or the time limit passed.",
 )
 @click.argument("build", type=click.Path(path_type=Path))
-@click.option("--arch", type=click.Choice(ARCHES), required=True, help="Target chip.")
-@click.option("--plan", type=click.Path(path_type=Path), help="Only write what a machine with the DFC needs, here.")
-@click.option("--dfc-python", metavar="PATH", help="Python interpreter that has hailo_sdk_client.")
-@click.option("--dfc-docker", metavar="IMAGE", help="Container image whose python3 has hailo_sdk_client.")
-@click.option("--dfc", metavar="VERSION", help="Compiler version, for example 3.33; default: the chip's generation.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to compile; default BUILD/compiled/ARCH.")
-@click.option("--optimization-level", type=click.Choice(["0", "1", "2", "4"]), default="2", show_default=True)
-@click.option("--output-16bit", is_flag=True, help="Quantise the output to 16 bits: fewer code flips.")
-@click.option("--script", type=click.Path(path_type=Path), help="A model script (.alls) of your own; it is linted.")
-@click.option("--time-limit", type=click.FloatRange(min=0.01), default=120.0, show_default=True, metavar="MINUTES")
+@click.option("--arch", type=click.Choice(ARCHES), required=True, help="Compile for this chip.")
+@click.option(
+    "--plan", type=click.Path(path_type=Path), help="Only write what a machine with the DFC needs, to this folder."
+)
+@click.option(
+    "--dfc-python", metavar="PATH", help="Run the DFC in this Python interpreter, which has hailo_sdk_client."
+)
+@click.option(
+    "--dfc-docker",
+    metavar="IMAGE",
+    help="Run the DFC in a container of this image, whose python3 has hailo_sdk_client.",
+)
+@click.option(
+    "--dfc",
+    metavar="VERSION",
+    help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Compile in this folder (default: BUILD/compiled/ARCH).")
+@click.option(
+    "--optimization-level",
+    type=click.Choice(["0", "1", "2", "4"]),
+    default="2",
+    show_default=True,
+    help="Ask the DFC for this optimisation level; below 1,024 windows it is written as 0.",
+)
+@click.option(
+    "--output-16bit", is_flag=True, help="Quantise the output to 16 bits, so that fewer codes flip (default: 8 bits)."
+)
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path),
+    help="Use this model script (.alls) after linting it (default: one is generated).",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0.01),
+    default=120.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="Stop the compiler after this many minutes.",
+)
 @force_option
 @output_options
 def command(

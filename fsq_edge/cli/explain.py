@@ -23,7 +23,7 @@ MAX_LOG_BYTES = 256 << 20
 @click.argument("log", metavar="LOGFILE|-")
 @output_options
 def command(log: str, json_to: str | None, quiet: bool) -> None:
-    """Say what the errors in LOGFILE mean: which node, why, and what mends it.
+    """Say what the errors in LOGFILE mean: which node, why, and how to fix it.
 
     Reads logs of the Dataflow Compiler (hailo_sdk.client.log, its terminal output, a traceback) and of HailoRT
     (hailort.log, dmesg lines that name a status). Nothing but this package is needed.

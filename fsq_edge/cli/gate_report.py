@@ -1,8 +1,9 @@
-"""How a shut gate is shown: what refuses the network, what would mend it, and exit code 1."""
+"""The gates of int8 and how a shut gate is shown: what refuses the network, what would fix it, and exit code 1."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.markup import escape
@@ -15,6 +16,26 @@ if TYPE_CHECKING:
     from fsq_edge_compile.packing.gate import Gate
 
 SHOWN_FINDINGS = 10
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def gate_options(command: F) -> F:
+    """Add ``--min-code-agreement`` and ``--max-drop`` to a verb that compares forms of a model."""
+    agreement = click.option(
+        "--min-code-agreement",
+        type=click.FloatRange(0, 1),
+        default=0.95,
+        show_default=True,
+        help="Refuse a form whose code equals the reference's in a smaller share of the windows than this, 0 to 1.",
+    )
+    drop = click.option(
+        "--max-drop",
+        type=click.FloatRange(0, 100),
+        default=1.0,
+        show_default=True,
+        help="Refuse a form that loses more macro-F1 than this, in points (hundredths).",
+    )
+    return agreement(drop(command))
 
 
 def stop_if_shut(screen: Console, gate: Gate, json_to: str | None, outcome: str) -> None:
@@ -44,7 +65,7 @@ def stop_if_shut(screen: Console, gate: Gate, json_to: str | None, outcome: str)
         screen.print(f"forced: {escape(line)}")
     if gate.opened:
         return
-    screen.print(f"{outcome} (--force REASON goes on all the same)")
+    screen.print(f"{outcome} (--force REASON goes on nevertheless)")
     parity = None if gate.ladder is None else gate.ladder.to_dict()
     refused = {"check": report.to_dict(), "calibration": list(gate.calibration), "parity": parity}
     write_json({"schema_version": 1, "status": outcome, **refused}, json_to)

@@ -29,11 +29,16 @@ def command() -> None:
 
 @command.command("inspect")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--bundle", "bundle_path", type=click.Path(path_type=Path), help="Compare the HEF with this bundle.")
 @click.option(
-    "--bundle", "bundle_path", type=click.Path(path_type=Path), help="Compare with the bundle it shall serve."
+    "--device", metavar="NAME", help="Say whether this device loads it, for example hailo8l (default: no device)."
 )
-@click.option("--device", metavar="NAME", help="Will this device load it? For example hailo8l.")
-@click.option("--hailort", default="", metavar="VERSION", help="... under this HailoRT, for example 4.23.0.")
+@click.option(
+    "--hailort",
+    default="",
+    metavar="VERSION",
+    help="With --device: assume this HailoRT, for example 4.23.0 (default: any).",
+)
 @output_options
 def inspect(
     file: Path, bundle_path: Path | None, device: str | None, hailort: str, json_to: str | None, quiet: bool

@@ -1,4 +1,4 @@
-"""``fsq-edge parity``: one model in all its forms on the same windows, and the first form that loses."""
+"""``fsq-edge parity``: one model in all its forms on one set of windows, and the first form that loses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 import numpy as np
 from rich.markup import escape
 
+from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded, write_file
@@ -29,17 +30,20 @@ MAX_WINDOWS_BYTES = 1 << 30
     "64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Run folder: torch and its windows.")
+@click.option(
+    "--run",
+    "run_folder",
+    type=click.Path(path_type=Path),
+    help="Take torch and the held-out windows from this run folder.",
+)
 @click.option(
     "--windows",
     type=click.Path(path_type=Path),
-    help="npz with windows (N, C, T), labels and, if you like, subjects: held out, raw units.",
+    help="Compare on the held-out windows of this npz: windows (N, C, T) in raw units, labels (N,) and, optionally, "
+    "subjects (N,) (default: the 16 self-test windows of the bundle).",
 )
-@click.option(
-    "--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True, help="Share of equal codes."
-)
-@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report.")
+@gate_options
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report to this file.")
 @output_options
 def command(
     bundle: Path,

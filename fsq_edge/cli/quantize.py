@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
 from fsq_edge_runtime.errors import UsageError
@@ -25,21 +26,47 @@ RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
 
 @click.command(
     "quantize",
-    epilog="Exit codes: 0 the preview holds the gates, 1 it does not (the files are written all the same, and "
+    epilog="Exit codes: 0 the preview holds the gates, 1 it does not (the files are written nevertheless, and "
     "`bundle build` will refuse them); 64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--calib", type=click.Path(path_type=Path), help="Calibration set; BUILD/calibration.npz by default.")
-@click.option("--method", type=click.Choice(RANGE_METHODS), default="minmax", show_default=True, help="Of the ranges.")
-@click.option("--sixteen-bit-output", is_flag=True, help="Round the output to 16 bits, as a16_w16 on output_layer1.")
-@click.option("--windows", type=click.IntRange(1, 4096), default=256, show_default=True, help="Of the set to use.")
-@click.option("--alternatives/--no-alternatives", default=True, help="Measure the other methods and the 16-bit output.")
 @click.option(
-    "--min-code-agreement", type=click.FloatRange(0, 1), default=0.95, show_default=True, help="Share of equal codes."
+    "--calib",
+    type=click.Path(path_type=Path),
+    help="Read ranges from this calibration set (default: BUILD/calibration.npz).",
 )
-@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, help="Macro-F1, points.")
-@click.option("--out", type=click.Path(path_type=Path), help="For a bare ONNX file: the int8 file.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report.")
+@click.option(
+    "--method",
+    type=click.Choice(RANGE_METHODS),
+    default="minmax",
+    show_default=True,
+    help="Choose the ranges of activations by this method.",
+)
+@click.option(
+    "--sixteen-bit-output",
+    is_flag=True,
+    help="Round the output to 16 bits, as a16_w16 on output_layer1 does (default: 8 bits).",
+)
+@click.option(
+    "--windows",
+    type=click.IntRange(1, 4096),
+    default=256,
+    show_default=True,
+    help="Read the ranges from the first this many windows of the set.",
+)
+@click.option(
+    "--alternatives/--no-alternatives",
+    default=True,
+    show_default=True,
+    help="Measure the other methods and the 16-bit output too.",
+)
+@gate_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the int8 graph of a bare ONNX file here (default: NAME_int8.onnx).",
+)
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report to this file.")
 @output_options
 def command(
     model: Path,
@@ -58,7 +85,7 @@ def command(
     """Make an int8 preview in onnxruntime: close to what Hailo's compiler will do, and not a measurement on a device.
 
     MODEL is a BUILD folder, which gets encoder_int8.onnx, head_int8.npz, decision_int8.json and int8_preview.json; or
-    a device graph alone, of which only the layer errors can be told.
+    a device graph alone, of which only the layer errors can be measured.
     """
     need("onnx", "compile")
     show = console(quiet, json_to)

@@ -11,7 +11,7 @@ import numpy as np
 from fsq_edge_calibration import CalibrationAudit, CalibrationSet, audit_frames, audit_set, load_calibration_set
 from fsq_edge_calibration.calibration_set import MAX_FILE_BYTES
 from fsq_edge_calibration.distribution import named_labels
-from fsq_edge_calibration.recognition import recognise_windows
+from fsq_edge_calibration.recognition import recognize_windows
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.files import read_bounded
@@ -108,7 +108,7 @@ def _completed(foreign: ForeignSet, training: TrainingWindows) -> ForeignSet:
     channels, height, width = training.preprocess.frame_shape
     sound = foreign.frames.shape[1:] == (height, width, channels) and foreign.frames.dtype.kind == "f"
     if sound and not (len(labels) and len(subjects)):
-        rows = recognise_windows(foreign.frames, training.windows, Preprocessor(training.preprocess))
+        rows = recognize_windows(foreign.frames, training.windows, Preprocessor(training.preprocess))
         if (rows >= 0).all():
             labels = labels if len(labels) else named_labels(training.labels[rows], training.classes)
             subjects = subjects if len(subjects) else training.subjects[rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fsq_edge_calibration import build_calibration_set
-from fsq_edge_calibration.recognition import recognise_windows
+from fsq_edge_calibration.recognition import recognize_windows
 from fsq_edge_runtime.preprocess import Preprocessor
 from tests.factories.motion import make_motion
 
@@ -14,7 +14,7 @@ PREPROCESSOR = Preprocessor(MOTION.preprocess)
 
 
 def recognised(frames: np.ndarray, windows: np.ndarray = MOTION.windows) -> np.ndarray:
-    return recognise_windows(frames.astype(np.float32), windows, PREPROCESSOR)
+    return recognize_windows(frames.astype(np.float32), windows, PREPROCESSOR)
 
 
 def test_each_window_is_found_in_its_place() -> None:

@@ -24,7 +24,7 @@ LOG: Final = "dfc.log"
 EVENT: Final = "@fsq-edge "
 MAX_LOG_BYTES: Final = 8 << 20  # of the log that is searched for refusals
 _STALE: Final = ("result.json", "emulator.npz")
-_TELLING: Final = re.compile(r"error|cannot|denied|not found|no such|unable|killed", re.IGNORECASE)
+_FAULT: Final = re.compile(r"error|cannot|denied|not found|no such|unable|killed", re.IGNORECASE)
 
 
 class DfcResult(Artefact):
@@ -145,7 +145,7 @@ def run_plan(
         folder: the plan.
         command: from :func:`python_command` or :func:`docker_command`.
         time_limit_s: for the whole run.
-        report: our check of the same network, to match refusals with findings.
+        report: our check of this network, to match refusals with findings.
         on_event: called with each of compile.py's events (stage, state, seconds).
         on_line: called with each line of the DFC's own log.
         on_stop: ends what the command started elsewhere.
@@ -207,8 +207,8 @@ def _read_result(folder: Path, code: int, log: Path) -> DfcResult:
     path = folder / "result.json"
     if not path.is_file():
         lines = [line for line in _tail(log).splitlines() if line.strip()]
-        telling = [line for line in lines if _TELLING.search(line)]
-        last = (telling or lines or ["no output"])[-1]
+        faults = [line for line in lines if _FAULT.search(line)]
+        last = (faults or lines or ["no output"])[-1]
         raise UnavailableError(
             f"the compiler's process ended with code {code} and left no result: {last[:200]}", hint=f"see {log}"
         )

@@ -1,4 +1,4 @@
-"""The DFC's refusals in our terms: which node, which of our findings says the same, which end nodes it recommends.
+"""The DFC's refusals in our terms: which node, which of our findings foresaw it, which end nodes it recommends.
 
 The parser's text, in every release seen:
 
@@ -29,7 +29,7 @@ class Refusal:
         kind: its exception class, e.g. ``UnsupportedOperationError``.
         node: the ONNX node it names; empty when it names none.
         text: what it says.
-        rule: id of the rule of ours that says the same; empty when none does.
+        rule: id of our rule for this error; empty when there is none.
         foreseen: our check had a finding for this node.
         fix: what to change, from our rule.
     """
@@ -47,7 +47,7 @@ def read_refusals(text: str, report: CheckReport | None = None) -> tuple[Refusal
 
     Args:
         text: message or log.
-        report: our check of the same network, for the findings that foresaw them.
+        report: our check of this network, for the findings that foresaw them.
     """
     found: dict[tuple[str, str, str], Refusal] = {}
     for line in text.splitlines():
@@ -99,7 +99,7 @@ def _from_finding(kind: str, node: str, text: str, finding: Finding) -> Refusal:
 
 
 def _same_text(known: str, kind: str, text: str) -> bool:
-    """Whether a recorded error is this one: the same class, and the same words apart from names and numbers."""
+    """Whether a recorded error is this one: equal class, and equal words apart from names and numbers."""
     if not known.startswith(kind):
         return False
     words = set(re.findall(r"[A-Za-z]{4,}", known.split(":", 1)[-1])) - {kind}

@@ -37,7 +37,7 @@ class LabelScores:
 
 @dataclass(frozen=True, slots=True)
 class PreviewReport:
-    """Agreement of ``other`` with ``reference`` on the same windows.
+    """Agreement of ``other`` with ``reference``, window by window.
 
     Attributes:
         n_windows: windows compared.

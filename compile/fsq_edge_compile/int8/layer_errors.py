@@ -30,7 +30,7 @@ class LayerError:
         kind: ``activation`` or ``weight``.
         snr_db: 10 log10 of signal to error power of the whole int8 network up to here, against the float network;
             for a weight that of its own rounding.
-        own_snr_db: the same where this tensor alone is rounded.
+        own_snr_db: that ratio where this tensor alone is rounded.
         low: lower end of the quantised range.
         high: upper end.
         flip_rate_alone: share of windows whose code changes when this tensor alone is rounded; None without a tail.

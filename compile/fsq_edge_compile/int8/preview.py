@@ -99,7 +99,7 @@ def preview_build(
 
     Args:
         build: with encoder, head, preprocessing, decision settings and reference windows.
-        calibration: made with the same preprocessing; 256 windows do (see :meth:`CalibrationSet.first`).
+        calibration: made with the preprocessing of the build; 256 windows do (see :meth:`CalibrationSet.first`).
         method: how activation ranges are chosen.
         sixteen_bit_output: round ``t`` to 16 bits.
         try_alternatives: measure the other methods, the 16-bit output and half the windows too.

@@ -39,7 +39,7 @@ def quantize_preview(
     method: RangeMethod = "minmax",
     sixteen_bit_output: bool = False,
 ) -> bytes:
-    """Return the int8 preview of a device graph, with the same input and output.
+    """Return the int8 preview of a device graph, with its input and output.
 
     Args:
         encoder: the device graph (bytes or file): ``input`` (1, C', H, W) to ``t`` (1, D), last node Tanh.

@@ -34,7 +34,7 @@ class Histogram:
     counts: Float64Array
 
     @property
-    def centres(self) -> Float64Array:
+    def centers(self) -> Float64Array:
         """The middle of each bin."""
         edges = np.linspace(self.low, self.high, len(self.counts) + 1)
         return np.asarray((edges[:-1] + edges[1:]) / 2)
@@ -86,7 +86,7 @@ def percentile_range(histogram: Histogram, kept: float = KEPT_SHARE) -> tuple[fl
 
 def mse_range(histogram: Histogram) -> tuple[float, float]:
     """Return the range, shrunk towards zero from the full one, with the least expected squared error."""
-    x = histogram.centres
+    x = histogram.centers
 
     def error(low: float, high: float) -> float:
         step = (high - low) / (LEVELS - 1)
@@ -106,7 +106,7 @@ def entropy_range(histogram: Histogram) -> tuple[float, float]:
     """
     # Fine bins over few windows hold sampling noise, which the measure takes for information.
     counts = histogram.counts.reshape(2 * LEVELS, -1).sum(axis=1)
-    x = Histogram(histogram.low, histogram.high, counts).centres
+    x = Histogram(histogram.low, histogram.high, counts).centers
 
     def divergence(low: float, high: float) -> float:
         inside = np.flatnonzero((x >= low) & (x <= high))

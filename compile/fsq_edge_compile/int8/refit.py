@@ -1,6 +1,6 @@
 """What has to be fitted again on int8 outputs: the temperature and the decision thresholds.
 
-Quantisation shifts scores. Thresholds are moved so that each is passed by the same share of windows as before: what
+Quantisation shifts scores. Thresholds are moved so that each is passed by as large a share of windows as before: what
 ``tune`` chose for the float network is then chosen for the int8 one, without the recordings that it was tuned on.
 """
 
@@ -29,7 +29,7 @@ class Refit:
     Attributes:
         tail: the host tail with the int8 temperature.
         decision: the decision settings with the int8 thresholds.
-        temperature_float: fitted on the float outputs of the same windows, for comparison.
+        temperature_float: fitted on the float outputs of those windows, for comparison.
         temperature_int8: fitted on the int8 outputs.
         thresholds: name -> (float, int8) of every threshold that is in use.
     """
@@ -66,7 +66,7 @@ def refit_int8(
         tail: the float host tail.
         decision: the float decision settings.
         t_float: (N, D) float32 outputs of the float device graph, windows in order of time within each group.
-        t_int8: (N, D) float32 outputs of the int8 device graph on the same windows.
+        t_int8: (N, D) float32 outputs of the int8 device graph on those windows.
         labels: (N,) true classes.
         groups: (N,) subject of each window; none of them was trained on.
         hop_ms: distance of the windows.
@@ -119,7 +119,7 @@ def match_thresholds(settings: DecisionSettings, reference: Float64Array, other:
 
 
 def match_share(threshold: float, reference: Float64Array, other: Float64Array) -> float:
-    """Return the threshold that the same share of ``other`` passes as of ``reference``; equal scores keep it.
+    """Return the threshold that as large a share of ``other`` passes as of ``reference``; equal scores keep it.
 
     Args:
         threshold: on ``reference``.

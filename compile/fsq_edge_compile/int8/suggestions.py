@@ -23,7 +23,7 @@ LEAST_HALF: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Another way to quantise, measured on the same windows.
+    """Another way to quantise, measured on the windows of the preview.
 
     Attributes:
         name: ``16-bit output``, ``method mse``, ``half the windows``.

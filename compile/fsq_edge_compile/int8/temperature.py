@@ -42,7 +42,7 @@ def fit_temperature(logits: FloatArray, labels: IntArray, groups: Sequence[str])
     Args:
         logits: (N, K), of windows that the network was not trained on and that no report is made of; N >= 1.
         labels: int (N,), true classes, 0 <= label < K.
-        groups: subjects of these windows, for the record.
+        groups: subjects of the windows, for the record.
 
     Raises:
         ValueError: no window, logits that are not finite, or another number of labels.

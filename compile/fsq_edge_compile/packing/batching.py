@@ -1,4 +1,4 @@
-"""The device graph with a symbolic batch: the same network for many windows at once, on the CPU only."""
+"""The device graph with a symbolic batch: one network for many windows at once, on the CPU only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TOLERANCE = 1e-5  # on t: rounding in another order, never another network
 
 
 def symbolic_batch(model: bytes) -> bytes:
-    """Return a batch-1 device graph with its batch made symbolic, proven to compute the same.
+    """Return a batch-1 device graph with its batch made symbolic, proven to compute equal outputs.
 
     Args:
         model: ``encoder.onnx``: input ``input`` (1, C', H, W), output ``t`` (1, D), static.
 
     Returns:
-        The same nodes and weights with input (N, C', H, W) and output (N, D).
+        Equal nodes and weights, with input (N, C', H, W) and output (N, D).
 
     Raises:
         DataError: the graph mixes the frames of a batch, or has its batch written into a node that is not a Reshape.

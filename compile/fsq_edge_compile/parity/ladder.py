@@ -1,4 +1,4 @@
-"""The parity ladder: the same windows through every form of one model, and which form is the first to lose."""
+"""The parity ladder: one set of windows through every form of one model, and which form is the first to lose."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Rung:
 
     Attributes:
         name: such as ``onnx`` or ``int8-preview``.
-        kind: ``exact`` forms must give the same codes off the rounding boundaries, ``quantised`` ones need not.
+        kind: ``exact`` forms must give equal codes off the rounding boundaries, ``quantised`` ones need not.
         run: frames (N, C', H, W) float32 to answers; raises UnavailableError where the form cannot be run here.
         cause: why this rung would be the first to lose.
         cause_broken: why it would lose nearly everything; empty takes ``cause``.
@@ -88,9 +88,9 @@ class RungResult:
         skipped: why it was not run; empty where it was.
         n_windows: windows that it answered, and that it is compared on.
         max_abs_difference: of ``t``; None where it is not shown.
-        code_agreement: share of windows with the same code.
-        code_agreement_off_boundary: the same without windows within 1e-3 of a rounding boundary on the first rung.
-        label_agreement: share of windows with the same most likely class.
+        code_agreement: share of windows with equal code.
+        code_agreement_off_boundary: that share without windows within 1e-3 of a rounding boundary on the first rung.
+        label_agreement: share of windows with equal most likely class.
         accuracy: share of windows right.
         macro_f1: with its interval.
         drop_points: macro-F1 lost against the first rung, times 100.
@@ -149,7 +149,7 @@ def run_ladder(
     groups: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> LadderReport:
-    """Run every rung on the same windows and compare it with the first.
+    """Run every rung on all windows and compare it with the first.
 
     Args:
         frames: (N, C', H, W) float32, of held-out windows.
@@ -180,7 +180,7 @@ def run_ladder(
             continue
         who = None if groups is None else np.asarray(groups)[rows]
         usual = reference if rung.rows is None else reference.take(rows)
-        results.append(_judge(rung, usual, answers, near[rows], truth[rows], who, asked, seed))
+        results.append(_compare(rung, usual, answers, near[rows], truth[rows], who, asked, seed))
     blamed = next((result for result in results if result.lost), None)
     cause = "" if blamed is None else _cause(next(rung for rung in rungs if rung.name == blamed.name), blamed)
     return LadderReport(len(frames), asked, tuple(results), blamed.name if blamed else "", cause)
@@ -193,7 +193,7 @@ def _near_boundary(answers: Answers, codebook: FsqCodebook) -> BoolArray:
     return near
 
 
-def _judge(
+def _compare(
     rung: Rung,
     reference: Answers,
     answers: Answers,
