@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -145,6 +144,7 @@ def _compile(
     time_limit: float,
     json_to: str | None,
 ) -> None:
+    from fsq_edge.deploy.compilation import compare_with_build, compilation_record
     from fsq_edge_compile.dfc.driver import docker_command, run_plan
 
     command, stop = (runner, []) if runner else docker_command(image or "", place)
@@ -159,21 +159,13 @@ def _compile(
             on_line=lambda line: live.update(escape(line[:100])) if live and line.strip() else None,
             on_stop=stop,
         )
-    findings = _findings(build, done)
-    record = _record(done, gate, findings)
+    findings = compare_with_build(done, build)
+    record = compilation_record(done, gate, findings)
     write_text(place / "compile.json", json.dumps(finite(record), indent=2) + "\n")
     _show_end(screen, done, findings)
     write_json(record, json_to)
     if done.hef is None or any(finding.severity == "error" for finding in findings):
         click.get_current_context().exit(1)
-
-
-def _findings(build: BuildFolder, done: Compilation) -> tuple[HefFinding, ...]:
-    """Compare the HEF with the bundle that this build makes."""
-    from fsq_edge_compile.packing.bundle import build_bundle
-    from fsq_edge_runtime.hef import compare_hef
-
-    return compare_hef(done.hef, build_bundle(build)) if done.hef else ()
 
 
 def _show_event(screen: Console, event: dict[str, Any]) -> None:
@@ -208,22 +200,3 @@ def _show_end(screen: Console, done: Compilation, findings: tuple[HefFinding, ..
     screen.print(escape(made), soft_wrap=True)
     if all(finding.severity != "error" for finding in findings):
         screen.print(escape(f"next: fsq-edge bundle add-hef BUNDLE {done.hef_path}"), soft_wrap=True)
-
-
-def _record(done: Compilation, gate: Gate, findings: tuple[HefFinding, ...]) -> dict[str, Any]:
-    return {
-        "schema_version": 1,
-        "status": done.result.status,
-        "stage": done.result.stage,
-        "arch": gate.report.arch,
-        "dfc_version": done.result.dfc_version,
-        "check": gate.report.verdict,
-        "forced": list(gate.forced),
-        "seconds": done.result.seconds,
-        "refusals": [dataclasses.asdict(refusal) for refusal in done.refusals],
-        "end_nodes": done.end_nodes,
-        "emulator": str(done.emulator_path) if done.emulator_path else None,
-        "hef": str(done.hef_path) if done.hef else None,
-        "hef_sha256": done.result.hef_sha256,
-        "findings": [dataclasses.asdict(finding) for finding in findings],
-    }
