@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from fsq_edge_compile.int8.probe import ActivationProbe
-from fsq_edge_compile.int8.quantize import load_device_graph
+from fsq_edge_compile.int8.quantize import load_device_graph, rounding_pair
 from fsq_edge_runtime.arrays import AnyArray, Float32Array, Float64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.tail import FsqTail
@@ -207,20 +207,8 @@ def _with_rounding(model: Any, name: str, rounding: _Rounding) -> Any:
             for position, used in enumerate(node.input):
                 if used == name:
                     node.input[position] = f"{name}_rounded"
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(rounding.scale, "rounding_scale"),
-            numpy_helper.from_array(rounding.zero_point, "rounding_zero"),
-        ]
-    )
-    constants = ["rounding_scale", "rounding_zero"]
     result = "t" if name == "t" else f"{name}_rounded"
-    pair = [
-        helper.make_node("QuantizeLinear", [source, *constants], ["rounded_integer"], domain=rounding.domain),
-        helper.make_node("DequantizeLinear", ["rounded_integer", *constants], [result], domain=rounding.domain),
-    ]
-    if rounding.domain and all(entry.domain != rounding.domain for entry in altered.opset_import):
-        altered.opset_import.append(helper.make_opsetid(rounding.domain, 1))
+    pair = rounding_pair(altered, source, result, (rounding.scale, rounding.zero_point), rounding.domain)
     place = next((at + 1 for at, node in enumerate(graph.node) if source in node.output), 0)
     for offset, node in enumerate(pair):
         graph.node.insert(place + offset, node)

@@ -23,7 +23,7 @@ from onnx import helper, numpy_helper
 from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.int8.probe import ActivationProbe, activation_names
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, RangeMethod, activation_ranges
-from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import read_bounded
 
@@ -141,22 +141,31 @@ def _widen_output(model: Any, sixteen_bit: bool) -> None:
         wide = before
     tanh.output[0] = "t_wide"
     steps, kind = (65535, np.uint16) if sixteen_bit else (255, np.uint8)
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.asarray(2.0 / steps, dtype=np.float32), "t_scale"),
-            numpy_helper.from_array(np.asarray((steps + 1) // 2, dtype=kind), "t_zero_point"),
-        ]
-    )
-    domain = VENDOR_DOMAIN if sixteen_bit else ""
-    if sixteen_bit and all(entry.domain != VENDOR_DOMAIN for entry in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(VENDOR_DOMAIN, 1))
-    parameters = ["t_scale", "t_zero_point"]
-    graph.node.append(
-        helper.make_node("QuantizeLinear", ["t_wide", *parameters], ["t_q"], name="t_quantize", domain=domain)
-    )
-    graph.node.append(
-        helper.make_node("DequantizeLinear", ["t_q", *parameters], ["t"], name="t_dequantize", domain=domain)
-    )
+    parameters = np.asarray(2.0 / steps, dtype=np.float32), np.asarray((steps + 1) // 2, dtype=kind)
+    graph.node.extend(rounding_pair(model, "t_wide", "t", parameters, VENDOR_DOMAIN if sixteen_bit else ""))
+
+
+def rounding_pair(
+    model: Any, source: str, result: str, parameters: tuple[AnyArray, AnyArray], domain: str
+) -> list[Any]:
+    """Return QuantizeLinear and DequantizeLinear nodes from one tensor to another; their constants go into the model.
+
+    Args:
+        model: a ``ModelProto``, changed.
+        source: the tensor that is rounded.
+        result: what the rounded tensor is called; the constants and nodes are named after it.
+        parameters: scale and zero point, scalars.
+        domain: of the two operators; empty for the standard.
+    """
+    names = [f"{result}_scale", f"{result}_zero_point"]
+    model.graph.initializer.extend(map(numpy_helper.from_array, parameters, names))
+    if domain and all(entry.domain != domain for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+    ends = ("Quantize", source, f"{result}_q"), ("Dequantize", f"{result}_q", result)
+    return [
+        helper.make_node(f"{kind}Linear", [start, *names], [end], name=f"{result}_{kind.lower()}", domain=domain)
+        for kind, start, end in ends
+    ]
 
 
 def _correct_bias(quantized: Any, model: Any, frames: Float32Array) -> None:
