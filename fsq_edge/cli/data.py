@@ -36,18 +36,36 @@ def list_sources(json_to: str | None, quiet: bool) -> None:
 
 @command.command()
 @click.argument("kind", type=click.Choice(["quadruped"]))
-@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True, help="Folder to write.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the data and of the split.")
-@click.option("--animals", type=click.IntRange(3), default=12, show_default=True, help="Subjects, two recordings each.")
-@click.option("--seconds", type=click.FloatRange(10, 36_000), default=240.0, show_default=True, help="A recording.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_OUT,
+    show_default=True,
+    help="Write the data set into this folder.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the data and of the split.")
+@click.option(
+    "--animals",
+    type=click.IntRange(3),
+    default=12,
+    show_default=True,
+    help="Make this many animals, each with two recordings.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(10, 36_000),
+    default=240.0,
+    show_default=True,
+    help="Length of a recording, in seconds.",
+)
 @click.option(
     "--form",
     type=click.Choice(["windows", "recordings"]),
     default="windows",
     show_default=True,
-    help="windows: X_train, X_val, X_test, y_* and metadata; recordings: a dataset folder to stream from.",
+    help="Write `windows` (X_train, X_val, X_test, y_* and metadata) or `recordings` (a dataset folder to stream from).",
 )
-@click.option("--force", is_flag=True, help="Replace window files of an earlier run in that folder.")
+@click.option("--force", is_flag=True, help="Replace the window files that an earlier call left in the folder.")
 @output_options
 def make(
     kind: str,
@@ -87,8 +105,12 @@ def make(
 
 @command.command()
 @click.argument("source")
-@click.option("--window", type=click.IntRange(1), default=100, show_default=True, help="Samples a window.")
-@click.option("--hop", type=click.IntRange(1), default=50, show_default=True, help="Samples between window starts.")
+@click.option(
+    "--window", type=click.IntRange(1), default=100, show_default=True, help="Length of a window, in samples."
+)
+@click.option(
+    "--hop", type=click.IntRange(1), default=50, show_default=True, help="Step from one window to the next, in samples."
+)
 @output_options
 def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool) -> None:
     """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut."""
@@ -107,12 +129,27 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
 
 @command.command()
 @click.argument("source")
-@click.option("--strict", is_flag=True, help="Anything found counts, not only broken limits.")
-@click.option("--html", "html_to", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as a page.")
+@click.option("--strict", is_flag=True, help="Fail on warnings too, not only on broken limits.")
 @click.option(
-    "--max-nan", type=click.FloatRange(0, 100), default=5.0, show_default=True, help="NaN a channel, percent."
+    "--html",
+    "html_to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the report as an HTML page to this file.",
 )
-@click.option("--max-gap-ms", type=click.FloatRange(0), default=100.0, show_default=True, help="Longest gap to fill.")
+@click.option(
+    "--max-nan",
+    type=click.FloatRange(0, 100),
+    default=5.0,
+    show_default=True,
+    help="Largest share of NaN that a channel may have, in percent.",
+)
+@click.option(
+    "--max-gap-ms",
+    type=click.FloatRange(0),
+    default=100.0,
+    show_default=True,
+    help="Longest run of missing samples that training would fill, in milliseconds.",
+)
 @output_options
 def qa(
     source: str, strict: bool, html_to: Path | None, max_nan: float, max_gap_ms: float, json_to: str | None, quiet: bool

@@ -15,12 +15,24 @@ HOPS, QUICK_HOPS = 1500, 700
 
 
 @click.command("demo")
-@click.option("--data", "source", default="watch", show_default=True, help="watch, quadruped or folder:PATH.")
-@click.option("--test-subjects", metavar="A,B", help="Held-out subjects; 5,6 for the built-in sets.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
-@click.option("--quick", is_flag=True, help=f"{QUICK_EPOCHS} epochs: shows the chain, not the accuracy.")
-@click.option("--arch", default="hailo8l", show_default=True, help="Target of the compatibility check.")
-@click.option("--out", default=Path("build/demo"), show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--data", "source", default="watch", show_default=True, help="Data source: watch, quadruped or folder:PATH."
+)
+@click.option(
+    "--test-subjects",
+    metavar="A,B",
+    help="Subjects to hold out. Default: 5,6 of the built-in sets, else 20 % of the subjects.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of everything random.")
+@click.option("--quick", is_flag=True, help=f"Train {QUICK_EPOCHS} epochs only: shows the chain, not the accuracy.")
+@click.option("--arch", default="hailo8l", show_default=True, help="Hailo target of the compatibility check.")
+@click.option(
+    "--out",
+    default=Path("build/demo"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Write everything into this folder.",
+)
 @output_options
 def command(
     source: str,

@@ -1,4 +1,4 @@
-"""How a shut gate is shown: what refuses the network, what would mend it, and exit code 1."""
+"""How a shut gate is shown: what refuses the network, what would fix it, and exit code 1."""
 
 from __future__ import annotations
 

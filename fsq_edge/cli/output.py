@@ -25,8 +25,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def output_options(command: F) -> F:
     """Add ``--json FILE|-`` and ``--quiet`` to a verb (parameters ``json_to`` and ``quiet``)."""
-    json_option = click.option("--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE, or '-'.")
-    quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+    json_option = click.option(
+        "--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE; - is standard output."
+    )
+    quiet_option = click.option("--quiet", is_flag=True, help="Print errors only.")
     return quiet_option(json_option(command))
 
 
@@ -38,7 +40,7 @@ def force_option(command: F) -> F:
         is_flag=False,
         flag_value="no reason given",
         default="",
-        help="Go on though a gate is shut; recorded. Write it after the other arguments.",
+        help="Go on although a gate is shut; the reason is recorded. Write this option last.",
     )
     return option(command)
 

@@ -28,12 +28,24 @@ if TYPE_CHECKING:
     "processes. The same call in the same folder continues a training that was interrupted.",
 )
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--data", metavar="SOURCE", help="watch, quadruped or folder:PATH.")
-@click.option("--test-subjects", metavar="A,B", help="Kept for `evaluate`; always the same 20 % without it.")
-@click.option("--val-subjects", metavar="C,D", help="Choose the epoch; a seeded 20 % of the others without it.")
-@click.option("--seed", type=click.IntRange(0), help="Of weights, order, augmentation and the validation subjects.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows.")
-@click.option("--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run folder.")
+@click.option("--data", metavar="SOURCE", help="Data source: watch, quadruped or folder:PATH. Default: that of CONFIG.")
+@click.option(
+    "--test-subjects", metavar="A,B", help="Subjects kept for `evaluate`. Default: 20 % of them, fixed for a data set."
+)
+@click.option(
+    "--val-subjects",
+    metavar="C,D",
+    help="Subjects that choose the best epoch. Default: 20 % of the others, drawn by the seed.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Seed of weights, order, augmentation and validation subjects. Default: that of CONFIG, or 0.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows. Default: from their number.")
+@click.option(
+    "--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="Write the run into this folder."
+)
 @output_options
 def command(
     config: Path | None,

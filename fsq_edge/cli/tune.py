@@ -34,21 +34,37 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--recordings", required=True, metavar="watch|quadruped|folder:PATH|npz:FILE",
-    help="Continuous labelled recordings. Where each holds one label, those of a subject are stitched.",
+    help="Fit on these continuous labelled recordings. Where each holds one label, those of a subject are stitched.",
 )  # fmt: skip
 @click.option("--subjects", callback=_names, default="", metavar="A,B",
-              help="Fit on these. Default: all that the bundle's run did not hold out.")  # fmt: skip
+              help="Fit on these subjects. Default: all that the bundle's run did not hold out.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path),
-              help="Write the new bundle here; the given one is replaced by default.")  # fmt: skip
+              help="Write the new bundle to this file. Default: replace BUNDLE.")  # fmt: skip
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
-              help="Step between windows, now and on the device. Default: 10, or the bundle's if less.")  # fmt: skip
+              help="Step between windows, in samples, here and on the device (default 10).")  # fmt: skip
 @click.option("--max-delay", type=click.FloatRange(0, 60), default=0.6, show_default=True, metavar="SECONDS",
-              help="Median added onset delay that you accept.")  # fmt: skip
+              help="Largest median onset delay that the settings may add, in seconds.")  # fmt: skip
 @click.option("--keep", type=click.FloatRange(0, 1), default=0.25, show_default=True, metavar="SHARE",
-              help="Of raw argmax's false events that may be left; 0 asks for the fewest.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of stitching and of shares.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the Pareto front.")
-@click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write the Pareto front as a picture.")
+              help="Share of raw argmax's false events that may be left, 0 to 1; 0 asks for the fewest.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of stitching and of the share of subjects.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write an HTML page with the Pareto front to this file.",
+)
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the Pareto front as a PNG picture to this file.",
+)
 @force_option
 @output_options
 def command(
@@ -75,7 +91,7 @@ def command(
     --max-delay to the median onset delay, even with one hop more of dwell and `enter` moved halfway to 1.
 
     The score that is printed and put into the bundle is of other recordings: the subjects that the run held out, or
-    the rest of a seeded share where the bundle cannot tell. Fitting on held-out subjects is refused without --force.
+    the rest of a seeded share where the bundle does not say. Fitting on held-out subjects is refused without --force.
     """
     if html is not None:
         need("jinja2", "report")

@@ -17,7 +17,7 @@ UNLABELLED = -1
 class Channel:
     """One sensor axis.
 
-    Args:
+    Attributes:
         name: e.g. ``acc_x``; unique within a data set.
         unit: ``g``, ``m/s2``, ``rad/s``, ``deg/s``, ``uT`` or the user's own.
     """
@@ -30,7 +30,7 @@ class Channel:
 class Recording:
     """One continuous multichannel series with a label per sample.
 
-    Args:
+    Attributes:
         recording_id: unique within the data set.
         samples: float32 (n, C) in the units of the data set's channels; n >= 1. Arrays that come from a dataset
             folder are read-only views of the file (a memory map), so slice or copy them before changing anything.
@@ -98,7 +98,7 @@ class Recording:
 class Dataset:
     """Recordings that share channels, rate and classes.
 
-    Args:
+    Attributes:
         name: short name, written into every later artefact.
         channels: C channels in the order of the samples' columns.
         sample_rate_hz: nominal rate, above 0.
@@ -139,7 +139,7 @@ class Dataset:
         return sum(len(recording) for recording in self.recordings)
 
     def select(self, subjects: Collection[str]) -> Dataset:
-        """Return the same data set with the recordings of some subjects only (no copy of samples).
+        """Return the data set with the recordings of some subjects only (no copy of samples).
 
         Args:
             subjects: subject ids; at least one.

@@ -121,7 +121,7 @@ def timeline_figure(
     truth: Sequence[tuple[float, float, str]],
     classes: Sequence[str],
 ) -> str:
-    """Draw what a stream said against what was so.
+    """Draw the labels that a stream reported against the true ones.
 
     A decision is drawn from its ``t_end``, the moment it can be known, until the next one, at most one hop; windows
     that abstained (label None) stay empty and ``unknown`` is grey.

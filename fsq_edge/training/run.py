@@ -26,7 +26,7 @@ RUN_FILE, PREPROCESS_FILE = "run.json", "preprocess.json"
 class Run:
     """A loaded run.
 
-    Args:
+    Attributes:
         folder: where it lies.
         record: content of ``run.json``.
         preprocess: content of ``preprocess.json``.
@@ -77,7 +77,7 @@ class Run:
         return replace(self, model=model)
 
     def windows(self) -> WindowSides:
-        """Open the run's data again and return the same three sides.
+        """Open the run's data again and return the three sides of its split.
 
         Raises:
             FsqEdgeError: the data set is gone, has other channels or classes, or splits differently than it did.

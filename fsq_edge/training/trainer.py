@@ -40,7 +40,7 @@ ProgressListener = Callable[[EpochRecord, int], None]
 class TrainResult:
     """What ``train`` leaves behind.
 
-    Args:
+    Attributes:
         folder: the run folder.
         record: content of its ``run.json``.
         preprocess: the fitted preprocessing.

@@ -57,12 +57,12 @@ def open_recordings(text: str, bundle: Bundle) -> Dataset:
         raise DataError(
             f"the recordings of {dataset.name!r} have the channels {_listed(found)}, the bundle expects "
             f"{_listed(wanted)}",
-            hint="same channels, same units, same order",
+            hint="give them these channels, in this order and these units",
         )
     if not set(dataset.classes) & set(bundle.classes):
         raise DataError(
             f"the recordings of {dataset.name!r} have none of the bundle's classes: {', '.join(dataset.classes[:8])}",
-            hint=f"the bundle tells {', '.join(bundle.classes[:8])}",
+            hint=f"the bundle knows {', '.join(bundle.classes[:8])}",
         )
     return dataset
 

@@ -35,11 +35,11 @@ class Tuned:
 
     Attributes:
         result: of the search on the recordings fitted on.
-        division: which those are, and which report.
+        division: which recordings those are, and which report.
         chosen: position of the chosen settings; None where no settings beat raw argmax within the limits.
-        bundle: the new bundle; None likewise.
-        report: what it says about events; None likewise.
-        decision: the chosen settings; None likewise.
+        bundle: the new bundle; None where nothing was chosen.
+        report: what it says about events; None where nothing was chosen.
+        decision: the chosen settings; None where nothing was chosen.
         decision_int8: those of the int8 graphs; None where the bundle has none.
         broken: limits that do not hold on the recordings reported on, one line each.
         unsigned: the bundle was signed; the signature was dropped because the content changed.

@@ -20,7 +20,7 @@ from fsq_edge_runtime.errors import DataError, UsageError
 class Split:
     """Three sides of a data set and how they were made.
 
-    Args:
+    Attributes:
         train: what the model learns from.
         val: what early stopping and temperature see.
         test: what is reported.
