@@ -63,7 +63,7 @@ def list_sources(json_to: str | None, quiet: bool) -> None:
     type=click.Choice(["windows", "recordings"]),
     default="windows",
     show_default=True,
-    help="Write `windows` (X_train, y_train and so on, with metadata) or `recordings` (a dataset folder to stream from).",
+    help="Write `windows` (X_train, y_train and so on) or `recordings` (a dataset folder to stream from).",
 )
 @click.option("--force", is_flag=True, help="Replace the window files that an earlier call left in the folder.")
 @output_options
