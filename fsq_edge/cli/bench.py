@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
@@ -96,13 +97,7 @@ def command() -> None:
     help="onnx, onnx-int8, hailo, fake (a stand-in device), torch (needs --run). Default: the CPU graphs in the "
     "bundle.",
 )
-@click.option(
-    "--run",
-    "run_folder",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Take the network of this training run for the torch backend.",
-)
+@path_option("--run", "run_folder", metavar="RUN", help="Take the network of this training run for the torch backend.")
 @click.option(
     "--against",
     metavar="X",
@@ -131,18 +126,8 @@ def command() -> None:
 @click.option(
     "--starts", metavar="N", type=click.IntRange(1, 1000), help="Process starts timed in cold mode (default 20)."
 )
-@click.option(
-    "--html",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write an HTML page with the distributions to this file.",
-)
-@click.option(
-    "--baseline",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Compare with this result, which an earlier call wrote with --json.",
-)
+@path_option("--html", metavar="FILE", help="Write an HTML page with the distributions to this file.")
+@path_option("--baseline", metavar="FILE", help="Compare with this result, which an earlier call wrote with --json.")
 @click.option(
     "--max-regress",
     callback=share,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, table, write_json, write_text
 
 if TYPE_CHECKING:
@@ -36,34 +37,15 @@ def list_sources(json_to: str | None, quiet: bool) -> None:
 
 @command.command()
 @click.argument("kind", type=click.Choice(["quadruped"]))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_OUT,
-    show_default=True,
-    help="Write the data set into this folder.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the data and of the split.")
-@click.option(
-    "--animals",
-    type=click.IntRange(3),
-    default=12,
-    show_default=True,
-    help="Make this many animals, each with two recordings.",
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(10, 36_000),
-    default=240.0,
-    show_default=True,
-    help="Length of a recording, in seconds.",
-)
-@click.option(
+@path_option("--out", default=DEFAULT_OUT, show_default=True, help="Write the data set into this folder.")
+@default_option("--seed", 0, click.IntRange(0), "Seed of the data and of the split.")
+@default_option("--animals", 12, click.IntRange(3), "Make this many animals, each with two recordings.")
+@default_option("--seconds", 240.0, click.FloatRange(10, 36000), "Length of a recording, in seconds.")
+@default_option(
     "--form",
-    type=click.Choice(["windows", "recordings"]),
-    default="windows",
-    show_default=True,
-    help="Write `windows` (X_train, y_train and so on) or `recordings` (a dataset folder to stream from).",
+    "windows",
+    click.Choice(["windows", "recordings"]),
+    "Write `windows` (X_train, y_train and so on) or `recordings` (a dataset folder to stream from).",
 )
 @click.option("--force", is_flag=True, help="Replace the window files that an earlier call left in the folder.")
 @output_options
@@ -105,12 +87,8 @@ def make(
 
 @command.command()
 @click.argument("source")
-@click.option(
-    "--window", type=click.IntRange(1), default=100, show_default=True, help="Length of a window, in samples."
-)
-@click.option(
-    "--hop", type=click.IntRange(1), default=50, show_default=True, help="Step from one window to the next, in samples."
-)
+@default_option("--window", 100, click.IntRange(1), "Length of a window, in samples.")
+@default_option("--hop", 50, click.IntRange(1), "Step from one window to the next, in samples.")
 @output_options
 def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool) -> None:
     """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut."""
@@ -136,19 +114,12 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the report as an HTML page to this file.",
 )
-@click.option(
-    "--max-nan",
-    type=click.FloatRange(0, 100),
-    default=5.0,
-    show_default=True,
-    help="Largest share of NaN that a channel may have, in percent.",
-)
-@click.option(
+@default_option("--max-nan", 5.0, click.FloatRange(0, 100), "Largest share of NaN that a channel may have, in percent.")
+@default_option(
     "--max-gap-ms",
-    type=click.FloatRange(0),
-    default=100.0,
-    show_default=True,
-    help="Longest run of missing samples that training would fill, in milliseconds.",
+    100.0,
+    click.FloatRange(0),
+    "Longest run of missing samples that training would fill, in milliseconds.",
 )
 @output_options
 def qa(

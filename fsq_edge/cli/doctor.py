@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, output_options, write_json
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, RecordedSystem, examine, gather
@@ -18,12 +19,8 @@ _MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "i
 
 
 @click.command("doctor")
-@click.option("--bundle", "bundle_path", type=click.Path(path_type=Path), help="Examine the HEFs of this bundle, too.")
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    help="Examine a recorded tree instead of this machine (default: this machine).",
-)
+@path_option("--bundle", "bundle_path", help="Examine the HEFs of this bundle, too.")
+@path_option("--root", help="Examine a recorded tree instead of this machine (default: this machine).")
 @output_options
 def command(bundle_path: Path | None, root: Path | None, json_to: str | None, quiet: bool) -> None:
     """Examine the device, its driver and firmware, the installed stack and this Python.

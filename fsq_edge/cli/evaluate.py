@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 
 
@@ -16,21 +17,14 @@ from fsq_edge.cli.output import console, need, output_options, table, write_json
     "missing, or DIR or the record of openings cannot be written."
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--split",
-    type=click.Choice(["test", "val"]),
-    default="test",
-    show_default=True,
-    help="Part of the run's split to score.",
-)
+@default_option("--split", "test", click.Choice(["test", "val"]), "Part of the run's split to score.")
 @click.option(
     "--data",
     metavar="SOURCE",
     help="Read the data from this source: the run's data set in a new place, or another one, scored whole.",
 )
-@click.option(
+@path_option(
     "--out",
-    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Write the report into this folder. Default: RUN/evaluation, or RUN/evaluation-val for val.",
 )

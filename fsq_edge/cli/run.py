@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UsageError
 
@@ -45,18 +46,23 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT"
     "--sink", "sink_texts", multiple=True, default=("jsonl:-",), show_default=True, metavar=_SINKS,
     help="Write decisions there; - is standard output. The http sink serves a page that shows the stream.",
 )  # fmt: skip
-@click.option(
-    "--backend", default="auto", show_default=True, type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
-    help="Run the network here; auto takes the Hailo device where the bundle fits it, else the CPU.",
-)  # fmt: skip
-@click.option(
-    "--pace", default="fast", show_default=True, type=click.Choice(["fast", "realtime"]),
-    help="Replay recordings at this pace; realtime also takes standard input as live, with deadlines.",
-)  # fmt: skip
+@default_option(
+    "--backend",
+    "auto",
+    click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
+    "Run the network here; auto takes the Hailo device where the bundle fits it, else the CPU.",
+)
+@default_option(
+    "--pace",
+    "fast",
+    click.Choice(["fast", "realtime"]),
+    "Replay recordings at this pace; realtime also takes standard input as live, with deadlines.",
+)
 @click.option("--source-rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ",
               help="Nominal rate of the source, in Hz. Default: the model's.")  # fmt: skip
-@click.option("--chunk", default=1024, show_default=True, type=click.IntRange(min=1),
-              help="Samples of a recording taken at a time; the decisions do not depend on it.")  # fmt: skip
+@default_option(
+    "--chunk", 1024, click.IntRange(min=1), "Samples of a recording taken at a time; the decisions do not depend on it."
+)
 @click.option("--latency/--no-latency", default=True,
               help="Write latencies (default); without them equal input gives equal bytes.")  # fmt: skip
 @click.option("--scores", is_flag=True, help="Write the probabilities of every class, raw and smoothed.")

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
@@ -43,9 +44,7 @@ if TYPE_CHECKING:
     help="Seed of weights, order, augmentation and validation subjects. Default: that of CONFIG, or 0.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows. Default: from their number.")
-@click.option(
-    "--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="Write the run into this folder."
-)
+@path_option("--out", required=True, metavar="RUN", help="Write the run into this folder.")
 @output_options
 def command(
     config: Path | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json, write_text
 
 if TYPE_CHECKING:
@@ -38,33 +39,26 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 )  # fmt: skip
 @click.option("--subjects", callback=_names, default="", metavar="A,B",
               help="Fit on these subjects. Default: all that the bundle's run did not hold out.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Write the new bundle to this file. Default: replace BUNDLE.")  # fmt: skip
+@path_option("--out", help="Write the new bundle to this file. Default: replace BUNDLE.")
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
               help="Step between windows, in samples, here and on the device (default 10).")  # fmt: skip
-@click.option("--max-delay", type=click.FloatRange(0, 60), default=0.6, show_default=True, metavar="SECONDS",
-              help="Largest median onset delay that the settings may add, in seconds.")  # fmt: skip
-@click.option("--keep", type=click.FloatRange(0, 1), default=0.25, show_default=True, metavar="SHARE",
-              help="Share of raw argmax's false events that may be left, 0 to 1; 0 asks for the fewest.")  # fmt: skip
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Seed of stitching and of the share of subjects.",
+@default_option(
+    "--max-delay",
+    0.6,
+    click.FloatRange(0, 60),
+    "Largest median onset delay that the settings may add, in seconds.",
+    metavar="SECONDS",
 )
-@click.option(
-    "--html",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write an HTML page with the Pareto front to this file.",
+@default_option(
+    "--keep",
+    0.25,
+    click.FloatRange(0, 1),
+    "Share of raw argmax's false events that may be left, 0 to 1; 0 asks for the fewest.",
+    metavar="SHARE",
 )
-@click.option(
-    "--png",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the Pareto front as a PNG picture to this file.",
-)
+@default_option("--seed", 0, click.IntRange(0), "Seed of stitching and of the share of subjects.")
+@path_option("--html", metavar="FILE", help="Write an HTML page with the Pareto front to this file.")
+@path_option("--png", metavar="FILE", help="Write the Pareto front as a PNG picture to this file.")
 @force_option
 @output_options
 def command(

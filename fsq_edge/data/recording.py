@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int16Array
 from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.preprocess import ChannelSpec
 
 UNLABELLED = -1
 
@@ -153,6 +154,23 @@ class Dataset:
             what = f"unknown subject {', '.join(unknown)}" if unknown else "no subject given"
             raise UsageError(f"{self.name}: {what}", hint=f"the subjects are {', '.join(self.subjects)}")
         return replace(self, recordings=tuple(r for r in self.recordings if r.subject in wanted))
+
+    def require_channels(self, expected: Iterable[Channel | ChannelSpec], who: str) -> None:
+        """Refuse a data set whose channels differ in name, unit or order.
+
+        Args:
+            expected: the channels that are needed, in order.
+            who: what needs them, for the message, such as ``the bundle``.
+
+        Raises:
+            DataError: names both lists.
+        """
+        wanted, found = ([f"{channel.name} ({channel.unit})" for channel in some] for some in (expected, self.channels))
+        if wanted != found:
+            raise DataError(
+                f"data set {self.name!r} has the channels {', '.join(found)}, {who} expects {', '.join(wanted)}",
+                hint="give the recordings these channels, in this order and these units",
+            )
 
     def _check_declaration(self) -> None:
         if not self.recordings:
