@@ -12,7 +12,7 @@ from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, table, write_json, write_text
 
 if TYPE_CHECKING:
-    from fsq_edge.data import Dataset, WindowIndex
+    pass
 
 DEFAULT_OUT = Path("quadruped_data/processed")
 
@@ -93,10 +93,11 @@ def make(
 def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool) -> None:
     """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut."""
     from fsq_edge.data.sources import open_dataset
+    from fsq_edge.data.summary import dataset_summary
     from fsq_edge.data.windows import cut_windows
 
     dataset = open_dataset(source, check_finite=False)
-    summary = _summary(dataset, cut_windows(dataset, window, hop))
+    summary = dataset_summary(dataset, cut_windows(dataset, window, hop))
     shown = console(quiet, json_to)
     for name, text in _facts(summary):
         shown.print(f"{name:11s}{text}", markup=False)
@@ -146,41 +147,6 @@ def qa(
     write_json({**as_object([(metrics, findings)]), "passed": passed, "strict": strict}, json_to)
     if not passed:
         click.get_current_context().exit(1)
-
-
-def _summary(dataset: Dataset, index: WindowIndex) -> dict[str, Any]:
-    n_classes = len(dataset.classes)
-    samples = np.zeros(n_classes + 1, np.int64)
-    for recording in dataset.recordings:
-        samples += np.bincount(recording.labels.astype(np.int64) + 1, minlength=n_classes + 1)
-    per_class = np.bincount(index.label, minlength=n_classes)
-    classes = [
-        {"name": name, "seconds": float(samples[i + 1] / dataset.sample_rate_hz), "windows": int(per_class[i])}
-        for i, name in enumerate(dataset.classes)
-    ]
-    return {
-        "schema_version": 1,
-        "name": dataset.name,
-        "source": dataset.source,
-        "licence": dataset.licence,
-        "channels": [{"name": channel.name, "unit": channel.unit} for channel in dataset.channels],
-        "sample_rate_hz": dataset.sample_rate_hz,
-        "mirror": dataset.mirror,
-        "subjects": list(dataset.subjects),
-        "recordings": len(dataset.recordings),
-        "samples": dataset.n_samples,
-        "seconds": dataset.n_samples / dataset.sample_rate_hz,
-        "unlabelled_seconds": float(samples[0] / dataset.sample_rate_hz),
-        "timestamps": sum(recording.timestamps is not None for recording in dataset.recordings),
-        "classes": classes,
-        "windows": {
-            "window_samples": index.window_samples,
-            "hop_samples": index.hop_samples,
-            "pure": len(index),
-            "mixed": index.n_mixed,
-            "unlabelled": index.n_unlabelled,
-        },
-    }
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -87,7 +87,7 @@ def command(
         result = train(settings, out, sides=sides, progress=listen, say=say)
     _report(show, result, settings)
     if leads:
-        write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
+        write_json(result.to_dict(), json_to)
 
 
 def _say_device(show: Console, asked: str) -> None:
@@ -134,21 +134,6 @@ def _bar(show: Console) -> Iterator[Callable[[EpochRecord, int], None] | None]:
             bar.update(task, total=epochs, completed=record.epoch, description=text)
 
         yield listen
-
-
-def _summary(result: TrainResult) -> dict[str, object]:
-    record = result.record
-    return {
-        "dataset": record.data.name,
-        "split": record.split.model_dump(mode="json"),
-        "parameters": record.parameters,
-        "device": record.device,
-        "processes": record.processes,
-        "epochs": len(record.history),
-        "resumed_after": result.resumed_after,
-        "seconds": sum(epoch.seconds for epoch in record.history),
-        **record.metrics,
-    }
 
 
 def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
@@ -116,7 +116,7 @@ def command(
         if tuned.unsigned:
             screen.print("the bundle was signed: its content changed, sign it again")
     _draw(tuned, html, png, screen)
-    write_json(_document(tuned, str(out or bundle)), json_to)
+    write_json(tuned.to_dict(str(out or bundle)), json_to)
     if tuned.bundle is None or tuned.broken:
         click.get_current_context().exit(1 if tuned.bundle is None else 2)
 
@@ -164,30 +164,3 @@ def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) ->
 
         write_text(html, tune_page(tuned, tuned.report))
         screen.print(f"page: {html}", markup=False)
-
-
-def _document(tuned: Tuned, path: str) -> dict[str, Any]:
-    """Return the JSON of the verb."""
-    result = tuned.result
-    front = [
-        {
-            "false_per_hour": float(result.false_per_hour[at]),
-            "missed": int(result.missed[at]),
-            "added_delay_s": float(result.added_delay_s[at]),
-            "repeats": int(result.repeats[at]),
-            "settings": result.settings[at].to_dict(),
-        }
-        for at in result.front.tolist()
-    ]
-    return {
-        "schema_version": 1,
-        "written": path if tuned.bundle is not None else None,
-        "decision": tuned.decision.to_dict() if tuned.decision else None,
-        "decision_int8": tuned.decision_int8.to_dict() if tuned.decision_int8 else None,
-        "events": tuned.report.to_dict() if tuned.report else None,
-        "broken": list(tuned.broken),
-        "unsigned": tuned.unsigned,
-        "windows": tuned.windows,
-        "abstained": tuned.abstained,
-        "front": front,
-    }
