@@ -1,4 +1,4 @@
-"""``python -m fsq_edge`` is the same program as ``fsq-edge``."""
+"""``python -m fsq_edge`` runs the program ``fsq-edge``."""
 
 from fsq_edge.cli.main import main
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
@@ -96,30 +97,46 @@ def command() -> None:
     help="onnx, onnx-int8, hailo, fake (a stand-in device), torch (needs --run). Default: the CPU graphs in the "
     "bundle.",
 )
-@click.option("--run", "run_folder", type=click.Path(path_type=Path), metavar="RUN", help="Training run, for torch.")
+@path_option("--run", "run_folder", metavar="RUN", help="Take the network of this training run for the torch backend.")
 @click.option(
     "--against",
     metavar="X",
     help="Also race the first backend against another one, another bundle or another checkout of the project, in turns "
     "A B B A.",
 )
-@click.option("--quick", is_flag=True, help="Fewer samples: no p99.9, and fewer rounds of everything.")
-@click.option("--decisions", metavar="N", type=click.IntRange(1, 1_000_000), help="Of single; 7,000 by default.")
-@click.option("--seconds", metavar="S", type=click.FloatRange(0.1, 3600), help="Of paced; 20 decisions by default.")
-@click.option("--streams", metavar="N", type=click.IntRange(1, 4096), help="Of multi; 64 by default.")
-@click.option("--windows", metavar="N", type=click.IntRange(1, 4096), help="In a batch of offline; 256 by default.")
-@click.option("--starts", metavar="N", type=click.IntRange(1, 1000), help="Of cold; 20 by default.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the distributions.")
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="An earlier --json to hold against.")
+@click.option("--quick", is_flag=True, help="Take fewer samples: no p99.9, and fewer rounds of everything.")
+@click.option(
+    "--decisions",
+    metavar="N",
+    type=click.IntRange(1, 1_000_000),
+    help="Decisions timed in single mode (default 7,000).",
+)
+@click.option(
+    "--seconds",
+    metavar="S",
+    type=click.FloatRange(0.1, 3600),
+    help="Seconds of stream in paced mode (default: 20 decisions).",
+)
+@click.option(
+    "--streams", metavar="N", type=click.IntRange(1, 4096), help="Streams at once in multi mode (default 64)."
+)
+@click.option(
+    "--windows", metavar="N", type=click.IntRange(1, 4096), help="Windows in a batch in offline mode (default 256)."
+)
+@click.option(
+    "--starts", metavar="N", type=click.IntRange(1, 1000), help="Process starts timed in cold mode (default 20)."
+)
+@path_option("--html", metavar="FILE", help="Write an HTML page with the distributions to this file.")
+@path_option("--baseline", metavar="FILE", help="Compare with this result, which an earlier call wrote with --json.")
 @click.option(
     "--max-regress",
     callback=share,
     metavar="SHARE",
     default="10%",
     show_default=True,
-    help="Growth of decision / bare.",
+    help="Largest growth of decision / bare against --baseline before exit 1, such as 10%.",
 )
-@click.option("--allow-disturbed", is_flag=True, help="Let disturbed runs pass the gate.")
+@click.option("--allow-disturbed", is_flag=True, help="Take disturbed runs for good, too.")
 @output_options
 def measure(
     bundle: Path,
@@ -182,9 +199,12 @@ def measure(
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
 @click.option(
-    "--max-regress", callback=share, metavar="SHARE", help="Exit 1 when decision / bare grew by more, such as 10%."
+    "--max-regress",
+    callback=share,
+    metavar="SHARE",
+    help="Exit 1 when decision / bare grew by more than this, such as 10% (default: no gate).",
 )
-@click.option("--allow-disturbed", is_flag=True, help="Let disturbed runs pass the gate.")
+@click.option("--allow-disturbed", is_flag=True, help="Take disturbed runs for good, too.")
 @output_options
 def compare_command(
     baseline: Path, candidate: Path, max_regress: float | None, allow_disturbed: bool, json_to: str | None, quiet: bool

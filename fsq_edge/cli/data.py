@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, table, write_json, write_text
 
 if TYPE_CHECKING:
-    from fsq_edge.data import Dataset, WindowIndex
+    pass
 
 DEFAULT_OUT = Path("quadruped_data/processed")
 
@@ -36,18 +37,17 @@ def list_sources(json_to: str | None, quiet: bool) -> None:
 
 @command.command()
 @click.argument("kind", type=click.Choice(["quadruped"]))
-@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True, help="Folder to write.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the data and of the split.")
-@click.option("--animals", type=click.IntRange(3), default=12, show_default=True, help="Subjects, two recordings each.")
-@click.option("--seconds", type=click.FloatRange(10, 36_000), default=240.0, show_default=True, help="A recording.")
-@click.option(
+@path_option("--out", default=DEFAULT_OUT, show_default=True, help="Write the data set into this folder.")
+@default_option("--seed", 0, click.IntRange(0), "Seed of the data and of the split.")
+@default_option("--animals", 12, click.IntRange(3), "Make this many animals, each with two recordings.")
+@default_option("--seconds", 240.0, click.FloatRange(10, 36000), "Length of a recording, in seconds.")
+@default_option(
     "--form",
-    type=click.Choice(["windows", "recordings"]),
-    default="windows",
-    show_default=True,
-    help="windows: X_train, X_val, X_test, y_* and metadata; recordings: a dataset folder to stream from.",
+    "windows",
+    click.Choice(["windows", "recordings"]),
+    "Write `windows` (X_train, y_train and so on) or `recordings` (a dataset folder to stream from).",
 )
-@click.option("--force", is_flag=True, help="Replace window files of an earlier run in that folder.")
+@click.option("--force", is_flag=True, help="Replace the window files that an earlier call left in the folder.")
 @output_options
 def make(
     kind: str,
@@ -87,16 +87,17 @@ def make(
 
 @command.command()
 @click.argument("source")
-@click.option("--window", type=click.IntRange(1), default=100, show_default=True, help="Samples a window.")
-@click.option("--hop", type=click.IntRange(1), default=50, show_default=True, help="Samples between window starts.")
+@default_option("--window", 100, click.IntRange(1), "Length of a window, in samples.")
+@default_option("--hop", 50, click.IntRange(1), "Step from one window to the next, in samples.")
 @output_options
 def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool) -> None:
     """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut."""
     from fsq_edge.data.sources import open_dataset
+    from fsq_edge.data.summary import dataset_summary
     from fsq_edge.data.windows import cut_windows
 
     dataset = open_dataset(source, check_finite=False)
-    summary = _summary(dataset, cut_windows(dataset, window, hop))
+    summary = dataset_summary(dataset, cut_windows(dataset, window, hop))
     shown = console(quiet, json_to)
     for name, text in _facts(summary):
         shown.print(f"{name:11s}{text}", markup=False)
@@ -107,12 +108,20 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
 
 @command.command()
 @click.argument("source")
-@click.option("--strict", is_flag=True, help="Anything found counts, not only broken limits.")
-@click.option("--html", "html_to", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as a page.")
+@click.option("--strict", is_flag=True, help="Fail on warnings too, not only on broken limits.")
 @click.option(
-    "--max-nan", type=click.FloatRange(0, 100), default=5.0, show_default=True, help="NaN a channel, percent."
+    "--html",
+    "html_to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the report as an HTML page to this file.",
 )
-@click.option("--max-gap-ms", type=click.FloatRange(0), default=100.0, show_default=True, help="Longest gap to fill.")
+@default_option("--max-nan", 5.0, click.FloatRange(0, 100), "Largest share of NaN that a channel may have, in percent.")
+@default_option(
+    "--max-gap-ms",
+    100.0,
+    click.FloatRange(0),
+    "Longest run of missing samples that training would fill, in milliseconds.",
+)
 @output_options
 def qa(
     source: str, strict: bool, html_to: Path | None, max_nan: float, max_gap_ms: float, json_to: str | None, quiet: bool
@@ -138,41 +147,6 @@ def qa(
     write_json({**as_object([(metrics, findings)]), "passed": passed, "strict": strict}, json_to)
     if not passed:
         click.get_current_context().exit(1)
-
-
-def _summary(dataset: Dataset, index: WindowIndex) -> dict[str, Any]:
-    n_classes = len(dataset.classes)
-    samples = np.zeros(n_classes + 1, np.int64)
-    for recording in dataset.recordings:
-        samples += np.bincount(recording.labels.astype(np.int64) + 1, minlength=n_classes + 1)
-    per_class = np.bincount(index.label, minlength=n_classes)
-    classes = [
-        {"name": name, "seconds": float(samples[i + 1] / dataset.sample_rate_hz), "windows": int(per_class[i])}
-        for i, name in enumerate(dataset.classes)
-    ]
-    return {
-        "schema_version": 1,
-        "name": dataset.name,
-        "source": dataset.source,
-        "licence": dataset.licence,
-        "channels": [{"name": channel.name, "unit": channel.unit} for channel in dataset.channels],
-        "sample_rate_hz": dataset.sample_rate_hz,
-        "mirror": dataset.mirror,
-        "subjects": list(dataset.subjects),
-        "recordings": len(dataset.recordings),
-        "samples": dataset.n_samples,
-        "seconds": dataset.n_samples / dataset.sample_rate_hz,
-        "unlabelled_seconds": float(samples[0] / dataset.sample_rate_hz),
-        "timestamps": sum(recording.timestamps is not None for recording in dataset.recordings),
-        "classes": classes,
-        "windows": {
-            "window_samples": index.window_samples,
-            "hop_samples": index.hop_samples,
-            "pure": len(index),
-            "mixed": index.n_mixed,
-            "unlabelled": index.n_unlabelled,
-        },
-    }
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 
 TEST_SUBJECTS = {"watch": ("5", "6"), "quadruped": ("5", "6")}
@@ -15,12 +16,18 @@ HOPS, QUICK_HOPS = 1500, 700
 
 
 @click.command("demo")
-@click.option("--data", "source", default="watch", show_default=True, help="watch, quadruped or folder:PATH.")
-@click.option("--test-subjects", metavar="A,B", help="Held-out subjects; 5,6 for the built-in sets.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
-@click.option("--quick", is_flag=True, help=f"{QUICK_EPOCHS} epochs: shows the chain, not the accuracy.")
-@click.option("--arch", default="hailo8l", show_default=True, help="Target of the compatibility check.")
-@click.option("--out", default=Path("build/demo"), show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--data", "source", default="watch", show_default=True, help="Data source: watch, quadruped or folder:PATH."
+)
+@click.option(
+    "--test-subjects",
+    metavar="A,B",
+    help="Subjects to hold out. Default: 5,6 of the built-in sets, else 20 % of the subjects.",
+)
+@default_option("--seed", 0, click.IntRange(0), "Seed of everything random.")
+@click.option("--quick", is_flag=True, help=f"Train {QUICK_EPOCHS} epochs only: shows the chain, not the accuracy.")
+@default_option("--arch", "hailo8l", None, "Hailo target of the compatibility check.")
+@path_option("--out", default=Path("build/demo"), show_default=True, help="Write everything into this folder.")
 @output_options
 def command(
     source: str,

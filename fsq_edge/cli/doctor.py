@@ -1,4 +1,4 @@
-"""``fsq-edge doctor``: what is wrong with this machine, and the line that mends it."""
+"""``fsq-edge doctor``: what is wrong with this machine, and the line that fixes it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, output_options, write_json
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, RecordedSystem, examine, gather
@@ -18,8 +19,8 @@ _MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "i
 
 
 @click.command("doctor")
-@click.option("--bundle", "bundle_path", type=click.Path(path_type=Path), help="Judge this bundle's HEFs as well.")
-@click.option("--root", type=click.Path(path_type=Path), help="Examine a recorded tree instead of this machine.")
+@path_option("--bundle", "bundle_path", help="Examine the HEFs of this bundle, too.")
+@path_option("--root", help="Examine a recorded tree instead of this machine (default: this machine).")
 @output_options
 def command(bundle_path: Path | None, root: Path | None, json_to: str | None, quiet: bool) -> None:
     """Examine the device, its driver and firmware, the installed stack and this Python.
@@ -27,7 +28,7 @@ def command(bundle_path: Path | None, root: Path | None, json_to: str | None, qu
     Works without privileges and without any Hailo software. With --bundle it also says which HEF fits the device and
     whether the CPU or the device is the better place for this network.
 
-    Exit code 1: something keeps this machine from what it has the parts for; every finding names the line that mends
+    Exit code 1: something keeps this machine from what it has the parts for; every finding names the line that fixes
     it.
     """
     system = RecordedSystem(root) if root else LiveSystem()
@@ -63,8 +64,8 @@ def _show(out: Console, checkup: Checkup, placement: dict[str, Any] | None) -> N
     for finding in checkup.findings:
         out.print(f"{_MARKS[finding.severity]} {finding.rule}: {escape(finding.message)}", soft_wrap=True)
         if finding.fix:
-            out.print(f"  mend: {escape(finding.fix)}", soft_wrap=True)  # one line, to be copied whole
-    out.print("nothing to mend" if checkup.healthy else "mend the errors above, top first", style="bold")
+            out.print(f"  fix: {escape(finding.fix)}", soft_wrap=True)  # one line, to be copied whole
+    out.print("nothing to fix" if checkup.healthy else "fix the errors above, top first", style="bold")
 
 
 def _summary(facts: Facts) -> list[tuple[str, str]]:

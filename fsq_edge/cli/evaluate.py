@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 
 
@@ -16,11 +17,17 @@ from fsq_edge.cli.output import console, need, output_options, table, write_json
     "missing, or DIR or the record of openings cannot be written."
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True, help="Which part.")
+@default_option("--split", "test", click.Choice(["test", "val"]), "Part of the run's split to score.")
 @click.option(
-    "--data", metavar="SOURCE", help="Read from here: the run's data set moved, or another one, judged whole."
+    "--data",
+    metavar="SOURCE",
+    help="Read the data from this source: the run's data set in a new place, or another one, scored whole.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: RUN/evaluation, -val for val.")
+@path_option(
+    "--out",
+    metavar="DIR",
+    help="Write the report into this folder. Default: RUN/evaluation, or RUN/evaluation-val for val.",
+)
 @output_options
 def command(
     run: Path, split: Literal["test", "val"], data: str | None, out: Path | None, json_to: str | None, quiet: bool
@@ -31,12 +38,7 @@ def command(
     opened once: each opening is recorded in RUN, and every later report says so.
     """
     torch = need("torch", "train")
-    for module, extra in (
-        ("safetensors", "train"),
-        ("sklearn", "train"),
-        ("matplotlib", "report"),
-        ("jinja2", "report"),
-    ):
+    for module, extra in (("safetensors", "train"), ("matplotlib", "report"), ("jinja2", "report")):
         need(module, extra)
     from fsq_edge.evaluation.folder import prepare_folder, write_evaluation
     from fsq_edge.evaluation.run_evaluation import evaluate_run, summary

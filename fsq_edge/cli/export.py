@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, need, output_options, write_json
 
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="BUILD", help="Folder to write.")
-@click.option("--name", help="Name of the model; the data set's by default.")
+@path_option("--out", required=True, metavar="BUILD", help="Write the graphs and what a bundle needs into this folder.")
+@click.option("--name", help="Name of the model. Default: that of the data set.")
 @output_options
 def command(run: Path, out: Path, name: str | None, json_to: str | None, quiet: bool) -> None:
     """Export RUN: model.onnx, the device graph encoder.onnx, the host tail head.npz, and what a bundle needs.

@@ -33,7 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain": ("fsq_edge.cli.explain", "a compiler or HailoRT log in plain words"),
     "tune": ("fsq_edge.cli.tune", "fit the decision settings on recordings"),
     "bench": ("fsq_edge.cli.bench", "latency, throughput and stages, with a baseline gate"),
-    "doctor": ("fsq_edge.cli.doctor", "what is wrong on this machine, and the line that mends it"),
+    "doctor": ("fsq_edge.cli.doctor", "what is wrong on this machine, and the line that fixes it"),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fsq_edge.report.plain import finite as finite
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need as need
 from fsq_edge_runtime.files import write_file
@@ -26,9 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def output_options(command: F) -> F:
     """Add ``--json FILE|-`` and ``--quiet`` to a verb (parameters ``json_to`` and ``quiet``)."""
     json_option = click.option(
-        "--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE, or to standard output with '-'."
+        "--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE; - is standard output."
     )
-    quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors (default: print for people).")
+    quiet_option = click.option("--quiet", is_flag=True, help="Print errors only.")
     return quiet_option(json_option(command))
 
 
@@ -84,19 +84,6 @@ def write_text(path: Path, text: str) -> None:
             f"cannot write {path}: {error.strerror or error}", hint="check the path, its owner and the free space"
         ) from error
     write_file(path, text.encode())
-
-
-def finite(value: Any) -> Any:
-    """Return ``value`` with numpy scalars and arrays as plain Python and non-finite numbers as None."""
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if hasattr(value, "tolist"):
-        return finite(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UsageError
 
@@ -34,26 +35,44 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT"
 @click.command("run")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
-    "--source", "source_texts", required=True, multiple=True, metavar=_SOURCES, help="Where samples come from."
+    "--source",
+    "source_texts",
+    required=True,
+    multiple=True,
+    metavar=_SOURCES,
+    help="Read samples from here; may be given more than once.",
 )
 @click.option(
     "--sink", "sink_texts", multiple=True, default=("jsonl:-",), show_default=True, metavar=_SINKS,
-    help="Where decisions go; - is standard output. The http sink serves a page that shows the stream.",
+    help="Write decisions there; - is standard output. The http sink serves a page that shows the stream.",
 )  # fmt: skip
-@click.option("--backend", default="auto", show_default=True, type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]))
-@click.option(
-    "--pace", default="fast", show_default=True, type=click.Choice(["fast", "realtime"]),
-    help="How recordings are replayed; realtime also takes standard input as live, with deadlines.",
-)  # fmt: skip
+@default_option(
+    "--backend",
+    "auto",
+    click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
+    "Run the network here; auto takes the Hailo device where the bundle fits it, else the CPU.",
+)
+@default_option(
+    "--pace",
+    "fast",
+    click.Choice(["fast", "realtime"]),
+    "Replay recordings at this pace; realtime also takes standard input as live, with deadlines.",
+)
 @click.option("--source-rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ",
-              help="Nominal rate of the source, if it is not the model's.")  # fmt: skip
-@click.option("--chunk", default=1024, show_default=True, type=click.IntRange(min=1),
-              help="Samples of a recording taken at a time; it cannot change a decision.")  # fmt: skip
+              help="Nominal rate of the source, in Hz. Default: the model's.")  # fmt: skip
+@default_option(
+    "--chunk", 1024, click.IntRange(min=1), "Samples of a recording taken at a time; the decisions do not depend on it."
+)
 @click.option("--latency/--no-latency", default=True,
-              help="Write latencies; without them equal input gives equal bytes.")  # fmt: skip
+              help="Write latencies (default); without them equal input gives equal bytes.")  # fmt: skip
 @click.option("--scores", is_flag=True, help="Write the probabilities of every class, raw and smoothed.")
-@click.option("--stats", default=0.0, metavar="SECONDS", help="Write the counters this often while live; 0 never.")
-@click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics there.")
+@click.option(
+    "--stats",
+    default=0.0,
+    metavar="SECONDS",
+    help="Write the counters every so many seconds while live. Default: 0, never.",
+)
+@click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
     bundle: Path,

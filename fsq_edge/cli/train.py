@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
@@ -28,12 +29,22 @@ if TYPE_CHECKING:
     "processes. The same call in the same folder continues a training that was interrupted.",
 )
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--data", metavar="SOURCE", help="watch, quadruped or folder:PATH.")
-@click.option("--test-subjects", metavar="A,B", help="Kept for `evaluate`; always the same 20 % without it.")
-@click.option("--val-subjects", metavar="C,D", help="Choose the epoch; a seeded 20 % of the others without it.")
-@click.option("--seed", type=click.IntRange(0), help="Of weights, order, augmentation and the validation subjects.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows.")
-@click.option("--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run folder.")
+@click.option("--data", metavar="SOURCE", help="Data source: watch, quadruped or folder:PATH. Default: that of CONFIG.")
+@click.option(
+    "--test-subjects", metavar="A,B", help="Subjects kept for `evaluate`. Default: 20 % of them, fixed for a data set."
+)
+@click.option(
+    "--val-subjects",
+    metavar="C,D",
+    help="Subjects that choose the best epoch. Default: 20 % of the others, drawn by the seed.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Seed of weights, order, augmentation and validation subjects. Default: that of CONFIG, or 0.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows. Default: from their number.")
+@path_option("--out", required=True, metavar="RUN", help="Write the run into this folder.")
 @output_options
 def command(
     config: Path | None,
@@ -76,7 +87,7 @@ def command(
         result = train(settings, out, sides=sides, progress=listen, say=say)
     _report(show, result, settings)
     if leads:
-        write_json({"schema_version": 1, "run": str(result.folder), **_summary(result)}, json_to)
+        write_json(result.to_dict(), json_to)
 
 
 def _say_device(show: Console, asked: str) -> None:
@@ -123,21 +134,6 @@ def _bar(show: Console) -> Iterator[Callable[[EpochRecord, int], None] | None]:
             bar.update(task, total=epochs, completed=record.epoch, description=text)
 
         yield listen
-
-
-def _summary(result: TrainResult) -> dict[str, object]:
-    record = result.record
-    return {
-        "dataset": record.data.name,
-        "split": record.split.model_dump(mode="json"),
-        "parameters": record.parameters,
-        "device": record.device,
-        "processes": record.processes,
-        "epochs": len(record.history),
-        "resumed_after": result.resumed_after,
-        "seconds": sum(epoch.seconds for epoch in record.history),
-        **record.metrics,
-    }
 
 
 def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
 
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json, write_text
 
 if TYPE_CHECKING:
@@ -34,21 +35,30 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--recordings", required=True, metavar="watch|quadruped|folder:PATH|npz:FILE",
-    help="Continuous labelled recordings. Where each holds one label, those of a subject are stitched.",
+    help="Fit on these continuous labelled recordings. Where each holds one label, those of a subject are stitched.",
 )  # fmt: skip
 @click.option("--subjects", callback=_names, default="", metavar="A,B",
-              help="Fit on these. Default: all that the bundle's run did not hold out.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Write the new bundle here; the given one is replaced by default.")  # fmt: skip
+              help="Fit on these subjects. Default: all that the bundle's run did not hold out.")  # fmt: skip
+@path_option("--out", help="Write the new bundle to this file. Default: replace BUNDLE.")
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
-              help="Step between windows, now and on the device. Default: 10, or the bundle's if less.")  # fmt: skip
-@click.option("--max-delay", type=click.FloatRange(0, 60), default=0.6, show_default=True, metavar="SECONDS",
-              help="Median added onset delay that you accept.")  # fmt: skip
-@click.option("--keep", type=click.FloatRange(0, 1), default=0.25, show_default=True, metavar="SHARE",
-              help="Of raw argmax's false events that may be left; 0 asks for the fewest.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of stitching and of shares.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the Pareto front.")
-@click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write the Pareto front as a picture.")
+              help="Step between windows, in samples, here and on the device (default 10).")  # fmt: skip
+@default_option(
+    "--max-delay",
+    0.6,
+    click.FloatRange(0, 60),
+    "Largest median onset delay that the settings may add, in seconds.",
+    metavar="SECONDS",
+)
+@default_option(
+    "--keep",
+    0.25,
+    click.FloatRange(0, 1),
+    "Share of raw argmax's false events that may be left, 0 to 1; 0 asks for the fewest.",
+    metavar="SHARE",
+)
+@default_option("--seed", 0, click.IntRange(0), "Seed of stitching and of the share of subjects.")
+@path_option("--html", metavar="FILE", help="Write an HTML page with the Pareto front to this file.")
+@path_option("--png", metavar="FILE", help="Write the Pareto front as a PNG picture to this file.")
 @force_option
 @output_options
 def command(
@@ -75,7 +85,7 @@ def command(
     --max-delay to the median onset delay, even with one hop more of dwell and `enter` moved halfway to 1.
 
     The score that is printed and put into the bundle is of other recordings: the subjects that the run held out, or
-    the rest of a seeded share where the bundle cannot tell. Fitting on held-out subjects is refused without --force.
+    the rest of a seeded share where the bundle does not say. Fitting on held-out subjects is refused without --force.
     """
     if html is not None:
         need("jinja2", "report")
@@ -106,7 +116,7 @@ def command(
         if tuned.unsigned:
             screen.print("the bundle was signed: its content changed, sign it again")
     _draw(tuned, html, png, screen)
-    write_json(_document(tuned, str(out or bundle)), json_to)
+    write_json(tuned.to_dict(str(out or bundle)), json_to)
     if tuned.bundle is None or tuned.broken:
         click.get_current_context().exit(1 if tuned.bundle is None else 2)
 
@@ -154,30 +164,3 @@ def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) ->
 
         write_text(html, tune_page(tuned, tuned.report))
         screen.print(f"page: {html}", markup=False)
-
-
-def _document(tuned: Tuned, path: str) -> dict[str, Any]:
-    """Return the JSON of the verb."""
-    result = tuned.result
-    front = [
-        {
-            "false_per_hour": float(result.false_per_hour[at]),
-            "missed": int(result.missed[at]),
-            "added_delay_s": float(result.added_delay_s[at]),
-            "repeats": int(result.repeats[at]),
-            "settings": result.settings[at].to_dict(),
-        }
-        for at in result.front.tolist()
-    ]
-    return {
-        "schema_version": 1,
-        "written": path if tuned.bundle is not None else None,
-        "decision": tuned.decision.to_dict() if tuned.decision else None,
-        "decision_int8": tuned.decision_int8.to_dict() if tuned.decision_int8 else None,
-        "events": tuned.report.to_dict() if tuned.report else None,
-        "broken": list(tuned.broken),
-        "unsigned": tuned.unsigned,
-        "windows": tuned.windows,
-        "abstained": tuned.abstained,
-        "front": front,
-    }

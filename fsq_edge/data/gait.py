@@ -21,7 +21,7 @@ G = 9.80665  # m/s2
 class Behaviour:
     """One behaviour's motion, for an animal of size 1. Angles in degrees, accelerations in m/s2.
 
-    Args:
+    Attributes:
         name: class name.
         rhythm_hz: strides, jumps or bites a second.
         pitch: mean nose-down angle of the trunk; sitting is negative.
@@ -31,8 +31,8 @@ class Behaviour:
         roll_swing: amplitude of roll once a cycle.
         yaw_swing: amplitude of yaw once a cycle.
         vertical: amplitude of vertical acceleration at one, two and three times the rhythm.
-        forward: the same along the trunk.
-        lateral: the same sideways.
+        forward: amplitudes along the trunk.
+        lateral: amplitudes sideways.
         leap: strength of the jump's push, flight and landing, 1 for a full one.
         turn_rate: mean yaw rate to the left, degrees a second.
         speed: forward, m/s; it changes where behaviours change, and pulls inward while turning.

@@ -2,7 +2,7 @@
 
 One rigid trunk carries all three sensors. Its heading, pitch and roll are functions of time; the gyroscope is their
 exact rate, the accelerometer is the motion plus gravity turned into the trunk, and the magnetometer is the Earth's
-field turned the same way. What the sensors add (mounting angle, bias, noise, range, resolution) comes last.
+field under that rotation, too. What the sensors add (mounting angle, bias, noise, range, resolution) comes last.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HARMONICS = (slice(6, 9), slice(9, 12), slice(12, 15))  # forward, lateral, ver
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Animal:
-    """What stays the same over one animal's recordings."""
+    """What does not change over one animal's recordings."""
 
     tempo: float
     vigour: float
@@ -169,7 +169,7 @@ def _spread() -> Float64Array:
 
 
 def _sense(animal: _Animal, angles: Float64Array, motion: Float64Array, rng: np.random.Generator) -> Float32Array:
-    """What the three sensors report, (n, 9): the same rotation applied to gravity, motion, field and rates.
+    """What the three sensors report, (n, 9): one rotation applied to gravity, motion, field and rates.
 
     Args:
         animal: mounting and bias.

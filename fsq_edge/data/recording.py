@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int16Array
 from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.preprocess import ChannelSpec
 
 UNLABELLED = -1
 
@@ -17,7 +18,7 @@ UNLABELLED = -1
 class Channel:
     """One sensor axis.
 
-    Args:
+    Attributes:
         name: e.g. ``acc_x``; unique within a data set.
         unit: ``g``, ``m/s2``, ``rad/s``, ``deg/s``, ``uT`` or the user's own.
     """
@@ -30,7 +31,7 @@ class Channel:
 class Recording:
     """One continuous multichannel series with a label per sample.
 
-    Args:
+    Attributes:
         recording_id: unique within the data set.
         samples: float32 (n, C) in the units of the data set's channels; n >= 1. Arrays that come from a dataset
             folder are read-only views of the file (a memory map), so slice or copy them before changing anything.
@@ -98,7 +99,7 @@ class Recording:
 class Dataset:
     """Recordings that share channels, rate and classes.
 
-    Args:
+    Attributes:
         name: short name, written into every later artefact.
         channels: C channels in the order of the samples' columns.
         sample_rate_hz: nominal rate, above 0.
@@ -139,7 +140,7 @@ class Dataset:
         return sum(len(recording) for recording in self.recordings)
 
     def select(self, subjects: Collection[str]) -> Dataset:
-        """Return the same data set with the recordings of some subjects only (no copy of samples).
+        """Return the data set with the recordings of some subjects only (no copy of samples).
 
         Args:
             subjects: subject ids; at least one.
@@ -153,6 +154,23 @@ class Dataset:
             what = f"unknown subject {', '.join(unknown)}" if unknown else "no subject given"
             raise UsageError(f"{self.name}: {what}", hint=f"the subjects are {', '.join(self.subjects)}")
         return replace(self, recordings=tuple(r for r in self.recordings if r.subject in wanted))
+
+    def require_channels(self, expected: Iterable[Channel | ChannelSpec], who: str) -> None:
+        """Refuse a data set whose channels differ in name, unit or order.
+
+        Args:
+            expected: the channels that are needed, in order.
+            who: what needs them, for the message, such as ``the bundle``.
+
+        Raises:
+            DataError: names both lists.
+        """
+        wanted, found = ([f"{channel.name} ({channel.unit})" for channel in some] for some in (expected, self.channels))
+        if wanted != found:
+            raise DataError(
+                f"data set {self.name!r} has the channels {', '.join(found)}, {who} expects {', '.join(wanted)}",
+                hint="give the recordings these channels, in this order and these units",
+            )
 
     def _check_declaration(self) -> None:
         if not self.recordings:

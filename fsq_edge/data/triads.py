@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fsq_edge.data.recording import Channel
 from fsq_edge_runtime.tables.units import UNITS, Sensor
 
-# Where the unit is not one of these, the name tells.
+# Where the unit is not in the table, the name decides.
 SENSOR_OF_NAME: tuple[tuple[str, Sensor], ...] = (("acc", "acceleration"), ("gyr", "rate"), ("mag", "field"))
 _SEPARATORS = "_ .-/:()[]"
 
@@ -19,7 +19,7 @@ __all__ = ["UNITS", "Sensor", "Triad", "find_triads", "in_si", "sensor_of"]
 class Triad:
     """Three consecutive channels x, y, z of one sensor.
 
-    Args:
+    Attributes:
         first: index of the x channel.
         sensor: what the triad measures.
         name: the channels' common name less the axis; may be empty.
@@ -36,7 +36,7 @@ def in_si(unit: str) -> float:
 
 
 def sensor_of(channel: Channel) -> Sensor | None:
-    """Return what a channel measures, by its unit, else by acc, gyr or mag in its name; None where neither tells."""
+    """Return what a channel measures, by its unit, else by acc, gyr or mag in its name; None where neither says."""
     if channel.unit in UNITS:
         return UNITS[channel.unit][0]
     name = channel.name.lower()

@@ -18,7 +18,7 @@ DEFAULT_MAX_GAP_S = 0.1
 class WindowIndex:
     """Where the windows of a data set lie; N windows of C channels and T samples.
 
-    Args:
+    Attributes:
         dataset: the recordings the windows are cut from.
         window_samples: T.
         hop_samples: distance of neighbouring starts.

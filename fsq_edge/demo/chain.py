@@ -63,8 +63,7 @@ class DemoResult:
         verdict: of the compatibility check for ``arch``.
         arch: the target.
         preview: int8 preview against float on the held-out windows.
-        bundle_path: the bundle.
-        bundle_bytes: its size.
+        bundle_bytes: size of the bundle.
         latency: decision against bare network.
         timeline: a streamed stretch.
     """
@@ -76,7 +75,6 @@ class DemoResult:
     verdict: str
     arch: str
     preview: PreviewReport
-    bundle_path: Path
     bundle_bytes: int
     latency: Latency
     timeline: Timeline
@@ -129,7 +127,7 @@ def run_demo(
     samples = dataset.select(subjects=list(held_out)).recordings[0].samples
     latency = decision_latency(bundle, np.asarray(samples), hops)
     say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
-    return DemoResult(dataset, run, evaluated, exported, verdict, arch, preview, path, size, latency, timeline)
+    return DemoResult(dataset, run, evaluated, exported, verdict, arch, preview, size, latency, timeline)
 
 
 def _data(dataset: Dataset, config: TrainConfig, say: Say) -> WindowSides:

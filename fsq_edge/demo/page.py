@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fsq_edge.demo.chain import DemoResult
-from fsq_edge.evaluation.figures import (
-    confusion_matrix_figure,
-    learning_curves_figure,
-    per_class_figure,
-    timeline_figure,
-)
+from fsq_edge.evaluation.figures import timeline_figure
+from fsq_edge.evaluation.report import sections
 from fsq_edge.evaluation.run_evaluation import summary
 from fsq_edge.report.document import Picture, Section, Table
 from fsq_edge.report.html import render
@@ -67,45 +63,21 @@ def summary_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None:
     """Write ``report.html``: one self-contained page with every figure."""
-    evaluation, timeline = result.evaluated.evaluation, result.timeline
-    history = [
-        {name: value for name, value in record.model_dump().items() if value is not None}
-        for record in result.run.history
-    ]
-    sections = [
+    timeline, classes = result.timeline, result.run.classes
+    stretch = Picture(timeline_figure(timeline.decisions, timeline.truth, classes), "True and predicted labels")
+    parts = [
         Section("What was measured", UNPROVEN, tables=(Table(("", "value"), summary_rows(values)),)),
         Section(
             "A streamed stretch",
             f"Held-out data ({timeline.title}) streamed through the bundle. `window` is the label of each window "
             "alone, `decision` what the session reported; each is drawn from the moment it was known.",
-            figures=(
-                Picture(timeline_figure(timeline.decisions, timeline.truth, evaluation.classes), "True and predicted"),
-            ),
+            figures=(stretch,),
         ),
-        Section(
-            "Confusion matrix",
-            f"n = {evaluation.n} windows of held-out subjects.",
-            figures=(Picture(confusion_matrix_figure(evaluation), "Rows are the truth, columns the prediction"),),
-        ),
-        Section("Classes", "", figures=(Picture(per_class_figure(evaluation), "Precision, recall and F1"),)),
-        Section("Learning curves", "", figures=(Picture(learning_curves_figure(history), "Training history"),)),
-        Section(
-            "Subjects",
-            "",
-            tables=(
-                Table(
-                    ("subject", "windows", "accuracy", "macro-F1"),
-                    [
-                        (row.subject, row.n, f"{row.accuracy:.3f}", f"{row.macro_f1:.3f}")
-                        for row in evaluation.per_subject
-                    ],
-                ),
-            ),
-        ),
+        *sections(result.evaluated),
     ]
     page = render(
         "fsq-edge demo",
-        sections,
+        parts,
         subtitle=f"{result.dataset.name}, {values['split']}, seed {values['seed']}",
         notices=("A quick run: few epochs, the accuracy is not the model's.",) if values["quick"] else (),
     )

@@ -99,7 +99,7 @@ def _read(path: Path) -> ForeignSet:
 def _completed(foreign: ForeignSet, training: TrainingWindows) -> ForeignSet:
     """Name the classes, and look the frames up among the training windows where the file does not say whose they are.
 
-    What is known of some frames only is not judged.
+    What is known of some frames only is left out of the audit.
     """
     labels, subjects = foreign.labels, foreign.subjects
     if labels.dtype.kind in "iu" and training.classes and len(labels):

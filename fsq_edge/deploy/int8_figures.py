@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fsq_edge.report.canvas import PALETTE, STYLE, legend_above, new_figure, svg_text
+from fsq_edge.report.canvas import PALETTE, STYLE, legend_above, name_rows, new_figure, svg_text
 from fsq_edge_calibration import Distribution
 from fsq_edge_calibration.distribution import shares
 from fsq_edge_compile.int8.layer_errors import LayerError, short_name
@@ -33,11 +33,8 @@ def channel_range_figure(training: Distribution, found: Distribution) -> str:
             )
             axes.barh(at, spans[:, 3] - spans[:, 0], 0.2, spans[:, 0], color=color, alpha=0.45, label=name)
             axes.barh(at, spans[:, 2] - spans[:, 1], 0.28, spans[:, 1], color=color)
-        axes.set_yticks(range(count), [channel.name for channel in training.channels])
-        axes.invert_yaxis()
+        name_rows(axes, range(count), [channel.name for channel in training.channels])
         axes.set_xlabel("training sigmas")
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
         legend_above(axes, 2)
         return svg_text(figure, "Range of every channel, training and calibration set")
 
@@ -87,11 +84,8 @@ def layer_figure(errors: Sequence[LayerError]) -> str:
         activations = [place for place, error in enumerate(errors) if error.kind == "activation"]
         so_far = [errors[place].snr_db for place in activations]
         axes.barh(np.asarray(activations) + 0.18, so_far, 0.32, color=SET, label="int8 network up to here")
-        axes.set_yticks(at, [f"{short_name(error.layer)} {error.kind}" for error in errors])
-        axes.invert_yaxis()
+        name_rows(axes, at, [f"{short_name(error.layer)} {error.kind}" for error in errors])
         axes.set_xlabel("signal to rounding error, dB (more is better)")
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
         legend_above(axes, 2)
         return svg_text(figure, "Rounding error of every layer")
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.reliability import ReliabilityBin
-from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
+from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, name_rows, new_figure, svg_text
 from fsq_edge_runtime.arrays import Float64Array, Int64Array
 
 MOST_CLASSES_WITH_NUMBERS = 20  # beyond, the numbers in the cells of a confusion matrix cannot be read
@@ -53,11 +53,8 @@ def per_class_figure(evaluation: Evaluation) -> str:
             values = [getattr(score, name) for score in scores]
             color = PALETTE[("precision", "recall", "f1").index(name)]
             axes.barh(at + offset, values, height=0.24, color=color, label="F1" if name == "f1" else name)
-        axes.set_yticks(at, [f"{score.name} (n = {score.support})" for score in scores])
-        axes.invert_yaxis()
+        name_rows(axes, at, [f"{score.name} (n = {score.support})" for score in scores])
         axes.set_xlim(0, 1)
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
         legend_above(axes, 3)
         return svg_text(figure, "Precision, recall and F1 of every class")
 
@@ -121,7 +118,7 @@ def timeline_figure(
     truth: Sequence[tuple[float, float, str]],
     classes: Sequence[str],
 ) -> str:
-    """Draw what a stream said against what was so.
+    """Draw the labels that a stream reported against the true ones.
 
     A decision is drawn from its ``t_end``, the moment it can be known, until the next one, at most one hop; windows
     that abstained (label None) stay empty and ``unknown`` is grey.

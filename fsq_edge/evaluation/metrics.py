@@ -50,7 +50,7 @@ class SubjectScore:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What no model at all would score on the same windows.
+    """What no model at all would score on these windows.
 
     Attributes:
         accuracy: 0 to 1.
@@ -77,8 +77,8 @@ class Evaluation:
         per_class: K scores.
         per_subject: one a subject.
         confusion: int64 (K, K), truth in rows, prediction in columns.
-        majority: always the most frequent class of these labels, the best constant answer there is.
-        stratified: guesses drawn with the class frequencies of these labels, expected value.
+        majority: always the most frequent class of the true labels, the best constant answer there is.
+        stratified: guesses drawn with the class frequencies of the true labels, expected value.
         reliability: calibration of the probabilities.
         codes: the code dictionary, or None where no codes were given.
     """

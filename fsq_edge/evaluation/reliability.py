@@ -38,11 +38,11 @@ class Reliability:
 
     Attributes:
         ece: expected calibration error over bins of equal width, 0 to 1.
-        ece_equal_mass: the same over bins of (nearly) equal count; equal confidences share a bin.
+        ece_equal_mass: expected calibration error over bins of (nearly) equal count; equal confidences share a bin.
         brier: mean over windows of the summed squared error of all class probabilities, 0 to 2.
         log_loss: mean negative log probability of the true class, nats.
         equal_width: bins of the reliability diagram.
-        equal_mass: likewise.
+        equal_mass: bins of (nearly) equal count.
     """
 
     ece: float

@@ -1,4 +1,4 @@
-"""The sections of the evaluation report, the same for Markdown and HTML."""
+"""The sections of the evaluation report, for Markdown and for HTML."""
 
 from __future__ import annotations
 

@@ -122,13 +122,7 @@ def _foreign(run: Run, index: WindowIndex, source: str) -> ScoredWindows:
 
 def _aligned(run: Run, dataset: Dataset) -> WindowIndex:
     """Cut windows as the run did and name their labels by the run's classes."""
-    expected = tuple((channel.name, channel.unit) for channel in run.preprocess.channels)
-    got = tuple((channel.name, channel.unit) for channel in dataset.channels)
-    if got != expected:
-        raise DataError(
-            f"data set {dataset.name!r} has the channels {_listed(got)}, the run was trained on {_listed(expected)}",
-            hint="give the recordings the same channels, in that order and those units",
-        )
+    dataset.require_channels(run.preprocess.channels, "the run")
     if not np.isclose(dataset.sample_rate_hz, run.preprocess.sample_rate_hz, rtol=1e-3):
         raise DataError(
             f"data set {dataset.name!r} has {dataset.sample_rate_hz:g} samples a second, the run was trained on "
@@ -147,7 +141,3 @@ def _aligned(run: Run, dataset: Dataset) -> WindowIndex:
             hint=f"its classes are {', '.join(run.classes)}",
         )
     return replace(index, label=label)
-
-
-def _listed(channels: tuple[tuple[str, str], ...]) -> str:
-    return ", ".join(f"{name} ({unit})" for name, unit in channels)

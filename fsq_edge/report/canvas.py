@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -42,6 +43,14 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of this size in inches, and its one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
+
+
+def name_rows(axes: Axes, at: Any, names: Sequence[str]) -> None:
+    """Name horizontal bars, the first on top, with grid lines behind them."""
+    axes.set_yticks(at, names)
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
 
 
 def legend_above(axes: Axes, columns: int) -> None:

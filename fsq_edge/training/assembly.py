@@ -53,7 +53,9 @@ def draft_preprocess(dataset: Dataset, config: TrainConfig, window_samples: int,
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "preprocessing"
-        raise DataError(f"{dataset.name}: {field}: {first['msg']}", hint="mend the data set's description") from error
+        raise DataError(
+            f"{dataset.name}: {field}: {first['msg']}", hint="correct the data set's description"
+        ) from error
 
 
 def fit_on_training(sides: WindowSides, config: TrainConfig) -> PreprocessConfig:
@@ -80,7 +82,7 @@ def make_loop(config: TrainConfig, sides: WindowSides, preprocess: PreprocessCon
     section, dataset = config.training, sides.train.dataset
     torch.manual_seed(section.seed)
     model = build_model(config, len(dataset.channels), len(dataset.classes), preprocess)
-    # Pooling and convolution of these narrow frames take half the time in this layout.
+    # Pooling and convolution of frames this narrow take half the time in this layout.
     model = model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     packed = _pack(config, sides, world, spill)
     feed = _feed(config, dataset, preprocess, packed.take(packed.row < len(sides.train)), world)

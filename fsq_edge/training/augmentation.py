@@ -21,7 +21,7 @@ from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64
 class Draws:
     """The random numbers of N windows; drawing and applying are apart so that processes can share a draw.
 
-    Args:
+    Attributes:
         shift: (N,) float32, samples by which the start moves.
         speed: (N,) float32, how much faster time runs, above 0.
         rotation: (N, 3, 3) float32 rotation matrices.

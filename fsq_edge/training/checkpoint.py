@@ -43,7 +43,7 @@ class Progress(StrictModel):
 class Checkpoint:
     """Everything a training needs to go on after an epoch; random numbers follow from seed and epoch.
 
-    Args:
+    Attributes:
         progress: history and schedule.
         model: weights and BatchNorm statistics now.
         best: those of the best epoch.

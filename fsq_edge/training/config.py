@@ -28,7 +28,7 @@ class DataSection(StrictModel):
         test_path: windows that are kept for ``evaluate``, in that folder.
         split: what the parts have apart; ``declared`` takes the parts that the data name themselves. None is
             ``declared`` for stored windows, else ``subject``.
-        test_subjects: subjects nobody trains on or chooses by; empty takes ``test_fraction``, always the same ones.
+        test_subjects: subjects nobody trains on or chooses by; empty takes ``test_fraction``, fixed for a data set.
         val_subjects: subjects for validation; empty takes ``val_fraction`` of the others, chosen by the seed.
         test_fraction: share of subjects, recordings or time for the test.
         val_fraction: share of what is left for validation.

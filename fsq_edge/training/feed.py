@@ -29,7 +29,7 @@ STRETCH_WINDOWS = 1024  # read and preprocessed together: large enough for numpy
 class PackedWindows:
     """Training windows over one long array of samples; N windows, C channels.
 
-    Args:
+    Attributes:
         samples: (total, C) float32, the recordings one after the other, short gaps filled; may be a memory map.
         start: (N,) first sample of each window in ``samples``.
         lowest: (N,) first sample of the stretch around the window with one label and nothing missing.
@@ -77,7 +77,7 @@ def pack(
         index: training windows; only their recordings are packed.
         max_gap_ms: the longest run of missing samples that is interpolated.
         memory_bytes: larger sets go to ``spill``, and so does every set that several processes share.
-        spill: a raw file, replaced; all processes of a machine map the same one.
+        spill: a raw file, replaced; all processes of a machine map this one file.
         world: the processes; all call this together.
 
     Raises:

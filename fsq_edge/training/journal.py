@@ -1,4 +1,4 @@
-"""What a running training tells: ``training.log`` for ``tail -f``, events for TensorBoard."""
+"""What a running training reports: ``training.log`` for ``tail -f``, events for TensorBoard."""
 
 from __future__ import annotations
 

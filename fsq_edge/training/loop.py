@@ -40,7 +40,7 @@ def make_optimizer(model: nn.Module, section: TrainingSection) -> torch.optim.Op
 class Stage:
     """A stretch of epochs over the same windows.
 
-    Args:
+    Attributes:
         feed: augmented minibatches.
         held: validation windows; None in the stage that learns from them too.
         epochs: how many at most.
@@ -191,7 +191,7 @@ class Loop:
             The pass over the augmented windows, and the gradient norms (steps,) before clipping.
         """
         number = len(self.history) + 1
-        # Dropout draws from torch's generator; seeded by the epoch, a resumed training draws the same.
+        # Dropout draws from torch's generator; seeded by the epoch, a resumed training repeats the draws.
         torch.manual_seed(self._section.seed * 1_000_003 + number * 1009 + self._world.rank)
         self.model.train()
         tally, norms = PassCounter(self.model.num_classes, self.model.fsq.codes), []

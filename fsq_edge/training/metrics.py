@@ -19,7 +19,7 @@ from fsq_edge_runtime.scores import confusion, macro_f1, perplexity
 class Pass:
     """The answers of n windows.
 
-    Args:
+    Attributes:
         loss: mean cross-entropy of a window (not a mean of batch means).
         label: (n,) int64 true classes.
         predicted: (n,) int64.

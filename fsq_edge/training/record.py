@@ -59,7 +59,7 @@ class EpochRecord(StrictModel):
         grad_norm_mean: mean over the steps of the gradient norm before clipping.
         grad_norm_max: largest.
         train_loss: mean over the augmented windows, while the weights moved.
-        train_accuracy: likewise.
+        train_accuracy: share of the augmented windows that was right, while the weights moved.
         code_usage: share of the code book that the training windows used, 0 to 1.
         perplexity: how many codes they used evenly.
         val_loss: cross-entropy of the validation windows, mean; None in the refit, which learns from them too.

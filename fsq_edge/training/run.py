@@ -26,7 +26,7 @@ RUN_FILE, PREPROCESS_FILE = "run.json", "preprocess.json"
 class Run:
     """A loaded run.
 
-    Args:
+    Attributes:
         folder: where it lies.
         record: content of ``run.json``.
         preprocess: content of ``preprocess.json``.
@@ -77,27 +77,20 @@ class Run:
         return replace(self, model=model)
 
     def windows(self) -> WindowSides:
-        """Open the run's data again and return the same three sides.
+        """Open the run's data again and return the three sides of its split.
 
         Raises:
             FsqEdgeError: the data set is gone, has other channels or classes, or splits differently than it did.
         """
         source = self.record.data.source
         dataset = open_dataset(source)
-        found = {
-            "channels": (
-                [f"{channel.name} ({channel.unit})" for channel in dataset.channels],
-                [f"{channel.name} ({channel.unit})" for channel in self.preprocess.channels],
-            ),
-            "classes": (list(dataset.classes), list(self.classes)),
-        }
-        for what, (has, expected) in found.items():
-            if has != expected:
-                raise DataError(
-                    f"{source} is not the data of this run: its {what} are {', '.join(has)}, "
-                    f"the model knows {', '.join(expected)}",
-                    hint="train again on it, or name the data set that the run was trained on",
-                )
+        dataset.require_channels(self.preprocess.channels, "the run")
+        if dataset.classes != self.classes:
+            raise DataError(
+                f"{source} is not the data of this run: its classes are {', '.join(dataset.classes)}, "
+                f"the model knows {', '.join(self.classes)}",
+                hint="train again on it, or name the data set that the run was trained on",
+            )
         sides = cut_sides(dataset, self.config)
         if record_split(sides) != self.record.split:
             raise DataError(f"{source} is not the data of this run: its sides differ from run.json", hint="train again")

@@ -46,7 +46,7 @@ def _cosine(begin: float, end: float, share: float) -> float:
 class Plateau:
     """Lowers the rate when the watched metric has not improved for ``patience`` epochs.
 
-    Args:
+    Attributes:
         rate: learning rate now.
         patience: epochs without improvement that are borne.
         factor: what the rate is multiplied with then.

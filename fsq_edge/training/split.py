@@ -28,7 +28,7 @@ DEFAULT_WINDOW_SAMPLES = 100
 class WindowSides:
     """Windows of one data set in three parts that the leak check has passed.
 
-    Args:
+    Attributes:
         train: fits weights and preprocessing statistics.
         val: chooses the epoch.
         test: for ``evaluate`` alone.

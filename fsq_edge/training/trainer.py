@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ ProgressListener = Callable[[EpochRecord, int], None]
 class TrainResult:
     """What ``train`` leaves behind.
 
-    Args:
+    Attributes:
         folder: the run folder.
         record: content of its ``run.json``.
         preprocess: the fitted preprocessing.
@@ -53,6 +54,23 @@ class TrainResult:
     preprocess: PreprocessConfig
     model: Conv2dFSQ
     resumed_after: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of ``train``."""
+        record = self.record
+        return {
+            "schema_version": 1,
+            "run": str(self.folder),
+            "dataset": record.data.name,
+            "split": record.split.model_dump(mode="json"),
+            "parameters": record.parameters,
+            "device": record.device,
+            "processes": record.processes,
+            "epochs": len(record.history),
+            "resumed_after": self.resumed_after,
+            "seconds": sum(epoch.seconds for epoch in record.history),
+            **record.metrics,
+        }
 
 
 def train(

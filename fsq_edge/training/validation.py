@@ -66,13 +66,3 @@ def validate(model: Conv2dFSQ, frames: WindowFrames, world: World) -> Pass:
         return tally.result(world)
     except ValueError as error:
         raise DataError("no validation window is usable: all have missing values beyond max_gap_ms") from error
-
-
-def predict(model: Conv2dFSQ, index: WindowIndex, preprocessor: Preprocessor) -> Pass:
-    """Classify the usable windows of an index on the model's device.
-
-    Raises:
-        DataError: none of them is usable.
-    """
-    world = World(0, 1, next(model.parameters()).device)
-    return validate(model, WindowFrames(index, preprocessor, memory_bytes=0), world)

@@ -1,4 +1,4 @@
-"""Data-parallel training: which process this is, and what the processes tell each other."""
+"""Data-parallel training: which process this is, and what the processes exchange."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 class World:
     """The processes of one training; alone unless ``torchrun`` started it.
 
-    Args:
+    Attributes:
         rank: this process, 0 .. size - 1; 0 writes files and prints.
         size: number of processes.
         device: where this process computes.

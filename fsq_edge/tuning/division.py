@@ -11,7 +11,7 @@ import numpy as np
 from fsq_edge.data import Dataset, Recording
 from fsq_edge_runtime.errors import DataError, UsageError
 
-FIT_SHARE = 0.6  # of subjects, recordings or time, where the bundle does not tell who was held out
+FIT_SHARE = 0.6  # of subjects, recordings or time, where the bundle does not say who was held out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +23,7 @@ class Division:
         report: what they are reported on.
         fitted_on: ``fit`` in words.
         reported_on: ``report`` in words.
-        held_out: whether the network never saw ``report``; None where the bundle cannot tell.
+        held_out: whether the network never saw ``report``; None where the bundle does not say.
         forced: a line for the bundle's record where a refusal was overridden, else empty.
     """
 
@@ -84,7 +84,7 @@ def divide_recordings(
 
 
 def held_out_subjects(dataset: Dataset, provenance: dict[str, Any]) -> list[str]:
-    """Return the data set's subjects that the bundle's run held out; empty where the bundle cannot tell."""
+    """Return the data set's subjects that the bundle's run held out; empty where the bundle does not say."""
     data, split = provenance.get("data"), provenance.get("split")
     if not isinstance(data, dict) or not isinstance(split, dict):
         return []

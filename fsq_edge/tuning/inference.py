@@ -26,8 +26,8 @@ class Inferred:
         scores: padded to the longest stream.
         truths: of each stream.
         hop_ms: time between windows.
-        windows: that became due.
-        abstained: of these.
+        windows: how many became due.
+        abstained: windows without an answer.
     """
 
     scores: Scores

@@ -51,18 +51,11 @@ def open_recordings(text: str, bundle: Bundle) -> Dataset:
     """
     kind, _, rest = text.partition(":")
     dataset = _open_npz(Path(rest), bundle) if kind == "npz" and rest else open_dataset(text)
-    wanted = [(channel.name, channel.unit) for channel in bundle.preprocess.channels]
-    found = [(channel.name, channel.unit) for channel in dataset.channels]
-    if wanted != found:
-        raise DataError(
-            f"the recordings of {dataset.name!r} have the channels {_listed(found)}, the bundle expects "
-            f"{_listed(wanted)}",
-            hint="same channels, same units, same order",
-        )
+    dataset.require_channels(bundle.preprocess.channels, "the bundle")
     if not set(dataset.classes) & set(bundle.classes):
         raise DataError(
             f"the recordings of {dataset.name!r} have none of the bundle's classes: {', '.join(dataset.classes[:8])}",
-            hint=f"the bundle tells {', '.join(bundle.classes[:8])}",
+            hint=f"the bundle knows {', '.join(bundle.classes[:8])}",
         )
     return dataset
 
@@ -132,7 +125,3 @@ def _open_npz(path: Path, bundle: Bundle) -> Dataset:
         timestamps=None if times is None else np.asarray(times, np.float64),
     )
     return Dataset(path.stem, channels, bundle.preprocess.sample_rate_hz, bundle.classes, (recording,))
-
-
-def _listed(channels: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} [{unit}]" for name, unit in channels)

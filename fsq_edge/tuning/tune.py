@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,11 +36,11 @@ class Tuned:
 
     Attributes:
         result: of the search on the recordings fitted on.
-        division: which those are, and which report.
+        division: which recordings those are, and which report.
         chosen: position of the chosen settings; None where no settings beat raw argmax within the limits.
-        bundle: the new bundle; None likewise.
-        report: what it says about events; None likewise.
-        decision: the chosen settings; None likewise.
+        bundle: the new bundle; None where nothing was chosen.
+        report: what it says about events; None where nothing was chosen.
+        decision: the chosen settings; None where nothing was chosen.
         decision_int8: those of the int8 graphs; None where the bundle has none.
         broken: limits that do not hold on the recordings reported on, one line each.
         unsigned: the bundle was signed; the signature was dropped because the content changed.
@@ -58,6 +59,32 @@ class Tuned:
     unsigned: bool
     abstained: int
     windows: int
+
+    def to_dict(self, path: str) -> dict[str, Any]:
+        """Return the JSON of ``tune``; ``path`` is where the new bundle was written."""
+        result = self.result
+        front = [
+            {
+                "false_per_hour": float(result.false_per_hour[at]),
+                "missed": int(result.missed[at]),
+                "added_delay_s": float(result.added_delay_s[at]),
+                "repeats": int(result.repeats[at]),
+                "settings": result.settings[at].to_dict(),
+            }
+            for at in result.front.tolist()
+        ]
+        return {
+            "schema_version": 1,
+            "written": path if self.bundle is not None else None,
+            "decision": self.decision.to_dict() if self.decision else None,
+            "decision_int8": self.decision_int8.to_dict() if self.decision_int8 else None,
+            "events": self.report.to_dict() if self.report else None,
+            "broken": list(self.broken),
+            "unsigned": self.unsigned,
+            "windows": self.windows,
+            "abstained": self.abstained,
+            "front": front,
+        }
 
 
 def tune_bundle(

@@ -44,7 +44,7 @@ def test_a_recorded_tree_with_a_fault_exits_1(tmp_path: Path, capsys: pytest.Cap
     assert run(["doctor", "--root", str(tmp_path), "--bundle", str(tmp_path / "dog.fsqb")]) == 1
     shown = capsys.readouterr().out
     assert "device-absent" in shown
-    assert "mend: lspci -d 1e60:  # after this: power off, reseat" in shown
+    assert "fix: lspci -d 1e60:  # after this: power off, reseat" in shown
     assert "placement" not in shown, "another machine cannot be measured here"
 
 

@@ -10,7 +10,13 @@ import numpy as np
 import yaml
 
 from fsq_edge.data import Channel, Dataset, Recording, write_folder
+from fsq_edge.data.windows import WindowIndex
+from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training import TrainConfig, load_config
+from fsq_edge.training.metrics import Pass
+from fsq_edge.training.validation import WindowFrames, validate
+from fsq_edge.training.world import ALONE
+from fsq_edge_runtime.preprocess import Preprocessor
 
 CHANNELS = tuple(Channel(f"{kind}_{axis}", unit) for kind, unit in (("acc", "g"), ("gyro", "rad/s")) for axis in "xyz")
 CLASSES = ("slow", "quick", "still")
@@ -65,3 +71,8 @@ def write_exercises(folder: Path, **sections: Mapping[str, Any]) -> tuple[Path, 
     source = {"source": f"folder:{folder / 'data'}"}
     path.write_text(yaml.safe_dump(settings(**{**sections, "data": {**source, **sections.get("data", {})}})))
     return folder / "data", path
+
+
+def classify(model: Conv2dFSQ, index: WindowIndex, preprocessor: Preprocessor) -> Pass:
+    """Classify the usable windows of an index."""
+    return validate(model, WindowFrames(index, preprocessor, memory_bytes=0), ALONE)

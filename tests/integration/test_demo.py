@@ -35,6 +35,6 @@ def test_the_demo_runs_from_recordings_to_a_stream(tmp_path: Path, capfd: pytest
     assert summary["latency_us"]["ratio_p50"] > 1
     assert Bundle.open(tmp_path / "demo" / "watch.fsqb").classes[0] == "pendulum"
     page = (tmp_path / "demo" / "report.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "A quick run" in page

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from fsq_edge.training import load_run
-from fsq_edge.training.validation import predict
 from fsq_edge.training.world import ALONE
-from tests.factories.training import write_exercises
+from tests.factories.training import classify, write_exercises
 from tests.integration.gradients_of_shares import first_gradient
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +79,7 @@ def test_two_processes_train_one_run_as_good_as_one_process_does(tmp_path):
     for name, launcher in (("one", []), ("two", TORCHRUN)):
         finish(*launcher, "-m", "fsq_edge", "train", str(config), "--out", str(tmp_path / name), "--quiet")
         run = load_run(tmp_path / name)
-        scores[name] = predict(run.model, run.windows().test, run.preprocessor).macro_f1
+        scores[name] = classify(run.model, run.windows().test, run.preprocessor).macro_f1
     assert load_run(tmp_path / "two").record.processes == 2
     assert scores["two"] == pytest.approx(scores["one"], abs=0.02)
     assert scores["one"] > 0.9

@@ -12,10 +12,9 @@ from fsq_edge.data import open_dataset
 from fsq_edge.training import TrainResult, load_run, train
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.split import WindowSides, cut_sides, open_sides
-from fsq_edge.training.validation import predict
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.preprocess import Preprocessor
-from tests.factories.training import make_config, make_exercises, write_exercises
+from tests.factories.training import classify, make_config, make_exercises, write_exercises
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def without_time(result: TrainResult) -> list[dict[str, object]]:
 
 
 def test_the_toy_is_learned_and_its_test_subjects_are_not_seen(result, sides):
-    checked = predict(result.model, sides.test, Preprocessor(result.preprocess))
+    checked = classify(result.model, sides.test, Preprocessor(result.preprocess))
     assert checked.macro_f1 > 0.9
     split = result.record.split
     assert split.test_subjects == ("5", "6")
@@ -68,7 +67,7 @@ def test_preprocessing_is_fitted_on_the_training_split_alone(result, sides):
 def test_best_weights_are_those_of_the_best_epoch_and_the_refit_moved_on(result, sides):
     run = load_run(result.folder)
     best = run.history[int(run.metrics["best_epoch"]) - 1]
-    again = predict(run.validated().model, sides.val, run.preprocessor)
+    again = classify(run.validated().model, sides.val, run.preprocessor)
     assert again.macro_f1 == pytest.approx(best.val_macro_f1)
     assert again.loss == pytest.approx(best.val_loss, abs=1e-4)
     assert best.val_macro_f1 == max(r.val_macro_f1 for r in run.history if r.val_macro_f1 is not None)
@@ -159,7 +158,7 @@ def test_missing_stretches_are_left_out_of_training(tmp_path):
     sides = cut_sides(dataset, make_config())
     result = train(make_config(), tmp_path, sides=sides)
     assert all(np.isfinite(record.train_loss) for record in result.record.history)
-    assert predict(result.model, sides.val, Preprocessor(result.preprocess)).label.size < len(sides.val)
+    assert classify(result.model, sides.val, Preprocessor(result.preprocess)).label.size < len(sides.val)
 
 
 def test_one_class_is_refused_before_anything_is_written(tmp_path):

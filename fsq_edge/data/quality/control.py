@@ -26,7 +26,7 @@ CODES_PER_ENTRY = 10  # fewer codes than this many a code book entry say little 
 class QualityReport(Record):
     """The verdict on an array of windows or a data set; read ``report.passed`` or ``report["pass"]``.
 
-    Args:
+    Attributes:
         passed: no failure, and in strict mode no warning either; also under ``pass`` and ``overall_pass``.
         failures: broken limits, one line each.
         warnings: what is off within its limits.
@@ -76,10 +76,10 @@ class QualityReport(Record):
 class CodeReport(Record):
     """The verdict on a code book's use.
 
-    Args:
+    Attributes:
         passed: both limits hold; also under ``pass``.
         failures: broken limits.
-        warnings: too few codes to tell.
+        warnings: too few codes for a verdict.
         n: codes seen.
         n_codes: size of the code book.
         n_used: codes that occur.

@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 class Correction:
     """Corrected windows and everything that belongs to them.
 
-    Args:
+    Attributes:
         data: float32 (M, C, T), finite.
         index: int64 (M,), which of the N windows these are, ascending: apply it to every other array of theirs.
-        labels: the labels of those windows, or None where none were given; so groups and timestamps.
-        groups: subjects or recordings.
-        timestamps: (M,) or (M, T).
+        labels: the labels of those windows, or None where none were given.
+        groups: their subjects or recordings, or None.
+        timestamps: (M,) or (M, T), or None.
         strategy: as asked for.
         n_missing: NaN and Inf found.
-        n_filled: of them given a value.
+        n_filled: missing values that were given one.
         n_dropped: windows left out.
     """
 
@@ -64,9 +64,9 @@ def apply_corrections(
         nan_strategy: ``zero``; ``mean`` or ``median`` of the channel's finite values; ``interpolate`` linearly,
             gaps of up to ``max_gap_samples``, windows with longer ones are dropped; ``drop`` windows with anything
             missing; ``raise``.
-        labels: (N, ...); so ``groups`` and ``timestamps``.
-        groups: who each window is of.
-        timestamps: when.
+        labels: (N, ...), one entry a window, or None.
+        groups: (N, ...), who each window is of, or None.
+        timestamps: (N, ...), when each window was taken, or None.
         max_gap_samples: longest run that is interpolated; at an end of a window the nearest value is held.
         fill: (C,) values for ``mean`` and ``median`` from the training split, so that no other split is measured by
             itself; None takes them from ``windows``.
@@ -93,9 +93,11 @@ def apply_corrections(
     n_missing = int(np.count_nonzero(missing))
     index = np.arange(len(x))
     if n_missing:
-        x, index = _mend(x, missing, nan_strategy, max_gap_samples, fill)
+        x, index = _repair(x, missing, nan_strategy, max_gap_samples, fill)
         if not len(index):
-            raise DataError(f"no window is left after {nan_strategy!r}: every one has missing values it cannot mend")
+            raise DataError(
+                f"no window is left after {nan_strategy!r}: every one has missing values that it cannot fill"
+            )
     dropped = len(missing) - len(index)
     n_filled = int(np.count_nonzero(missing[index]))
     if n_missing:
@@ -116,7 +118,7 @@ def apply_corrections(
     )
 
 
-def _mend(
+def _repair(
     x: Float32Array, missing: BoolArray, strategy: Strategy, max_gap: int, fill: npt.ArrayLike | None
 ) -> tuple[Float32Array, Int64Array]:
     """Return finite windows and which ones they are."""
@@ -132,11 +134,11 @@ def _mend(
         return x[index], index
     if strategy == "interpolate":
         rows = np.flatnonzero(missing.any(axis=2))
-        mended = x.copy()
-        flat = mended.reshape(n * channels, length)
+        repaired = x.copy()
+        flat = repaired.reshape(n * channels, length)
         flat[rows] = fill_missing(flat[rows], max_gap)
-        index = np.flatnonzero(np.isfinite(mended).all(axis=(1, 2)))
-        return (mended if len(index) == n else mended[index]), index
+        index = np.flatnonzero(np.isfinite(repaired).all(axis=(1, 2)))
+        return (repaired if len(index) == n else repaired[index]), index
     value = np.zeros(channels) if strategy == "zero" else _fill_values(x, missing, strategy, fill)
     return np.where(missing, value.astype(np.float32)[:, None], x), np.arange(n)
 

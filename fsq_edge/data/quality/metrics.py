@@ -12,7 +12,7 @@ from fsq_edge.data.quality.units import UnitCheck
 
 
 class Record(Mapping[str, Any]):
-    """Base of frozen dataclasses that can be read by attribute and, as the reports of old, by key."""
+    """Base of frozen dataclasses that are read by attribute (``report.n``) and by key (``report["n"]``)."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class Record(Mapping[str, Any]):
 
     @classmethod
     def _alias(cls) -> dict[str, str]:
-        """Key -> attribute, where a key is no name of a field."""
+        """Further keys, each with the attribute that it stands for."""
         return {}
 
 
@@ -40,7 +40,7 @@ class Record(Mapping[str, Any]):
 class ChannelQuality:
     """One channel; shares are of its samples, 0 to 1.
 
-    Args:
+    Attributes:
         name: of the channel, or its number.
         unit: as declared; empty where it is not known.
         n: samples.
@@ -48,7 +48,7 @@ class ChannelQuality:
         inf: Inf values.
         longest_gap: longest run of missing samples.
         beyond_gap_share: in runs too long to interpolate.
-        mean: of the finite values; NaN where there are none. So for std, min, max.
+        mean: of the finite values. This and the next three are NaN where no value is finite.
         std: population standard deviation.
         min: smallest.
         max: largest.
@@ -101,11 +101,11 @@ class ChannelQuality:
 class QualityMetrics(Record):
     """What the monitor found in one data set; read ``metrics.nan_count`` or ``metrics["nan_count"]``.
 
-    Args:
+    Attributes:
         timestamp: of the analysis, ISO 8601, UTC.
         dataset: name.
         shape: (N, C, T) of windows, (recordings, samples, C) of a data set.
-        size: the same in words.
+        size: the shape in words.
         dtype: of the values as given.
         total_elements: values.
         nan_count: NaN values.
@@ -114,7 +114,7 @@ class QualityMetrics(Record):
         inf_count: Inf values.
         inf_percentage: of all values.
         inf_by_channel: C counts.
-        mean: over all finite values, whatever their unit; as std, min and max a first look, not a measure.
+        mean: over all finite values, whatever their unit: a first look, not a measure (std, min and max, too).
         std: population standard deviation.
         min: smallest finite value.
         max: largest finite value.
@@ -190,7 +190,7 @@ def total_score(
 def recommend(channels: tuple[ChannelQuality, ...]) -> str:
     """Return what to do about missing values.
 
-    ``none`` where nothing is missing; ``raise`` where a channel has no value at all, which no strategy can mend;
+    ``none`` where nothing is missing; ``raise`` where a channel has no value at all, which no strategy can repair;
     ``interpolate`` where every gap is short enough; else ``drop``: what is lost is lost, and inventing it would teach
     the model the invention. Filling with a mean or a median is offered, but never recommended for a signal in time.
     """

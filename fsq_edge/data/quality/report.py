@@ -10,6 +10,7 @@ from typing import Any
 from fsq_edge.data.quality.metrics import QualityMetrics
 from fsq_edge.report.document import Fact, Section, Table
 from fsq_edge.report.html import render
+from fsq_edge.report.plain import finite
 from fsq_edge_runtime.findings import Finding
 
 Entry = tuple[QualityMetrics, Sequence[Finding]]
@@ -48,7 +49,7 @@ def as_object(entries: Sequence[Entry]) -> dict[str, Any]:
     analyses = [
         {**metrics.as_dict(), "findings": [_plain(finding) for finding in findings]} for metrics, findings in entries
     ]
-    return {"schema_version": 1, "analyses": _finite(analyses)}
+    return {"schema_version": 1, "analyses": finite(analyses)}
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
@@ -102,11 +103,3 @@ def _section(metrics: QualityMetrics, findings: Sequence[Finding]) -> Section:
 
 def _shown(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,7 +12,7 @@ from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 class Runs(NamedTuple):
     """Stretches that have ended; K of them.
 
-    Args:
+    Attributes:
         row: int64 (K,).
         length: int64 (K,), at least 1.
         value: float32 (K,), the value that goes with the stretch, where one was given.

@@ -13,7 +13,7 @@ from fsq_edge_runtime.arrays import Float64Array
 class TimingQuality:
     """Timing over all recordings that carry timestamps.
 
-    Args:
+    Attributes:
         n_steps: neighbouring pairs of timestamps.
         rate_hz: real rate, from the steps near the usual one.
         rate_drift_percentage: largest difference of a recording's rate from the nominal one, signed.

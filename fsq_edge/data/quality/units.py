@@ -1,4 +1,4 @@
-"""Do the declared units fit what the sensors say? Gravity, the fastest turn and the Earth's field tell."""
+"""Do the declared units fit the values? Gravity, the fastest turn and the Earth's field decide."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_NORMS = 200_000
 class UnitCheck:
     """One sensor's declared unit against its values.
 
-    Args:
+    Attributes:
         sensor: its first channel's name less the axis.
         unit: as declared.
         verdict: ``implausible`` when the values cannot be in that unit, ``doubtful`` when they can but look odd.
@@ -51,7 +51,7 @@ class NormSampler:
 
     Args:
         channels: C channels.
-        total_samples: how many samples will come, so that k is the same however they are cut into blocks.
+        total_samples: how many samples will come, so that k does not depend on how they are cut into blocks.
     """
 
     def __init__(self, channels: tuple[Channel, ...], total_samples: int) -> None:

@@ -19,7 +19,7 @@ KeepApart = Literal["subject", "recording", "interval"]
 class Extents(NamedTuple):
     """What a side covers: one row a recording or a window.
 
-    Args:
+    Attributes:
         origin: str (N,), the source recording.
         start: int64 (N,), first sample in the source.
         stop: int64 (N,), one past the last.
@@ -36,7 +36,7 @@ class Extents(NamedTuple):
 class LeakReport:
     """What two sides share.
 
-    Args:
+    Attributes:
         keep_apart: what must not be shared: subjects, recordings (sources), or intervals of a source.
         gap_samples: samples that must lie between two intervals of one source.
         shared_subjects: subjects on both sides.

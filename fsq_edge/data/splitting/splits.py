@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from fsq_edge_runtime.errors import DataError, UsageError
 class Split:
     """Three sides of a data set and how they were made.
 
-    Args:
+    Attributes:
         train: what the model learns from.
         val: what early stopping and temperature see.
         test: what is reported.
@@ -51,18 +50,6 @@ class Split:
             keep_apart=self.keep_apart,
             gap_samples=self.gap_samples,
         )
-
-    def summary(self) -> dict[str, Any]:
-        """Return what reports and JSON say about the split."""
-        sides: dict[str, Any] = {
-            role: {
-                "subjects": list(side.subjects),
-                "recordings": len(side.recordings),
-                "samples": side.n_samples,
-            }
-            for role, side in zip(ROLES, (self.train, self.val, self.test), strict=True)
-        }
-        return {"kind": self.kind, "description": self.description, "notes": list(self.notes), **sides}
 
 
 def split_by_subject(

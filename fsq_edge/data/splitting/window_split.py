@@ -16,7 +16,7 @@ from fsq_edge_runtime.errors import UsageError
 class WindowSplit:
     """Two sides of a window index.
 
-    Args:
+    Attributes:
         train: windows to learn from.
         test: windows to report on.
         description: one line for reports; says when the split was forced.

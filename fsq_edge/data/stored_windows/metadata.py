@@ -52,7 +52,7 @@ class StoredWindowsMetadata(Artefact):
 class Declared:
     """What the metadata say, whoever wrote them.
 
-    Args:
+    Attributes:
         name: of the data set.
         channels: None where they are not named.
         rate_hz: sample rate.

@@ -1,0 +1,35 @@
+"""Options that many verbs have: a path, and a value whose default the help shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def path_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
+    """Add an option that takes a path; its value is a ``Path``, or None where it was not given.
+
+    Args:
+        names: of the option, and of its parameter where that differs.
+        help: a sentence.
+        settings: as for ``click.option``.
+    """
+    return click.option(*names, type=click.Path(path_type=Path), help=help, **settings)
+
+
+def default_option(name: str, default: object, kind: Any, help: str, **settings: Any) -> Callable[[F], F]:
+    """Add an option with a default that the help shows.
+
+    Args:
+        name: of the option.
+        default: its value where it was not given.
+        kind: a click type, such as ``click.IntRange(0)``; None takes text.
+        help: a sentence that names the unit.
+        settings: as for ``click.option``.
+    """
+    return click.option(name, default=default, show_default=True, type=kind, help=help, **settings)
