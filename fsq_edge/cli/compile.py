@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.bundle_change import show_findings
+from fsq_edge.cli.bundle_change import finding_rows, show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
 from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.dfc.driver import Compilation
     from fsq_edge_compile.packing.gate import Gate
-    from fsq_edge_runtime.hef import HefFinding
+    from fsq_edge_runtime.findings import Finding
 
 MAX_SCRIPT_BYTES = 1 << 20
 SHOWN_REFUSALS = 10
@@ -137,7 +137,7 @@ def _compile(
         click.get_current_context().exit(1)
 
 
-def _findings(build: BuildFolder, done: Compilation) -> tuple[HefFinding, ...]:
+def _findings(build: BuildFolder, done: Compilation) -> tuple[Finding, ...]:
     """Compare the HEF with the bundle that this build makes."""
     from fsq_edge_compile.packing.bundle import build_bundle
     from fsq_edge_runtime.hef import compare_hef
@@ -159,7 +159,7 @@ def _show_event(screen: Console, event: dict[str, Any]) -> None:
         )
 
 
-def _show_end(screen: Console, done: Compilation, findings: tuple[HefFinding, ...]) -> None:
+def _show_end(screen: Console, done: Compilation, findings: tuple[Finding, ...]) -> None:
     if done.hef is None:
         screen.print(f"the compiler refuses the network at {done.result.stage}:")
         for refusal in done.refusals[:SHOWN_REFUSALS]:
@@ -179,7 +179,7 @@ def _show_end(screen: Console, done: Compilation, findings: tuple[HefFinding, ..
         screen.print(escape(f"next: fsq-edge bundle add-hef BUNDLE {done.hef_path}"), soft_wrap=True)
 
 
-def _record(done: Compilation, gate: Gate, findings: tuple[HefFinding, ...]) -> dict[str, Any]:
+def _record(done: Compilation, gate: Gate, findings: tuple[Finding, ...]) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "status": done.result.status,
@@ -194,5 +194,5 @@ def _record(done: Compilation, gate: Gate, findings: tuple[HefFinding, ...]) -> 
         "emulator": str(done.emulator_path) if done.emulator_path else None,
         "hef": str(done.hef_path) if done.hef else None,
         "hef_sha256": done.result.hef_sha256,
-        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "findings": finding_rows(findings),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
@@ -12,9 +11,9 @@ from pydantic import Field
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.events import Tally, Truth
+from fsq_edge_runtime.scores import poisson, wilson
 
 P90_EVENTS: Final = 64  # fewer cannot place a 90th percentile at 99 % confidence
-_Z: Final = 1.959964  # two-sided 95 %
 _DIGITS: Final = 6
 
 
@@ -135,7 +134,7 @@ def event_score(
     added = None
     if raw is not None:
         added = delay - np.concatenate([tally.delay_s[0] for tally in raw])
-    low, high = poisson_interval(count)
+    rate, missing = poisson(count), wilson(missed, len(labels))
     return EventScore(
         hours=round(hours, _DIGITS),
         events=len(labels),
@@ -143,9 +142,11 @@ def event_score(
         false_events=count,
         repeats=int(sum(tally.repeats[row] for tally in tallies)),
         false_per_hour=round(count / hours, _DIGITS) if hours else 0.0,
-        false_per_hour_95=(round(low / hours, _DIGITS), round(high / hours, _DIGITS)) if hours else (0.0, 0.0),
+        false_per_hour_95=(round(rate.low / hours, _DIGITS), round(rate.high / hours, _DIGITS))
+        if hours
+        else (0.0, 0.0),
         miss_rate=round(missed / len(labels), _DIGITS) if len(labels) else 0.0,
-        miss_rate_95=wilson_interval(missed, len(labels)),
+        miss_rate_95=(round(missing.low, _DIGITS), round(missing.high, _DIGITS)),
         delay_median_s=_quantile(delay, 0.5),
         delay_p90_s=_quantile(delay, 0.9, P90_EVENTS),
         added_delay_median_s=None if added is None else _quantile(added, 0.5),
@@ -164,27 +165,3 @@ def event_score(
 def _quantile(values: Float64Array, share: float, least: int = 1) -> float | None:
     known = values[~np.isnan(values)]
     return round(float(np.quantile(known, share)), _DIGITS) if len(known) >= least else None
-
-
-def poisson_interval(count: int) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of a Poisson count.
-
-    Source: Byar's approximation (Breslow and Day 1987, IARC 82, 2.3), within 1 % of the exact one from 2 on.
-    """
-    above = count + 1
-    high = above * (1 - 1 / (9 * above) + _Z / (3 * math.sqrt(above))) ** 3
-    low = count * (1 - 1 / (9 * count) - _Z / (3 * math.sqrt(count))) ** 3 if count else 0.0
-    return max(low, 0.0), high
-
-
-def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share; (0, 1) where n is 0.
-
-    Source: Wilson 1927, JASA 22.
-    """
-    if not n:
-        return 0.0, 1.0
-    share, spread = hits / n, _Z * _Z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
-    return round(max(middle - half, 0.0), _DIGITS), round(min(middle + half, 1.0), _DIGITS)
