@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsq_edge.tuning.chains import Scores
+from fsq_edge.tuning.events import NO_ANSWER, Truth
 from fsq_edge.tuning.streams import LabelledStream
 from fsq_edge_runtime.arrays import Int16Array
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.events import NO_ANSWER, Truth
 from fsq_edge_runtime.session import Record
 from fsq_edge_runtime.stream.records import Decision
 

@@ -16,9 +16,9 @@ from pydantic import Field, ValidationError, model_validator
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_folder
+from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, UsageError
-from fsq_edge_runtime.event_score import EventReport
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.onnx_graph import check_plain_graph
