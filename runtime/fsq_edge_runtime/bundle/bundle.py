@@ -288,7 +288,7 @@ class Bundle:
         raise BundleError(f"the bundle has no {role}" + (f" for {arch}" if arch else ""))
 
     def open_session(self, backend: str = "auto", **options: Any) -> Session:
-        """Return a stream session on this bundle.
+        """Return a stream session on this bundle; its ``backend_reason`` says why it has this backend.
 
         Args:
             backend: ``auto``, ``hailo``, ``onnx`` or ``onnx-int8``.
@@ -298,10 +298,11 @@ class Bundle:
             UsageError: an unknown backend.
             BackendError: the backend cannot be opened and a fallback is not allowed.
         """
-        from fsq_edge_runtime.backends.selection import open_backend
+        from fsq_edge_runtime.backends.selection import select_backend
         from fsq_edge_runtime.session import Session
 
-        return Session(self, open_backend(self, backend), **options)
+        chosen = select_backend(self, backend)
+        return Session(self, chosen.backend, backend_reason=chosen.reason, fallback=chosen.fallback, **options)
 
     def save(self, path: str | Path, *, replace: bool = False) -> None:
         """Write the bundle whole or not at all: as a folder if ``path`` is one or has no suffix, else as one file.
