@@ -23,10 +23,10 @@ from fsq_edge_runtime import Bundle
 from fsq_edge_runtime.errors import FsqEdgeError
 from fsq_edge_runtime.mqtt_link import MqttAddress, MqttLink
 from fsq_edge_runtime.runner import Runner
-from fsq_edge_runtime.session import Record
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.sinks.mqtt import MqttSink
 from fsq_edge_runtime.sources.mqtt import MqttSource
+from fsq_edge_runtime.stream import Record
 from fsq_edge_runtime.stream.records import Decision
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +10,13 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.output import console, force_option, output_options, write_json
+from fsq_edge_runtime.bundle.hef_match import finding_rows
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fsq_edge_runtime.hef import HefFinding
+    from fsq_edge_runtime.findings import Finding
 
 MAX_KEY_BYTES = 64 * 1024
 MAX_HEF_BYTES = 512 << 20
@@ -56,9 +56,8 @@ def add_hef(
             screen.print("the bundle was signed: its content changed, sign it again")
     else:
         screen.print("not added: it does not fit this bundle (--force REASON adds it nevertheless)")
-    findings = [dataclasses.asdict(finding) for finding in added.findings]
-    value = {"schema_version": 1, "added": added.bundle is not None, "arch": added.arch, "findings": findings}
-    write_json(value, json_to)
+    value = {"schema_version": 1, "added": added.bundle is not None, "arch": added.arch}
+    write_json({**value, "findings": finding_rows(added.findings)}, json_to)
     if added.bundle is None:
         click.get_current_context().exit(1)
 
@@ -89,7 +88,7 @@ def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: 
     write_json({"schema_version": 1, "signed": True, "public_key": signer}, json_to)
 
 
-def show_findings(screen: Console, findings: tuple[HefFinding, ...]) -> None:
+def show_findings(screen: Console, findings: tuple[Finding, ...]) -> None:
     """Print what a comparison of a HEF with a bundle found, with the remedy."""
     for finding in findings:
         screen.print(f"{finding.severity}: {escape(finding.message)}", soft_wrap=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.dfc.driver import Compilation
     from fsq_edge_compile.packing.gate import Gate
-    from fsq_edge_runtime.hef import HefFinding
+    from fsq_edge_runtime.findings import Finding
 
 MAX_SCRIPT_BYTES = 1 << 20
 SHOWN_REFUSALS = 10
@@ -182,7 +182,7 @@ def _show_event(screen: Console, event: dict[str, Any]) -> None:
         )
 
 
-def _show_end(screen: Console, done: Compilation, findings: tuple[HefFinding, ...]) -> None:
+def _show_end(screen: Console, done: Compilation, findings: tuple[Finding, ...]) -> None:
     if done.hef is None:
         screen.print(f"the compiler refuses the network at {done.result.stage}:")
         for refusal in done.refusals[:SHOWN_REFUSALS]:

@@ -14,10 +14,12 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge_runtime.bundle.hef_match import finding_rows
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.hef import HefFinding, HefReport, HefTensor, LoadVerdict
+    from fsq_edge_runtime.findings import Finding
+    from fsq_edge_runtime.hef import HefReport, HefTensor, LoadVerdict
 
 MAX_YEAR_MS = 253_402_300_799_000  # the last millisecond that a date can show
 
@@ -53,7 +55,7 @@ def inspect(
     if hailort and not device:
         raise UsageError("--hailort needs --device", hint="for example --device hailo8l --hailort 4.23.0")
     report = inspect_hef(file)
-    findings: tuple[HefFinding, ...] = ()
+    findings: tuple[Finding, ...] = ()
     if bundle_path:
         from fsq_edge_runtime.bundle.bundle import Bundle
 
@@ -71,12 +73,12 @@ def inspect(
         click.get_current_context().exit(1)
 
 
-def _to_dict(report: HefReport, findings: tuple[HefFinding, ...] | None, verdict: LoadVerdict | None) -> dict[str, Any]:
+def _to_dict(report: HefReport, findings: tuple[Finding, ...] | None, verdict: LoadVerdict | None) -> dict[str, Any]:
     value = report.to_dict()
     if findings is not None:
         value["bundle"] = {
             "fits": all(finding.severity != "error" for finding in findings),
-            "findings": [dataclasses.asdict(finding) for finding in findings],
+            "findings": finding_rows(findings),
         }
     if verdict is not None:
         value["load"] = dataclasses.asdict(verdict)
@@ -129,7 +131,7 @@ def _date(timestamp_ms: int) -> str:
     return datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _show_findings(out: Console, findings: tuple[HefFinding, ...]) -> None:
+def _show_findings(out: Console, findings: tuple[Finding, ...]) -> None:
     errors = sum(finding.severity == "error" for finding in findings)
     out.print(f"\nagainst the bundle: {'does not fit' if errors else 'fits'}")
     show_findings(out, findings)

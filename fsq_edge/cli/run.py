@@ -16,11 +16,8 @@ from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.runner import Runner
-    from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
-    from fsq_edge_runtime.stream import StreamEvent
 
 
 class _Closes(Protocol):
@@ -109,25 +106,15 @@ def command(
             for text in source_texts
         ]  # fmt: skip
         live = any(source.live for source in sources)
-        session, opening = _open_session(opened, backend, source_rate, live)
+        deadline_ms = None if live else 0.0  # a recording is never late
+        session = opened.open_session(backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
         stack.enter_context(session)
         sinks = [_closing(stack, open_sink(text, latency=latency, scores=scores, queued=live)) for text in sink_texts]
-        runner = Runner(session, sources, sinks, opening=opening, stats_s=stats, heartbeat=Watchdog().beat)
+        runner = Runner(session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat)
         if metrics is not None:
             runner.attach(_closing(stack, _open_metrics(metrics, runner)))
         facts = _run(runner)
     write_json({"schema_version": 1, **facts}, json_to)
-
-
-def _open_session(bundle: Bundle, choice: str, source_rate: float | None, live: bool) -> tuple[Session, StreamEvent]:
-    from fsq_edge_runtime.backends.selection import select_backend
-    from fsq_edge_runtime.session import Session
-    from fsq_edge_runtime.stream import StreamEvent
-
-    selection = select_backend(bundle, choice)
-    deadline_ms = None if live else 0.0  # a recording is never late
-    session = Session(bundle, selection.backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
-    return session, StreamEvent("backend", "", {"from": None, "to": selection.backend.name, "cause": selection.reason})
 
 
 def _open_metrics(text: str, runner: Runner) -> Sink:

@@ -9,15 +9,16 @@ from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.dfc.driver import Compilation
 from fsq_edge_compile.packing.bundle import build_bundle
 from fsq_edge_compile.packing.gate import Gate
-from fsq_edge_runtime.hef import HefFinding, compare_hef
+from fsq_edge_runtime.bundle.hef_match import compare_hef, finding_rows
+from fsq_edge_runtime.findings import Finding
 
 
-def compare_with_build(done: Compilation, build: BuildFolder) -> tuple[HefFinding, ...]:
+def compare_with_build(done: Compilation, build: BuildFolder) -> tuple[Finding, ...]:
     """Compare the HEF with the bundle that its build makes; empty where there is no HEF."""
     return compare_hef(done.hef, build_bundle(build)) if done.hef else ()
 
 
-def compilation_record(done: Compilation, gate: Gate, findings: tuple[HefFinding, ...]) -> dict[str, Any]:
+def compilation_record(done: Compilation, gate: Gate, findings: tuple[Finding, ...]) -> dict[str, Any]:
     """Return ``compile.json``: how a compilation ended, with what was found in its HEF."""
     return {
         "schema_version": 1,
@@ -33,5 +34,5 @@ def compilation_record(done: Compilation, gate: Gate, findings: tuple[HefFinding
         "emulator": str(done.emulator_path) if done.emulator_path else None,
         "hef": str(done.hef_path) if done.hef else None,
         "hef_sha256": done.result.hef_sha256,
-        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "findings": finding_rows(findings),
     }

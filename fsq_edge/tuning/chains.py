@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fsq_edge.tuning.events import NO_ANSWER, NO_EVENT
 from fsq_edge_runtime.arrays import BoolArray, Float64Array, Int16Array, Int64Array
 from fsq_edge_runtime.decision import DecisionSettings, hops
-from fsq_edge_runtime.events import NO_ANSWER, NO_EVENT
 
 
 @dataclass(frozen=True, slots=True, eq=False)

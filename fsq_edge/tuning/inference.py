@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsq_edge.tuning.chains import Scores
+from fsq_edge.tuning.events import NO_ANSWER, Truth
 from fsq_edge.tuning.streams import LabelledStream
 from fsq_edge_runtime.arrays import Int16Array
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.events import NO_ANSWER, Truth
-from fsq_edge_runtime.session import Record
-from fsq_edge_runtime.stream.records import Decision
+from fsq_edge_runtime.stream.records import Decision, Gap, Record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +95,7 @@ def _stream(bundle: Bundle, stream: LabelledStream, rate_hz: float, backend: str
     def note(record: Record) -> None:
         if isinstance(record, Decision):
             decisions.append(record)
-        elif record.kind == "gap":
+        elif isinstance(record, Gap):
             resets.append(len(decisions))
 
     raw = DecisionSettings(temperature=bundle.decision_for(backend).temperature)

@@ -18,7 +18,7 @@ from fsq_edge.tuning.tune import Tuned
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fsq_edge_runtime.event_score import EventReport, EventScore
+    from fsq_edge_runtime.bundle.event_report import EventReport, EventScore
 
 TITLE = "False events per hour against added onset delay"
 SHOWN_DELAY_S = 2.5  # beyond it nobody looks

@@ -11,7 +11,7 @@ from fsq_edge.tuning.search import SearchResult
 from fsq_edge_runtime.decision import DecisionSettings
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.event_score import EventReport, EventScore
+    from fsq_edge_runtime.bundle.event_report import EventReport, EventScore
 
 SCORE_COLUMNS = ("", "false/h (95 %)", "missed", "repeats", "delay s", "p90 s", "added s")
 FRONT_COLUMNS = ("false/h", "missed", "added delay s", "repeats", "settings")

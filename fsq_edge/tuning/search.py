@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 
 from fsq_edge.tuning.chains import decide
+from fsq_edge.tuning.events import tally_events
 from fsq_edge.tuning.inference import Inferred
 from fsq_edge_runtime.arrays import BoolArray, Float64Array, Int64Array
 from fsq_edge_runtime.decision import DecisionSettings, hops
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.events import tally_events
 
 EMA_MS: Final = (200, 300, 450, 700, 1000, 1500)
 MEDIAN_MS: Final = (600, 1000, 1400, 1800)

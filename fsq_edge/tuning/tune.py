@@ -11,6 +11,8 @@ import numpy as np
 from fsq_edge.data import Dataset
 from fsq_edge.tuning.chains import smooth
 from fsq_edge.tuning.division import Division, divide_recordings
+from fsq_edge.tuning.event_score import event_score
+from fsq_edge.tuning.events import Tally, tally_events
 from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
 from fsq_edge.tuning.search import SearchResult, choose, rule_text, search, search_grid
 from fsq_edge.tuning.streams import make_streams
@@ -19,10 +21,9 @@ from fsq_edge_compile.packing.bundle import plain_name
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.bundle.bundle import Bundle, Role
 from fsq_edge_runtime.bundle.edit import with_files
+from fsq_edge_runtime.bundle.event_report import EventReport, EventScore
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.event_score import EventReport, EventScore, event_score
-from fsq_edge_runtime.events import Tally, tally_events
 
 DEFAULT_HOP = 10
 DEFAULT_MAX_DELAY_S = 0.6

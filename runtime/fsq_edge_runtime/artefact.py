@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 # Terminal controls and text-direction overrides: artefacts come from outside and their text is printed and logged.
@@ -53,7 +54,7 @@ class Artefact(StrictModel):
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not valid JSON ({error})", hint=f"write {cls.KIND} again") from error
         if _has_control(value):
-            raise DataError(f"{where}: a text in it has control characters", hint=f"mend or rewrite {cls.KIND}")
+            raise DataError(f"{where}: a text in it has control characters", hint=f"repair or rewrite {cls.KIND}")
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != cls.VERSION:
             raise DataError(
@@ -65,7 +66,7 @@ class Artefact(StrictModel):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "document"
-            raise DataError(f"{where}: {field}: {first['msg']}", hint=f"mend or rewrite {cls.KIND}") from error
+            raise DataError(f"{where}: {field}: {first['msg']}", hint=f"repair or rewrite {cls.KIND}") from error
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -75,12 +76,7 @@ class Artefact(StrictModel):
             MissingInputError: the file cannot be opened.
             DataError: as :meth:`from_json`.
         """
-        try:
-            with path.open("rb") as file:
-                text = file.read(MAX_JSON_BYTES + 1)
-        except OSError as error:
-            raise MissingInputError(f"cannot read {cls.KIND} {path}: {error.strerror}") from error
-        return cls.from_json(text, origin=path.name)
+        return cls.from_json(read_bounded(path, MAX_JSON_BYTES, what=cls.KIND), origin=path.name)
 
     def to_json(self) -> str:
         """Return the document as indented JSON with every default written out, keys in order of declaration."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
-from fsq_edge_runtime.session import MAX_STREAMS, Record, Session
+from fsq_edge_runtime.session import MAX_STREAMS, Session
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
-from fsq_edge_runtime.stream.records import StreamEvent
+from fsq_edge_runtime.stream.records import Record, StreamEvent
 
 MAX_WAITING_SAMPLES = 100_000  # between the sources and the engine: a quarter of an hour of one sensor at 100 Hz
 JOIN_S = 2 * POLL_S
@@ -73,7 +73,7 @@ class Runner:
         session: opened; its ``on_record`` is taken over.
         sources: at least one.
         sinks: where every record goes.
-        opening: told when the first samples have come.
+        opening: reported when the first samples have come, such as ``session.opening``.
         stats_s: seconds between ``stats`` events of a live run; 0 is none.
         heartbeat: called at least every ``POLL_S`` while a live run is well.
 
@@ -87,7 +87,7 @@ class Runner:
         sources: Sequence[Source],
         sinks: Sequence[Sink],
         *,
-        opening: StreamEvent | None = None,
+        opening: Record | None = None,
         stats_s: float = 0.0,
         heartbeat: Callable[[], object] = lambda: None,
     ) -> None:
@@ -103,7 +103,7 @@ class Runner:
         self._reading = 0
         self._recent: dict[str, None] = {}  # streams, the most recent last
         self._forgotten = 0
-        session.on_record = self._tell
+        session.on_record = self._emit
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
         """Run until every source has ended or ``stop`` is set; return the facts of the ``end`` record.
@@ -123,14 +123,14 @@ class Runner:
             self._session.drain()
         except BaseException:
             if self._started:
-                self._tell(StreamEvent("end", "", self.facts()))
+                self._emit(StreamEvent("end", "", self.facts()))
             raise
         finally:
             for source in self._sources:
                 source.close()
         facts = self.facts()
         if self._started or self._failure is None:
-            self._tell(StreamEvent("end", "", facts))
+            self._emit(StreamEvent("end", "", facts))
         if self._failure is not None:
             raise self._failure
         return facts
@@ -169,7 +169,7 @@ class Runner:
             self._heartbeat()
             if self._stats_s and time.monotonic() >= next_stats:
                 next_stats += self._stats_s
-                self._tell(StreamEvent("stats", "", self.facts()))
+                self._emit(StreamEvent("stats", "", self.facts()))
             if finished and not chunks:
                 break
         for thread in threads:
@@ -181,7 +181,7 @@ class Runner:
         if chunks and not self._started:
             self._started = True
             if self._opening is not None:
-                self._tell(self._opening)
+                self._emit(self._opening)
         streams = dict.fromkeys((*lost, *(chunk.stream for chunk in chunks)))
         if len(streams) > MAX_STREAMS:  # more than the session holds at a time: one after the other
             for stream, samples in lost.items():
@@ -227,6 +227,6 @@ class Runner:
             if self._reading == 0:
                 ended.set()
 
-    def _tell(self, record: Record) -> None:
+    def _emit(self, record: Record) -> None:
         for sink in self._sinks:
             sink.write(record)

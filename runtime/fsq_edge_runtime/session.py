@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy.typing as npt
 
 from fsq_edge_runtime.backends import Backend
-from fsq_edge_runtime.backends.base import ReportsSwitches
+from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, ReportsSwitches
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
-from fsq_edge_runtime.stream.grid import Break, Piece
-from fsq_edge_runtime.stream.records import Decision, Predictions, StreamEvent
+from fsq_edge_runtime.stream.records import BackendSwitch, Decision, Gap, Predictions, Record
 from fsq_edge_runtime.stream.samples import SampleInput
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.backends.fallback_policy import BackendEvent
     from fsq_edge_runtime.bundle.bundle import Bundle
 
-Record = Decision | StreamEvent
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
 MAX_STREAMS = 4096
@@ -42,10 +39,16 @@ class Session:
         source_rate_hz: nominal rate of the sensors; None takes the settings'.
         deadline_ms: longest time from a window's last sample to its decision; None takes the settings', 0 is none.
         on_record: called with every decision and event in order, as it happens.
+        backend_reason: why this backend was chosen, one sentence; empty when the caller chose it.
+        fallback: whether the CPU stands in for a device (see :attr:`fallback_reason`).
 
     Attributes:
         bundle: the bundle.
         backend: the backend; its ``name`` may change while it runs.
+        backend_reason: why the backend was chosen when the session was opened; empty when the caller chose it.
+        fallback_reason: why the CPU stands in for the Hailo device now; None while the device serves, or when the CPU
+            was asked for.
+        opening: the choice of the backend as a record, for whoever writes records.
         settings: the policies in force.
         decision: the settings of the decision chain in force.
 
@@ -64,8 +67,13 @@ class Session:
         source_rate_hz: float | None = None,
         deadline_ms: float | None = None,
         on_record: Callable[[Record], None] | None = None,
+        backend_reason: str = "",
+        fallback: bool = False,
     ) -> None:
         self.bundle, self.backend = bundle, backend
+        self.backend_reason = backend_reason
+        self.fallback_reason = backend_reason if fallback else None
+        self.opening = BackendSwitch(None, backend.name, backend_reason)
         changes = {"source_rate_hz": source_rate_hz, "deadline_ms": deadline_ms}
         given = {name: value for name, value in changes.items() if value is not None}
         self.settings = (settings or bundle.stream).model_copy(update=given)
@@ -74,13 +82,13 @@ class Session:
         config = self._config = bundle.preprocess
         self._classifier = WindowClassifier(bundle, backend, self.settings, self.decision.temperature)
         self._input = SampleInput([channel.name for channel in config.channels])
-        self._size, self._hop = config.window_samples, config.hop_samples
         self._streams: dict[str, StreamState] = {}
         self._closed = StreamCounters()
         self._paused = False
         if isinstance(backend, ReportsSwitches) and backend.on_event is None:
             backend.on_event = self._switched
-        StreamState("", config, self.settings, self.decision)  # refuses impossible rates now, not at the first push
+        # Refuses impossible rates now, not at the first push.
+        StreamState("", config, self.settings, self.decision, self._gap)
 
     def __enter__(self) -> Self:
         return self
@@ -137,16 +145,15 @@ class Session:
         Raises:
             DataError: wrong shape or type.
             UsageError: too many streams.
-            BackendError: the backend failed for good; the window it failed on was told to ``on_record`` as missed.
+            BackendError: the backend failed for good; the window it failed on was reported to ``on_record`` as missed.
         """
         begun = time.monotonic_ns()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         decisions = []
-        for start in self._starts(state, samples, timestamps):
+        for start in self._take(state, samples, timestamps):
             decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
-            if self.on_record is not None:
-                self.on_record(decision)
+            self._emit(decision)
             if self._classifier.failure is not None:
                 self._classifier.raise_failure()
             begun = time.monotonic_ns()
@@ -176,7 +183,7 @@ class Session:
         try:
             for stream, samples, timestamps in items:
                 state = self._streams.get(stream) or self._open(stream, self.settings)
-                for start in self._starts(state, samples, timestamps):
+                for start in self._take(state, samples, timestamps):
                     if self._classifier.collect(state, start):
                         decisions += self._flush(arrived)
                         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
@@ -218,10 +225,10 @@ class Session:
         decisions = []
         states = list(self._streams.values()) if stream is None else [self._streams[stream]]
         for state in states:
-            for start in self._place(state, state.finish("resume")):
+            for start in state.finish("resume"):
                 now = time.monotonic_ns()
                 decisions.append(self._classifier.decide(state, start, now, now))
-                self._tell(decisions[-1])
+                self._emit(decisions[-1])
                 self._classifier.raise_failure()
         return decisions
 
@@ -232,72 +239,33 @@ class Session:
     def _open(self, stream: str, settings: StreamSettings) -> StreamState:
         if len(self._streams) >= MAX_STREAMS:
             raise UsageError(f"more than {MAX_STREAMS} streams", hint="close_stream() forgets the ones that ended")
-        state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision)
+        state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision, self._gap)
         return state
 
-    def _starts(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
+    def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
         """Take samples; give the grid index of each window that becomes due, to be read at once."""
         rows, times = self._input.read(samples, timestamps)
         if self._paused:
             state.pause(len(rows))
             return ()
-        if state.extend(rows, times):
-            start = state.next_start
-            beyond = state.ring.end - start - self._size
-            if beyond < 0:
-                return ()
-            if beyond < self._hop:  # one, as when a push is a hop
-                state.next_start = start + self._hop
-                return (start,)
-            return self._due(state)
-        return self._place(state, state.take(rows, times))
+        return state.take(rows, times)
 
-    def _due(self, state: StreamState) -> Iterator[int]:
-        while state.ring.end - state.next_start >= self._size:
-            start = state.next_start
-            state.next_start = start + self._hop
-            yield start
-
-    def _place(self, state: StreamState, pieces: list[Piece]) -> Iterator[int]:
-        """Put pieces on the ring; yield the grid index of each window that becomes due, to be read at once."""
-        ring = state.ring
-        for piece in pieces:
-            if piece.begins is not None:
-                self._begin(state, piece.begins)
-            first, n = 0, len(piece.rows)
-            while first < n:
-                last = min(n, first + ring.room)
-                ring.append(piece, first, last, state.next_start)
-                first = last
-                yield from self._due(state)
-
-    def _begin(self, state: StreamState, begins: Break) -> None:
-        state.begin(begins.t_start)
-        if begins.cause != "start":
-            facts = {"cause": begins.cause, "t_start": begins.t_before, "t_end": begins.t_start}
-            gap = StreamEvent("gap", state.name, facts)
-            if not self._classifier.defer(state, gap):
-                state.chain.reset()
-                self._tell(gap)
+    def _gap(self, state: StreamState, gap: Gap) -> None:
+        if not self._classifier.defer(state, gap):
+            state.chain.reset()
+            self._emit(gap)
 
     def _flush(self, arrived: int) -> list[Decision]:
         records = self._classifier.decide_batch(arrived)
-        if self.on_record is not None:
-            for record in records:
-                self.on_record(record)
+        for record in records:
+            self._emit(record)
         self._classifier.raise_failure()
         return [record for record in records if isinstance(record, Decision)]
 
-    def _switched(self, event: BackendEvent) -> None:
-        facts = {
-            "from": event.from_backend,
-            "to": event.to_backend,
-            "cause": event.cause,
-            "code": event.code,
-            "t_monotonic": event.t_monotonic,
-        }
-        self._tell(StreamEvent("backend", "", facts))
+    def _switched(self, switch: BackendSwitch) -> None:
+        self.fallback_reason = switch.cause if switch.to_backend in PROCESSOR_BACKENDS else None
+        self._emit(switch)
 
-    def _tell(self, record: Record) -> None:
+    def _emit(self, record: Record) -> None:
         if self.on_record is not None:
             self.on_record(record)

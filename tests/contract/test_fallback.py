@@ -11,10 +11,11 @@ import pytest
 
 from fsq_edge_runtime.backends.base import Missed
 from fsq_edge_runtime.backends.fallback import FallbackBackend
-from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
+from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.backends.selection import open_backend, select_backend
 from fsq_edge_runtime.errors import BackendError, UsageError
+from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import random_bundle
 from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, inline, make_rig
@@ -61,7 +62,7 @@ FAULTS = {
 def test_a_fault_costs_no_window_and_the_device_comes_back(generation: int, fault: Fault) -> None:
     script = FaultScript({10: fault})
     rig = make_rig(generation, faults=script)
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     backend = rig.fallback(QUICK, events, background=inline)
     served = drive(rig, backend, range(10))
     assert set(served) == {"hailo-fake"}
@@ -94,7 +95,7 @@ def test_a_fault_costs_no_window_and_the_device_comes_back(generation: int, faul
 
 def test_a_deadline_that_nobody_can_keep_is_missed_and_says_why() -> None:
     rig = make_rig(4, faults=FaultScript({1: Fault("fail", status=62)}))
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     backend = rig.fallback(QUICK, events)
     drive(rig, backend, range(1))
     device = backend._primary
@@ -117,7 +118,7 @@ def test_a_deadline_that_nobody_can_keep_is_missed_and_says_why() -> None:
 
 def test_a_deadline_that_has_passed_is_no_reason_to_leave_the_device(generation: int) -> None:
     rig = make_rig(generation)
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     backend = rig.fallback(QUICK, events)
     with pytest.raises(Missed, match="had passed") as caught:
         backend.infer(rig.frames[:1], time.monotonic_ns() - 1)
@@ -160,7 +161,7 @@ def test_back_off_grows_and_is_bounded() -> None:
 def test_a_device_that_answers_wrongly_after_a_fault_is_not_trusted() -> None:
     script = FaultScript({5: Fault("fail", status=63)})
     rig = make_rig(4, faults=script)
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     policy = FallbackPolicy(0.5, first_retry_s=0.01, longest_retry_s=0.01, parity_windows=4, poll_s=0)
     backend = rig.fallback(policy, events, background=inline)
     drive(rig, backend, range(5))
@@ -181,7 +182,7 @@ def test_a_device_that_answers_wrongly_after_a_fault_is_not_trusted() -> None:
 def test_shadow_comparison_catches_a_device_that_turns_wrong_silently() -> None:
     script = FaultScript({40: Fault("damage", reopens=1)})
     rig = make_rig(4, faults=script)
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     policy = FallbackPolicy(deadline_s=0.5, parity_windows=4, shadow_every=1, first_retry_s=0.0, poll_s=0)
     backend = rig.fallback(policy, events, background=inline)
     served = drive(rig, backend, range(60))  # every answer is still the CPU's
@@ -204,7 +205,7 @@ def test_a_hot_device_is_left_before_it_throttles_and_taken_back_when_cool() -> 
     script = FaultScript(temperature_c=60.0)
     rig = make_rig(4, faults=script)
     now = [0]
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     policy = FallbackPolicy(deadline_s=1e6, first_retry_s=0.0, parity_windows=2, poll_s=5.0)
     backend = rig.fallback(policy, events, clock=lambda: now[0], background=inline)
 
@@ -233,7 +234,7 @@ def test_a_hot_device_is_left_before_it_throttles_and_taken_back_when_cool() -> 
 def test_a_throttling_device_costs_no_window() -> None:
     script = FaultScript({5: Fault("throttle", seconds=0.25)})
     rig = make_rig(4, faults=script)
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     policy = FallbackPolicy(0.2, first_retry_s=0.0, longest_retry_s=0.05, parity_windows=2, poll_s=0.001)
     backend = rig.fallback(policy, events)
     assert set(drive(rig, backend, range(5))) == {"hailo-fake"}

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from fsq_edge_runtime.backends.fallback import FallbackBackend
-from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
+from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
 from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import FakePlatform, FaultScript, TensorSpec, fake_hailo_platform, hef_bytes
 from tests.factories.bundles import motion, random_bundle
 
@@ -64,7 +65,7 @@ class Rig:
         return HailoBackend(hefs, shape, 3, binding=self.fake, **options)  # type: ignore[arg-type]
 
     def fallback(
-        self, policy: FallbackPolicy | None = None, events: list[BackendEvent] | None = None, **options: object
+        self, policy: FallbackPolicy | None = None, events: list[BackendSwitch] | None = None, **options: object
     ) -> FallbackBackend:
         """Open the device with the CPU as its standby."""
         return FallbackBackend(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from fsq_edge_runtime.bundle.bundle import Bundle
-from fsq_edge_runtime.session import Record, Session
+from fsq_edge_runtime.session import Session
+from fsq_edge_runtime.stream import Record
 
 Chunk = tuple[np.ndarray, np.ndarray | None]
 

@@ -12,7 +12,7 @@ from fsq_edge_runtime.backends.base import Missed
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.session import Session
-from fsq_edge_runtime.stream.records import Decision, StreamEvent
+from fsq_edge_runtime.stream.records import BackendSwitch, Decision, Record
 from fsq_edge_runtime.testing import Fault, FaultScript
 from tests.factories.bundles import motion
 from tests.factories.hailo_rig import inline, make_rig
@@ -61,7 +61,7 @@ def test_ten_thousand_windows_with_a_random_fault_in_every_fifty(generation: int
     policy = FallbackPolicy(
         0.02, first_retry_s=0.0, longest_retry_s=0.002, parity_windows=4, shadow_every=shadow_every, poll_s=0.05
     )
-    told: list[Decision | StreamEvent] = []
+    told: list[Record] = []
     backend = rig.fallback(policy, background=inline)
     samples = motion(50 * WINDOWS + 50)
     chunks = [samples[at : at + 50] for at in range(0, len(samples), 50)]
@@ -85,7 +85,7 @@ def test_ten_thousand_windows_with_a_random_fault_in_every_fifty(generation: int
     served = Counter(record.backend for record in got)
     assert served["hailo-fake"] > WINDOWS // 10, "the device was used again and again"
     assert set(served) == {"hailo-fake", "onnx"}
-    judge_switches([record for record in told if isinstance(record, StreamEvent)])
+    judge_switches([record for record in told if isinstance(record, BackendSwitch)])
     rig.fake.chip.check()
     until = time.monotonic() + 10
     while rig.fake.chip.open_groups and time.monotonic() < until:  # an opening under way ends after the session
@@ -93,8 +93,8 @@ def test_ten_thousand_windows_with_a_random_fault_in_every_fifty(generation: int
     assert rig.fake.chip.open_groups == []
 
 
-def judge_switches(events: list[StreamEvent]) -> None:
-    """Every switch is told, and each starts where the one before ended."""
+def judge_switches(events: list[BackendSwitch]) -> None:
+    """Every switch is reported, and each starts where the one before ended."""
     lines = [event.to_dict() for event in events]
     assert {line["type"] for line in lines} == {"backend"}
     assert all(line["cause"] and line["t_monotonic"] > 0 for line in lines)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsq_edge.tuning.chains import Scores, decide, smooth
+from fsq_edge.tuning.events import NO_ANSWER
 from fsq_edge_runtime.decision import UNKNOWN, DecisionChain, DecisionSettings, hops
-from fsq_edge_runtime.events import NO_ANSWER
 
 HOP_MS = 100.0
 OFTEN = settings(max_examples=60, deadline=None, derandomize=True)

@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsq_edge_runtime.backends.base import Missed
-from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
+from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
+from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault, FaultScript
 from tests.factories.hailo_rig import inline, make_rig
 
@@ -34,7 +35,7 @@ def test_every_window_ends_once_and_right(
 ) -> None:
     script = FaultScript(faults, opens=[0, *opens], configures=[0, *configures])
     rig = make_rig(generation, faults=script, n=40)
-    events: list[BackendEvent] = []
+    events: list[BackendSwitch] = []
     policy = FallbackPolicy(0.01, first_retry_s=0.0, longest_retry_s=0.001, parity_windows=3, shadow_every=1, poll_s=0)
     backend = rig.fallback(policy, events, background=inline)
     ended = 0

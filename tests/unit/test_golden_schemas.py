@@ -24,10 +24,10 @@ from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Manifest
+from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.bundle.signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.event_score import EventReport
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.settings import StreamSettings

@@ -11,7 +11,8 @@ import pytest
 
 from fsq_edge_compile.packing.bundle import build_bundle
 from fsq_edge_runtime.bundle.bundle import Bundle
-from fsq_edge_runtime.hef import HefFinding, HefRecord, compare_hef, inspect_hef
+from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.hef import HefRecord, compare_hef, inspect_hef
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, hef_bytes
 from tests.factories.build_folders import random_build
 from tests.factories.bundles import random_bundle
@@ -25,7 +26,7 @@ def bundle() -> Bundle:
     return random_bundle()
 
 
-def findings(bundle: Bundle, **changes: object) -> dict[str, HefFinding]:
+def findings(bundle: Bundle, **changes: object) -> dict[str, Finding]:
     values: dict[str, object] = {"inputs": (INPUT,), "outputs": (OUTPUT,), "network": tagged(bundle)}
     report = inspect_hef(hef_bytes(**{**values, **changes}))  # type: ignore[arg-type]
     return {finding.rule: finding for finding in compare_hef(report, bundle)}
@@ -40,7 +41,7 @@ def changed(spec: TensorSpec, **values: object) -> tuple[TensorSpec, ...]:
     return (dataclasses.replace(spec, **values),)  # type: ignore[arg-type]
 
 
-def errors(found: dict[str, HefFinding]) -> set[str]:
+def errors(found: dict[str, Finding]) -> set[str]:
     return {rule for rule, finding in found.items() if finding.severity == "error"}
 
 

@@ -13,7 +13,7 @@ from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BackendError, DataError, UsageError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.session import MAX_STREAMS, Session
-from fsq_edge_runtime.stream import StreamSettings
+from fsq_edge_runtime.stream import Gap, StreamSettings
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 from tests.factories.streams import counters, lines, stream
 
@@ -163,7 +163,7 @@ def test_pause_resume_lose_and_drain():
         session.push(motion(100))
         session.lose(60)
         (decision,) = session.push(motion(100))
-        causes = [record.facts["cause"] for record in records if not hasattr(record, "seq")]
+        causes = [record.cause for record in records if isinstance(record, Gap)]
         assert causes == ["resume", "overrun"]
         # Without timestamps the time of what was dropped passes all the same.
         assert decision.t_start == pytest.approx((120 + 500 + 100 + 60) / 50)

@@ -4,6 +4,7 @@ import pytest
 from fsq_edge.data import Channel, Dataset, Recording
 from fsq_edge.tuning.chains import Scores
 from fsq_edge.tuning.division import divide_recordings, held_out_subjects
+from fsq_edge.tuning.events import Truth
 from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
 from fsq_edge.tuning.search import choose, pareto_front, search, search_grid, stricter
 from fsq_edge.tuning.streams import LabelledStream, make_streams, open_recordings
@@ -12,7 +13,6 @@ from fsq_edge_runtime.bundle.archive import encode_archive
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.decision import DecisionSettings, hops
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
-from fsq_edge_runtime.events import Truth
 from tests.factories.bundles import IMU, motion, preprocess_config, random_bundle
 from tests.factories.labelled import flickering_bundle, labelled_dataset, with_provenance
 

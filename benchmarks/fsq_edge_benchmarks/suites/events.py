@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from fsq_edge.data.recording import Dataset
     from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.event_score import EventScore
+    from fsq_edge_runtime.bundle.event_report import EventScore
 
 WATCH_FOLDS = (("1", "2"), ("3", "4"), ("5", "6"), ("7", "8"), ("9", "10"))
 QUADRUPED_FOLDS = (("1", "2", "3"), ("4", "5", "6"), ("7", "8", "9"), ("10", "11", "12"))

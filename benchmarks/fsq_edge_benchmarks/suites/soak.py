@@ -24,11 +24,10 @@ from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, fixed_bundle
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.runner import Runner
-from fsq_edge_runtime.session import Record
 from fsq_edge_runtime.sinks.callback import CallbackSink
 from fsq_edge_runtime.sinks.files import JsonlSink, Output
 from fsq_edge_runtime.sources.iterable import IterableSource
-from fsq_edge_runtime.stream.records import Decision, StreamEvent
+from fsq_edge_runtime.stream.records import Decision, Gap, Record
 
 RATE_HZ: Final = 100.0
 GROWTH_LIMIT_MB: Final = 2
@@ -50,12 +49,11 @@ class Auditor:
 
     def take(self, record: Record) -> None:
         """Check one record."""
-        if isinstance(record, StreamEvent):
-            if record.kind == "gap":
-                self.gaps += 1
-                self._last_start = None
+        if isinstance(record, Gap):
+            self.gaps += 1
+            self._last_start = None
+        if not isinstance(record, Decision):
             return
-        assert isinstance(record, Decision)
         self.windows += 1
         if record.seq != self.seq + 1:
             self._fault(f"window {record.seq} after {self.seq}")

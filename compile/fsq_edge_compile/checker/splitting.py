@@ -19,8 +19,8 @@ from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
 from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest_difference, random_feeds
 from fsq_edge_compile.checker.targets import target_for
-from fsq_edge_runtime.bundle.archive import write_file
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import write_file
 
 
 class NothingToSplitError(DataError):

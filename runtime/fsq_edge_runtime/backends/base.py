@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import BackendError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.backends.fallback_policy import BackendEvent
+    from fsq_edge_runtime.stream.records import BackendSwitch
+
+PROCESSOR_BACKENDS: Final = ("onnx", "onnx-int8")  # names of the backends that run on the CPU
 
 
 class Missed(BackendError):  # noqa: N818 - an outcome of one window, named like the record it becomes
@@ -62,7 +64,7 @@ class Backend(Protocol):
 class ReportsSwitches(Protocol):
     """A backend that can change under way; the session listens by setting ``on_event``."""
 
-    on_event: Callable[[BackendEvent], None] | None
+    on_event: Callable[[BackendSwitch], None] | None
 
 
 @runtime_checkable

@@ -21,7 +21,6 @@ import numpy as np
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend, Missed
 from fsq_edge_runtime.backends.fallback_policy import (
-    BackendEvent,
     DeviceBackend,
     FallbackCounters,
     FallbackPolicy,
@@ -29,6 +28,7 @@ from fsq_edge_runtime.backends.fallback_policy import (
 )
 from fsq_edge_runtime.backends.hailo.device import Telemetry
 from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.stream.records import BackendSwitch
 
 T = TypeVar("T")
 # What is kept back of a deadline so that the CPU can still answer: the most of these.
@@ -61,7 +61,7 @@ class FallbackBackend:
         codes: t (N, D) -> code indices (N,); parity is judged on codes, since accuracy hides a damaged device.
         policy: see :class:`FallbackPolicy`.
         primary: the device, already opened; None starts on the CPU and opens it by the policy.
-        on_event: called with every :class:`BackendEvent`, on the caller's thread.
+        on_event: called with every :class:`BackendSwitch`, on the caller's thread.
         clock: monotonic nanoseconds.
         background: runs the reopening; tests run it inline.
 
@@ -80,7 +80,7 @@ class FallbackBackend:
         policy: FallbackPolicy | None = None,
         *,
         primary: DeviceBackend | None = None,
-        on_event: Callable[[BackendEvent], None] | None = None,
+        on_event: Callable[[BackendSwitch], None] | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         background: Callable[[Callable[[], DeviceBackend]], Future[DeviceBackend]] = in_thread,
     ) -> None:
@@ -260,7 +260,7 @@ class FallbackBackend:
         except Exception as error:  # noqa: BLE001 - whatever a broken device raises when opened, the CPU serves on
             self._back_off(now)
             if isinstance(error, ParityError):
-                self._tell(self._standby.name, self._standby.name, error.message, error.status)
+                self._emit(self._standby.name, self._standby.name, error.message, error.status)
             return
         self._adopted_ns = now
         self._switch(self._standby.name, self._primary.name, "the device is back and its codes agree", None)
@@ -285,16 +285,16 @@ class FallbackBackend:
             self._leave(f"the device is at {temperature_c:.0f} C and about to throttle", None, cooling=True)
         elif self._cooling and temperature_c <= self.policy.cool_c:
             self._cooling = False  # from here on it comes back like after any other failure, parity check included
-            self._tell(self._standby.name, self._standby.name, f"the device cooled down to {temperature_c:.0f} C", None)
+            self._emit(self._standby.name, self._standby.name, f"the device cooled down to {temperature_c:.0f} C", None)
 
     def _switch(self, before: str, after: str, cause: str, status: int | None) -> None:
         self.counters.switches += 1
         self.name = after
-        self._tell(before, after, cause, status)
+        self._emit(before, after, cause, status)
 
-    def _tell(self, before: str, after: str, cause: str, status: int | None) -> None:
+    def _emit(self, before: str, after: str, cause: str, status: int | None) -> None:
         if self.on_event is not None:
-            self.on_event(BackendEvent(before, after, cause, status, self._clock() / 1e9))
+            self.on_event(BackendSwitch(before, after, cause, status, self._clock() / 1e9))
 
     def state(self) -> dict[str, float | int | str | None]:
         """Return the device's temperature (degrees Celsius, as last polled), who serves, and the counters."""

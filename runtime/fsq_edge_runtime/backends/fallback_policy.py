@@ -1,4 +1,4 @@
-"""What the fallback tells and is told: its policy, events, counters, and how a window can end without a result."""
+"""What the fallback is given and counts: its policy, its device, its counters."""
 
 from __future__ import annotations
 
@@ -27,25 +27,6 @@ class DeviceBackend(Protocol):
 
     def close(self) -> None:
         """As :meth:`Backend.close`."""
-
-
-@dataclass(frozen=True, slots=True)
-class BackendEvent:
-    """One switch, or one change of the device's state (then both names are equal).
-
-    Args:
-        from_backend: name of the backend before.
-        to_backend: name of the backend after.
-        cause: one sentence.
-        code: HailoRT's status code, where there is one.
-        t_monotonic: seconds on the monotonic clock.
-    """
-
-    from_backend: str
-    to_backend: str
-    cause: str
-    code: int | None
-    t_monotonic: float
 
 
 @dataclass(frozen=True, slots=True)

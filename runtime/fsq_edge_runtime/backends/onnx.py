@@ -8,6 +8,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import BackendError, DataError
+from fsq_edge_runtime.files import first_line
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend
@@ -50,7 +51,7 @@ class OnnxBackend:
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
-            raise BackendError(f"onnxruntime failed: {_first_line(error)}") from error
+            raise BackendError(f"onnxruntime failed: {first_line(error)}") from error
         return self._row
 
     def infer_batch(self, frames: Float32Array) -> Float32Array:
@@ -72,7 +73,7 @@ class OnnxBackend:
         try:
             t: Float32Array = self._batch_session.run(["t"], {"input": frames})[0]
         except Exception as error:
-            raise BackendError(f"onnxruntime failed: {_first_line(error)}") from error
+            raise BackendError(f"onnxruntime failed: {first_line(error)}") from error
         return t
 
     def close(self) -> None:
@@ -106,11 +107,7 @@ def _load(model: bytes) -> Any:
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise DataError(f"the device graph cannot be loaded by onnxruntime: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"the device graph cannot be loaded by onnxruntime: {first_line(error)}") from error
 
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.backends.fallback_policy import BackendEvent, FallbackPolicy
+    from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
     from fsq_edge_runtime.backends.hailo.device import Binding
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.stream.records import BackendSwitch
 
 CHOICES = ("auto", "hailo", "onnx", "onnx-int8")
 PROOF_S = 5.0
@@ -30,10 +31,18 @@ PASSING = frozenset({3, 4, 36, 62, 63, 64, 73, 74, 77, 87, 88, 89, 90, 95, 96, 9
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A backend and the sentence that says why it was taken."""
+    """The backend that runs a bundle here.
+
+    Attributes:
+        backend: opened.
+        reason: why it was taken, one sentence.
+        fallback: the CPU stands in for a Hailo device: for good where the bundle has no HEF or none can be opened, or
+            until the device comes back.
+    """
 
     backend: Backend
     reason: str
+    fallback: bool = False
 
 
 def open_backend(
@@ -42,7 +51,7 @@ def open_backend(
     *,
     binding: Binding = None,
     policy: FallbackPolicy | None = None,
-    on_event: Callable[[BackendEvent], None] | None = None,
+    on_event: Callable[[BackendSwitch], None] | None = None,
 ) -> Backend:
     """Return the backend of :func:`select_backend`; arguments and errors as there."""
     return select_backend(bundle, choice, binding=binding, policy=policy, on_event=on_event).backend
@@ -54,7 +63,7 @@ def select_backend(
     *,
     binding: Binding = None,
     policy: FallbackPolicy | None = None,
-    on_event: Callable[[BackendEvent], None] | None = None,
+    on_event: Callable[[BackendSwitch], None] | None = None,
 ) -> Selection:
     """Open the backend that runs this bundle on this machine.
 
@@ -81,7 +90,7 @@ def select_backend(
     if choice not in CHOICES:
         raise UsageError(f"unknown backend {choice!r}", hint="one of " + ", ".join(CHOICES))
     if choice == "auto" and not bundle.hef_architectures:
-        return Selection(_processor(bundle), "the bundle has no HEF")
+        return Selection(_processor(bundle), "the bundle has no HEF", fallback=True)
     policy = policy or _one_hop(bundle)
     if choice == "hailo":
         return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
@@ -135,7 +144,7 @@ def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> Non
 
 
 def _automatic(
-    bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendEvent], None] | None
+    bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendSwitch], None] | None
 ) -> Selection:
     from fsq_edge_runtime.backends.fallback import FallbackBackend
     from fsq_edge_runtime.backends.hailo.device import load_binding
@@ -148,7 +157,7 @@ def _automatic(
     except BackendError as error:
         reason = error.message
         if error.status not in PASSING:
-            return Selection(_processor(bundle), reason)
+            return Selection(_processor(bundle), reason, fallback=True)
     standby = _processor(bundle)
     standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(
@@ -159,4 +168,4 @@ def _automatic(
         primary=primary,
         on_event=on_event,
     )
-    return Selection(backend, reason)
+    return Selection(backend, reason, fallback=primary is None)

@@ -11,8 +11,7 @@ import hashlib
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -25,7 +24,8 @@ from fsq_edge_runtime.bundle.zip_form import (
     is_safe_name,
     read_entry,
 )
-from fsq_edge_runtime.errors import BundleError, MissingInputError, UnavailableError
+from fsq_edge_runtime.errors import BundleError, MissingInputError
+from fsq_edge_runtime.files import read_bounded, sync_folder, write_errors, write_synced
 
 MAX_BUNDLE_BYTES: Final = 512 * 1024 * 1024
 MAX_FILES: Final = 256
@@ -102,13 +102,9 @@ def read_files(path: Path) -> dict[str, bytes]:
             path = Path(os.path.realpath(path / CURRENT, strict=True))  # a loop is an OSError here
         if path.is_dir():
             return _read_folder(path)
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-            raise MissingInputError(f"the bundle {path} is not a regular file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BUNDLE_BYTES + 1)
     except OSError as error:
         raise MissingInputError(f"cannot read the bundle {path}: {error.strerror}") from error
-    return decode_archive(data)
+    return decode_archive(read_bounded(path, MAX_BUNDLE_BYTES, what="the bundle"))
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:
@@ -142,7 +138,7 @@ def write_folder(files: Mapping[str, bytes], path: Path, *, replace: bool = Fals
     if path.is_symlink() or (path.exists() and not (replace and (path / MANIFEST).is_file())):
         raise BundleError(f"{path} exists already", hint="choose another name or remove it first")
     _check_limits({name: len(data) for name, data in files.items()})
-    with _writing(path):
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
             target = Path(temporary) / "bundle"
@@ -170,54 +166,6 @@ def write_tree(files: Mapping[str, bytes], target: Path) -> None:
         write_synced(file, data)
     for folder in sorted(folders, reverse=True):
         sync_folder(folder)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` whole or not at all: temporary name, fsync, rename, fsync of the folder.
-
-    Raises:
-        UnavailableError: no permission or no space; an older file of this name is untouched.
-    """
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            write_synced(temporary, data)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot write {path}: {error.strerror or error}", hint="check the folder, its owner and the free space"
-        ) from error
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write ``data`` and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the folder's entries are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_limits(sizes: Mapping[str, int]) -> None:

@@ -15,10 +15,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
-from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_file, write_folder
+from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_folder
+from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, UsageError
-from fsq_edge_runtime.event_score import EventReport
+from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.onnx_graph import check_plain_graph
 from fsq_edge_runtime.preprocess import PreprocessConfig
@@ -287,7 +288,7 @@ class Bundle:
         raise BundleError(f"the bundle has no {role}" + (f" for {arch}" if arch else ""))
 
     def open_session(self, backend: str = "auto", **options: Any) -> Session:
-        """Return a stream session on this bundle.
+        """Return a stream session on this bundle; its ``backend_reason`` says why it has this backend.
 
         Args:
             backend: ``auto``, ``hailo``, ``onnx`` or ``onnx-int8``.
@@ -297,10 +298,11 @@ class Bundle:
             UsageError: an unknown backend.
             BackendError: the backend cannot be opened and a fallback is not allowed.
         """
-        from fsq_edge_runtime.backends.selection import open_backend
+        from fsq_edge_runtime.backends.selection import select_backend
         from fsq_edge_runtime.session import Session
 
-        return Session(self, open_backend(self, backend), **options)
+        chosen = select_backend(self, backend)
+        return Session(self, chosen.backend, backend_reason=chosen.reason, fallback=chosen.fallback, **options)
 
     def save(self, path: str | Path, *, replace: bool = False) -> None:
         """Write the bundle whole or not at all: as a folder if ``path`` is one or has no suffix, else as one file.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fsq_edge_runtime.bundle.archive import MANIFEST
 from fsq_edge_runtime.bundle.bundle import Bundle, BundleFile, Manifest, Role, make_manifest_json
 from fsq_edge_runtime.errors import BundleError, UsageError
-from fsq_edge_runtime.hef import HefFinding, HefRecord, HefReport, compare_hef, inspect_hef
+from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.hef import HefRecord, HefReport, compare_hef, inspect_hef
 
 MAX_REASON = 200  # characters of a reason for forcing
 
@@ -67,7 +68,7 @@ class AddedHef:
     bundle: Bundle | None
     arch: str
     report: HefReport
-    findings: tuple[HefFinding, ...]
+    findings: tuple[Finding, ...]
     replaced: bool
     unsigned: bool
 

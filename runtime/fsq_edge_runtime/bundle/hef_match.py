@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fsq_edge_runtime.bundle.expected_values import ExpectedValues, expected_values
+from fsq_edge_runtime.findings import Finding, Severity
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.hef.report import HefReport, HefTensor
 from fsq_edge_runtime.onnx_graph import GraphEnd, read_graph_end
@@ -31,28 +31,7 @@ STEP_WARNING = 0.125  # of the distance between two digits: a quarter of the way
 TAGGED_NAME = re.compile(r"[A-Za-z0-9_]+_([0-9a-f]{8})_([0-9a-f]{8})")
 
 
-@dataclass(frozen=True, slots=True)
-class HefFinding:
-    """One thing that the comparison found.
-
-    Attributes:
-        rule: short name, e.g. ``input-limits``.
-        severity: ``error``, ``warning`` or ``info``.
-        message: what was found, with the measured value.
-        limit: what was expected.
-        actual: what the HEF has.
-        fix: what to do.
-    """
-
-    rule: str
-    severity: str
-    message: str
-    limit: Any = None
-    actual: Any = None
-    fix: str = ""
-
-
-def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = None) -> tuple[HefFinding, ...]:
+def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = None) -> tuple[Finding, ...]:
     """Compare a HEF with the bundle it shall serve.
 
     Args:
@@ -65,7 +44,7 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     """
     findings = list(_streams(report))
     if report.fault:
-        findings.append(HefFinding("layout", "error", report.fault, fix="compile again"))
+        findings.append(Finding(rule="layout", severity="error", message=report.fault, fix="compile again"))
     if findings:
         return tuple(findings)
     source, sink = report.inputs[0], report.outputs[0]
@@ -80,17 +59,31 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     return tuple(findings)
 
 
-def _streams(report: HefReport) -> Iterator[HefFinding]:
+def _streams(report: HefReport) -> Iterator[Finding]:
     counts = (len(report.inputs), len(report.outputs))
     if counts != (1, 1):
         message = f"{counts[0]} inputs and {counts[1]} outputs, expected one of each"
-        yield HefFinding("streams", "error", message, (1, 1), counts, "compile encoder.onnx, ending at its Tanh")
+        yield Finding(
+            rule="streams",
+            severity="error",
+            message=message,
+            limit=(1, 1),
+            actual=counts,
+            fix="compile encoder.onnx, ending at its Tanh",
+        )
     if report.groups[0].host_ops:
         names = [op.kind for op in report.groups[0].host_ops]
-        yield HefFinding("host-ops", "error", f"post-processing on the host: {names}", [], names, "compile without it")
+        yield Finding(
+            rule="host-ops",
+            severity="error",
+            message=f"post-processing on the host: {names}",
+            limit=[],
+            actual=names,
+            fix="compile without it",
+        )
 
 
-def _input_shape(source: HefTensor, frame_shape: tuple[int, int, int]) -> Iterator[HefFinding]:
+def _input_shape(source: HefTensor, frame_shape: tuple[int, int, int]) -> Iterator[Finding]:
     channels, height, width = frame_shape
     wanted = (height, width, channels)
     if source.shape == wanted:
@@ -101,10 +94,17 @@ def _input_shape(source: HefTensor, frame_shape: tuple[int, int, int]) -> Iterat
         message = f"input {source.name} has {source.shape[2]} channels, the bundle's frames have {channels}"
     else:
         message = f"input {source.name} has shape {source.shape} (H, W, C), the bundle's frames are {wanted}"
-    yield HefFinding("input-shape", "error", message, wanted, source.shape, "compile this bundle's encoder.onnx")
+    yield Finding(
+        rule="input-shape",
+        severity="error",
+        message=message,
+        limit=wanted,
+        actual=source.shape,
+        fix="compile this bundle's encoder.onnx",
+    )
 
 
-def _input_limits(source: HefTensor, expected: ExpectedValues) -> Iterator[HefFinding]:
+def _input_limits(source: HefTensor, expected: ExpectedValues) -> Iterator[Finding]:
     quant = source.quant
     limits, seen = (quant.limit_min, quant.limit_max), (expected.low, expected.high)
     clipped = expected.share_beyond(limits[0] - quant.scale, limits[1] + quant.scale)
@@ -112,14 +112,14 @@ def _input_limits(source: HefTensor, expected: ExpectedValues) -> Iterator[HefFi
     fix = "calibrate with real training windows (fsq-edge calibrate) and compile again"
     if _looks_like_noise(limits, seen):
         message = f"input {source.name} was calibrated with uniform noise, not with motion: {shown}"
-        yield HefFinding("input-noise", "error", message, seen, limits, fix)
+        yield Finding(rule="input-noise", severity="error", message=message, limit=seen, actual=limits, fix=fix)
     if clipped > CLIPPED_WARNING:
-        severity = "error" if clipped > CLIPPED_ERROR else "warning"
+        severity: Severity = "error" if clipped > CLIPPED_ERROR else "warning"
         message = f"input {source.name} clips {clipped:.1%} of this bundle's input values: {shown}"
-        yield HefFinding("input-limits", severity, message, seen, limits, fix)
+        yield Finding(rule="input-limits", severity=severity, message=message, limit=seen, actual=limits, fix=fix)
     elif limits[1] - limits[0] > WIDE_LIMITS * (seen[1] - seen[0]):
         message = f"input {source.name} is quantised far beyond the data, which wastes resolution: {shown}"
-        yield HefFinding("input-limits", "warning", message, seen, limits, fix)
+        yield Finding(rule="input-limits", severity="warning", message=message, limit=seen, actual=limits, fix=fix)
 
 
 def _looks_like_noise(limits: tuple[float, float], seen: tuple[float, float]) -> bool:
@@ -129,14 +129,16 @@ def _looks_like_noise(limits: tuple[float, float], seen: tuple[float, float]) ->
     return uniform and seen[1] - seen[0] > 1.5 * width
 
 
-def _output_width(sink: HefTensor, dimensions: int) -> Iterator[HefFinding]:
+def _output_width(sink: HefTensor, dimensions: int) -> Iterator[Finding]:
     if sink.shape != (1, 1, dimensions):
         message = f"output {sink.name} has shape {sink.shape}, the tail takes {dimensions} dimensions"
         fix = "compile this bundle's encoder.onnx"
-        yield HefFinding("output-width", "error", message, (1, 1, dimensions), sink.shape, fix)
+        yield Finding(
+            rule="output-width", severity="error", message=message, limit=(1, 1, dimensions), actual=sink.shape, fix=fix
+        )
 
 
-def _output_limits(sink: HefTensor, bundle: Bundle) -> Iterator[HefFinding]:
+def _output_limits(sink: HefTensor, bundle: Bundle) -> Iterator[Finding]:
     """The output is a Tanh: its limits must reach every digit, and a step must be small against a digit."""
     book = bundle.tail.codebook
     quant = sink.quant
@@ -150,24 +152,40 @@ def _output_limits(sink: HefTensor, bundle: Bundle) -> Iterator[HefFinding]:
             f"output {sink.name} has limits [{limits[0]:.4g}, {limits[1]:.4g}]: codes at the edge of the code book "
             f"need [{needed[0]:.4g}, {needed[1]:.4g}] and can never occur"
         )
-        yield HefFinding("output-limits", "error", message, needed, limits, "calibrate with real windows; end at Tanh")
+        yield Finding(
+            rule="output-limits",
+            severity="error",
+            message=message,
+            limit=needed,
+            actual=limits,
+            fix="calibrate with real windows; end at Tanh",
+        )
     elif limits[0] < -1.1 or limits[1] > 1.1:
         message = (
             f"output {sink.name} has limits [{limits[0]:.4g}, {limits[1]:.4g}], a Tanh gives [-1, 1]: "
             "the network ends elsewhere"
         )
-        yield HefFinding("output-limits", "error", message, (-1.0, 1.0), limits, "end the network at its Tanh")
+        yield Finding(
+            rule="output-limits",
+            severity="error",
+            message=message,
+            limit=(-1.0, 1.0),
+            actual=limits,
+            fix="end the network at its Tanh",
+        )
     step = quant.scale * float(book.half.max())
     if step > STEP_WARNING:
         message = f"one output step is {step:.2f} of a digit of the code book: codes will flip by rounding"
         fix = "quantization_param(output_layer1, precision_mode=a16_w16)"
-        yield HefFinding("output-step", "warning", message, STEP_WARNING, step, fix)
+        yield Finding(rule="output-step", severity="warning", message=message, limit=STEP_WARNING, actual=step, fix=fix)
 
 
-def _output_node(sink: HefTensor, end: GraphEnd) -> Iterator[HefFinding]:
+def _output_node(sink: HefTensor, end: GraphEnd) -> Iterator[Finding]:
     names = sink.original_names
     if not names or not end.node:
-        yield HefFinding("output-node", "info", "the HEF does not record the ONNX node of its output")
+        yield Finding(
+            rule="output-node", severity="info", message="the HEF does not record the ONNX node of its output"
+        )
     elif end.node not in names:
         foreign = not set(names) & end.nodes
         message = (
@@ -175,10 +193,17 @@ def _output_node(sink: HefTensor, end: GraphEnd) -> Iterator[HefFinding]:
             + ("which this encoder.onnx does not have" if foreign else "not from its last node")
             + f" ({end.node}, {end.operator})"
         )
-        yield HefFinding("output-node", "error", message, end.node, names, "compile this bundle's encoder.onnx whole")
+        yield Finding(
+            rule="output-node",
+            severity="error",
+            message=message,
+            limit=end.node,
+            actual=names,
+            fix="compile this bundle's encoder.onnx whole",
+        )
 
 
-def _origin(network: str, record: HefRecord | None, bundle: Bundle) -> Iterator[HefFinding]:
+def _origin(network: str, record: HefRecord | None, bundle: Bundle) -> Iterator[Finding]:
     tagged = TAGGED_NAME.fullmatch(network)
     if record is not None:
         found: tuple[str, ...] = (record.preprocess_sha256, record.sha256.get("encoder.onnx", ""))
@@ -186,11 +211,23 @@ def _origin(network: str, record: HefRecord | None, bundle: Bundle) -> Iterator[
         found = tagged.groups()
     else:
         message = f"the network name {network!r} does not carry the hashes of what it was made from: not compared"
-        yield HefFinding("origin", "info", message)
+        yield Finding(rule="origin", severity="info", message=message)
         return
     encoder = next(entry.sha256 for entry in bundle.manifest.files if entry.role == "encoder")
     expected = (bundle.manifest.preprocess_sha256, encoder)
     for what, tag, digest in zip(("preprocessing", "encoder.onnx"), found, expected, strict=True):
         if not tag or not digest.startswith(tag):
             message = f"made with another {what}: hash {tag[:8] or 'missing'}, the bundle has {digest[:8]}"
-            yield HefFinding("origin", "error", message, digest[:8], tag[:8], "compile this bundle's build again")
+            yield Finding(
+                rule="origin",
+                severity="error",
+                message=message,
+                limit=digest[:8],
+                actual=tag[:8],
+                fix="compile this bundle's build again",
+            )
+
+
+def finding_rows(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    """Return findings about a HEF as JSON objects."""
+    return [finding.to_dict("rule", "severity", "message", "limit", "actual", "fix") for finding in findings]

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fsq_edge_runtime.bundle.archive import CURRENT, MANIFEST, read_files, sync_folder, write_tree
+from fsq_edge_runtime.bundle.archive import CURRENT, MANIFEST, read_files, write_tree
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.selftest import SelfTestResult, run_selftest
 from fsq_edge_runtime.bundle.signature import check_signature
 from fsq_edge_runtime.errors import BundleError, DataError, MissingInputError, UnavailableError, UsageError
+from fsq_edge_runtime.files import sync_folder
 from fsq_edge_runtime.hef import inspect_hef
 
 PREVIOUS: Final = "previous"

@@ -2,7 +2,7 @@
 
 from fsq_edge_runtime.doctor.checkup import Checkup, examine
 from fsq_edge_runtime.doctor.facts import Facts, gather
-from fsq_edge_runtime.doctor.finding import Finding
 from fsq_edge_runtime.doctor.system import LiveSystem, RecordedSystem, System
+from fsq_edge_runtime.findings import Finding
 
 __all__ = ["Checkup", "Facts", "Finding", "LiveSystem", "RecordedSystem", "System", "examine", "gather"]

@@ -10,11 +10,9 @@ from typing import Any
 from fsq_edge_runtime.doctor.bundle_rules import bundle_findings
 from fsq_edge_runtime.doctor.device_rules import device_findings
 from fsq_edge_runtime.doctor.facts import Facts
-from fsq_edge_runtime.doctor.finding import Finding
 from fsq_edge_runtime.doctor.software_rules import software_findings
+from fsq_edge_runtime.findings import Finding, worst_first
 from fsq_edge_runtime.hef import HefReport
-
-_ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Checkup:
             "schema_version": 1,
             "healthy": self.healthy,
             "facts": dataclasses.asdict(self.facts),
-            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+            "findings": [finding.to_dict("rule", "severity", "message", "fix", "source") for finding in self.findings],
         }
 
 
@@ -54,4 +52,4 @@ def examine(facts: Facts, hefs: Sequence[HefReport] | None = None) -> Checkup:
     found = [*device_findings(facts), *software_findings(facts)]
     if hefs is not None:
         found += bundle_findings(facts, hefs)
-    return Checkup(facts, tuple(sorted(found, key=lambda finding: _ORDER[finding.severity])))
+    return Checkup(facts, worst_first(found))

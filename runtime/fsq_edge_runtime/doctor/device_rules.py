@@ -6,9 +6,9 @@ import errno
 from collections.abc import Iterator
 
 from fsq_edge_runtime.doctor.facts import Facts
-from fsq_edge_runtime.doctor.finding import Finding
 from fsq_edge_runtime.doctor.hardware import Chip, DeviceFile, PciDevice
 from fsq_edge_runtime.doctor.software_rules import reinstall_line
+from fsq_edge_runtime.findings import Finding
 from fsq_edge_runtime.status import describe
 
 # Source: a public HailoRT log of a Hailo-8 that lowered its clock from 104 C and closed its streams near 120 C.
@@ -38,19 +38,20 @@ def device_findings(facts: Facts) -> Iterator[Finding]:
 def _absent(facts: Facts) -> Finding:
     if not facts.has_software:
         return Finding(
-            "device-absent",
-            "info",
-            "no Hailo device on the PCI bus, so models run on the CPU (lspci -d 1e60: would show one)",
+            rule="device-absent",
+            severity="info",
+            message="no Hailo device on the PCI bus, so models run on the CPU (lspci -d 1e60: would show one)",
         )
     # The binding alone may sit in an environment for development; driver or library mean that a device was expected.
     expected = bool(facts.debian or facts.library or facts.cli or facts.modules)
     return Finding(
-        "device-absent",
-        "error" if expected else "warning",
-        "Hailo's software is installed, but no Hailo device is on the PCI bus",
-        "lspci -d 1e60:  # after this: power off, reseat the PCIe ribbon cable (contacts the right way, both latches "
+        rule="device-absent",
+        severity="error" if expected else "warning",
+        message="Hailo's software is installed, but no Hailo device is on the PCI bus",
+        fix="lspci -d 1e60:  # after this: power off, reseat the PCIe ribbon cable (contacts the right way, both "
+        "latches "
         "closed), power on",
-        "HailoRT status 74",
+        source="HailoRT status 74",
     )
 
 
@@ -58,22 +59,22 @@ def _driver(facts: Facts, device: PciDevice) -> Iterator[Finding]:
     chip = device.chip
     if chip is None:
         yield Finding(
-            "device-unknown",
-            "warning",
-            f"PCI device {device.device_id} at {device.address} is Hailo's, but this release does not know it",
-            "update fsq-edge",
+            rule="device-unknown",
+            severity="warning",
+            message=f"PCI device {device.device_id} at {device.address} is Hailo's, but this release does not know it",
+            fix="update fsq-edge",
         )
         return
     if device.driver is None:
         yield _no_driver(facts, device, chip)
     elif not facts.files:
         yield Finding(
-            "device-file",
-            "error",
-            f"the driver {device.driver} is bound to {device.address}, but there is no /dev/hailo* or /dev/h1x-*: "
-            "it failed to start the device, most often for want of firmware",
-            f"sudo dmesg | grep -i hailo; {reinstall_line(facts, chip)}  # then power off and on",
-            "HailoRT status 64",
+            rule="device-file",
+            severity="error",
+            message=f"the driver {device.driver} is bound to {device.address}, but there is no /dev/hailo* or "
+            "/dev/h1x-*: it failed to start the device, most often for want of firmware",
+            fix=f"sudo dmesg | grep -i hailo; {reinstall_line(facts, chip)}  # then power off and on",
+            source="HailoRT status 64",
         )
 
 
@@ -82,24 +83,25 @@ def _no_driver(facts: Facts, device: PciDevice, chip: Chip) -> Finding:
     where = f"{chip.name} at {device.address} has no driver bound"
     if chip.module in loaded or any(_major(module.version) == chip.generation for module in facts.modules):
         return Finding(
-            "driver-unbound",
-            "error",
-            f"{where} although {' and '.join(loaded)} is loaded: the driver refused it",
-            "sudo dmesg | grep -i hailo  # shows why; then power off and on",
+            rule="driver-unbound",
+            severity="error",
+            message=f"{where} although {' and '.join(loaded)} is loaded: the driver refused it",
+            fix="sudo dmesg | grep -i hailo  # shows why; then power off and on",
         )
     if loaded:
         return Finding(
-            "driver-generation",
-            "error",
-            f"{where}: {' and '.join(loaded)} is loaded, which drives another generation; it needs {chip.module}",
-            f"sudo apt install {chip.meta_package}  # it replaces the other stack; then reboot",
+            rule="driver-generation",
+            severity="error",
+            message=f"{where}: {' and '.join(loaded)} is loaded, which drives another generation; it needs "
+            f"{chip.module}",
+            fix=f"sudo apt install {chip.meta_package}  # it replaces the other stack; then reboot",
         )
     return Finding(
-        "driver-missing",
-        "error",
-        f"{where} and no Hailo kernel module is loaded",
-        f"sudo modprobe {chip.module} || sudo apt install dkms {chip.meta_package}  # then reboot",
-        "HailoRT status 64",
+        rule="driver-missing",
+        severity="error",
+        message=f"{where} and no Hailo kernel module is loaded",
+        fix=f"sudo modprobe {chip.module} || sudo apt install dkms {chip.meta_package}  # then reboot",
+        source="HailoRT status 64",
     )
 
 
@@ -110,10 +112,10 @@ def _conflict(facts: Facts) -> Iterator[Finding]:
     spare = next((module.name for module in facts.modules if module.name not in needed), None)
     if spare is not None:
         yield Finding(
-            "driver-conflict",
-            "warning",
-            f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
-            f"echo 'blacklist {spare}' | sudo tee /etc/modprobe.d/hailo-blacklist.conf && sudo update-initramfs -u"
+            rule="driver-conflict",
+            severity="warning",
+            message=f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
+            fix=f"echo 'blacklist {spare}' | sudo tee /etc/modprobe.d/hailo-blacklist.conf && sudo update-initramfs -u"
             "  # then reboot",
         )
 
@@ -121,33 +123,40 @@ def _conflict(facts: Facts) -> Iterator[Finding]:
 def _permission(file: DeviceFile) -> Iterator[Finding]:
     if file.open_errno in FORBIDDEN:
         yield Finding(
-            "device-permission",
-            "error",
-            f"this user may not open {file.path} (mode {file.mode}, owner {file.uid}, group {file.gid})",
-            UDEV_LINE,
-            "HailoRT status 36 with errno 13",
+            rule="device-permission",
+            severity="error",
+            message=f"this user may not open {file.path} (mode {file.mode}, owner {file.uid}, group {file.gid})",
+            fix=UDEV_LINE,
+            source="HailoRT status 36 with errno 13",
         )
     elif file.open_errno == errno.EBUSY:
-        yield Finding("device-busy", "error", f"{file.path} is busy", "sudo fuser -v " + file.path, "HailoRT status 73")
+        yield Finding(
+            rule="device-busy",
+            severity="error",
+            message=f"{file.path} is busy",
+            fix="sudo fuser -v " + file.path,
+            source="HailoRT status 73",
+        )
     elif file.open_errno:
         yield Finding(
-            "device-gone",
-            "error",
-            f"{file.path} cannot be opened: {errno.errorcode.get(file.open_errno, file.open_errno)}",
-            "sudo dmesg | grep -i hailo  # and power the board off and on",
-            "HailoRT status 96",
+            rule="device-gone",
+            severity="error",
+            message=f"{file.path} cannot be opened: {errno.errorcode.get(file.open_errno, file.open_errno)}",
+            fix="sudo dmesg | grep -i hailo  # and power the board off and on",
+            source="HailoRT status 96",
         )
 
 
 def _holders(facts: Facts) -> Iterator[Finding]:
     for holder in facts.holders:
         yield Finding(
-            "device-busy",
-            "error",
-            f"{holder.path} is held by process {holder.pid} ({holder.command[:120]})",
-            f"sudo kill {holder.pid}  # or stop its service; or let both open the device with group_id SHARED through "
+            rule="device-busy",
+            severity="error",
+            message=f"{holder.path} is held by process {holder.pid} ({holder.command[:120]})",
+            fix=f"sudo kill {holder.pid}  # or stop its service; or let both open the device with group_id SHARED "
+            "through "
             "hailort.service",
-            "HailoRT status 73 or 74",
+            source="HailoRT status 73 or 74",
         )
 
 
@@ -162,11 +171,11 @@ def _answers(facts: Facts) -> Iterator[Finding]:
         f"; {facts.holders_hidden} processes of other users could not be looked into" if facts.holders_hidden else ""
     )
     yield Finding(
-        "device-busy" if busy else "device-error",
-        "error",
-        f"the device answered with HailoRT status {meaning}{unseen if busy else ''}",
-        "sudo fuser -v /dev/hailo* /dev/h1x-*  # names the process that has it; end that" if busy else meaning.fix,
-        f"HailoRT status {status}",
+        rule="device-busy" if busy else "device-error",
+        severity="error",
+        message=f"the device answered with HailoRT status {meaning}{unseen if busy else ''}",
+        fix="sudo fuser -v /dev/hailo* /dev/h1x-*  # names the process that has it; end that" if busy else meaning.fix,
+        source=f"HailoRT status {status}",
     )
 
 
@@ -181,32 +190,36 @@ def _heat(facts: Facts) -> Iterator[Finding]:
     heat = facts.identity.temperature_c
     if heat is not None and heat >= HOT_C:
         yield Finding(
-            "device-hot",
-            "error" if heat >= THROTTLING_C else "warning",
-            f"the chip is at {heat:.0f} C; a Hailo-8 slows down from {THROTTLING_C:.0f} C and stops near 120 C",
-            "give it a heat sink and moving air",
-            "HailoRT's log in a public report",
+            rule="device-hot",
+            severity="error" if heat >= THROTTLING_C else "warning",
+            message=f"the chip is at {heat:.0f} C; a Hailo-8 slows down from {THROTTLING_C:.0f} C and stops near 120 C",
+            fix="give it a heat sink and moving air",
+            source="HailoRT's log in a public report",
         )
     bits = facts.throttled or 0
     if bits & 0b0001:
         yield Finding(
-            "power-supply",
-            "error",
-            "the Raspberry Pi reports under-voltage right now; PCIe devices fail first",
-            "use the 27 W (5 V, 5 A) supply",
-            "get_throttled bit 0",
+            rule="power-supply",
+            severity="error",
+            message="the Raspberry Pi reports under-voltage right now; PCIe devices fail first",
+            fix="use the 27 W (5 V, 5 A) supply",
+            source="get_throttled bit 0",
         )
     elif bits & 0x10000:
         yield Finding(
-            "power-supply",
-            "warning",
-            "the Raspberry Pi saw under-voltage since boot",
-            "use the 27 W (5 V, 5 A) supply",
-            "get_throttled bit 16",
+            rule="power-supply",
+            severity="warning",
+            message="the Raspberry Pi saw under-voltage since boot",
+            fix="use the 27 W (5 V, 5 A) supply",
+            source="get_throttled bit 16",
         )
     if bits & 0b1110:
         yield Finding(
-            "cpu-throttled", "warning", "the Raspberry Pi's CPU is throttled now", "cool the board", "get_throttled"
+            rule="cpu-throttled",
+            severity="warning",
+            message="the Raspberry Pi's CPU is throttled now",
+            fix="cool the board",
+            source="get_throttled",
         )
 
 
@@ -215,28 +228,30 @@ def _log(facts: Facts) -> Iterator[Finding]:
     module = "hailo1x_pci" if any(module.name == "hailo1x_pci" for module in facts.modules) else "hailo_pci"
     if "Setting max_desc_page_size to 16384" in text:
         yield Finding(
-            "page-size",
-            "warning",
-            "the driver chose descriptor pages of 16384 bytes; some hosts take only 4096 and fail with status 8",
-            f"echo 'options {module} force_desc_page_size=4096' | sudo tee /etc/modprobe.d/{module}.conf # then reboot",
-            "kernel log",
+            rule="page-size",
+            severity="warning",
+            message="the driver chose descriptor pages of 16384 bytes; some hosts take only 4096 and fail with status "
+            "8",
+            fix=f"echo 'options {module} force_desc_page_size=4096' | sudo tee /etc/modprobe.d/{module}.conf # then "
+            "reboot",
+            source="kernel log",
         )
     lowered = text.lower()
     if "failed to enable msi" in lowered or ("msi" in lowered and "no space left" in lowered):
         yield Finding(
-            "pcie-interrupt",
-            "error",
-            "the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this",
-            "sudo rpi-eeprom-update -a  # and reboot; if it stays: plug the device in without a switch",
-            "kernel log",
+            rule="pcie-interrupt",
+            severity="error",
+            message="the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this",
+            fix="sudo rpi-eeprom-update -a  # and reboot; if it stays: plug the device in without a switch",
+            source="kernel log",
         )
     if "timeout" in lowered and "firmware" in lowered:
         yield Finding(
-            "firmware-load",
-            "warning",
-            "the kernel log has a firmware timeout of the device",
-            "power the board off and on (a reboot may not reset the device)",
-            "kernel log",
+            rule="firmware-load",
+            severity="warning",
+            message="the kernel log has a firmware timeout of the device",
+            fix="power the board off and on (a reboot may not reset the device)",
+            source="kernel log",
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsq_edge_runtime.doctor.facts import Facts
-from fsq_edge_runtime.doctor.finding import Finding
 from fsq_edge_runtime.doctor.hardware import Chip
+from fsq_edge_runtime.findings import Finding
 
 
 def software_findings(facts: Facts) -> Iterator[Finding]:
@@ -47,19 +47,20 @@ def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     if chip is not None and _major(library) not in (None, chip.generation):
         other = "hailo-h10-all" if chip.generation == 4 else "hailo-all"
         yield Finding(
-            "stack-generation",
-            "error",
-            f"{chip.name} needs HailoRT {chip.generation}.x, but {library} is installed",
-            f"sudo apt remove {other}; sudo apt install {chip.meta_package}  # the two exclude each other; then reboot",
+            rule="stack-generation",
+            severity="error",
+            message=f"{chip.name} needs HailoRT {chip.generation}.x, but {library} is installed",
+            fix=f"sudo apt remove {other}; sudo apt install {chip.meta_package}  # the two exclude each other; then "
+            "reboot",
         )
     four = {"hailo-all", "hailort", "python3-hailort"} & set(facts.debian)
     five = {"hailo-h10-all", "h10-hailort", "python3-h10-hailort"} & set(facts.debian)
     if four and five:
         yield Finding(
-            "stack-both",
-            "error",
-            f"packages of both stacks are installed: {', '.join(sorted(four | five))}",
-            f"sudo apt install {_package(facts, chip)}  # it replaces the other stack",
+            rule="stack-both",
+            severity="error",
+            message=f"packages of both stacks are installed: {', '.join(sorted(four | five))}",
+            fix=f"sudo apt install {_package(facts, chip)}  # it replaces the other stack",
         )
 
 
@@ -72,25 +73,25 @@ def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
         in_use = module.name in bound or len(facts.modules) == 1
         if in_use and module.version and library and module.version != library:
             yield Finding(
-                "driver-version",
-                "error",
-                f"the driver {module.name} is {module.version}, the library is {library}: they must be equal",
-                mend,
-                "HailoRT status 76",
+                rule="driver-version",
+                severity="error",
+                message=f"the driver {module.name} is {module.version}, the library is {library}: they must be equal",
+                fix=mend,
+                source="HailoRT status 76",
             )
     if facts.binding not in (None, "unknown") and library and facts.binding != library:
         yield Finding(
-            "binding-version",
-            "error",
-            f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
-            f"{mend}, or install the wheel of HailoRT {library}",
+            rule="binding-version",
+            severity="error",
+            message=f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
+            fix=f"{mend}, or install the wheel of HailoRT {library}",
         )
     if len(facts.library) > 1:
         yield Finding(
-            "library-twice",
-            "warning",
-            f"several libhailort versions are installed: {', '.join(facts.library)}",
-            "ls /usr/local/lib/libhailort*  # remove the one installed by hand, often there; then: sudo ldconfig",
+            rule="library-twice",
+            severity="warning",
+            message=f"several libhailort versions are installed: {', '.join(facts.library)}",
+            fix="ls /usr/local/lib/libhailort*  # remove the one installed by hand, often there; then: sudo ldconfig",
         )
 
 
@@ -100,11 +101,11 @@ def _shadow(facts: Facts) -> Iterator[Finding]:
         in_kernel = module.path is not None and "/kernel/drivers/" in module.path
         if in_kernel and module.version and facts.library_version and module.version != facts.library_version:
             yield Finding(
-                "driver-shadowed",
-                "warning",
-                f"{module.name} comes from the kernel's own tree ({module.path}), not from the package's build",
-                "sudo apt install --reinstall dkms hailort-pcie-driver; sudo depmod -a  # then reboot",
-                f"Raspberry Pi OS {facts.codename or ''}".strip(),
+                rule="driver-shadowed",
+                severity="warning",
+                message=f"{module.name} comes from the kernel's own tree ({module.path}), not from the package's build",
+                fix="sudo apt install --reinstall dkms hailort-pcie-driver; sudo depmod -a  # then reboot",
+                source=f"Raspberry Pi OS {facts.codename or ''}".strip(),
             )
 
 
@@ -114,12 +115,13 @@ def _firmware(facts: Facts) -> Iterator[Finding]:
         return
     blocking = firmware.split(".")[:2] != library.split(".")[:2]
     yield Finding(
-        "firmware-version",
-        "error" if blocking else "warning",
-        f"the firmware is {firmware}, the library is {library}"
+        rule="firmware-version",
+        severity="error" if blocking else "warning",
+        message=f"the firmware is {firmware}, the library is {library}"
         + (": the device can be identified but not used" if blocking else ""),
-        "hailortcli fw-control identify  # after the board was powered off and on: a reboot may leave the old firmware",
-        "HailoRT status 16",
+        fix="hailortcli fw-control identify  # after the board was powered off and on: "
+        "a reboot may leave the old firmware",
+        source="HailoRT status 16",
     )
 
 
@@ -130,19 +132,20 @@ def _binding(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     python = facts.interpreter
     if packaged and python.in_venv and not python.system_packages:
         yield Finding(
-            "venv-isolated",
-            "error",
-            f"{packaged} is installed for the system, but this virtual environment does not see system packages",
-            "python3 -m venv --system-site-packages .venv && .venv/bin/pip install fsq-edge",
-            "PEP 668",
+            rule="venv-isolated",
+            severity="error",
+            message=f"{packaged} is installed for the system, "
+            "but this virtual environment does not see system packages",
+            fix="python3 -m venv --system-site-packages .venv && .venv/bin/pip install fsq-edge",
+            source="PEP 668",
         )
         return
     package = "python3-h10-hailort" if chip is not None and chip.generation == 5 else "python3-hailort"
     yield Finding(
-        "binding-missing",
-        "error" if chip else "warning",
-        "hailo_platform, HailoRT's Python binding, is not installed for this Python",
-        f"sudo apt install {package}  # and use a virtual environment made with --system-site-packages",
+        rule="binding-missing",
+        severity="error" if chip else "warning",
+        message="hailo_platform, HailoRT's Python binding, is not installed for this Python",
+        fix=f"sudo apt install {package}  # and use a virtual environment made with --system-site-packages",
     )
 
 
@@ -151,11 +154,11 @@ def _idle_binding(facts: Facts) -> Iterator[Finding]:
     numbers = [int(part) for part in (facts.binding or "").split(".") if part.isdigit()]
     if numbers and (4, 0) <= tuple(numbers[:2]) < (4, 20):
         yield Finding(
-            "binding-idle",
-            "warning",
-            f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
-            "sudo apt update && sudo apt full-upgrade  # to HailoRT 4.20 or newer; then power the board off and on",
-            "read in the sources of 4.18.0; mended in those of 4.20.0",
+            rule="binding-idle",
+            severity="warning",
+            message=f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
+            fix="sudo apt update && sudo apt full-upgrade  # to HailoRT 4.20 or newer; then power the board off and on",
+            source="read in the sources of 4.18.0; mended in those of 4.20.0",
         )
 
 
@@ -163,9 +166,9 @@ def _numpy(facts: Facts) -> Iterator[Finding]:
     numpy = facts.packages.get("numpy")
     if _major(facts.binding) == 4 and (_major(numpy) or 0) >= 2:
         yield Finding(
-            "numpy-pin",
-            "error",
-            f"numpy is {numpy}, but the HailoRT {facts.binding} binding was built for numpy 1.x",
-            "pip install 'numpy<2'",
-            "the binding's own requirement",
+            rule="numpy-pin",
+            severity="error",
+            message=f"numpy is {numpy}, but the HailoRT {facts.binding} binding was built for numpy 1.x",
+            fix="pip install 'numpy<2'",
+            source="the binding's own requirement",
         )

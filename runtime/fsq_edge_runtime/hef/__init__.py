@@ -4,7 +4,7 @@
 and `compare_hef` says whether it is the network that a bundle expects, calibrated on the data that it expects.
 """
 
-from fsq_edge_runtime.bundle.hef_match import HefFinding, compare_hef
+from fsq_edge_runtime.bundle.hef_match import compare_hef
 from fsq_edge_runtime.hef.architecture import DEVICES, Architecture
 from fsq_edge_runtime.hef.header import HefHeader
 from fsq_edge_runtime.hef.inspection import inspect_hef
@@ -15,7 +15,6 @@ from fsq_edge_runtime.hef.report import HefReport, HefTensor, HostOp, NetworkGro
 __all__ = [
     "DEVICES",
     "Architecture",
-    "HefFinding",
     "HefHeader",
     "HefRecord",
     "HefReport",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fsq_edge_runtime.session import Record
+from fsq_edge_runtime.stream.records import Record
 
 
 class Sink(Protocol):

@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from fsq_edge_runtime.errors import UnavailableError
-from fsq_edge_runtime.session import Record
-from fsq_edge_runtime.stream.records import Decision
+from fsq_edge_runtime.stream.records import Decision, Record
 
 COLUMNS = (
     "type",

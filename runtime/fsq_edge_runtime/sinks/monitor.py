@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from fsq_edge_runtime.errors import UnavailableError
-from fsq_edge_runtime.session import Record
 from fsq_edge_runtime.sinks.files import json_line
+from fsq_edge_runtime.stream.records import Record
 
 MAX_VIEWERS = 16
 VIEWER_QUEUE = 512  # records; a viewer that is slower than the stream loses the oldest

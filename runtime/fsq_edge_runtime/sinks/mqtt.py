@@ -8,8 +8,8 @@ from collections import deque
 from typing import Any
 
 from fsq_edge_runtime.mqtt_link import MqttAddress, MqttLink
-from fsq_edge_runtime.session import Record
 from fsq_edge_runtime.sinks.files import json_line
+from fsq_edge_runtime.stream.records import Record
 
 MAX_IN_FLIGHT = 64
 CLOSE_TIMEOUT_S = 1.0

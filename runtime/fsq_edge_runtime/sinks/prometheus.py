@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fsq_edge_runtime.errors import UnavailableError
-from fsq_edge_runtime.session import Record
-from fsq_edge_runtime.stream.records import Decision
+from fsq_edge_runtime.stream.records import Decision, Record
 
 LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
 _SAMPLES = ("accepted", "duplicate", "late", "bad_time", "paused", "overrun")

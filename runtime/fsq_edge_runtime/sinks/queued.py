@@ -6,8 +6,8 @@ import threading
 import time
 from collections import deque
 
-from fsq_edge_runtime.session import Record
 from fsq_edge_runtime.sinks.base import Sink
+from fsq_edge_runtime.stream.records import Record
 
 CLOSE_TIMEOUT_S = 1.0
 

@@ -1,4 +1,8 @@
-"""One due window to one record: judged, prepared, inferred, decided. The hot path of a session."""
+"""One due window to one record: its quality checked, prepared, inferred, decided. The hot path of a session.
+
+:meth:`WindowClassifier.decide` and :meth:`WindowClassifier.decide_batch` are two ways to one truth: codes and labels
+are equal, which ``tests/property/test_stream_properties.py`` holds.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
 from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.quality import QualityCheck
-from fsq_edge_runtime.stream.records import Decision, Predictions, StreamEvent
+from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
 
@@ -29,23 +33,43 @@ NO_STAGES = (0, 0, 0, 0, 0)
 FOREVER_NS = 1 << 62
 
 
-# A window taken off its stream: stream, seq, t_start, t_end, flags. A plain tuple, since one is made for every window.
-Due = tuple[StreamState, int, float, float, tuple[str, ...]]
+class Due(NamedTuple):
+    """A window taken off its stream.
+
+    Attributes:
+        state: its stream.
+        seq: number of the window in its stream.
+        t_start: source time of its first grid sample, seconds.
+        t_end: source time of its last grid sample, seconds.
+        flags: what its quality check found; empty when it is sound.
+    """
+
+    state: StreamState
+    seq: int
+    t_start: float
+    t_end: float
+    flags: tuple[str, ...]
 
 
 class _Ended(NamedTuple):
-    """The end of a segment among the windows of a batch: whose chain to reset, and the event that tells of it."""
+    """The end of a segment among the windows of a batch: whose chain to reset, and the record of the gap."""
 
     chain: DecisionChain
-    event: StreamEvent
+    gap: Gap
 
 
 class _Collected(NamedTuple):
-    """A window of a batch: its place among the samples kept, and whether it was judged when they were."""
+    """A window of a batch.
+
+    Attributes:
+        due: the window.
+        row: its place among the batch's samples.
+        checked: whether ``due.flags`` are final; else the quality check runs when the batch is decided.
+    """
 
     due: Due
     row: int
-    judged: bool
+    checked: bool
 
 
 class WindowClassifier:
@@ -65,7 +89,7 @@ class WindowClassifier:
         self._preprocess = Preprocessor(config)
         frame = backend.frame if isinstance(backend, TakesFrame) else np.zeros((1, *config.frame_shape), np.float32)
         self._frame: Float32Array = frame
-        # A window is copied once, from its stream to where its frame is made, and judged there.
+        # A window is copied once, from its stream to where its frame is made, and checked there.
         self._writer = FrameWriter(self._preprocess, frame[0])
         self._check = QualityCheck(config, settings, self._writer.raw)
         self._heads: dict[str, DecisionHead] = {}
@@ -96,8 +120,8 @@ class WindowClassifier:
             arrived: at which those had arrived.
         """
         placed = time.monotonic_ns()
-        due = self._judge(state, start)
-        if due[4] and self._check.abstains(due[4]):
+        due = self._checked(state, start)
+        if due.flags and self._check.abstains(due.flags):
             return self._unanswered(due, None)
         limit = arrived + self._patience_ns
         if placed > limit:
@@ -117,25 +141,25 @@ class WindowClassifier:
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
-        # Judged now only where that takes the stream itself; the others together, when the batch is decided.
-        judged, row = state.ring.irregular_until > start, self._filled
-        if judged:
-            due = self._judge(state, start)
+        # Checked now only where that takes the ring itself; the others together, when the batch is decided.
+        checked, row = state.ring.irregular_until > start, self._filled
+        if checked:
+            due = self._checked(state, start)
             self._windows[row] = self._check.window
         else:
             due = self._place(state, start, ())
             self._windows[row] = state.ring.window(start)
-        self._batch.append(_Collected(due, row, judged))
+        self._batch.append(_Collected(due, row, checked))
         self._filled = row + 1
         return self._filled == MAX_BATCH
 
-    def defer(self, state: StreamState, gap: StreamEvent) -> bool:
+    def defer(self, state: StreamState, gap: Gap) -> bool:
         """Keep the end of a segment in its place among the windows collected; False if there are none to wait for."""
         if self._batch:
             self._batch.append(_Ended(state.chain, gap))
         return bool(self._batch)
 
-    def decide_batch(self, arrived: int) -> list[Decision | StreamEvent]:
+    def decide_batch(self, arrived: int) -> list[Record]:
         """Return the records of the windows collected, and the events between them, in order.
 
         Args:
@@ -148,7 +172,7 @@ class WindowClassifier:
         begun = time.monotonic_ns()
         limit = arrived + self._patience_ns
         overrun = begun > limit
-        batch, kept = self._judge_rows(batch, n)
+        batch, kept = self._check_rows(batch, n)
         some = self._windows[:n] if len(kept) == n else self._windows[kept]
         frames = self._preprocess.frames(some[:0] if overrun else some)
         prepared = time.monotonic_ns()
@@ -156,15 +180,15 @@ class WindowClassifier:
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
         spent = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
-        records: list[Decision | StreamEvent] = []
+        records: list[Record] = []
         found, head, row = codes.tolist(), self.head, 0
         for entry in batch:
             if isinstance(entry, _Ended):
                 entry.chain.reset()
-                records.append(entry.event)
+                records.append(entry.gap)
                 continue
             due = entry.due
-            if due[4] and self._check.abstains(due[4]):
+            if due.flags and self._check.abstains(due.flags):
                 records.append(self._unanswered(due, None))
                 continue
             reason = late or reasons.get(row)
@@ -175,18 +199,18 @@ class WindowClassifier:
             row += 1
         return records
 
-    def _judge_rows(self, batch: list[_Collected | _Ended], n: int) -> tuple[list[_Collected | _Ended], list[int]]:
+    def _check_rows(self, batch: list[_Collected | _Ended], n: int) -> tuple[list[_Collected | _Ended], list[int]]:
         """Give the windows of a batch their flags; return the batch and the rows that deserve an answer."""
         check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
         kept: list[int] = []
         for at, entry in enumerate(batch):
             if isinstance(entry, _Ended):
                 continue
-            row, flags = entry.row, entry.due[4]
-            if not (entry.judged or sound[row] or check.sound(self._windows[row])):
+            row, flags = entry.row, entry.due.flags
+            if not (entry.checked or sound[row] or check.sound(self._windows[row])):
                 flags = check.examine(self._windows[row])
                 self._windows[row] = check.window
-                batch[at] = entry._replace(due=(*entry.due[:4], flags))
+                batch[at] = entry._replace(due=entry.due._replace(flags=flags))
             if not (flags and check.abstains(flags)):
                 kept.append(row)
         return batch, kept
@@ -255,7 +279,7 @@ class WindowClassifier:
         if failure is not None:
             raise failure
 
-    def _judge(self, state: StreamState, start: int) -> Due:
+    def _checked(self, state: StreamState, start: int) -> Due:
         """Take a window off its stream: its place and its flags; its samples are then the check's."""
         ring, check = state.ring, self._check
         window = ring.window(start)
@@ -269,7 +293,7 @@ class WindowClassifier:
         state.seq = seq + 1
         state.counters.windows += 1
         t0, rate = state.t0, self._rate
-        return state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags
+        return Due(state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags)
 
     def _answered(
         self, due: Due, head: DecisionHead, code: int, spent: tuple[int, int, int], inferred: int, arrived: int

@@ -1,10 +1,10 @@
-"""What comes out of a session: decisions and events, as values."""
+"""What comes out of a session: decisions, gaps, switches of the backend and other events, as values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 
@@ -84,11 +84,73 @@ class Decision(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEvent:
-    """Something other than a decision: ``gap``, ``backend``, ``drift``, ``stats`` or ``end``.
+class Gap:
+    """A segment of a stream ended and another began: no window spans the two.
 
     Attributes:
-        kind: which of these.
+        stream: id of the stream.
+        cause: ``gap``, ``clock``, ``resume`` or ``overrun``.
+        t_start: source time of the last sample before, seconds; None where there was none.
+        t_end: source time of the first sample after, seconds.
+    """
+
+    kind: ClassVar[str] = "gap"
+
+    stream: str
+    cause: str
+    t_start: float | None
+    t_end: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
+        return {
+            "type": self.kind,
+            "stream": self.stream,
+            "cause": self.cause,
+            "t_start": self.t_start,
+            "t_end": self.t_end,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSwitch:
+    """The choice of the backend, a switch to another, or a change of the device's state (then both names are equal).
+
+    Attributes:
+        from_backend: name of the backend before; None for the choice when the session was opened.
+        to_backend: name of the backend after.
+        cause: one sentence.
+        code: HailoRT's status code, where there is one.
+        t_monotonic: seconds on the monotonic clock; None for the choice at the opening.
+    """
+
+    kind: ClassVar[str] = "backend"
+    stream: ClassVar[str] = ""
+
+    from_backend: str | None
+    to_backend: str
+    cause: str
+    code: int | None = None
+    t_monotonic: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
+        return {
+            "type": self.kind,
+            "from": self.from_backend,
+            "to": self.to_backend,
+            "cause": self.cause,
+            "code": self.code,
+            "t_monotonic": self.t_monotonic,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """An event with facts of its own: ``drift``, ``stats`` or ``end``.
+
+    Attributes:
+        kind: its name.
         stream: id of the stream, empty when it concerns them all.
         facts: the remaining fields of the JSON line.
     """
@@ -100,6 +162,10 @@ class StreamEvent:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the JSON line."""
         return {"type": self.kind, **({"stream": self.stream} if self.stream else {}), **self.facts}
+
+
+Record = Decision | Gap | BackendSwitch | StreamEvent
+"""Anything that a session reports."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

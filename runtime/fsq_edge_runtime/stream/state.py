@@ -1,13 +1,16 @@
-"""One stream of a session: its grid, its samples, its decision chain, its counters."""
+"""One stream of a session: its grid, its samples, its windows as they become due, its decision chain, its counters."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.counters import StreamCounters
-from fsq_edge_runtime.stream.grid import Cause, Grid, Piece
+from fsq_edge_runtime.stream.grid import Break, Cause, Grid, Piece
+from fsq_edge_runtime.stream.records import Gap
 from fsq_edge_runtime.stream.resampler import Polyphase
 from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
@@ -23,8 +26,12 @@ class StreamState:
         config: the model's grid.
         settings: policies.
         decision: settings of the decision chain.
+        on_gap: called with every gap, before the windows after it are given.
 
     Attributes:
+        chain: the state of its decisions.
+        counters: what happened so far.
+        ring: the samples that windows still need.
         t0: source time of the segment's first grid sample, seconds.
         next_start: grid index at which the next window begins.
         seq: number of the next window.
@@ -33,10 +40,29 @@ class StreamState:
         UsageError: the source's rate cannot be brought to the model's.
     """
 
-    __slots__ = ("_follows", "chain", "counters", "grid", "name", "next_start", "resampler", "ring", "seq", "t0")
+    __slots__ = (
+        "_ahead",
+        "_hop",
+        "_on_gap",
+        "_size",
+        "chain",
+        "counters",
+        "grid",
+        "name",
+        "next_start",
+        "resampler",
+        "ring",
+        "seq",
+        "t0",
+    )
 
     def __init__(
-        self, name: str, config: PreprocessConfig, settings: StreamSettings, decision: DecisionSettings
+        self,
+        name: str,
+        config: PreprocessConfig,
+        settings: StreamSettings,
+        decision: DecisionSettings,
+        on_gap: Callable[[StreamState, Gap], None],
     ) -> None:
         source, rate, channels = settings.source_rate(config), config.sample_rate_hz, len(config.channels)
         if source * MAX_UPSAMPLING < rate:
@@ -63,34 +89,36 @@ class StreamState:
         self.t0 = 0.0
         self.next_start = 0
         self.seq = 0
-        self._follows = False  # the grid's last sample is the ring's
+        self._size, self._hop, self._on_gap = config.window_samples, config.hop_samples, on_gap
+        # True while the latest samples went to the ring only: the grid needs the last one before it interpolates.
+        self._ahead = False
 
-    def extend(self, samples: Float32Array, times: Float64Array | None) -> bool:
-        """Put samples (n, C) straight on the ring if each simply fills the next slot; False if they need :meth:`take`.
+    def take(self, samples: Float32Array, times: Float64Array | None) -> Iterable[int]:
+        """Take samples (n, C) with times (n,) or None; give the grid index of each window that becomes due.
 
-        Cost: what a sensor in good order pays for every push.
+        A window is to be read before the next one is asked for, since the ring moves on.
+
+        Cost: samples that each simply fill the next slot, as a sensor in good order sends them, go straight to the
+        ring; they are placed as the grid would place them, which ``tests/property/test_stream_properties.py`` holds.
         """
         n, ring = len(samples), self.ring
         if self.resampler is not None or not 0 < n <= ring.room or not self.grid.follow(n, times):
-            return False
-        ring.extend(samples, n, self.next_start)
-        self._follows = True
-        return True
+            return self._place(self._pieces(samples, times))
+        start = self.next_start
+        ring.extend(samples, n, start)
+        self._ahead = True
+        beyond = ring.end - start - self._size
+        if beyond < 0:
+            return ()
+        if beyond < self._hop:  # one, as when a push is a hop
+            self.next_start = start + self._hop
+            return (start,)
+        return self._due()
 
-    def take(self, samples: Float32Array, times: Float64Array | None) -> list[Piece]:
-        """Place samples (n, C) with times (n,) or None on the model's grid."""
-        if self._follows:
-            self.grid.remember(self.ring.last())
-            self._follows = False
-        pieces = self.grid.take(samples, times)
-        if self.resampler is None:
-            return pieces
-        return [out for piece in pieces for out in self.resampler.take(piece)]
-
-    def finish(self, cause: Cause) -> list[Piece]:
-        """End the segment: return what the filter still held; the next sample starts anew because of ``cause``."""
+    def finish(self, cause: Cause) -> Iterator[int]:
+        """End the segment because of ``cause``; give the windows that only a filter's delay held, as :meth:`take`."""
         self.grid.interrupt(cause)
-        return [] if self.resampler is None else self.resampler.finish()
+        return self._place([] if self.resampler is None else self.resampler.finish())
 
     def pause(self, n: int) -> None:
         """Count n samples that are dropped."""
@@ -105,8 +133,39 @@ class StreamState:
         self.grid.skip(n)
         self.grid.interrupt("overrun")
 
-    def begin(self, t_start: float) -> None:
-        """Start a segment: no window reaches across. The chain is reset when the windows before are decided."""
-        self.t0 = t_start
+    def _pieces(self, samples: Float32Array, times: Float64Array | None) -> list[Piece]:
+        """Return the samples as pieces of the model's grid."""
+        if self._ahead:
+            self.grid.remember(self.ring.last())
+            self._ahead = False
+        pieces = self.grid.take(samples, times)
+        if self.resampler is None:
+            return pieces
+        return [out for piece in pieces for out in self.resampler.take(piece)]
+
+    def _place(self, pieces: list[Piece]) -> Iterator[int]:
+        """Put pieces on the ring and give the windows that become due."""
+        ring = self.ring
+        for piece in pieces:
+            if piece.begins is not None:
+                self._begin(piece.begins)
+            first, n = 0, len(piece.rows)
+            while first < n:
+                last = min(n, first + ring.room)
+                ring.append(piece, first, last, self.next_start)
+                first = last
+                yield from self._due()
+
+    def _due(self) -> Iterator[int]:
+        while self.ring.end - self.next_start >= self._size:
+            start = self.next_start
+            self.next_start = start + self._hop
+            yield start
+
+    def _begin(self, begins: Break) -> None:
+        """Start a segment: no window reaches across. Who hears of the gap resets the chain when its turn has come."""
+        self.t0 = begins.t_start
         self.next_start = 0
         self.ring.clear()
+        if begins.cause != "start":
+            self._on_gap(self, Gap(self.name, begins.cause, begins.t_before, begins.t_start))
