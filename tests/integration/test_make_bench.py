@@ -175,11 +175,18 @@ def test_a_result_is_judged_by_the_targets_of_its_suite() -> None:
     assert not suite.judged({"a": {"b": 2.0}, "c": 9.0, "passed": False})["passed"], "its own judgement counts, too"
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_the_help_of_a_suite_measures_nothing(suite: Suite) -> None:
-    module = f"fsq_edge_benchmarks.suites.{suite.name}"
+@pytest.mark.parametrize("name", ["hef", "events"])
+def test_the_help_of_a_suite_measures_nothing(name: str) -> None:
+    module = f"fsq_edge_benchmarks.suites.{name}"
     done = first_line_of(["-m", module, "--help"], child_environment())
-    assert done.first_line.startswith(f"usage: python -m {module} [-h] [--quick] [--json FILE]")
+    assert done.first_line.startswith(f"usage: python -m {module} [-h] [--quick]")
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_a_suite_has_the_common_command_line(suite: Suite) -> None:
+    source = inspect.getsource(importlib.import_module(f"fsq_edge_benchmarks.suites.{suite.name}"))
+    guarded = source.partition('if __name__ == "__main__":\n')[2]
+    assert f'sys.exit(run_command("{suite.name}", run' in guarded
 
 
 def test_figures_as_text() -> None:
