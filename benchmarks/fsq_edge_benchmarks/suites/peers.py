@@ -57,13 +57,13 @@ def run(quick: bool = False) -> dict[str, Any]:
     import torch
 
     training, labels, held_out = _windows(QUICK_FIT if quick else None)
-    network, exported, config = _network(training)
+    network, exported, config = untrained_network(training)
     bundle = bundle_around(exported.encoder.SerializeToString(), exported.tail, config, training)
     mini_rocket = rocket("MiniRocketClassifier", training, labels)
     trees = forest(TREES, training, labels, config.sample_rate_hz)
     peers: dict[str, Classify] = {
         "torch_loops": TorchLoops(network, config),
-        "plain_onnxruntime": _plain_onnxruntime(exported, config),
+        "plain_onnxruntime": plain_onnxruntime(exported, config),
         "mini_rocket": lambda window: mini_rocket(window[None]),
         "random_forest": lambda window: trees(window[None]),
     }
@@ -107,7 +107,7 @@ def _windows(fewer: int | None) -> tuple[Float32Array, Int64Array, Float32Array]
     return sides.train.gather(rows), sides.train.label[rows], sides.test.gather()
 
 
-def _network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessConfig]:
+def untrained_network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessConfig]:
     """Return the default network, its graphs and its preprocessing; what it has learnt costs no time, so: nothing."""
     import torch
 
@@ -119,7 +119,8 @@ def _network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessCon
     return network, export_model(network), fixed_preprocess(training)
 
 
-def _plain_onnxruntime(exported: Exported, config: PreprocessConfig) -> Classify:
+def plain_onnxruntime(exported: Exported, config: PreprocessConfig) -> Classify:
+    """Return the network as plain onnxruntime with numpy on whole arrays around it."""
     run = onnx_session(exported.full.SerializeToString()).run
     floor = config.zscore_floor()[:, None]
     mean, std = (np.asarray(values, np.float32)[:, None] for values in (config.mean, config.std))
