@@ -30,10 +30,10 @@ lint: $(STAMP)
 
 # The device install: the bare package in an environment of its own, without torch, onnx or onnxsim.
 bare: $(STAMP)
-	$(BIN)/python -m tests.bare.write_bundle build/bare
+	$(BIN)/python -m tests.programs.write_bare_bundle build/bare
 	test -x $(VENV)-bare/bin/python || $(PYTHON) -m venv $(VENV)-bare
 	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
-	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/bare/device_install.py .
+	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/programs/bare_install.py .
 
 # Every suite, or SUITE="peers hef"; QUICK=1 only shows that they run. Then the table of docs/benchmarks.md.
 bench: $(STAMP)
@@ -42,13 +42,13 @@ bench: $(STAMP)
 
 # Long runs of what the tests do briefly.
 fuzz: $(STAMP)
-	$(BIN)/python -m tests.fuzz.hef_mutants --count 20000
-	$(BIN)/python -m tests.fuzz.onnx_mutants --count 5000 --bombs
-	$(BIN)/python -m tests.fuzz.onnx_mutants --backend
+	$(BIN)/python -m tests.programs.hef_mutants --count 20000
+	$(BIN)/python -m tests.programs.onnx_mutants --count 5000 --bombs
+	$(BIN)/python -m tests.programs.onnx_mutants --backend
 
 # Whole networks, as every exporter writes them, through the checker.
 networks: $(STAMP)
-	$(BIN)/python -m tests.factories.networks.survey
+	$(BIN)/python -m tests.programs.network_survey
 
 # A day of one sensor at 100 Hz, at full speed.
 soak: $(STAMP)

@@ -17,7 +17,9 @@ from fsq_edge.evaluation.run_evaluation import RunEvaluation, evaluate_run
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.split import WindowSides, cut_sides
-from fsq_edge_benchmarks.bench.latency import Latency, decision_latency
+from fsq_edge_benchmarks.bench.contestant import open_subject
+from fsq_edge_benchmarks.bench.modes.single import measure_single
+from fsq_edge_benchmarks.bench.result import ModeResult
 from fsq_edge_calibration import CalibrationSet, audit_set
 from fsq_edge_compile import check
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord
@@ -76,7 +78,7 @@ class DemoResult:
     arch: str
     preview: PreviewReport
     bundle_bytes: int
-    latency: Latency
+    latency: ModeResult
     timeline: Timeline
 
 
@@ -124,9 +126,9 @@ def run_demo(
     say("bundle", f"{path}, {size / 1024:.0f} KiB, {len(bundle.manifest.files)} files, verified")
     held_out = sides.split.test.subjects
     timeline = _stream(bundle, dataset, held_out, say)
-    samples = dataset.select(subjects=list(held_out)).recordings[0].samples
-    latency = decision_latency(bundle, np.asarray(samples), hops)
-    say("latency", f"{latency.samples} decisions timed, alternating with the bare network")
+    with open_subject(bundle, "onnx") as subject:
+        latency = measure_single(subject, hops)
+    say("latency", f"{latency.ours.samples} decisions timed, alternating with the bare network")
     return DemoResult(dataset, run, evaluated, exported, verdict, arch, preview, size, latency, timeline)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,16 @@ def summary_of(result: DemoResult, *, quick: bool, seed: int) -> dict[str, Any]:
     int8 = {"code_flip_rate": preview.code_flip_rate, "label_change_rate": preview.label_change_rate}
     if scores is not None:
         int8 |= {"accuracy": scores.accuracy_other, "macro_f1": scores.macro_f1_other.value}
-    timed = {name: value for name, value in asdict(latency).items() if name != "samples" and value is not None}
+    sides = {"decision": latency.ours, **({} if latency.bare is None else {"bare": latency.bare})}
+    timed = {f"{name}_{rank}": getattr(side, rank) for name, side in sides.items() for rank in ("p50", "p99")}
+    timed["ratio_p50"] = None if latency.ratio is None else latency.ratio.value
     return {
         **summary(
             result.evaluated,
             int8=int8,
             verdict=result.verdict,
             bundle_bytes=result.bundle_bytes,
-            latency_us=timed,
+            latency_us={name: value for name, value in timed.items() if value is not None},
         ),
         "seed": seed,
         "quick": quick,

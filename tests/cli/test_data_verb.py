@@ -5,7 +5,7 @@ import pytest
 
 from fsq_edge.cli.main import run
 from fsq_edge.data import open_dataset, write_folder
-from tests.data_factories import make_dataset, make_recording
+from tests.factories.recordings import make_dataset, make_recording
 
 
 def call(capsys, *words):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz.hef_mutants import LIMIT_MB, mutants, run
+from tests.programs.hef_mutants import LIMIT_MB, mutants, run
 
 
 def test_mutated_files_never_crash_hang_or_fill_the_memory() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fsq_edge_compile import check
 from tests.factories.mutations import mutate_model
-from tests.fuzz.onnx_mutants import ARCHES, backend_models, fault, judge, mutants, seeds
+from tests.programs.onnx_mutants import ARCHES, backend_models, fault, judge, mutants, seeds
 
 SEEDS = seeds()
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 def test_damaged_models_end_in_a_verdict_or_one_error() -> None:
     # A child of its own: its memory is limited, and a crash of native code would end only it.
     child = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.onnx_mutants", "--count", "1000"],
+        [sys.executable, "-m", "tests.programs.onnx_mutants", "--count", "1000"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -131,7 +131,7 @@ def test_killed_at_every_step_leaves_the_old_or_the_new_bundle(quick_disk: Path)
     """SIGKILL at each system call of a first installation, a replacement and a rollback."""
     roots = [REPOSITORY, *(REPOSITORY / name for name in ("runtime", "compile", "calibration", "benchmarks"))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, roots))}
-    command = [sys.executable, "-m", "tests.factories.kill_install", str(quick_disk)]
+    command = [sys.executable, "-m", "tests.programs.kill_install", str(quick_disk)]
     done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout)

@@ -6,7 +6,7 @@ import pytest
 
 from fsq_edge_compile import check, fix, split
 from tests.factories.networks.catalogue import NETWORKS
-from tests.factories.networks.survey import Spelling, exported, judged, mistake
+from tests.programs.network_survey import Spelling, exported, judged, mistake
 
 SCRIPT = Spelling(17)
 # The dynamo exporter takes seconds: one network of each kind here, all of them in the long run.

@@ -14,7 +14,7 @@ import pytest
 from fsq_edge.training import load_run
 from fsq_edge.training.world import ALONE
 from tests.factories.training import classify, write_exercises
-from tests.integration.gradients_of_shares import first_gradient
+from tests.programs.gradients_of_shares import first_gradient
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [ROOT, *(ROOT / name for name in ("runtime", "compile", "calibration", "benchmarks"))]
@@ -65,7 +65,7 @@ def test_killed_training_continues_to_the_same_bits(tmp_path):
 def test_two_processes_have_the_gradient_of_one_on_the_same_batch(tmp_path):
     _, config = write_exercises(tmp_path, model={"dropout": 0.0})
     target = tmp_path / "gradient.npy"
-    script = Path(__file__).with_name("gradients_of_shares.py")
+    script = Path(__file__).parents[1] / "programs" / "gradients_of_shares.py"
     finish(*TORCHRUN, str(script), str(config), str(target))
     alone = first_gradient(config, tmp_path / "alone.tmp", ALONE)
     both = np.load(target, allow_pickle=False)

@@ -8,7 +8,7 @@ from fsq_edge.data import cut_windows
 from fsq_edge.data.splitting.leaks import check_leaks
 from fsq_edge.data.splitting.splits import split_by_subject, split_temporal
 from fsq_edge_runtime.errors import DataError
-from tests.data_factories import make_dataset, make_recording
+from tests.factories.recordings import make_dataset, make_recording
 
 CHECK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 

@@ -81,9 +81,8 @@ def test_a_quiet_run_is_valid_and_each_disturbance_is_named() -> None:
         assert word in reasons[0]
 
 
-def test_the_spin_loop_sees_a_clock_that_falls(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = SpinLoop()
-    loop._calm_ns = 10_000.0
+def test_the_spin_loop_sees_a_clock_that_falls() -> None:
+    loop = SpinLoop(calm_ns=10_000.0)
     loop.turns_ns = [10_000] * 300 + [15_000] * 300
     record = loop.record()
     assert record.drift == pytest.approx(1.5)

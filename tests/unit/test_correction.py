@@ -3,7 +3,7 @@ import pytest
 
 from fsq_edge.data.quality import STRATEGIES, apply_corrections
 from fsq_edge_runtime.errors import DataError, UsageError
-from tests.data_defects import periodic, with_inf, with_long_gap, with_nan
+from tests.factories.defects import periodic, with_inf, with_long_gap, with_nan
 
 
 @pytest.fixture

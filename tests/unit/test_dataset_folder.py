@@ -8,7 +8,7 @@ from fsq_edge.data import archive as archive_module
 from fsq_edge.data import cut_windows, open_dataset, read_folder, write_folder
 from fsq_edge.data.archive import read_npz, write_npz
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
-from tests.data_factories import make_dataset, make_recording
+from tests.factories.recordings import make_dataset, make_recording
 
 
 @pytest.fixture

@@ -8,12 +8,16 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 
 from fsq_edge.cli.bench import DEFAULT
 from fsq_edge.cli.main import cli
+from fsq_edge_compile.packing.bundle import build_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle, Role
+from tests.factories.build_folders import random_build
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -92,6 +96,19 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_bundle_page_lists_the_paths_of_the_archive(tmp_path: Path) -> None:
+    table = (ROOT / "docs" / "bundle.md").read_text().partition("| path |")[2].partition("\n\n")[0]
+    documented = {name for row in table.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    # A hef has a path of its own; no release writes a report.
+    roles = {role.replace("-", "_") for role in get_args(Role)} - {"hef", "report"}
+    assert {Path(name).stem for name in documented} == roles | {"manifest", "ARCH", "signature"}
+    golden, built = Bundle.open(ROOT / "tests/golden/bundle_v1.fsqb"), build_bundle(random_build(tmp_path))
+    paths = {re.sub(r"^hef/\w+", "hef/ARCH", entry.path) for held in (golden, built) for entry in held.manifest.files}
+    assert "hef/ARCH.hef" in paths
+    assert len(paths) >= 8
+    assert paths <= documented
 
 
 def test_the_index_names_every_page() -> None:

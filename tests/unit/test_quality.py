@@ -11,7 +11,7 @@ from fsq_edge.data.quality import DataQualityMonitor, QualityControl, QualityThr
 from fsq_edge.data.quality.timing import TimingCounter
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
-from tests.data_defects import CHANNELS, DEFECTS, periodic, with_dead_channel, with_inf, with_nan
+from tests.factories.defects import CHANNELS, DEFECTS, periodic, with_dead_channel, with_inf, with_nan
 
 
 def monitor(**kwargs):

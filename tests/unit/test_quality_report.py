@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.data.quality import DataQualityMonitor
-from tests.data_defects import CHANNELS, periodic, with_clipping, with_nan
+from tests.factories.defects import CHANNELS, periodic, with_clipping, with_nan
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 
 from fsq_edge.data import Channel, Dataset
 from fsq_edge_runtime.errors import DataError, UsageError
-from tests.data_factories import CHANNELS, make_dataset, make_recording
+from tests.factories.recordings import CHANNELS, make_dataset, make_recording
 
 
 def test_subjects_are_sorted_as_numbers_then_names():

@@ -9,7 +9,7 @@ from fsq_edge.data.splitting.leaks import check_leaks, refuse_leaks
 from fsq_edge.data.splitting.splits import split_as_declared, split_by_recording, split_by_subject, split_temporal
 from fsq_edge.data.splitting.window_split import split_windows_at_random
 from fsq_edge_runtime.errors import DataError, UsageError
-from tests.data_factories import make_dataset, make_recording
+from tests.factories.recordings import make_dataset, make_recording
 
 
 def test_by_subject_takes_a_seeded_share_of_the_others_for_validation():

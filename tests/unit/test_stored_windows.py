@@ -7,7 +7,7 @@ from fsq_edge.data import check_leaks, cut_windows, open_dataset, split_as_decla
 from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.stored_windows.files import find_stored_windows, read_stored_windows, write_stored_windows
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
-from tests.data_factories import make_dataset
+from tests.factories.recordings import make_dataset
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import pytest
 
 from fsq_edge.data import cut_windows
 from fsq_edge_runtime.errors import DataError, UsageError
-from tests.data_factories import make_dataset, make_recording
+from tests.factories.recordings import make_dataset, make_recording
 
 
 def test_windows_are_pure_and_the_others_are_counted():

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from fsq_edge_runtime.bundle.bundle import Bundle, Role
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.session import Session
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 
 Bare = tuple[Callable[[], object], str]  # one call of the comparison, and what it is
 
@@ -77,7 +80,8 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
 
         opened, bare_is = TorchBackend(run, bundle), "the same network in eager PyTorch on ready frames, one thread"
     else:
-        opened = open_backend(bundle, "hailo") if backend == "hailo" else _fake_device(bundle)
+        graph = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions, bundle.read("encoder")
+        opened = open_backend(bundle, "hailo") if backend == "hailo" else fake_device(*graph)[0]
         bare_is = "the same device on ready frames, through the backend alone"
 
     def bare(frames: Float32Array) -> Bare:
@@ -116,6 +120,12 @@ def hops_of(bundle: Bundle) -> tuple[Float32Array, tuple[Float32Array, ...]]:
     return first, tuple(np.ascontiguousarray(stream[at : at + hop]) for at in range(size, len(stream), hop))
 
 
+def feed_of(bundle: Bundle) -> tuple[Callable[[int], Float32Array], int]:
+    """Return what gives the samples of a push by its number (0 is the whole first window), and a hop's samples."""
+    first, hops = hops_of(bundle)
+    return lambda index: hops[(index - 1) % len(hops)] if index else first, len(hops[0])
+
+
 def first_frames(bundle: Bundle, n: int) -> Float32Array:
     """Return ready frames (n, C', H, W) of the self-test windows, repeated as often as needed."""
     frames = Preprocessor(bundle.preprocess).frames(bundle.selftest.windows)
@@ -135,17 +145,24 @@ def bundle_facts(bundle: Bundle) -> BundleFacts:
     )
 
 
-def _fake_device(bundle: Bundle) -> Backend:
-    """Open the Hailo backend on a stand-in device that computes the bundle's device graph."""
+def fake_device(frame_shape: tuple[int, int, int], dimensions: int, graph: bytes | None) -> tuple[HailoBackend, Any]:
+    """Open the Hailo backend on a stand-in device, which is returned too.
+
+    Args:
+        frame_shape: (C', H, W).
+        dimensions: of the network's output.
+        graph: encoder.onnx that the device computes; None lets it answer zeros.
+    """
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
     from fsq_edge_runtime.testing import TensorSpec, fake_hailo_platform, hef_bytes
 
-    channels, height, width = bundle.preprocess.frame_shape
-    dimensions = bundle.tail.codebook.dimensions
+    channels, height, width = frame_shape
     hef = hef_bytes(
         arch="hailo8l",
         inputs=[TensorSpec("input_layer1", (height, width, channels))],
         outputs=[TensorSpec("fc1", (dimensions,), -1.0, 1.0)],
     )
-    fake = fake_hailo_platform(4, graph=bundle.read("encoder"))
-    return HailoBackend({"hailo8l": hef}, bundle.preprocess.frame_shape, dimensions, binding=fake)
+    fake = fake_hailo_platform(4, graph=graph)
+    if graph is None:
+        fake.chip.compute_with(lambda frame: np.zeros(dimensions, dtype=np.float32))
+    return HailoBackend({"hailo8l": hef}, frame_shape, dimensions, binding=fake), fake

@@ -9,11 +9,11 @@ from fsq_edge.report.html import render
 from fsq_edge_benchmarks.bench.charts import distribution_figure, stages_figure
 from fsq_edge_benchmarks.bench.modes.stages import NOTE
 from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, ModeResult, PairResult
-from fsq_edge_benchmarks.measure.distribution import Distribution, duration
+from fsq_edge_benchmarks.measure.distribution import RANKS, Distribution, duration
 from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
+from fsq_edge_benchmarks.measure.ratio import interval_text
 
-PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
-
+PERCENTILES = tuple(RANKS)
 STAGES_ARE = NOTE.removeprefix("stages: ").replace("total", "Total", 1) + "."
 
 
@@ -59,7 +59,7 @@ def _fact(run: ModeResult) -> Fact:
 def _latency(runs: Sequence[ModeResult]) -> Table:
     rows: list[list[Cell]] = []
     for run in runs:
-        rows.append([run.mode, run.backend, "ours", *_cells(run.ours), run.ratio.text() if run.ratio else None])
+        rows.append([run.mode, run.backend, "ours", *_cells(run.ours), interval_text(run.ratio) if run.ratio else None])
         if run.bare:
             rows.append(["", "", "bare", *_cells(run.bare), ""])
     return Table(["mode", "backend", "", *PERCENTILES, "maximum", "samples", "ratio (95 %)"], rows)
@@ -100,7 +100,9 @@ def _stages(runs: Sequence[ModeResult]) -> Iterator[Section]:
 
 
 def _pair(pair: PairResult) -> Section:
-    facts = [Fact(f"{pair.b} over {pair.a}", f"{pair.ratio.value:.3f} x", f"95 % {pair.ratio.text()}; {pair.how}")]
+    facts = [
+        Fact(f"{pair.b} over {pair.a}", f"{pair.ratio.value:.3f} x", f"95 % {interval_text(pair.ratio)}; {pair.how}")
+    ]
     rows: list[list[Cell]] = [[name, *_cells(found)] for name, found in _sides(pair).items()]
     table = Table(["", *PERCENTILES, "maximum", "samples"], rows)
     picture = Picture(distribution_figure(_sides(pair), "Distributions of the pair"), "Solid: medians; dashed: p99.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsq_edge_benchmarks.bench import pair_block
-from fsq_edge_benchmarks.bench.contestant import Subject, hops_of
+from fsq_edge_benchmarks.bench.contestant import Subject, feed_of
 from fsq_edge_benchmarks.bench.disturbance import MAX_WAITED, disturbances
 from fsq_edge_benchmarks.bench.result import PairResult
 from fsq_edge_benchmarks.bench.spin import SpinLoop
@@ -90,9 +90,8 @@ def race_checkout(bundle: Bundle, backend: str, checkout: Path, decisions: int) 
 
 
 def _pusher(subject: Subject) -> Callable[[int], Any]:
-    first, hops = hops_of(subject.bundle)
-    pieces, n, push = [first, *hops], len(hops), subject.session.push
-    return lambda index: push(pieces[index and 1 + index % n])
+    piece, push = feed_of(subject.bundle)[0], subject.session.push
+    return lambda index: push(piece(index))
 
 
 def _result(

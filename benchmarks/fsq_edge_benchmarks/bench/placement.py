@@ -8,15 +8,14 @@ measured. What cannot be measured is called unmeasured, never estimated.
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
-
-from fsq_edge_benchmarks.bench.latency import percentile
+from fsq_edge_benchmarks.measure.percentiles import percentile
+from fsq_edge_benchmarks.measure.stopwatch import in_turns
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.onnx import OnnxBackend
@@ -38,7 +37,7 @@ class Side:
     Attributes:
         backend: its name; ``hailo-fake`` is not a measurement of silicon.
         p50_us: of one inference, microseconds.
-        p99_us: same.
+        p99_us: its 99th percentile, microseconds.
         energy_uj: per inference, microjoules; None where it cannot be measured. CPU: the package counter, idle
             included. Device: its own power sensor, without the host that waits for it.
     """
@@ -88,19 +87,16 @@ def place(bundle: Bundle, *, quick: bool = False, binding: Any = None) -> Placem
     frames = Preprocessor(bundle.preprocess).frames(bundle.selftest.windows)
     cpu_backend = OnnxBackend(bundle.read("encoder"))
     device, unmeasured = _device(bundle, binding)
+    backends: list[OnnxBackend | HailoBackend] = [cpu_backend, *([] if device is None else [device])]
     try:
-        sides = [_Timer(cpu_backend, frames)] + ([_Timer(device, frames)] if device is not None else [])
-        for index in range(WARM_UP + calls):
-            for side in sides:
-                side.call(index)
-        cpu = sides[0].side(_rapl_energy(cpu_backend, frames, calls))
-        npu = sides[1].side(_device_energy(device, sides[1])) if device is not None else None
+        taken = _times(backends, frames, calls)
+        cpu = _side(cpu_backend, taken[0], _rapl_energy(cpu_backend, frames, calls))
+        npu = None if device is None else _side(device, taken[1], _device_energy(device, taken[1]))
     except BackendError as error:
-        cpu, npu, unmeasured = sides[0].side(None), None, error.message
+        cpu, npu, unmeasured = _side(cpu_backend, _times([cpu_backend], frames, calls)[0], None), None, error.message
     finally:
-        cpu_backend.close()
-        if device is not None:
-            device.close()
+        for backend in backends:
+            backend.close()
     verdict, sentence = judge(cpu, npu, unmeasured)
     return Placement(verdict, sentence, cpu, npu, unmeasured, calls)
 
@@ -135,27 +131,21 @@ def _device(bundle: Bundle, binding: Any) -> tuple[HailoBackend | None, str]:
         return None, error.message
 
 
-class _Timer:
-    """Times one backend, call by call, so that two of them can alternate."""
+def _times(backends: Sequence[OnnxBackend | HailoBackend], frames: Float32Array, calls: int) -> list[Int64Array]:
+    """Return nanoseconds (calls,) of each backend, which alternate."""
+    feeds = [frame[None] for frame in frames]
 
-    def __init__(self, backend: OnnxBackend | HailoBackend, frames: np.ndarray[Any, Any]) -> None:
-        self._infer: Callable[[Any], Any] = backend.infer
-        self._frames = [frame[None] for frame in frames]
-        self._name = backend.name
-        self.nanoseconds: list[int] = []
+    def inference(backend: OnnxBackend | HailoBackend) -> Callable[[int], object]:
+        return lambda index: backend.infer(feeds[index % len(feeds)])
 
-    def call(self, index: int) -> None:
-        frame = self._frames[index % len(self._frames)]
-        started = time.perf_counter_ns()
-        self._infer(frame)
-        self.nanoseconds.append(time.perf_counter_ns() - started)
-
-    def side(self, energy_uj: float | None) -> Side:
-        timed = self.nanoseconds[WARM_UP:]
-        return Side(self._name, percentile(timed, 50), percentile(timed, 99), energy_uj)
+    return list(in_turns({backend.name: inference(backend) for backend in backends}, calls, WARM_UP).values())
 
 
-def _rapl_energy(backend: OnnxBackend, frames: np.ndarray[Any, Any], calls: int) -> float | None:
+def _side(backend: OnnxBackend | HailoBackend, taken: Int64Array, energy_uj: float | None) -> Side:
+    return Side(backend.name, percentile(taken, 50), percentile(taken, 99), energy_uj)
+
+
+def _rapl_energy(backend: OnnxBackend, frames: Float32Array, calls: int) -> float | None:
     """Return microjoules of the CPU package per inference, None where the counter is not readable."""
     before = _counter()
     if before is None:
@@ -173,11 +163,11 @@ def _counter() -> float | None:
         return None
 
 
-def _device_energy(device: HailoBackend, timer: _Timer) -> float | None:
+def _device_energy(device: HailoBackend, taken: Int64Array) -> float | None:
     """Return microjoules of the device per inference from its power sensor, None on boards without one."""
     try:
         watts = device.telemetry(power=True).result(2.0).power_w
     except Exception:  # noqa: BLE001 - without an answer in time the energy is unmeasured
         return None
-    median = percentile(timer.nanoseconds[WARM_UP:], 50)
+    median = percentile(taken, 50)
     return None if watts is None or median is None else watts * median

@@ -8,12 +8,11 @@ from pydantic import Field
 
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.machine import Machine
-from fsq_edge_benchmarks.measure.ratio import Interval
+from fsq_edge_benchmarks.measure.ratio import Ratio
 from fsq_edge_benchmarks.measure.resources import Resources
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 
 Mode = Literal["single", "paced", "offline", "multi", "cold"]
-MODES: tuple[Mode, ...] = ("single", "paced", "offline", "multi", "cold")
 
 
 class SpinRecord(StrictModel):
@@ -46,7 +45,7 @@ class ModeResult(StrictModel):
         ratio: median of ours over median of bare.
         added_us: median of ours less median of bare, microseconds.
         windows_per_s: at the median.
-        bare_windows_per_s: same.
+        bare_windows_per_s: of the comparison, at the median.
         cpu_us: CPU microseconds of the process per window, in the calls timed.
         stages: durations by stage of the windows timed, microseconds.
         warm_up: samples before the first that counts.
@@ -65,8 +64,8 @@ class ModeResult(StrictModel):
     ours: Distribution
     bare: Distribution | None
     bare_is: str
-    ratio: Interval | None
-    added_us: Interval | None
+    ratio: Ratio | None
+    added_us: Ratio | None
     windows_per_s: float | None = None
     bare_windows_per_s: float | None = None
     cpu_us: float | None = None
@@ -98,7 +97,7 @@ class PairResult(StrictModel):
     b: str
     a_us: Distribution
     b_us: Distribution
-    ratio: Interval
+    ratio: Ratio
     how: str
     valid: bool
     reasons: tuple[str, ...] = ()
@@ -114,8 +113,8 @@ class Line(StrictModel):
         after: ratio of the candidate.
         change: after / before - 1; positive is slower.
         verdict: ``regressed`` beyond the limit; ``same`` where the intervals overlap.
-        before_p50_us: of ours.
-        after_p50_us: same.
+        before_p50_us: of the baseline, ours.
+        after_p50_us: of the candidate, ours.
         valid: neither run was disturbed.
     """
 

@@ -22,12 +22,18 @@ FEWEST_FOR_DRIFT: Final = 50  # turns in a quarter of the run
 class SpinLoop:
     """Calibrates itself when made; then takes one turn after every sample.
 
+    Args:
+        calm_ns: nanoseconds of an undisturbed turn; None measures it now.
+
     Attributes:
         turns_ns: nanoseconds of each turn since the calibration.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calm_ns: float | None = None) -> None:
         self.turns_ns: list[int] = []
+        if calm_ns is not None:
+            self._calm_ns = calm_ns
+            return
         for _ in range(CALIBRATION_TURNS):
             self.turn()
         self._calm_ns = float(np.percentile(self.turns_ns, CALM_PERCENTILE))

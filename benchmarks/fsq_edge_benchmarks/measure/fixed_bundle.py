@@ -26,14 +26,15 @@ RATE_HZ: Final = 50.0
 SELFTEST_WINDOWS: Final = 16
 
 
-def fixed_bundle(*, int8: bool = False) -> Bundle:
-    """Return the fixed network as a bundle, the same bytes every time.
+def fixed_bundle(*, int8: bool = False, sample_rate_hz: float = RATE_HZ) -> Bundle:
+    """Return the fixed network as a bundle, with equal bytes every time.
 
     Args:
         int8: with the int8 preview of the graph.
+        sample_rate_hz: of the sensor; the network itself is the one for 50 Hz.
     """
     windows = motion_windows(256)
-    config = fixed_preprocess(windows)
+    config = fixed_preprocess(windows).model_copy(update={"sample_rate_hz": sample_rate_hz})
     table = np.random.default_rng(0).normal(0, 2, (int(np.prod(LEVELS)), len(CLASSES))).astype(np.float32)
     frames = Preprocessor(config).frames(windows)
     return bundle_around(_encoder(config.frame_shape, frames), FsqTail(LEVELS, table), config, windows, int8=int8)

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import asdict
+from typing import Annotated, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import BeforeValidator, PlainSerializer
 
 from fsq_edge_runtime.arrays import Float64Array
-from fsq_edge_runtime.artefact import StrictModel
+from fsq_edge_runtime.scores import LEVEL, Interval, percentile_interval
 
 RESAMPLES: Final = 1000
-CONFIDENCE: Final = 0.95
 BLOCKS: Final = 100  # neighbours in time are alike, so blocks of them are drawn, not single pairs
 _CHUNK: Final = 50  # resamples held in memory at once
+_FIELDS: Final = {"value", "low", "high", "confidence"}
 
 
-class Interval(StrictModel):
-    """A figure with its bootstrap interval.
+def interval_json(interval: Interval) -> dict[str, float]:
+    """Return an interval as results write it, with the confidence that it aims at."""
+    return {**asdict(interval), "confidence": LEVEL}
 
-    Attributes:
-        value: of all samples.
-        low: lower end.
-        high: upper end.
-        confidence: that the interval aims at.
-    """
 
-    value: float
-    low: float
-    high: float
-    confidence: float = Field(default=CONFIDENCE, gt=0, lt=1)
+def interval_text(interval: Interval) -> str:
+    """Return ``1.62 (1.60 to 1.65)``."""
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
-    def text(self) -> str:
-        """Return ``1.62 (1.60 to 1.65)``."""
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+def _read(found: Any) -> Any:
+    """Return the interval that a result's JSON holds; anything else as it is, for pydantic to refuse."""
+    if not isinstance(found, dict):
+        return found
+    if set(found) - {"confidence"} != _FIELDS - {"confidence"} or found.get("confidence", LEVEL) != LEVEL:
+        raise ValueError(f"an interval has the keys {', '.join(sorted(_FIELDS))}, and confidence {LEVEL}")
+    return Interval(float(found["value"]), float(found["low"]), float(found["high"]))
+
+
+Ratio: TypeAlias = Annotated[Interval, BeforeValidator(_read), PlainSerializer(interval_json)]
 
 
 def ratio_of_medians(ours: npt.ArrayLike, base: npt.ArrayLike, *, blocks: int = BLOCKS, seed: int = 0) -> Interval:
@@ -44,21 +47,16 @@ def ratio_of_medians(ours: npt.ArrayLike, base: npt.ArrayLike, *, blocks: int = 
         ours: (n,) durations, n >= 1.
         base: (n,) durations, each taken next to its partner in ``ours``.
         blocks: into how many to cut them; where each block is a process, the number of processes.
-        seed: of the bootstrap.
+        seed: of the bootstrap's generator.
     """
     value, drawn = _medians(ours, base, blocks, seed)
-    return _interval(float(value[0] / value[1]), drawn[:, 0] / drawn[:, 1])
+    return percentile_interval(value[0] / value[1], drawn[:, 0] / drawn[:, 1])
 
 
 def difference_of_medians(ours: npt.ArrayLike, base: npt.ArrayLike, *, seed: int = 0) -> Interval:
     """Return median(ours) - median(base), in their unit; otherwise as :func:`ratio_of_medians`."""
     value, drawn = _medians(ours, base, BLOCKS, seed)
-    return _interval(float(value[0] - value[1]), drawn[:, 0] - drawn[:, 1])
-
-
-def _interval(value: float, drawn: Float64Array) -> Interval:
-    low, high = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    return Interval(value=value, low=float(low), high=float(high))
+    return percentile_interval(value[0] - value[1], drawn[:, 0] - drawn[:, 1])
 
 
 def _medians(ours: npt.ArrayLike, base: npt.ArrayLike, cut: int, seed: int) -> tuple[Float64Array, Float64Array]:

@@ -1,14 +1,11 @@
-"""Accuracy by subject: ours against MiniRocket, MultiRocket-Hydra and a random forest, same folds, one run.
+"""Accuracy by subject: ours against MiniRocket, MultiRocket-Hydra and a random forest, equal folds, one run.
 
 python -m fsq_edge_benchmarks.suites.accuracy --help
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fsq_edge_benchmarks.measure.stopwatch import in_turns, timed
 from fsq_edge_benchmarks.suites.accuracy_parts.contenders import (
     Contender,
     Predictor,
     conv2d_fsq,
-    mini_rocket,
-    multi_rocket_hydra,
-    random_forest,
+    reference_contenders,
 )
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import folds_of, sides_of
 from fsq_edge_benchmarks.suites.accuracy_parts.outcomes import Outcome, paired_difference, scores, show
-from fsq_edge_runtime.arrays import Int64Array
+from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
+from fsq_edge_runtime.arrays import IntArray
+from fsq_edge_runtime.scores import confusion, scores_of_tallies, tallies
 
 if TYPE_CHECKING:
     from fsq_edge.data.windows import WindowIndex
@@ -63,8 +61,8 @@ class Trial:
 def contenders_of(source: str, quick: bool, config: Path | None = None, runs: Path | None = None) -> list[Contender]:
     """Return who is compared, ours first."""
     if quick:
-        return [conv2d_fsq(source, 2, config, runs), random_forest(20)]
-    return [conv2d_fsq(source, None, config, runs), multi_rocket_hydra(), mini_rocket(), random_forest()]
+        return [conv2d_fsq(source, 2, config, runs), reference_contenders(20)[-1]]
+    return [conv2d_fsq(source, None, config, runs), *reference_contenders()]
 
 
 def run(
@@ -138,73 +136,44 @@ def _outcomes(trials: Sequence[Trial], jobs: int) -> list[Outcome]:
 
 
 def _outcome(trial: Trial) -> Outcome:
-    from fsq_edge_runtime.scores import scores_of_tallies
-
     contender = contenders_of(trial.source, trial.quick, trial.config, trial.runs)[trial.contender]
     sides = sides_of(trial.source, trial.fold, trial.seed)
-    begin = time.perf_counter()
-    predict, parameters = contender.fit(sides, trial.seed)
-    fit_s = time.perf_counter() - begin
-    tallies = _tallies(sides.test, predict, len(sides.test.dataset.classes))
-    accuracy, _, macro_f1 = scores_of_tallies(np.sum(list(tallies.values()), axis=0))
+    fit_s, (predict, parameters) = timed(lambda: contender.fit(sides, trial.seed))
+    by_subject = _tallies(sides.test, predict, len(sides.test.dataset.classes))
+    accuracy, _, macro_f1 = scores_of_tallies(np.sum(list(by_subject.values()), axis=0))
     latency = _latency_us(sides.test, predict, QUICK_LATENCY_CALLS if trial.quick else LATENCY_CALLS)
     where = f"{contender.name} fold {','.join(trial.fold)} seed {trial.seed}"
     print(f"{where}: macro-F1 {macro_f1:.3f}, {fit_s:.0f} s", file=sys.stderr)
-    return Outcome(float(accuracy), float(macro_f1), tallies, fit_s, latency, parameters)
+    return Outcome(float(accuracy), float(macro_f1), by_subject, fit_s, latency, parameters)
 
 
-def _tallies(index: WindowIndex, predict: Predictor, classes: int) -> dict[str, Int64Array]:
+def _tallies(index: WindowIndex, predict: Predictor, classes: int) -> dict[str, IntArray]:
     predicted = predict(index.gather())
-
-    def count(some: Int64Array) -> Int64Array:
-        return np.bincount(some, minlength=classes).astype(np.int64)
-
-    found = {}
-    for subject in np.unique(index.subject):
-        rows = index.subject == subject
-        label, answer = index.label[rows], predicted[rows]
-        found[str(subject)] = np.stack([count(label[label == answer]), count(label), count(answer)])
-    return found
+    return {
+        str(subject): tallies(
+            confusion(index.label[index.subject == subject], predicted[index.subject == subject], classes)
+        )
+        for subject in np.unique(index.subject)
+    }
 
 
 def _latency_us(index: WindowIndex, predict: Predictor, calls: int) -> float:
     windows = index.gather(np.arange(min(calls, len(index))))
-    predict(windows[:1])
-    times = []
-    for at in range(calls):
-        begin = time.perf_counter()
-        predict(windows[at % len(windows)][None])
-        times.append(time.perf_counter() - begin)
-    return 1e6 * float(np.median(times))
-
-
-def main() -> int:
-    """Print the table; write the JSON where asked."""
-    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.suites.accuracy", description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--data", default="watch", help="a data source, or basic-motions")
-    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="of ours")
-    parser.add_argument("--jobs", type=int, default=1, help="trials at a time; 2 on a machine of two cores")
-    parser.add_argument("--config", type=Path, help="a training configuration for ours")
-    parser.add_argument("--runs", type=Path, help="folder that keeps our trained runs for other benchmarks")
-    parser.add_argument("--ours", action="store_true", help="without the references")
-    parser.add_argument("--json", type=Path, help="file for the result")
-    arguments = parser.parse_args()
-    seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    result = run(
-        arguments.quick,
-        seeds,
-        source=arguments.data,
-        jobs=arguments.jobs,
-        config=arguments.config,
-        references=not arguments.ours,
-        runs=arguments.runs,
-    )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(show(result))
-    return 0
+    taken = in_turns({"": lambda at: predict(windows[at % len(windows)][None])}, calls, 1)
+    return float(np.median(taken[""])) / 1e3
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    OPTIONS: dict[str, dict[str, Any]] = {
+        "data": {
+            "dest": "source",
+            "default": "watch",
+            "help": "a data source, or basic-motions (default: watch)",
+        },
+        "seeds": {"type": numbers, "default": SEEDS, "help": "seeds of ours (default: 0,1,2)"},
+        "jobs": {"type": int, "default": 1, "help": "trials at a time (default: 1; 2 suits a machine of two cores)"},
+        "config": {"type": Path, "help": "a training configuration for ours (default: the built-in one)"},
+        "runs": RUNS,
+        "ours": {"dest": "references", "action": "store_false", "help": "leave the references out"},
+    }
+    sys.exit(run_command("accuracy", run, OPTIONS, show))

@@ -5,12 +5,10 @@ Run: ``python -m fsq_edge_benchmarks.suites.checker``.
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +17,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from fsq_edge_benchmarks.measure.children import child_environment, first_line_of
+from fsq_edge_benchmarks.measure.stopwatch import seconds
+from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.loading import read_model
 
@@ -26,8 +27,6 @@ from fsq_edge_compile.checker.loading import read_model
 RESNET_50: Final = ((3, 64, 256, 1), (4, 128, 512, 2), (6, 256, 1024, 2), (3, 512, 2048, 2))
 SMALL: Final = ((1, 8, 32, 1), (1, 16, 64, 2))
 NODES: Final = (1_000, 10_000)
-# What the check is meant to keep on the reference machine; printed beside the figures, asserted nowhere.
-TARGETS_S: Final = {"first_check_s": 1.5, "command_s": 4.0, "check_10000_nodes_s": 10.0}
 
 # Imports are over when the clock starts; the worker process for onnx's native code is not running yet.
 _FIRST = """
@@ -115,7 +114,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         ``parse_s`` of reading and parsing the same file, with their ratio; ``command_s`` of ``fsq-edge check`` and
         ``import_s`` of a process that only imports what the command needs, with their ratio; seconds and
         microseconds a node for two sizes of graph, with ``per_node_ratio`` of the larger to the smaller (1 is
-        linear); ``targets_s``. Times are medians.
+        linear). Times are medians.
     """
     rounds = 1 if quick else 7
     small, large = (size // 10 if quick else size for size in NODES)
@@ -142,7 +141,6 @@ def run(quick: bool = False) -> dict[str, Any]:
         "import_s": imports,
         "command_to_import_ratio": command / imports,
         **_growth(small, large, rounds),
-        "targets_s": TARGETS_S,
         "samples": rounds,
     }
 
@@ -152,30 +150,22 @@ def _growth(small: int, large: int, rounds: int) -> dict[str, float]:
     per_node = []
     for nodes in (small, large):
         model = long_network(nodes)
-        seconds = _median(lambda model=model: check(model), rounds)  # type: ignore[misc] # the loop's own model
-        per_node.append(seconds / len(model.graph.node))
-        found[f"check_{nodes}_nodes_s"] = seconds
+        median_s = _median(lambda model=model: check(model), rounds)  # type: ignore[misc] # the loop's own model
+        per_node.append(median_s / len(model.graph.node))
+        found[f"check_{nodes}_nodes_s"] = median_s
         found[f"us_per_node_{nodes}"] = per_node[-1] * 1e6
     return {**found, "per_node_ratio": per_node[1] / per_node[0]}
 
 
 def _median(call: Callable[[], object], rounds: int) -> float:
-    times = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return statistics.median(seconds(call, rounds))
 
 
 def _first_check(path: Path, rounds: int) -> tuple[float, str]:
     """Return the median over fresh processes of the first check, and its verdict."""
-    times, verdict = [], ""
-    for _ in range(rounds):
-        child = subprocess.run([sys.executable, "-c", _FIRST, str(path)], check=True, capture_output=True, text=True)
-        seconds, verdict = child.stdout.split()
-        times.append(float(seconds))
-    return statistics.median(times), verdict
+    command = ["-c", _FIRST, str(path)]
+    lines = [first_line_of(command, child_environment()).first_line.split() for _ in range(rounds)]
+    return statistics.median(float(taken) for taken, _ in lines), lines[-1][1]
 
 
 def _command(command: list[str]) -> None:
@@ -183,4 +173,4 @@ def _command(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(), indent=2))
+    sys.exit(run_command("checker", run))

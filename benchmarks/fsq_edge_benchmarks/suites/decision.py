@@ -7,6 +7,7 @@ graph and a ready frame.
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +18,17 @@ from fsq_edge_benchmarks.bench.pairing import race
 from fsq_edge_benchmarks.measure.children import child_environment, first_line_of
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
 from fsq_edge_benchmarks.measure.machine import describe_machine
+from fsq_edge_benchmarks.measure.ratio import interval_json
+from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.bundle.bundle import Bundle
 
 DECISIONS, QUICK_DECISIONS = 7000, 100
-_AGAIN: Final = "from fsq_edge_benchmarks.suites.decision import one_run; print(one_run({count}))"
+_AGAIN: Final = """
+import json
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.suites.decision import measured_single
+print(json.dumps(measured_single(fixed_bundle(), "onnx", {count})))
+"""
 FLOAT_LAYERS: Final = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
 
 
@@ -38,7 +46,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     """
     count = QUICK_DECISIONS if quick else DECISIONS
     bundle = fixed_bundle(int8=True)
-    first, int8 = (_single(bundle, backend, count) for backend in ("onnx", "onnx-int8"))
+    first, int8 = (measured_single(bundle, backend, count) for backend in ("onnx", "onnx-int8"))
     # In a process of its own: where its memory lies differs from one process to the next.
     again = json.loads(first_line_of(["-c", _AGAIN.format(count=count)], child_environment()).first_line)
     with open_subject(bundle, "onnx") as fp32, open_subject(bundle, "onnx-int8") as quantised:
@@ -49,18 +57,14 @@ def run(quick: bool = False) -> dict[str, Any]:
         "again": again,
         "int8": int8,
         "repeat_difference": abs(again["ratio"]["value"] / first["ratio"]["value"] - 1.0),
-        "int8_over_fp32": pair.ratio.model_dump(mode="json"),
+        "int8_over_fp32": interval_json(pair.ratio),
         "int8_over_fp32_with_dot": pair.ratio.value if has_dot else None,
         "int8_layers_in_float": len(layers_in_float(bundle.read("encoder-int8"))),
     }
 
 
-def one_run(count: int) -> str:
-    """Measure single decisions of the fixed network on onnx; return the result as one line of JSON."""
-    return json.dumps(_single(fixed_bundle(), "onnx", count))
-
-
-def _single(bundle: Bundle, backend: str, count: int) -> dict[str, Any]:
+def measured_single(bundle: Bundle, backend: str, count: int) -> dict[str, Any]:
+    """Return what ``fsq-edge bench`` reports of ``count`` single decisions on a backend."""
     with open_subject(bundle, backend) as subject:
         return measure_single(subject, count).model_dump(mode="json")
 
@@ -80,3 +84,7 @@ def layers_in_float(graph: bytes) -> list[str]:
         ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         optimised = onnx.load(options.optimized_model_filepath).graph
     return [node.name for node in optimised.node if node.op_type in FLOAT_LAYERS]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("decision", run))

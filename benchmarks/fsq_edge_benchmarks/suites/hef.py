@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import xxhash
 
-from fsq_edge_benchmarks.bench.latency import percentile
+from fsq_edge_benchmarks.measure.stopwatch import in_turns
+from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.hef import inspect_hef
 from fsq_edge_runtime.testing import TensorSpec, write_hef
 
@@ -30,31 +30,27 @@ def run(quick: bool = False) -> dict[str, Any]:
         ``file_bytes``.
     """
     rounds = 20 if quick else 200
-    inspecting, hashing = [], []
     with tempfile.TemporaryDirectory() as folder:
         names = tuple(f"/encoder/block{index}/Conv" for index in range(20))
         payload = np.random.default_rng(0).bytes(FILE_BYTES)
         source = TensorSpec("input_layer1", (2, 50, 12), original_names=names)
         path = write_hef(Path(folder) / "x.hef", inputs=[source], contexts=8, payload=payload)
-        for _ in range(rounds):
-            started = time.perf_counter_ns()
-            report = inspect_hef(path)
-            inspected = time.perf_counter_ns()
-            data = path.read_bytes()
-            xxhash.xxh3_64(data).digest()
-            hashlib.sha256(data).digest()
-            hashed = time.perf_counter_ns()
-            inspecting.append(inspected - started)
-            hashing.append(hashed - inspected)
-    inspect_us, hash_us = percentile(inspecting, 50) or 0.0, percentile(hashing, 50) or 0.0
+        size = inspect_hef(path).file_bytes
+        taken = in_turns({"inspect": lambda _: inspect_hef(path), "hash": lambda _: _hashes(path)}, rounds, 0)
+    medians = {name: float(np.median(durations)) / 1e6 for name, durations in taken.items()}
     return {
-        "file_bytes": report.file_bytes,
-        "inspect_ms_p50": inspect_us / 1e3,
-        "hash_ms_p50": hash_us / 1e3,
-        "ratio": inspect_us / hash_us,
+        "file_bytes": size,
+        **{f"{name}_ms_p50": median for name, median in medians.items()},
+        "ratio": medians["inspect"] / medians["hash"],
         "samples": rounds,
     }
 
 
+def _hashes(path: Path) -> None:
+    data = path.read_bytes()
+    xxhash.xxh3_64(data).digest()
+    hashlib.sha256(data).digest()
+
+
 if __name__ == "__main__":
-    print(json.dumps(run(), indent=2))
+    sys.exit(run_command("hef", run))

@@ -1,13 +1,13 @@
 """One window to its class by what a user would write or pick instead of a session, each in turns with ours.
 
-The deep contenders run the same network with the same weights; the two classical ones are fitted on the same training
-subjects of watch. Whatever the others would need around them in a stream (a buffer, timestamps, gaps, smoothing) is
+The deep contenders run one network with one set of weights; the two classical ones are fitted on the training subjects
+of watch. Whatever the others would need around them in a stream (a buffer, timestamps, gaps, smoothing) is
 not timed: they are handed ready windows. Ours is handed the samples of one hop and returns a decision.
 """
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,9 +16,12 @@ import numpy as np
 from fsq_edge_benchmarks.measure.bare import onnx_session
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, fixed_preprocess
-from fsq_edge_benchmarks.measure.ratio import ratio_of_medians
-from fsq_edge_benchmarks.suites.accuracy_parts.motion_features import motion_features
+from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
+from fsq_edge_benchmarks.measure.stopwatch import in_turns
+from fsq_edge_benchmarks.suites.accuracy_parts.contenders import forest, rocket
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import DEMO_FOLD, fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.torch_loops import TorchLoops
+from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 Classify = Callable[[Float32Array], object]  # one window (C, T), raw units, to its class
 
-TEST_SUBJECTS: Final = ("5", "6")
 WINDOWS, QUICK_WINDOWS = 700, 11
 WARM_UP: Final = 20
 TREES: Final = 100  # scikit-learn's own default
@@ -55,13 +57,15 @@ def run(quick: bool = False) -> dict[str, Any]:
     import torch
 
     training, labels, held_out = _windows(QUICK_FIT if quick else None)
-    network, exported, config = _network(training)
+    network, exported, config = untrained_network(training)
     bundle = bundle_around(exported.encoder.SerializeToString(), exported.tail, config, training)
+    mini_rocket = rocket("MiniRocketClassifier", training, labels)
+    trees = forest(TREES, training, labels, config.sample_rate_hz)
     peers: dict[str, Classify] = {
         "torch_loops": TorchLoops(network, config),
-        "plain_onnxruntime": _plain_onnxruntime(exported, config),
-        "mini_rocket": _mini_rocket(training, labels),
-        "random_forest": _random_forest(training, labels, config.sample_rate_hz),
+        "plain_onnxruntime": plain_onnxruntime(exported, config),
+        "mini_rocket": lambda window: mini_rocket(window[None]),
+        "random_forest": lambda window: trees(window[None]),
     }
     torch.set_num_threads(1)  # observed: a second thread makes small networks several times slower
     half = config.window_samples - config.hop_samples
@@ -83,35 +87,27 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 def _pair(ours: Classify, theirs: Classify, windows: Float32Array, count: int, warm_up: int) -> dict[str, Any]:
     """Give each window to both, every other window in reverse order."""
-    taken: tuple[list[int], list[int]] = ([], [])
-    sides, clock = (ours, theirs), time.perf_counter_ns
-    for index in range(warm_up + count):
-        window = windows[index % len(windows)]
-        for side in (0, 1) if index % 2 else (1, 0):
-            started = clock()
-            sides[side](window)
-            taken[side].append(clock() - started)
-    ours_ns, theirs_ns = (durations[warm_up:] for durations in taken)
-    return {
-        "theirs": Distribution.of(theirs_ns).model_dump(mode="json"),
-        "ours": Distribution.of(ours_ns).model_dump(mode="json"),
-        "ratio": ratio_of_medians(theirs_ns, ours_ns).model_dump(mode="json"),
-    }
+
+    def each(classify: Classify) -> Callable[[int], object]:
+        return lambda index: classify(windows[index % len(windows)])
+
+    taken = in_turns({"theirs": each(theirs), "ours": each(ours)}, count, warm_up)
+    sides = {name: Distribution.of(durations).model_dump(mode="json") for name, durations in taken.items()}
+    return {**sides, "ratio": interval_json(ratio_of_medians(taken["theirs"], taken["ours"]))}
 
 
 def _windows(fewer: int | None) -> tuple[Float32Array, Int64Array, Float32Array]:
     """Return training windows (N, C, T) with labels (N,), and windows of the held-out subjects."""
     from fsq_edge.data.sources import open_dataset
-    from fsq_edge.training import load_config
     from fsq_edge.training.split import cut_sides
 
-    sides = cut_sides(open_dataset("watch"), load_config(None, {"data": {"test_subjects": list(TEST_SUBJECTS)}}))
+    sides = cut_sides(open_dataset("watch"), fold_config("watch", DEMO_FOLD))
     step = 1 if fewer is None else max(1, len(sides.train) // fewer)
     rows = np.arange(0, len(sides.train), step)
     return sides.train.gather(rows), sides.train.label[rows], sides.test.gather()
 
 
-def _network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessConfig]:
+def untrained_network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessConfig]:
     """Return the default network, its graphs and its preprocessing; what it has learnt costs no time, so: nothing."""
     import torch
 
@@ -123,7 +119,8 @@ def _network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessCon
     return network, export_model(network), fixed_preprocess(training)
 
 
-def _plain_onnxruntime(exported: Exported, config: PreprocessConfig) -> Classify:
+def plain_onnxruntime(exported: Exported, config: PreprocessConfig) -> Classify:
+    """Return the network as plain onnxruntime with numpy on whole arrays around it."""
     run = onnx_session(exported.full.SerializeToString()).run
     floor = config.zscore_floor()[:, None]
     mean, std = (np.asarray(values, np.float32)[:, None] for values in (config.mean, config.std))
@@ -140,15 +137,5 @@ def _plain_onnxruntime(exported: Exported, config: PreprocessConfig) -> Classify
     return classify
 
 
-def _mini_rocket(training: Float32Array, labels: Int64Array) -> Classify:
-    from aeon.classification.convolution_based import MiniRocketClassifier
-
-    classifier = MiniRocketClassifier(random_state=0, n_jobs=1).fit(training.astype(np.float64), labels)
-    return lambda window: classifier.predict(window[None].astype(np.float64))
-
-
-def _random_forest(training: Float32Array, labels: Int64Array, rate_hz: float) -> Classify:
-    from sklearn.ensemble import RandomForestClassifier
-
-    forest = RandomForestClassifier(TREES, random_state=0, n_jobs=1).fit(motion_features(training, rate_hz), labels)
-    return lambda window: forest.predict(motion_features(window[None], rate_hz))
+if __name__ == "__main__":
+    sys.exit(run_command("peers", run))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_preprocess, motion_windows
-from fsq_edge_benchmarks.measure.ratio import ratio_of_medians
+from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
+from fsq_edge_benchmarks.measure.stopwatch import in_turns
+from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
 
@@ -80,55 +82,50 @@ def windows_with_gaps(windows: Float32Array, seed: int = 0) -> Float32Array:
 def _one(preprocessor: Preprocessor, windows: Float32Array, rounds: int) -> dict[str, Any]:
     frame = np.empty(preprocessor.config.frame_shape, dtype=np.float32)
     writer = FrameWriter(preprocessor, frame)
-    taken = _in_turns(
+    taken = in_turns(
         {
             "stream": lambda index: writer.write(windows[index % BATCH]),
             "frames": lambda index: preprocessor.frames(windows[index % BATCH : index % BATCH + 1]),
             "plain": lambda index: plain_zscore(windows[index % BATCH]),
         },
         rounds,
+        rounds // 10 + 1,
     )
     ratios = {
-        f"{name}_ratio": ratio_of_medians(taken[name], taken["plain"]).model_dump(mode="json")
-        for name in ("stream", "frames")
+        f"{name}_ratio": interval_json(ratio_of_medians(taken[name], taken["plain"])) for name in ("stream", "frames")
     }
     return {**_distributions(taken), **ratios}
 
 
 def _batch(preprocessor: Preprocessor, windows: Float32Array, rounds: int) -> dict[str, Any]:
-    taken = _in_turns(
-        {"frames": lambda _: preprocessor.frames(windows), "plain": lambda _: plain_zscore(windows)}, rounds
+    taken = in_turns(
+        {"frames": lambda _: preprocessor.frames(windows), "plain": lambda _: plain_zscore(windows)},
+        rounds,
+        rounds // 10 + 1,
     )
     return {
         **_distributions(taken),
         "windows": BATCH,
         "window_us": float(np.median(taken["frames"])) / 1e3 / BATCH,
-        "ratio": ratio_of_medians(taken["frames"], taken["plain"]).model_dump(mode="json"),
+        "ratio": interval_json(ratio_of_medians(taken["frames"], taken["plain"])),
     }
 
 
 def _gaps(preprocessor: Preprocessor, windows: Float32Array, rounds: int) -> dict[str, Any]:
     damaged = windows_with_gaps(windows)
-    taken = _in_turns({"ours": lambda _: preprocessor.fill_gaps(damaged), "loop": lambda _: loop_fill(damaged)}, rounds)
+    calls = {"ours": lambda _: preprocessor.fill_gaps(damaged), "loop": lambda _: loop_fill(damaged)}
+    taken = in_turns(calls, rounds, rounds // 10 + 1)
     return {
         **_distributions(taken),
         "windows": BATCH,
         "missing": float(np.isnan(damaged).mean()),
-        "loop_over_ours": ratio_of_medians(taken["loop"], taken["ours"]).model_dump(mode="json"),
+        "loop_over_ours": interval_json(ratio_of_medians(taken["loop"], taken["ours"])),
     }
-
-
-def _in_turns(calls: Mapping[str, Callable[[int], object]], rounds: int) -> Taken:
-    """Return nanoseconds (rounds,) by call; a tenth of the rounds before them is warm-up."""
-    taken: dict[str, list[int]] = {name: [] for name in calls}
-    warm_up, clock = rounds // 10 + 1, time.perf_counter_ns
-    for index in range(warm_up + rounds):
-        for name, call in calls.items():
-            started = clock()
-            call(index)
-            taken[name].append(clock() - started)
-    return {name: np.asarray(durations[warm_up:], dtype=np.int64) for name, durations in taken.items()}
 
 
 def _distributions(taken: Taken) -> dict[str, Any]:
     return {name: Distribution.of(durations).model_dump(mode="json") for name, durations in taken.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("preprocessing", run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fsq_edge_benchmarks.suites.suite import Figure, Suite
+from fsq_edge_runtime.errors import UsageError
 
 OURS: Final = "contenders/Conv2d-FSQ (ours)"
 
@@ -55,6 +56,7 @@ SUITES: Final = (
             Figure("decision / bare onnxruntime, median", "single/counted/ratio_p50/value", "x", at_most=2.0),
             Figure("decision / bare onnxruntime, p99", "single/counted/ratio_p99", "x", at_most=2.0),
             Figure("with timestamps, median", "single/timestamped/ratio_p50/value", "x", at_most=2.0),
+            Figure("with timestamps, p99", "single/timestamped/ratio_p99", "x", at_most=2.0),
             Figure("beyond the network, median", "single/counted/added_us_p50", "us"),
             Figure("1,000 streams / onnxruntime's best batches", "many/ratio", "x", at_least=0.5),
             Figure("1,000 streams, windows a second", "many/windows_per_s"),
@@ -181,6 +183,7 @@ SUITES: Final = (
             Figure("codes that flip", "mean/code_flip_rate", "%", at_most=0.035),
             Figure("labels that change", "mean/label_change_rate", "%", at_most=0.01),
             Figure("codes that flip, 16-bit output", "mean/code_flip_rate_16bit", "%", at_most=0.025),
+            Figure("labels that change, 16-bit output", "mean/label_change_rate_16bit", "%", at_most=0.01),
         ),
         minutes=180.0,
         timed=False,
@@ -201,6 +204,13 @@ SUITES: Final = (
 )
 
 
-def suite_named(name: str) -> Suite | None:
-    """Return the suite of this name."""
-    return next((suite for suite in SUITES if suite.name == name), None)
+def suite_named(name: str) -> Suite:
+    """Return the suite of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for suite in SUITES:
+        if suite.name == name:
+            return suite
+    raise UsageError(f"no suite {name!r}", hint="there are " + ", ".join(suite.name for suite in SUITES))

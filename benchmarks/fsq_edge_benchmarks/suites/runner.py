@@ -25,8 +25,8 @@ from typing import Any, Final
 from fsq_edge_benchmarks.measure.children import child_environment
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.suites.registry import SUITES, suite_named
-from fsq_edge_benchmarks.suites.suite import Figure, Suite, SuiteResult
-from fsq_edge_runtime.errors import DataError, FsqEdgeError, InternalError, MissingInputError
+from fsq_edge_benchmarks.suites.suite import Suite, SuiteResult
+from fsq_edge_runtime.errors import DataError, FsqEdgeError, InternalError, MissingInputError, UsageError
 
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
 RESULTS: Final = CHECKOUT / "benchmarks" / "results"
@@ -68,15 +68,7 @@ def run_suite(suite: Suite, quick: bool) -> SuiteResult:
             raise InternalError(f"{suite.name} failed: {_last_lines(done.stderr)}")
         # A figure that is no number is no figure: NaN and Inf become null.
         found = json.loads(target.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    return SuiteResult(
-        suite=suite.name,
-        made=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=describe_machine(),
-        quick=quick,
-        seconds=round(seconds, 1),
-        others_cores=others.cores(),
-        result=found,
-    )
+    return _record(suite, found, datetime.now(UTC), quick, round(seconds, 1), others.cores())
 
 
 def kept(suite: Suite, path: Path) -> SuiteResult:
@@ -93,26 +85,29 @@ def kept(suite: Suite, path: Path) -> SuiteResult:
         raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"{path.name}: not valid JSON ({error})") from error
-    absent = [figure.path for figure in suite.figures if not _has(figure, found)]
+    absent = [figure.path for figure in suite.figures if figure.missing_from(found)]
     if absent:
         raise DataError(f"{path.name} is no result of {suite.name}: it has no {absent[0]}")
+    return _record(suite, found, made, bool(found.get("quick", False)))
+
+
+def _record(
+    suite: Suite,
+    found: dict[str, Any],
+    made: datetime,
+    quick: bool,
+    seconds: float | None = None,
+    others_cores: float | None = None,
+) -> SuiteResult:
     return SuiteResult(
         suite=suite.name,
         made=made.isoformat(timespec="seconds"),
         machine=describe_machine(),
-        quick=bool(found.get("quick", False)),
-        seconds=None,
-        others_cores=None,
+        quick=quick,
+        seconds=seconds,
+        others_cores=others_cores,
         result=found,
     )
-
-
-def _has(figure: Figure, result: Any) -> bool:
-    try:
-        figure.of(result)
-    except (KeyError, TypeError):
-        return False
-    return True
 
 
 def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
@@ -154,12 +149,11 @@ def _judged(suite: Suite, found: SuiteResult) -> tuple[list[str], bool, bool]:
     """Return the lines for a person, whether a figure is absent, and whether a target was missed."""
     lines, absent, missed = [], False, False
     for figure in suite.figures:
-        try:
-            value = figure.of(found.result)
-        except (KeyError, TypeError):
+        if figure.missing_from(found.result):
             absent = True
             lines.append(f"  {figure.what:<52}     absent  (no {figure.path} in the result)")
             continue
+        value = figure.of(found.result)
         holds = figure.holds(value)
         missed |= holds is False
         target = f"  (target {figure.target()}{': MISSED' if holds is False else ''})" if figure.target() else ""
@@ -224,10 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="keep what the suite's own command wrote here")
     chosen = parser.parse_args(arguments)
-    unknown = [name for name in chosen.suites if suite_named(name) is None]
-    if unknown:
-        parser.error(f"no suite {unknown[0]!r}; there are {', '.join(suite.name for suite in SUITES)}")
-    suites = [suite for suite in SUITES if not chosen.suites or suite.name in chosen.suites]
+    try:
+        suites = [suite_named(name) for name in chosen.suites] or list(SUITES)
+    except UsageError as error:
+        parser.error(f"{error.message}; {error.hint}")
     if chosen.keep is not None and len(chosen.suites) != 1:
         parser.error("--keep takes one suite")
     if chosen.keep is not None:

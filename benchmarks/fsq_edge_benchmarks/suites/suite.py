@@ -39,8 +39,18 @@ class Figure:
         """
         found: Any = result
         for key in self.path.split("/"):
+            if not isinstance(found, dict):
+                raise KeyError(key)
             found = found[key]
         return None if found is None else float(found)
+
+    def missing_from(self, result: dict[str, Any]) -> bool:
+        """Return whether the result has no such key."""
+        try:
+            self.of(result)
+        except KeyError:
+            return True
+        return False
 
     def holds(self, value: float | None) -> bool | None:
         """Return whether a value is within the limits; None where there is no limit or no value."""
@@ -82,6 +92,26 @@ class Suite:
     figures: tuple[Figure, ...]
     minutes: float = 30.0
     timed: bool = True
+
+    def limit(self, path: str) -> float:
+        """Return the limit of the figure at a path.
+
+        Raises:
+            KeyError: no figure there has a limit.
+        """
+        for figure in self.figures:
+            limit = figure.at_least if figure.at_most is None else figure.at_most
+            if figure.path == path and limit is not None:
+                return limit
+        raise KeyError(path)
+
+    def judged(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result with ``targets`` (path -> limit as text) and ``passed``: it meets them, and its own."""
+        targets = {figure.path: figure.target() for figure in self.figures if figure.target()}
+        kept = all(
+            not figure.missing_from(result) and figure.holds(figure.of(result)) is not False for figure in self.figures
+        )
+        return {**result, "targets": targets, "passed": kept and result.get("passed", True)}
 
 
 class SuiteResult(Artefact):

@@ -73,11 +73,10 @@ def _rows(suite: Suite, found: SuiteResult) -> list[str]:
         rows.append(f"| {suite.title}{mark} | [{suite.name}.json](../benchmarks/results/{suite.name}.json) | | | |")
     for at, figure in enumerate(suite.figures):
         title = f"{suite.title}{mark}" if at == 0 else ""
-        try:
-            value = figure.of(found.result)
-        except (KeyError, TypeError):
+        if figure.missing_from(found.result):
             rows.append(f"| {title} | {figure.what} | {ABSENT} | {figure.target()} | |")
             continue
+        value = figure.of(found.result)
         holds = WORDS[figure.holds(value)]
         rows.append(f"| {title} | {figure.what} | {figure.shown(value)} | {figure.target()} | {holds} |")
     return rows

@@ -6,11 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.bench.contestant import Subject, first_frames, hops_of
+from fsq_edge_benchmarks.bench.contestant import Subject, feed_of, first_frames
 from fsq_edge_benchmarks.bench.modes.single import missed_note
 from fsq_edge_benchmarks.bench.modes.turns import mode_result, take_turns
 from fsq_edge_benchmarks.bench.result import ModeResult
-from fsq_edge_runtime.stream import Decision, Predictions
 
 WARM_UP: Final = 5
 
@@ -27,11 +26,7 @@ def measure_offline(subject: Subject, rounds: int, windows: int) -> ModeResult:
     given = subject.bundle.selftest.windows
     batch = np.ascontiguousarray(given[np.arange(windows) % len(given)])
     bare, bare_is = subject.bare(first_frames(subject.bundle, windows))
-
-    def predict(index: int) -> Predictions:
-        return session.predict(batch)
-
-    timed = take_turns(predict, bare, rounds, WARM_UP)
+    timed = take_turns(lambda _: session.predict(batch), bare, rounds, WARM_UP)
     lost = sum(int((~answer.valid).sum()) for answer in timed.answers)
     return mode_result(
         "offline",
@@ -54,15 +49,10 @@ def measure_multi(subject: Subject, rounds: int, streams: int) -> ModeResult:
         streams: how many.
     """
     session = subject.session
-    first, hops = hops_of(subject.bundle)
-    pieces, n = [first, *hops], len(hops)
+    piece, _ = feed_of(subject.bundle)
     names = [str(index) for index in range(streams)]
     bare, bare_is = subject.bare(first_frames(subject.bundle, streams))
-
-    def push(index: int) -> list[Decision]:
-        return session.push_many(dict.fromkeys(names, pieces[index and 1 + index % n]))
-
-    timed = take_turns(push, bare, rounds, WARM_UP)
+    timed = take_turns(lambda index: session.push_many(dict.fromkeys(names, piece(index))), bare, rounds, WARM_UP)
     return mode_result(
         "multi",
         subject,

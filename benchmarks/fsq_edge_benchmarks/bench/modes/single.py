@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from fsq_edge_benchmarks.bench.contestant import Subject, first_frames, hops_of
+from fsq_edge_benchmarks.bench.contestant import Subject, feed_of, first_frames
 from fsq_edge_benchmarks.bench.modes.stages import NOTE, stages_of
 from fsq_edge_benchmarks.bench.modes.turns import mode_result, take_turns
 from fsq_edge_benchmarks.bench.result import ModeResult
@@ -22,14 +22,9 @@ def measure_single(subject: Subject, decisions: int) -> ModeResult:
         decisions: how many to time.
     """
     session = subject.session
-    first, hops = hops_of(subject.bundle)
-    pieces, n = [first, *hops], len(hops)
-
-    def push(index: int) -> list[Decision]:
-        return session.push(pieces[index and 1 + index % n])
-
+    piece, samples = feed_of(subject.bundle)
     bare, bare_is = subject.bare(first_frames(subject.bundle, 1))
-    timed = take_turns(push, bare, decisions, WARM_UP)
+    timed = take_turns(lambda index: session.push(piece(index)), bare, decisions, WARM_UP)
     answers = [decision for pushed in timed.answers for decision in pushed]
     return mode_result(
         "single",
@@ -38,7 +33,7 @@ def measure_single(subject: Subject, decisions: int) -> ModeResult:
         sample="hop pushed to decision returned",
         bare_is=bare_is,
         warm_up=WARM_UP,
-        stages=stages_of(subject, answers, len(hops[0])),
+        stages=stages_of(subject, answers, samples),
         notes=(NOTE, *missed_note(answers)),
     )
 

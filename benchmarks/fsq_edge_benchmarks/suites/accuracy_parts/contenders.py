@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.motion_features import motion_features
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
@@ -56,15 +57,10 @@ def conv2d_fsq(
 
     def fit(sides: WindowSides, seed: int) -> tuple[Predictor, int | None]:
         from fsq_edge.deploy.export import export_model
-        from fsq_edge.training import load_config
         from fsq_edge_runtime.backends import OnnxBackend
         from fsq_edge_runtime.preprocess import Preprocessor
 
-        overrides: dict[str, dict[str, Any]] = {
-            "data": {"source": source, "test_subjects": list(sides.split.test.subjects)},
-            "training": {"seed": seed, "max_epochs": epochs},
-        }
-        settings = load_config(config, overrides)
+        settings = fold_config(source, sides.split.test.subjects, seed, epochs=epochs, path=config)
         trained = trained_run(settings, sides, runs, anew=True)
         exported = export_model(trained.model)
         backend, preprocessor = OnnxBackend(exported.encoder.SerializeToString()), Preprocessor(trained.preprocess)
@@ -77,49 +73,41 @@ def conv2d_fsq(
     return Contender("Conv2d-FSQ (ours)", fit, seeds=True)
 
 
-def mini_rocket() -> Contender:
-    """Return MiniRocket, 10,000 features and ridge regression.
+def rocket(name: str, windows: Float32Array, label: Int64Array, seed: int = 0) -> Predictor:
+    """Return a fitted classifier of aeon, on one thread.
 
-    Source: Dempster et al. 2021, arXiv 2012.08791; aeon's ``MiniRocketClassifier``.
+    Args:
+        name: ``MiniRocketClassifier`` (Dempster et al. 2021, arXiv 2012.08791), which has 10,000 features and ridge
+            regression, or ``MultiRocketHydraClassifier`` (Dempster et al. 2023, arXiv 2203.13652).
+        windows: (N, C, T) float32 raw units.
+        label: (N,).
+        seed: of the generator.
     """
+    from aeon.classification import convolution_based
 
-    def make(seed: int) -> Any:
-        from aeon.classification.convolution_based import MiniRocketClassifier
-
-        return MiniRocketClassifier(random_state=seed, n_jobs=1)
-
-    return Contender("MiniRocket", lambda sides, seed: (_fitted(make(seed), sides), None), seeds=False)
-
-
-def multi_rocket_hydra() -> Contender:
-    """Return MultiRocket-Hydra.
-
-    Source: Dempster et al. 2023, arXiv 2203.13652; aeon's ``MultiRocketHydraClassifier``.
-    """
-
-    def make(seed: int) -> Any:
-        from aeon.classification.convolution_based import MultiRocketHydraClassifier
-
-        return MultiRocketHydraClassifier(random_state=seed, n_jobs=1)
-
-    return Contender("MultiRocket-Hydra", lambda sides, seed: (_fitted(make(seed), sides), None), seeds=False)
-
-
-def random_forest(trees: int = 500) -> Contender:
-    """Return a random forest on ``motion_features``."""
-
-    def fit(sides: WindowSides, seed: int) -> tuple[Predictor, int | None]:
-        from sklearn.ensemble import RandomForestClassifier
-
-        rate = sides.train.dataset.sample_rate_hz
-        windows, label = learning_windows(sides)
-        forest = RandomForestClassifier(trees, random_state=seed, n_jobs=1).fit(motion_features(windows, rate), label)
-        return lambda some: np.asarray(forest.predict(motion_features(some, rate))), None
-
-    return Contender("random forest", fit, seeds=False)
-
-
-def _fitted(classifier: Any, sides: WindowSides) -> Predictor:
-    windows, label = learning_windows(sides)
-    classifier.fit(windows.astype(np.float64), label)
+    classifier = getattr(convolution_based, name)(random_state=seed, n_jobs=1).fit(windows.astype(np.float64), label)
     return lambda some: np.asarray(classifier.predict(some.astype(np.float64)), dtype=np.int64)
+
+
+def forest(trees: int, windows: Float32Array, label: Int64Array, rate_hz: float, seed: int = 0) -> Predictor:
+    """Return a fitted random forest on ``motion_features`` of windows (N, C, T), on one thread."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    fitted = RandomForestClassifier(trees, random_state=seed, n_jobs=1).fit(motion_features(windows, rate_hz), label)
+    return lambda some: np.asarray(fitted.predict(motion_features(some, rate_hz)))
+
+
+def reference_contenders(trees: int = 500) -> tuple[Contender, Contender, Contender]:
+    """Return MultiRocket-Hydra, MiniRocket and the random forest."""
+
+    def fit_rocket(name: str) -> Callable[[WindowSides, int], tuple[Predictor, int | None]]:
+        return lambda sides, seed: (rocket(name, *learning_windows(sides), seed), None)
+
+    def fit_forest(sides: WindowSides, seed: int) -> tuple[Predictor, int | None]:
+        return forest(trees, *learning_windows(sides), sides.train.dataset.sample_rate_hz, seed), None
+
+    return (
+        Contender("MultiRocket-Hydra", fit_rocket("MultiRocketHydraClassifier"), seeds=False),
+        Contender("MiniRocket", fit_rocket("MiniRocketClassifier"), seeds=False),
+        Contender("random forest", fit_forest, seeds=False),
+    )

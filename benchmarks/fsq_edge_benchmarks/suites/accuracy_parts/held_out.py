@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +13,11 @@ from fsq_edge_runtime.errors import UnavailableError
 
 if TYPE_CHECKING:
     from fsq_edge.data.recording import Dataset
+    from fsq_edge.training import TrainConfig
     from fsq_edge.training.split import WindowSides
 
 WATCH_FOLDS = (("1", "2"), ("3", "4"), ("5", "6"), ("7", "8"), ("9", "10"))
+DEMO_FOLD = WATCH_FOLDS[2]
 # Choices of the recipe were made on the first and the third fold of watch only; these are reported apart.
 UNSEEN_WATCH_FOLDS = (("3", "4"), ("7", "8"), ("9", "10"))
 
@@ -38,6 +41,24 @@ def folds_of(source: str) -> Sequence[Sequence[str]]:
         return (OFFICIAL_TEST,)
     names = open_source(source).subjects
     return [names[at : at + 2] for at in range(0, len(names), 2)]
+
+
+def fold_config(
+    source: str, fold: Sequence[str], seed: int = 0, *, epochs: int | None = None, path: Path | None = None
+) -> TrainConfig:
+    """Return the training configuration with one fold held out.
+
+    Args:
+        source: named in the run.
+        fold: held-out subjects.
+        seed: of the generator.
+        epochs: of both stages; None is the default.
+        path: a configuration instead of the default one; its data section is not used.
+    """
+    from fsq_edge.training import load_config
+
+    data = {"source": source, "test_subjects": tuple(fold)}
+    return load_config(path, {"data": data, "training": {"seed": seed, "max_epochs": epochs}})
 
 
 def sides_of(source: str, fold: Sequence[str], seed: int) -> WindowSides:

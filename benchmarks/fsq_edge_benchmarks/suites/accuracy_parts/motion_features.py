@@ -6,7 +6,6 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, FloatArray
 
-PER_SIGNAL = 13
 _TINY = 1e-9
 
 

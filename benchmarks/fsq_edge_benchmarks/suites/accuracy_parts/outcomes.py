@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import UNSEEN_WATCH_FOLDS
-from fsq_edge_runtime.arrays import Int64Array
+from fsq_edge_runtime.arrays import IntArray
+from fsq_edge_runtime.scores import percentile_interval, scores_of_tallies
 
 REPLICATES = 10_000
 
@@ -20,7 +21,7 @@ class Outcome:
 
     Args:
         accuracy: on the fold's test windows.
-        macro_f1: likewise.
+        macro_f1: on them, too.
         tallies: subject -> (3, K) right, true and predicted windows of each class.
         fit_s: seconds of fitting.
         latency_us: median time of one window.
@@ -29,7 +30,7 @@ class Outcome:
 
     accuracy: float
     macro_f1: float
-    tallies: dict[str, Int64Array]
+    tallies: dict[str, IntArray]
     fit_s: float
     latency_us: float
     parameters: int | None
@@ -57,24 +58,23 @@ def scores(rows: list[list[Outcome]], folds: Sequence[Sequence[str]], source: st
 
 def paired_difference(ours: list[list[Outcome]], theirs: list[list[Outcome]]) -> dict[str, float]:
     """Resample subjects with replacement and compare the pooled macro-F1 of both on every draw."""
-    from fsq_edge_runtime.scores import scores_of_tallies
-
     first, second = _by_subject(ours), _by_subject(theirs)
     draws = np.random.default_rng(0).multinomial(len(first), np.full(len(first), 1 / len(first)), REPLICATES)
-    difference = (
-        scores_of_tallies(np.einsum("rs,sck->rck", draws, first))[2]
-        - scores_of_tallies(np.einsum("rs,sck->rck", draws, second))[2]
+    drawn, whole = (
+        [scores_of_tallies(np.tensordot(weights, side, axes=1))[2] for side in (first, second)]
+        for weights in (draws, np.ones(len(first)))
     )
-    low, high = np.percentile(difference, [2.5, 97.5])
+    difference = drawn[0] - drawn[1]
+    found = percentile_interval(float(whole[0] - whole[1]), difference)
     return {
-        "macro_f1": float(scores_of_tallies(first.sum(axis=0))[2] - scores_of_tallies(second.sum(axis=0))[2]),
-        "low": float(low),
-        "high": float(high),
+        "macro_f1": found.value,
+        "low": found.low,
+        "high": found.high,
         "share_of_draws_not_ahead": float((difference <= 0).mean()),
     }
 
 
-def _by_subject(rows: list[list[Outcome]]) -> Int64Array:
+def _by_subject(rows: list[list[Outcome]]) -> IntArray:
     """Tallies (subjects, 3, K), summed over seeds; both contenders have the same subjects in the same order."""
     subjects = [(row, subject) for row in rows for subject in row[0].tallies]
     return np.stack([np.sum([outcome.tallies[subject] for outcome in row], axis=0) for row, subject in subjects])

@@ -7,15 +7,15 @@ import torch
 
 from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, motion_windows
 from fsq_edge_benchmarks.suites.accuracy_parts.torch_loops import TorchLoops
-from fsq_edge_benchmarks.suites.peers import _network, _plain_onnxruntime
+from fsq_edge_benchmarks.suites.peers import plain_onnxruntime, untrained_network
 from fsq_edge_benchmarks.suites.preprocessing import loop_fill, plain_zscore, windows_with_gaps
 from fsq_edge_runtime.preprocess import Preprocessor
 
 
 def test_the_same_window_gets_the_same_class() -> None:
     windows, threads = motion_windows(300), torch.get_num_threads()
-    network, exported, config = _network(windows)
-    loops, plain = TorchLoops(network, config), _plain_onnxruntime(exported, config)
+    network, exported, config = untrained_network(windows)
+    loops, plain = TorchLoops(network, config), plain_onnxruntime(exported, config)
     bundle = bundle_around(exported.encoder.SerializeToString(), exported.tail, config, windows)
     with bundle.open_session(backend="onnx") as session:
         ours = session.predict(windows).raw_labels
@@ -40,7 +40,7 @@ def test_the_baselines_of_preprocessing_compute_what_they_say() -> None:
     np.testing.assert_allclose(scaled.std(axis=-1), 1.0, atol=1e-4)
     damaged = windows_with_gaps(windows)
     assert 0.005 < np.isnan(damaged).mean() < 0.02
-    config = _network(windows)[2]
+    config = untrained_network(windows)[2]
     ours, valid = Preprocessor(config).fill_gaps(damaged)
     # Runs that touch are longer than one that is filled; everywhere else both interpolate alike.
     np.testing.assert_allclose(loop_fill(damaged)[valid], ours[valid], atol=1e-4)

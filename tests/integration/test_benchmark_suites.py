@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fsq_edge_benchmarks.measure.children import child_environment, first_line_of
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
 from fsq_edge_benchmarks.measure.machine import INT8_DOT_FLAGS, describe_machine
 from fsq_edge_benchmarks.suites import runner as make_bench
@@ -46,7 +47,6 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", QUICK_HERE)
 def test_a_quick_run_gives_every_figure_within_generous_limits(quick_run: Path, name: str) -> None:
     suite, found = suite_named(name), SuiteResult.load(quick_run / f"{name}.json")
-    assert suite is not None
     assert found.quick
     assert found.seconds is not None
     values = {figure.path: figure.of(found.result) for figure in suite.figures}
@@ -75,7 +75,6 @@ def test_every_suite_is_a_module_with_run(suite: Suite) -> None:
 
 def test_one_that_fails_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     hef = suite_named("hef")
-    assert hef is not None
     none = Suite("no_such_module", "None", "Nothing.", ())
     slow = Suite("hef", "Slow", "Takes longer than it may.", (), minutes=1e-4)
     assert make_bench.run_suites([none, slow, hef], True, tmp_path) == 1
@@ -133,8 +132,6 @@ def test_the_page_has_the_table_that_the_results_make() -> None:
 
 
 def test_the_table_names_machine_target_and_disturbance(tmp_path: Path) -> None:
-    hef = suite_named("hef")
-    assert hef is not None
     result = {"inspect_ms_p50": 2.5, "ratio": 1.25}
     (tmp_path / "hef.json").write_text(result_of("hef", result, others=0.5).to_json())
     made = table.table(table.load_results(tmp_path))
@@ -164,6 +161,32 @@ def test_other_processes_are_seen_and_our_own_are_not(tmp_path: Path, monkeypatc
     # 6 s of user, 1 of system, 1 stolen; 9 idle and 3 waiting for the disk do not count.
     stat.write_text(f"cpu {6 * ticks} 0 {ticks} {59 * ticks} {3 * ticks} 0 0 {ticks} 0 0\n")
     assert meter.cores() == pytest.approx(0.3), "8 s busy in 10 s, 5 of them ours"
+
+
+def test_a_result_is_judged_by_the_targets_of_its_suite() -> None:
+    suite = Suite("x", "X", "X.", (Figure("a", "a/b", "x", at_most=2.0), Figure("c", "c", "x")))
+    assert suite.limit("a/b") == 2.0
+    with pytest.raises(KeyError):
+        suite.limit("c")
+    judged = suite.judged({"a": {"b": 2.0}, "c": 9.0})
+    assert judged == {"a": {"b": 2.0}, "c": 9.0, "targets": {"a/b": "<= 2 x"}, "passed": True}
+    assert not suite.judged({"a": {"b": 2.1}, "c": 9.0})["passed"]
+    assert not suite.judged({"a": 1.0, "c": 9.0})["passed"], "the figure is missing"
+    assert not suite.judged({"a": {"b": 2.0}, "c": 9.0, "passed": False})["passed"], "its own judgement counts, too"
+
+
+@pytest.mark.parametrize("name", ["hef", "events"])
+def test_the_help_of_a_suite_measures_nothing(name: str) -> None:
+    module = f"fsq_edge_benchmarks.suites.{name}"
+    done = first_line_of(["-m", module, "--help"], child_environment())
+    assert done.first_line.startswith(f"usage: python -m {module} [-h] [--quick]")
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_a_suite_has_the_common_command_line(suite: Suite) -> None:
+    source = inspect.getsource(importlib.import_module(f"fsq_edge_benchmarks.suites.{suite.name}"))
+    guarded = source.partition('if __name__ == "__main__":\n')[2]
+    assert f'sys.exit(run_command("{suite.name}", run' in guarded
 
 
 def test_figures_as_text() -> None:

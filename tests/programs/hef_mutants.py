@@ -1,7 +1,7 @@
 """Mutated HEFs thrown at the inspector: never a crash, a hang or more than 100 MB.
 
 Half of the mutants get their length and checksum made right again, or the checksum would shield the parser. Run as a
-program it prints one line of what happened: ``python -m tests.fuzz.hef_mutants --count 20000``.
+program it prints one line of what happened: ``python -m tests.programs.hef_mutants --count 20000``.
 """
 
 from __future__ import annotations

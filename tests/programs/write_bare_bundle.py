@@ -1,4 +1,4 @@
-"""Write a small bundle and recordings for the device-only install: ``python -m tests.bare.write_bundle FOLDER``."""
+"""Write a small bundle and recordings for the device-only install: ``write_bare_bundle FOLDER``."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Prove the device-only install: no torch, no onnx, every device-side verb works. Run by ``make bare``.
 
-Usage: ``python device_install.py FOLDER`` with the interpreter of an environment that holds the bare package.
+Usage: ``python bare_install.py FOLDER`` with the interpreter of an environment that holds the bare package.
 """
 
 import importlib.util

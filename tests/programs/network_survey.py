@@ -1,4 +1,4 @@
-"""Judges every network of the catalogue as every exporter writes it: ``python -m tests.factories.networks.survey``.
+"""Judges every network of the catalogue as every exporter writes it: ``python -m tests.programs.network_survey``.
 
 Prints one line a graph and exits 1 when a verdict is not the one that the catalogue asks for.
 """

@@ -1,7 +1,7 @@
 """Damaged ONNX models thrown at the checker: a verdict or one clear error, never a crash, a hang or more than 2 GB.
 
 Half of the mutants are files with a few bytes changed, half are models with a part set to what no exporter writes.
-Run as a program it prints one line of what happened: ``python -m tests.fuzz.onnx_mutants --count 5000 --bombs``, or
+Run as a program it prints one line of what happened: ``python -m tests.programs.onnx_mutants --count 5000 --bombs``, or
 with ``--backend`` for the onnx package's own test models.
 """
 

@@ -1,0 +1,57 @@
+"""The command line that every suite has: ``python -m fsq_edge_benchmarks.suites.NAME [--quick] [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsq_edge_benchmarks.suites.registry import suite_named
+
+RUNS = {"type": Path, "help": "folder that keeps the trained runs for the next benchmark (default: none are kept)"}
+
+
+def as_json(result: Mapping[str, Any]) -> str:
+    """Return a result as indented JSON."""
+    return json.dumps(result, indent=2)
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers of ``0,1,2``."""
+    return [int(part) for part in text.split(",")]
+
+
+def run_command(
+    name: str,
+    run: Callable[..., dict[str, Any]],
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    show: Callable[[dict[str, Any]], str] = as_json,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run one suite, print its result, and write it where asked.
+
+    Args:
+        name: of the suite.
+        run: its function; each option is given to it by its name.
+        options: name -> arguments of ``add_argument``.
+        show: makes the text that is printed.
+        arguments: of the command line; None takes the process's own.
+
+    Returns:
+        The exit code: 0, or 1 where a full run misses a target.
+    """
+    suite = suite_named(name)
+    parser = argparse.ArgumentParser(prog=f"python -m fsq_edge_benchmarks.suites.{name}", description=suite.about)
+    parser.add_argument("--quick", action="store_true", help="only show that it runs; its figures mean nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
+    for option, spec in (options or {}).items():
+        parser.add_argument(f"--{option}", **spec)
+    chosen = vars(parser.parse_args(arguments))
+    target = chosen.pop("json")
+    result = suite.judged(run(**chosen))
+    if target:
+        target.write_text(as_json(result) + "\n", encoding="utf-8")
+    print(show(result))
+    return 0 if result["passed"] or chosen["quick"] else 1
