@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from fsq_edge_compile.checker.cut import Cut, find_cut
+from fsq_edge_compile.checker.cut import Cut, cut_around, find_cut, part_of
 from fsq_edge_compile.checker.families.predicate import Breach
 from fsq_edge_compile.checker.filelimits import file_breaches
 from fsq_edge_compile.checker.graph import Graph
@@ -95,10 +95,10 @@ def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_
     """
     judgement = judge(normalised.graph, target)
     file_findings = list(_file_findings(normalised, name, target, from_file))
-    refused = set(judgement.refused)
     if any(finding.severity == "error" for finding in file_findings):
-        refused = {node.name for node in normalised.graph.nodes}
-    cut = find_cut(normalised.graph, refused)
+        judgement.refused = {node.name for node in normalised.graph.nodes}
+    cut = _stable_cut(normalised.graph, judgement, target)
+    refused = judgement.refused
     verdict: Verdict = "full" if cut.device and cut.complete else "cut" if cut.device else "none"
     findings = sorted(file_findings + judgement.findings, key=lambda finding: _ORDER[finding.severity])
     return CheckReport(
@@ -116,6 +116,30 @@ def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_
         findings=tuple(findings),
         simplifier=normalised.facts.simplifier,
     )
+
+
+def _stable_cut(graph: Graph, judgement: Judgement, target: Target) -> Cut:
+    """Cut, judge what is left as a graph of its own, and cut again until all of it is accepted.
+
+    Some nodes are taken only because of what reads them: a Split whose parts would leave the device, a reshape whose
+    layer went to the host. Their findings join those of the whole graph.
+    """
+    cut = find_cut(graph, judgement.refused, judgement.decoder)
+    left, device = graph, cut.device
+    while device and len(device) < len(left.nodes):
+        left = part_of(graph, device)
+        again = judge(left, target)
+        if not again.refused and not again.decoder:
+            break
+        known = {(finding.node, finding.rule) for finding in judgement.findings}
+        judgement.findings += [
+            finding
+            for finding in again.findings
+            if finding.severity == "error" and (finding.node, finding.rule) not in known
+        ]
+        judgement.refused |= again.refused
+        device = find_cut(left, again.refused, again.decoder).device
+    return cut if device == cut.device else cut_around(graph, device)
 
 
 def _file_findings(normalised: Normalised, name: str, target: Target, from_file: bool) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from fsq_edge_compile.checker.graph import Graph, Node
@@ -47,24 +48,30 @@ class Cut:
     complete: bool
 
 
-def find_cut(graph: Graph, refused: set[str]) -> Cut:
+def find_cut(graph: Graph, refused: set[str], decoder: AbstractSet[str] = frozenset()) -> Cut:
     """Choose the device part.
+
+    Args:
+        graph: the normalised graph.
+        refused: nodes with an error.
+        decoder: accepted nodes that belong to the host all the same.
 
     Accepted nodes fall into layers: a node's layer is the number of refused stretches on the way to it. Layer 0 is
     everything in front of the first refused nodes, and it is the device part if it holds any heavy node. Only when
     it holds none may the device part begin behind a refused front (an embedding, a layout change, a cast): at the
     layer that holds at least half of all multiply-accumulates.
     """
-    if not refused:
+    if not refused and not decoder:
         everything = frozenset(node.name for node in graph.nodes)
-        return _cut_around(graph, everything)
-    layer = _layers(graph, refused)
+        return cut_around(graph, everything)
+    layer = _layers(graph, refused | decoder)
     chosen = _chosen_layer(graph, layer)
     device = frozenset(node.name for node in graph.nodes if chosen is not None and layer.get(node.name) == chosen)
-    return _cut_around(graph, device)
+    return cut_around(graph, device)
 
 
-def _cut_around(graph: Graph, device: frozenset[str]) -> Cut:
+def cut_around(graph: Graph, device: frozenset[str]) -> Cut:
+    """Return the cut whose device part is given, with its first and last nodes."""
     members = [node for node in graph.nodes if node.name in device]
     starts = tuple(node.name for node in members if _reads_from_outside(graph, node, device))
     ends = tuple(node.name for node in members if _is_read_outside(graph, node, device))
@@ -113,3 +120,20 @@ def _is_read_outside(graph: Graph, node: Node, device: frozenset[str]) -> bool:
     if any(name in graph.outputs for name in node.outputs if name):
         return True
     return any(reader.name not in device for reader in graph.successors(node))
+
+
+def part_of(graph: Graph, names: AbstractSet[str]) -> Graph:
+    """Return some nodes of a graph as a graph of their own.
+
+    Its inputs are what they read from outside, its outputs what is read outside or leaves the whole graph.
+    """
+    nodes = tuple(node for node in graph.nodes if node.name in names)
+    made = {name for node in nodes for name in node.outputs if name}
+    read = dict.fromkeys(name for node in nodes for name in graph.activations(node) if name not in made)
+    outputs = tuple(
+        name
+        for node in nodes
+        for name in node.outputs
+        if name and (name in graph.outputs or any(reader.name not in names for reader in graph.consumers(name)))
+    )
+    return Graph(nodes, tuple(read), outputs, graph.shapes, graph.dtypes, graph.constants, graph.opset)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from fsq_edge_compile.checker.families.pooling import LARGE_POOL
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 from fsq_edge_compile.checker.graph import positive_axis
 
@@ -37,6 +39,9 @@ def mean(context: Context) -> Iterator[Breach]:
     elif axes in ((channel,), tuple(range(1, rank))):
         return
     elif axes == spatial:
+        space = tuple((context.shape() or ())[axis] or 0 for axis in axes)
+        if rank == 4 and math.prod(space) > LARGE_POOL:
+            yield Breach("average-pool.large", text(space))
         if rank != 4 or not _keeps(context):
             yield Breach("reduce-mean.spelling", f"{actual}, keepdims={int(_keeps(context))}")
     elif _reaches_dense(context):
