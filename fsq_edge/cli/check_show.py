@@ -37,7 +37,7 @@ def show_report(report: CheckReport, screen: Console) -> None:
     groups = _by_rule(report.findings)
     if groups:
         rows = [(group[0].severity, _where(group), group[0].rule, _what(group)) for group in groups[:SHOWN_RULES]]
-        screen.print(table("", ("", "node", "rule", "what and how to mend it"), rows))
+        screen.print(table("", ("", "node", "rule", "what, and the fix"), rows))
         if len(groups) > SHOWN_RULES:
             screen.print(f"... and {len(groups) - SHOWN_RULES} more rules, all of them in --json and --report")
     if report.verdict == "cut":
@@ -61,7 +61,7 @@ def _where(group: Sequence[Finding]) -> str:
 def _what(group: Sequence[Finding]) -> str:
     """The message of the first, what was measured at others, and the fix once."""
     others = dict.fromkeys(finding.actual for finding in group[1:SHOWN_NODES] if finding.actual != group[0].actual)
-    more = f"\nlikewise {'; '.join(plain(item) for item in others if item)}" if any(others) else ""
+    more = f"\nalso {'; '.join(plain(item) for item in others if item)}" if any(others) else ""
     return f"{plain(group[0].message)}{more}\n-> {plain(group[0].fix)}"
 
 

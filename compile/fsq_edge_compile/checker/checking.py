@@ -15,11 +15,10 @@ from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.judge import Judgement, judge, make_finding, weakest
 from fsq_edge_compile.checker.loading import read_model
 from fsq_edge_compile.checker.normalise import Normalised, normalise
-from fsq_edge_compile.checker.report import CheckReport, Confidence, Finding, NodeVerdict, Verdict
+from fsq_edge_compile.checker.report import CheckReport, NodeVerdict, Verdict
 from fsq_edge_compile.checker.rulebook import rulebook
 from fsq_edge_compile.checker.targets import Target, target_for
-
-_ORDER = {"error": 0, "warning": 1, "info": 2}
+from fsq_edge_runtime.findings import Confidence, NodeFinding, worst_first
 
 
 def check(
@@ -100,7 +99,7 @@ def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_
     cut = _stable_cut(normalised.graph, judgement, target)
     refused = judgement.refused
     verdict: Verdict = "full" if cut.device and cut.complete else "cut" if cut.device else "none"
-    findings = sorted(file_findings + judgement.findings, key=lambda finding: _ORDER[finding.severity])
+    findings = worst_first(file_findings + judgement.findings)
     return CheckReport(
         model=name,
         arch=target.arch,
@@ -113,7 +112,7 @@ def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_
             NodeVerdict(node.name, node.op, node.name not in refused, node.name in cut.device)
             for node in normalised.graph.nodes
         ),
-        findings=tuple(findings),
+        findings=findings,
         simplifier=normalised.facts.simplifier,
     )
 
@@ -142,7 +141,7 @@ def _stable_cut(graph: Graph, judgement: Judgement, target: Target) -> Cut:
     return cut if device == cut.device else cut_around(graph, device)
 
 
-def _file_findings(normalised: Normalised, name: str, target: Target, from_file: bool) -> Iterator[Finding]:
+def _file_findings(normalised: Normalised, name: str, target: Target, from_file: bool) -> Iterator[NodeFinding]:
     book = rulebook()
     breaches: list[Breach] = list(file_breaches(normalised, target, Path(name).stem if from_file else None))
     for breach in breaches:
@@ -151,7 +150,7 @@ def _file_findings(normalised: Normalised, name: str, target: Target, from_file:
             yield finding
 
 
-def _confidence(judgement: Judgement, cut: Cut, findings: list[Finding]) -> Confidence:
+def _confidence(judgement: Judgement, cut: Cut, findings: Sequence[NodeFinding]) -> Confidence:
     """The weakest evidence among the device nodes and the errors; anything unknown makes it low."""
     levels: list[Confidence] = [judgement.confidence.get(name, "high") for name in cut.device]
     levels += [finding.confidence for finding in findings if finding.severity == "error"]

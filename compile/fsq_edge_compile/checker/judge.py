@@ -16,9 +16,10 @@ from fsq_edge_compile.checker.layout import channel_axes
 from fsq_edge_compile.checker.normalise import STATIC_PARAMETERS, UNREGISTERED
 from fsq_edge_compile.checker.patterns import FLATTENED, Claim, Claims, find_patterns
 from fsq_edge_compile.checker.patterns.heads import packed_heads
-from fsq_edge_compile.checker.report import CONFIDENCE_ORDER, Confidence, Finding
+from fsq_edge_compile.checker.report import CONFIDENCE_ORDER
 from fsq_edge_compile.checker.rulebook import Operator, Rule, Rulebook, rulebook
 from fsq_edge_compile.checker.targets import Target
+from fsq_edge_runtime.findings import Confidence, NodeFinding
 
 MIN_RANK, MAX_RANK = 2, 4
 # 3-D convolutions were compiled, so rank 5 passes on them and on what works element by element.
@@ -52,7 +53,7 @@ class Judgement:
         decoder: accepted nodes that only prepare maps for the host; the device part ends before them.
     """
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[NodeFinding] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     confidence: dict[str, Confidence] = field(default_factory=dict)
     foreign: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -201,14 +202,14 @@ def _type_name(dtype: int) -> str:
         return f"type {dtype}"
 
 
-def make_finding(book: Rulebook, breach: Breach, target: Target, node: Node | None = None) -> Finding | None:
+def make_finding(book: Rulebook, breach: Breach, target: Target, node: Node | None = None) -> NodeFinding | None:
     """Turn a breach into a finding for one target; None when the rule does not apply there."""
     rule: Rule | None = book.rules[breach.rule].for_target(target)
     if rule is None:
         return None
     op = node.op if node is not None else ""
     limit = breach.limit or rule.limit
-    return Finding(
+    return NodeFinding(
         rule=rule.id,
         severity=rule.severity,
         support=rule.support,
