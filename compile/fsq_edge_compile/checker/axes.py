@@ -62,6 +62,11 @@ class Axes:
             return None
         return axes[0]
 
+    def main_axis(self) -> int | None:
+        """Return the one axis that holds channels, with or without places; None when there are several."""
+        axes = [index for index in range(len(self.axes)) if CHANNELS in self.kinds(index)]
+        return axes[0] if len(axes) == 1 else None
+
     def channels_are_one(self) -> bool:
         """Whether the starting tensor has a single channel, which is then nowhere to be seen."""
         return not any(part.kind == CHANNELS for part in self.total)

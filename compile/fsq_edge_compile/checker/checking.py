@@ -8,17 +8,21 @@ from pathlib import Path
 
 import onnx
 
-from fsq_edge_compile.checker.cut import Cut, cut_around, find_cut, part_of
+from fsq_edge_compile.checker.certainty import chip_differences, confidence_of, first_blockers
+from fsq_edge_compile.checker.cut import Work
 from fsq_edge_compile.checker.families.predicate import Breach
 from fsq_edge_compile.checker.filelimits import file_breaches
 from fsq_edge_compile.checker.graph import Graph
-from fsq_edge_compile.checker.judge import Judgement, judge, make_finding, weakest
+from fsq_edge_compile.checker.judge import judge, make_finding, stable_cut
 from fsq_edge_compile.checker.loading import read_model
 from fsq_edge_compile.checker.normalise import Normalised, normalise
 from fsq_edge_compile.checker.report import CheckReport, NodeVerdict, Verdict
 from fsq_edge_compile.checker.rulebook import rulebook
 from fsq_edge_compile.checker.targets import Target, target_for
-from fsq_edge_runtime.findings import Confidence, NodeFinding, worst_first
+from fsq_edge_runtime.findings import NodeFinding, worst_first
+
+# A device part with less of the work than this is hardly worth a device.
+LITTLE = 0.05
 
 
 def check(
@@ -96,49 +100,34 @@ def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_
     file_findings = list(_file_findings(normalised, name, target, from_file))
     if any(finding.severity == "error" for finding in file_findings):
         judgement.refused = {node.name for node in normalised.graph.nodes}
-    cut = _stable_cut(normalised.graph, judgement, target)
+    graph = normalised.graph
+    cut = stable_cut(graph, judgement, target)
     refused = judgement.refused
     verdict: Verdict = "full" if cut.device and cut.complete else "cut" if cut.device else "none"
+    work = Work.of(graph, cut)
+    if verdict == "cut" and work.share < LITTLE:
+        blocker = first_blockers(graph, judgement)
+        breach = Breach("cut.little-left", f"{100 * work.share:.2g} %", blocker[0].node if blocker else "")
+        file_findings += [finding for finding in [make_finding(rulebook(), breach, target)] if finding is not None]
     findings = worst_first(file_findings + judgement.findings)
+    confidence, reason = confidence_of(graph, judgement, cut, file_findings)
     return CheckReport(
         model=name,
         arch=target.arch,
         dfc=target.dfc,
         verdict=verdict,
-        confidence=_confidence(judgement, cut, findings),
+        confidence=confidence,
         start_nodes=cut.start_nodes,
         end_nodes=cut.end_nodes,
         nodes=tuple(
-            NodeVerdict(node.name, node.op, node.name not in refused, node.name in cut.device)
-            for node in normalised.graph.nodes
+            NodeVerdict(node.name, node.op, node.name not in refused, node.name in cut.device) for node in graph.nodes
         ),
         findings=findings,
         simplifier=normalised.facts.simplifier,
+        macs=work,
+        lowered_by=reason,
+        chips=chip_differences(judgement),
     )
-
-
-def _stable_cut(graph: Graph, judgement: Judgement, target: Target) -> Cut:
-    """Cut, judge what is left as a graph of its own, and cut again until all of it is accepted.
-
-    Some nodes are taken only because of what reads them: a Split whose parts would leave the device, a reshape whose
-    layer went to the host. Their findings join those of the whole graph.
-    """
-    cut = find_cut(graph, judgement.refused, judgement.decoder)
-    left, device = graph, cut.device
-    while device and len(device) < len(left.nodes):
-        left = part_of(graph, device)
-        again = judge(left, target)
-        if not again.refused and not again.decoder:
-            break
-        known = {(finding.node, finding.rule) for finding in judgement.findings}
-        judgement.findings += [
-            finding
-            for finding in again.findings
-            if finding.severity == "error" and (finding.node, finding.rule) not in known
-        ]
-        judgement.refused |= again.refused
-        device = find_cut(left, again.refused, again.decoder).device
-    return cut if device == cut.device else cut_around(graph, device)
 
 
 def _file_findings(normalised: Normalised, name: str, target: Target, from_file: bool) -> Iterator[NodeFinding]:
@@ -148,12 +137,3 @@ def _file_findings(normalised: Normalised, name: str, target: Target, from_file:
         finding = make_finding(book, breach, target)
         if finding is not None:
             yield finding
-
-
-def _confidence(judgement: Judgement, cut: Cut, findings: Sequence[NodeFinding]) -> Confidence:
-    """The weakest evidence among the device nodes and the errors; anything unknown makes it low."""
-    levels: list[Confidence] = [judgement.confidence.get(name, "high") for name in cut.device]
-    levels += [finding.confidence for finding in findings if finding.severity == "error"]
-    if any(finding.support == "unknown" for finding in findings if finding.severity == "error"):
-        levels.append("low")
-    return weakest(levels)

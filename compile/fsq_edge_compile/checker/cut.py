@@ -104,6 +104,9 @@ def _chosen_layer(graph: Graph, layer: dict[str, int]) -> int | None:
     heaviest = max(work, key=lambda level: work[level], default=None)
     if heaviest is not None and 2 * work[heaviest] >= total:
         return heaviest
+    if total:
+        # All that multiplies is refused, or scattered behind refused nodes: nothing useful is left.
+        return None
     real = [layer[node.name] for node in graph.nodes if node.name in layer and node.op not in MOVES_DATA]
     return 0 if 0 in real else None
 
@@ -137,3 +140,36 @@ def part_of(graph: Graph, names: AbstractSet[str]) -> Graph:
         if name and (name in graph.outputs or any(reader.name not in names for reader in graph.consumers(name)))
     )
     return Graph(nodes, tuple(read), outputs, graph.shapes, graph.dtypes, graph.constants, graph.opset)
+
+
+def before_layers(graph: Graph, names: AbstractSet[str]) -> frozenset[str]:
+    """Return the heavy nodes among some, and those from which a heavy one is reached within them."""
+    found: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.name in names and (node.op in HEAVY or any(reader.name in found for reader in graph.successors(node))):
+            found.add(node.name)
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Multiply-accumulates of a network for one input.
+
+    Attributes:
+        total: of the whole graph.
+        device: of the device part.
+    """
+
+    total: int = 0
+    device: int = 0
+
+    @classmethod
+    def of(cls, graph: Graph, cut: Cut) -> Work:
+        """Count the work of a graph and of its device part."""
+        sizes = {node.name: node_size(graph, node).macs for node in graph.nodes}
+        return cls(sum(sizes.values()), sum(size for name, size in sizes.items() if name in cut.device))
+
+    @property
+    def share(self) -> float:
+        """The device's part of the work, from 0 to 1; 1 where nothing multiplies."""
+        return self.device / self.total if self.total else 1.0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import onnx
 
+from fsq_edge_compile.checker.cut import Cut, before_layers, cut_around, find_cut, part_of
 from fsq_edge_compile.checker.decoders import HARMLESS, decoder_nodes, meets_refused
 from fsq_edge_compile.checker.families import PREDICATES, Breach, Context
 from fsq_edge_compile.checker.families.movement import always
@@ -16,12 +18,12 @@ from fsq_edge_compile.checker.layout import channel_axes
 from fsq_edge_compile.checker.normalise import STATIC_PARAMETERS, UNREGISTERED
 from fsq_edge_compile.checker.patterns import FLATTENED, Claim, Claims, find_patterns
 from fsq_edge_compile.checker.patterns.heads import packed_heads
-from fsq_edge_compile.checker.report import CONFIDENCE_ORDER
 from fsq_edge_compile.checker.rulebook import Operator, Rule, Rulebook, rulebook
 from fsq_edge_compile.checker.targets import Target
 from fsq_edge_runtime.findings import Confidence, NodeFinding
 
 MIN_RANK, MAX_RANK = 2, 4
+MAX_CUTS = 16
 # 3-D convolutions were compiled, so rank 5 passes on them and on what works element by element.
 _RANK_5 = frozenset(
     {
@@ -51,6 +53,7 @@ class Judgement:
         confidence: evidence behind each accepted node, by name.
         foreign: operators that were only ever measured on the other compiler generation.
         decoder: accepted nodes that only prepare maps for the host; the device part ends before them.
+        chips: rules met here that read differently for other chips or generations.
     """
 
     findings: list[NodeFinding] = field(default_factory=list)
@@ -58,6 +61,7 @@ class Judgement:
     confidence: dict[str, Confidence] = field(default_factory=dict)
     foreign: dict[str, tuple[str, ...]] = field(default_factory=dict)
     decoder: set[str] = field(default_factory=set)
+    chips: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
 
 def judge(graph: Graph, target: Target) -> Judgement:
@@ -114,6 +118,9 @@ def claims_flattened(claims: Claims, node: Node) -> bool:
 
 def _record(judgement: Judgement, book: Rulebook, target: Target, node: Node, breaches: Iterable[Breach]) -> None:
     for breach in breaches:
+        rule = book.rules[breach.rule]
+        if rule.overrides:
+            judgement.chips[rule.id] = rule.overrides
         finding = make_finding(book, breach, target, node)
         if finding is not None:
             judgement.findings.append(finding)
@@ -225,6 +232,32 @@ def make_finding(book: Rulebook, breach: Breach, target: Target, node: Node | No
     )
 
 
-def weakest(levels: list[Confidence]) -> Confidence:
-    """Return the lowest of the given confidences; high when there are none."""
-    return min(levels, key=lambda level: CONFIDENCE_ORDER[level], default="high")
+def stable_cut(graph: Graph, judgement: Judgement, target: Target) -> Cut:
+    """Cut, judge what is left as a graph of its own, and cut again until all of it is accepted.
+
+    Some nodes are taken only because of what reads them: a Split whose parts would leave the device, a reshape whose
+    layer went to the host. Their errors join ``judgement``.
+    """
+    cut = find_cut(graph, judgement.refused, judgement.decoder)
+    left, device = graph, cut.device
+    for count in range(MAX_CUTS):
+        if not device or len(device) == len(left.nodes):
+            break
+        left = part_of(graph, device)
+        again = judge(left, target)
+        if not again.refused and not again.decoder:
+            break
+        known = {(finding.node, finding.rule) for finding in judgement.findings}
+        judgement.findings += [
+            finding
+            for finding in again.findings
+            if finding.severity == "error" and (finding.node, finding.rule) not in known
+        ]
+        judgement.refused |= again.refused
+        device = find_cut(left, again.refused, again.decoder).device
+        if count >= MAX_CUTS // 2:
+            # A long tail of moves goes at once, in place of one node a round.
+            device = before_layers(left, device)
+    else:
+        device = frozenset()
+    return cut if device == cut.device else cut_around(graph, device)

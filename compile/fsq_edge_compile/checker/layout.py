@@ -135,7 +135,7 @@ def _moved(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
     """Follow the channels through a move; where they were split, guess."""
     start = starting_axes(source, graph.shape(source), axis)
     after = moved(start, graph, node) if start is not None else None
-    found = after.axis_of_channels() if after is not None else None
+    found = after.main_axis() if after is not None else None
     if found is not None:
         return found
     if node.op == "Transpose":

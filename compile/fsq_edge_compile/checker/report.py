@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fsq_edge_compile.checker.cut import Work
 from fsq_edge_runtime.findings import Confidence, NodeFinding, Severity, Stage, Support
 
 __all__ = [
@@ -77,6 +78,9 @@ class CheckReport:
         nodes: every node of the normalised graph, in topological order.
         findings: errors first, then warnings, then infos, each in graph order.
         simplifier: what normalised the graph.
+        macs: multiply-accumulates of the graph and of its device part.
+        lowered_by: the node and the evidence that keep the confidence below high; empty for high.
+        chips: where the public record tells chips apart for what this graph holds; empty where it does not.
     """
 
     model: str
@@ -89,6 +93,9 @@ class CheckReport:
     nodes: tuple[NodeVerdict, ...]
     findings: tuple[Finding, ...]
     simplifier: str = field(default="built-in")
+    macs: Work = field(default_factory=Work)
+    lowered_by: str = ""
+    chips: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -119,4 +126,7 @@ class CheckReport:
             "end_nodes": list(self.end_nodes),
             "nodes": {"total": len(self.nodes), "device": device, "host": len(self.nodes) - device},
             "findings": [finding.to_dict(*_FIELDS) for finding in self.findings],
+            "macs": {"total": self.macs.total, "device": self.macs.device},
+            "lowered_by": self.lowered_by,
+            "chips": list(self.chips),
         }

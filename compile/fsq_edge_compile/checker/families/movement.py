@@ -250,10 +250,17 @@ def cast(context: Context) -> Iterator[Breach]:
         yield Breach("cast.float-to-integer", actual)
     elif before == onnx.TensorProto.BOOL and after not in _FLOATS:
         yield Breach("cast.bool-to-integer", actual)
+    elif before not in _FLOATS and after not in _FLOATS and _is_index_output(context):
+        yield Breach("cast.of-index", actual)
     elif before not in _FLOATS and before != onnx.TensorProto.BOOL:
         yield Breach("cast.from-integer", actual)
     elif before in _FLOATS and after in _FLOATS and after != onnx.TensorProto.FLOAT:
         yield Breach("cast.precision", actual)
+
+
+def _is_index_output(context: Context) -> bool:
+    maker = context.graph.producer(context.node.input(0))
+    return maker is not None and maker.op == "ArgMax" and context.node.outputs[0] in context.graph.outputs
 
 
 def _type_name(dtype: int | None) -> str:

@@ -84,8 +84,9 @@ def arg_max(context: Context) -> Iterator[Breach]:
         axis = positive_axis(int(context.node.attribute("axis", 0)), rank)
         if axis != channel:
             yield Breach("argmax.axis", f"axis {axis} of {text(context.shape())}", f"axis {channel}")
-    if context.graph.consumers(context.node.outputs[0]):
-        readers = context.graph.consumers(context.node.outputs[0])
+    readers = context.graph.consumers(context.node.outputs[0])
+    casts = [reader for reader in readers if reader.op == "Cast" and reader.outputs[0] in context.graph.outputs]
+    if len(casts) < len(readers):
         yield Breach("argmax.not-last", ", ".join(reader.name for reader in readers))
 
 

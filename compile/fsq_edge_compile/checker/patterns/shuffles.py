@@ -75,6 +75,11 @@ def _depth_shuffle(before: Shape, middle: Shape, after: Shape, order: tuple[int,
     """Return the name of the depth shuffle that three shapes and an order make, or an empty string."""
     if len(middle) != 6:
         return ""
+    if order in ((0, 1, 3, 4, 2, 5), (0, 1, 3, 2, 4, 5)):
+        # Channels last: blocks of two by two places become channels.
+        _, h, block, w, again, c = middle
+        fits = block == again and before == (middle[0], _times(h, block), _times(w, again), c)
+        return "space-to-depth" if fits and after[1:3] == (h, w) and after[0] == before[0] else ""
     if order in ((0, 1, 3, 5, 2, 4), (0, 3, 5, 1, 2, 4)):
         _, c, h, block, w, again = middle
         fits = block == again and before == (middle[0], c, _times(h, block), _times(w, again))
