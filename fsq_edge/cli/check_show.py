@@ -30,10 +30,14 @@ def plain(text: str) -> str:
 def show_report(report: CheckReport, screen: Console) -> None:
     """Print the verdict, the findings and where to cut."""
     counts = report.to_dict()["nodes"]
+    share = f"{100 * report.macs.share:.3g} % of the multiply-accumulates"
     screen.print(
         f"{plain(report.model)} for {report.arch} (DFC {report.dfc}): {report.verdict}, confidence "
-        f"{report.confidence}; {counts['device']} of {counts['total']} nodes on the device"
+        f"{report.confidence}; {counts['device']} of {counts['total']} nodes and {share} on the device"
     )
+    if report.lowered_by:
+        screen.print(f"confidence lowered by: {plain(report.lowered_by)}", soft_wrap=True)
+    screen.print(f"chips: {plain('; '.join(report.chips)) or 'no public difference'}", soft_wrap=True)
     groups = _by_rule(report.findings)
     if groups:
         rows = [(group[0].severity, _where(group), group[0].rule, _what(group)) for group in groups[:SHOWN_RULES]]

@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeVar
 
 Severity = Literal["error", "warning", "info"]
+Support = Literal["supported", "conditional", "unsupported", "unknown", "trap"]
+Stage = Literal["parse", "optimise", "quantise", "allocate", "load"]
+Confidence = Literal["high", "medium", "low"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 
@@ -53,6 +56,29 @@ class ChannelFinding(Finding):
     channels: tuple[str, ...] = ()
     actual: float | None = None
     limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFinding(Finding):
+    """One judgement about a node of a network, or about its file.
+
+    Attributes:
+        support: what the rule says of the construct.
+        stage: the compiler stage that would refuse it.
+        node: the node's name in the user's file; empty for the file itself.
+        op: operator type; empty for the file itself.
+        limit: the rule's limit, as text; empty when it has none.
+        actual: the measured value, as text; empty when there is none.
+        confidence: how far the evidence carries.
+    """
+
+    support: Support
+    stage: Stage
+    node: str = ""
+    op: str = ""
+    limit: str = ""
+    actual: str = ""
+    confidence: Confidence = "medium"
 
 
 _Found = TypeVar("_Found", bound=Finding)

@@ -77,6 +77,9 @@ def test_the_report_is_one_json_object_of_schema_version_1() -> None:
         "end_nodes",
         "nodes",
         "findings",
+        "macs",
+        "lowered_by",
+        "chips",
     ]
     assert value["schema_version"] == 1
     assert (value["arch"], value["dfc"]) == ("hailo10h", "5.3")

@@ -8,18 +8,21 @@ from pathlib import Path
 
 import onnx
 
-from fsq_edge_compile.checker.cut import Cut, find_cut
+from fsq_edge_compile.checker.certainty import chip_differences, confidence_of, first_blockers
+from fsq_edge_compile.checker.cut import Work
 from fsq_edge_compile.checker.families.predicate import Breach
 from fsq_edge_compile.checker.filelimits import file_breaches
 from fsq_edge_compile.checker.graph import Graph
-from fsq_edge_compile.checker.judge import Judgement, judge, make_finding, weakest
+from fsq_edge_compile.checker.judge import judge, make_finding, stable_cut
 from fsq_edge_compile.checker.loading import read_model
 from fsq_edge_compile.checker.normalise import Normalised, normalise
-from fsq_edge_compile.checker.report import CheckReport, Confidence, Finding, NodeVerdict, Verdict
+from fsq_edge_compile.checker.report import CheckReport, NodeVerdict, Verdict
 from fsq_edge_compile.checker.rulebook import rulebook
 from fsq_edge_compile.checker.targets import Target, target_for
+from fsq_edge_runtime.findings import NodeFinding, worst_first
 
-_ORDER = {"error": 0, "warning": 1, "info": 2}
+# A device part with less of the work than this is hardly worth a device.
+LITTLE = 0.05
 
 
 def check(
@@ -95,42 +98,42 @@ def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_
     """
     judgement = judge(normalised.graph, target)
     file_findings = list(_file_findings(normalised, name, target, from_file))
-    refused = set(judgement.refused)
     if any(finding.severity == "error" for finding in file_findings):
-        refused = {node.name for node in normalised.graph.nodes}
-    cut = find_cut(normalised.graph, refused)
+        judgement.refused = {node.name for node in normalised.graph.nodes}
+    graph = normalised.graph
+    cut = stable_cut(graph, judgement, target)
+    refused = judgement.refused
     verdict: Verdict = "full" if cut.device and cut.complete else "cut" if cut.device else "none"
-    findings = sorted(file_findings + judgement.findings, key=lambda finding: _ORDER[finding.severity])
+    work = Work.of(graph, cut)
+    if verdict == "cut" and work.share < LITTLE:
+        blocker = first_blockers(graph, judgement)
+        breach = Breach("cut.little-left", f"{100 * work.share:.2g} %", blocker[0].node if blocker else "")
+        file_findings += [finding for finding in [make_finding(rulebook(), breach, target)] if finding is not None]
+    findings = worst_first(file_findings + judgement.findings)
+    confidence, reason = confidence_of(graph, judgement, cut, file_findings)
     return CheckReport(
         model=name,
         arch=target.arch,
         dfc=target.dfc,
         verdict=verdict,
-        confidence=_confidence(judgement, cut, findings),
+        confidence=confidence,
         start_nodes=cut.start_nodes,
         end_nodes=cut.end_nodes,
         nodes=tuple(
-            NodeVerdict(node.name, node.op, node.name not in refused, node.name in cut.device)
-            for node in normalised.graph.nodes
+            NodeVerdict(node.name, node.op, node.name not in refused, node.name in cut.device) for node in graph.nodes
         ),
-        findings=tuple(findings),
+        findings=findings,
         simplifier=normalised.facts.simplifier,
+        macs=work,
+        lowered_by=reason,
+        chips=chip_differences(judgement),
     )
 
 
-def _file_findings(normalised: Normalised, name: str, target: Target, from_file: bool) -> Iterator[Finding]:
+def _file_findings(normalised: Normalised, name: str, target: Target, from_file: bool) -> Iterator[NodeFinding]:
     book = rulebook()
     breaches: list[Breach] = list(file_breaches(normalised, target, Path(name).stem if from_file else None))
     for breach in breaches:
         finding = make_finding(book, breach, target)
         if finding is not None:
             yield finding
-
-
-def _confidence(judgement: Judgement, cut: Cut, findings: list[Finding]) -> Confidence:
-    """The weakest evidence among the device nodes and the errors; anything unknown makes it low."""
-    levels: list[Confidence] = [judgement.confidence.get(name, "high") for name in cut.device]
-    levels += [finding.confidence for finding in findings if finding.severity == "error"]
-    if any(finding.support == "unknown" for finding in findings if finding.severity == "error"):
-        levels.append("low")
-    return weakest(levels)

@@ -14,12 +14,13 @@ import onnx
 from onnx import numpy_helper
 
 from fsq_edge_compile.checker.graph import Shape
-from fsq_edge_compile.checker.inference import TensorInfo
+from fsq_edge_compile.checker.inference import TensorInfo, infer
 from fsq_edge_compile.checker.kernels import run_kernel
 from fsq_edge_compile.checker.loading import LightModel, StandIn
 from fsq_edge_runtime.arrays import AnyArray
 
-MAX_ROUNDS = 8
+# Nodes looked at over all rounds: enough for hundreds of rounds over a usual network, a few over the largest.
+MAX_VISITS = 600_000
 # Integers up to this many elements may be a shape: without a kernel for them they are left to the simplifier.
 MAX_SHAPE_ELEMENTS = 64
 
@@ -41,6 +42,22 @@ NEVER_FOLDED = frozenset(
         "Multinomial",
     }
 )
+
+
+def fold(light: LightModel) -> TensorInfo:
+    """Fold until nothing more is known, and return the shapes and types of what is left.
+
+    Each shape that folds may make the next one known, so long chains take many rounds. The rounds are bounded by the
+    nodes that they look at.
+    """
+    info = infer(light.proto)
+    visits = 0
+    while fold_once(light, info):
+        visits += len(light.proto.graph.node)
+        info = infer(light.proto)
+        if visits > MAX_VISITS:
+            break
+    return info
 
 
 def fold_once(light: LightModel, info: TensorInfo) -> int:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import onnx
 
+from fsq_edge_compile.checker.cut import Cut, before_layers, cut_around, find_cut, part_of
+from fsq_edge_compile.checker.decoders import HARMLESS, decoder_nodes, meets_refused
 from fsq_edge_compile.checker.families import PREDICATES, Breach, Context
+from fsq_edge_compile.checker.families.movement import always
 from fsq_edge_compile.checker.families.predicate import text
 from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.layout import channel_axes
 from fsq_edge_compile.checker.normalise import STATIC_PARAMETERS, UNREGISTERED
-from fsq_edge_compile.checker.patterns import Claim, find_patterns
+from fsq_edge_compile.checker.patterns import FLATTENED, Claim, Claims, find_patterns
 from fsq_edge_compile.checker.patterns.heads import packed_heads
-from fsq_edge_compile.checker.report import CONFIDENCE_ORDER, Confidence, Finding
 from fsq_edge_compile.checker.rulebook import Operator, Rule, Rulebook, rulebook
 from fsq_edge_compile.checker.targets import Target
+from fsq_edge_runtime.findings import Confidence, NodeFinding
 
-MAX_RANK = 4
+MIN_RANK, MAX_RANK = 2, 4
+MAX_CUTS = 16
 # 3-D convolutions were compiled, so rank 5 passes on them and on what works element by element.
 _RANK_5 = frozenset(
     {
@@ -47,12 +52,16 @@ class Judgement:
         refused: names of the nodes with an error.
         confidence: evidence behind each accepted node, by name.
         foreign: operators that were only ever measured on the other compiler generation.
+        decoder: accepted nodes that only prepare maps for the host; the device part ends before them.
+        chips: rules met here that read differently for other chips or generations.
     """
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[NodeFinding] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     confidence: dict[str, Confidence] = field(default_factory=dict)
     foreign: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    decoder: set[str] = field(default_factory=set)
+    chips: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
 
 def judge(graph: Graph, target: Target) -> Judgement:
@@ -76,13 +85,42 @@ def judge(graph: Graph, target: Target) -> Judgement:
             judgement.confidence[node.name] = _evidence(evidence, target)
             if evidence.measured and not evidence.measured_for(target):
                 judgement.foreign[evidence.key] = evidence.measured
-    for node, breach in packed_heads(graph, channels, judgement.refused):
+    _end_before_decoders(judgement, graph, claims, target)
+    for node, breach in packed_heads(graph, channels, judgement.refused | judgement.decoder):
         _record(judgement, book, target, node, [breach])
     return judgement
 
 
+def _end_before_decoders(judgement: Judgement, graph: Graph, claims: Claims, target: Target) -> None:
+    """Let decoders speak by their first refused operator; a flattened map that meets none is refused itself."""
+    errors: dict[str, set[str]] = {}
+    for finding in judgement.findings:
+        if finding.severity == "error":
+            errors.setdefault(finding.node, set()).add(finding.rule)
+    hard = {name for name, rules in errors.items() if not rules <= HARMLESS}
+    inside = decoder_nodes(graph, claims, hard)
+    judgement.findings = [
+        finding for finding in judgement.findings if finding.node not in inside or finding.rule not in HARMLESS
+    ]
+    judgement.refused -= inside
+    stopped = meets_refused(graph, inside, judgement.refused)
+    for node in graph.nodes:
+        if node.name in inside and node.name not in stopped and claims_flattened(claims, node):
+            shapes = f"{text(graph.shape(node.input(0)))} to {text(graph.shape(node.outputs[0]))}"
+            _record(judgement, rulebook(), target, node, [Breach("reshape.shuffle", shapes)])
+    judgement.decoder = inside - judgement.refused
+
+
+def claims_flattened(claims: Claims, node: Node) -> bool:
+    """Whether a node flattens a map for no layer."""
+    return node.name in claims and claims[node.name].pattern == FLATTENED
+
+
 def _record(judgement: Judgement, book: Rulebook, target: Target, node: Node, breaches: Iterable[Breach]) -> None:
     for breach in breaches:
+        rule = book.rules[breach.rule]
+        if rule.overrides:
+            judgement.chips[rule.id] = rule.overrides
         finding = make_finding(book, breach, target, node)
         if finding is not None:
             judgement.findings.append(finding)
@@ -132,6 +170,7 @@ def _breaches(context: Context, operator: Operator | None, claim: Claim | None) 
         yield Breach(operator.rule.id, text(context.shape()))
     if claim is not None:
         yield from claim.breaches
+    yield from always(context)
     predicate = PREDICATES.get(node.op)
     if predicate is not None and not accepted:
         yield from predicate(context)
@@ -152,6 +191,8 @@ def _tensor_breach(context: Context, any_rank: bool) -> Breach | None:
             return Breach("tensor.rank", f"rank {len(shape)}")
         dtype = graph.dtypes.get(name, onnx.TensorProto.FLOAT)
         is_index = node.op == "Gather" and name == node.input(1)
+        if dtype == onnx.TensorProto.FLOAT and len(shape) < MIN_RANK and name in graph.inputs:
+            return Breach("tensor.flat", f"rank {len(shape)}")
         if dtype != onnx.TensorProto.FLOAT and node.op not in _OTHER_TYPES and not is_index:
             return Breach("tensor.dtype", f"{name}: {_type_name(dtype)}")
     return None
@@ -168,14 +209,14 @@ def _type_name(dtype: int) -> str:
         return f"type {dtype}"
 
 
-def make_finding(book: Rulebook, breach: Breach, target: Target, node: Node | None = None) -> Finding | None:
+def make_finding(book: Rulebook, breach: Breach, target: Target, node: Node | None = None) -> NodeFinding | None:
     """Turn a breach into a finding for one target; None when the rule does not apply there."""
     rule: Rule | None = book.rules[breach.rule].for_target(target)
     if rule is None:
         return None
     op = node.op if node is not None else ""
     limit = breach.limit or rule.limit
-    return Finding(
+    return NodeFinding(
         rule=rule.id,
         severity=rule.severity,
         support=rule.support,
@@ -191,6 +232,32 @@ def make_finding(book: Rulebook, breach: Breach, target: Target, node: Node | No
     )
 
 
-def weakest(levels: list[Confidence]) -> Confidence:
-    """Return the lowest of the given confidences; high when there are none."""
-    return min(levels, key=lambda level: CONFIDENCE_ORDER[level], default="high")
+def stable_cut(graph: Graph, judgement: Judgement, target: Target) -> Cut:
+    """Cut, judge what is left as a graph of its own, and cut again until all of it is accepted.
+
+    Some nodes are taken only because of what reads them: a Split whose parts would leave the device, a reshape whose
+    layer went to the host. Their errors join ``judgement``.
+    """
+    cut = find_cut(graph, judgement.refused, judgement.decoder)
+    left, device = graph, cut.device
+    for count in range(MAX_CUTS):
+        if not device or len(device) == len(left.nodes):
+            break
+        left = part_of(graph, device)
+        again = judge(left, target)
+        if not again.refused and not again.decoder:
+            break
+        known = {(finding.node, finding.rule) for finding in judgement.findings}
+        judgement.findings += [
+            finding
+            for finding in again.findings
+            if finding.severity == "error" and (finding.node, finding.rule) not in known
+        ]
+        judgement.refused |= again.refused
+        device = find_cut(left, again.refused, again.decoder).device
+        if count >= MAX_CUTS // 2:
+            # A long tail of moves goes at once, in place of one node a round.
+            device = before_layers(left, device)
+    else:
+        device = frozenset()
+    return cut if device == cut.device else cut_around(graph, device)

@@ -6,8 +6,7 @@ need to know where it went: a Transpose moves it, a Linear after it makes the la
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from fsq_edge_compile.checker.axes import MOVES, moved, starting_axes
 from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
 
 _CHANNELS_FIRST = frozenset(
@@ -26,7 +25,6 @@ _CHANNELS_FIRST = frozenset(
         "DepthToSpace",
         "SpaceToDepth",
         "LRN",
-        "Flatten",
         "PRelu",
     }
 )
@@ -68,12 +66,29 @@ def channel_axes(graph: Graph) -> dict[str, int]:
 
 
 def _input_axis(graph: Graph, name: str, rank: int) -> int:
-    """Rank 4 inputs are NCHW unless they are transposed to it; of rank 3 only convolutions and kin read (N, C, L)."""
+    """Rank 4 inputs are NCHW unless they are transposed to it; of rank 3 the first layer that reads them decides."""
     if rank == 4 and _made_channels_first(graph, name):
         return 3
     if rank != 3:
         return min(1, rank - 1)
-    return 1 if any(node.op in _CHANNELS_FIRST for node in graph.consumers(name)) else 2
+    return 1 if _read_channels_first(graph, name) else 2
+
+
+def _read_channels_first(graph: Graph, name: str) -> bool:
+    """Whether the first layer behind a rank-3 tensor reads [N, C, L]; a swap of the last two axes turns it round."""
+    front, swapped = [name], False
+    for _ in range(MAX_HOPS):
+        readers = [reader for item in front for reader in graph.consumers(item)]
+        if any(reader.op in _CHANNELS_FIRST for reader in readers):
+            return not swapped
+        if not readers or any(reader.op in _CHANNELS_LAST or reader.op == "LayerNormalization" for reader in readers):
+            return swapped
+        turns = [reader.op == "Transpose" and reader.attribute("perm") == [0, 2, 1] for reader in readers]
+        if any(turns) and not all(turns):
+            return False
+        swapped ^= any(turns)
+        front = [reader.outputs[0] for reader in readers]
+    return False
 
 
 def _made_channels_first(graph: Graph, name: str) -> bool:
@@ -93,14 +108,14 @@ def _made_channels_first(graph: Graph, name: str) -> bool:
 def _output_axis(graph: Graph, axes: dict[str, int], node: Node, rank: int) -> int:
     if node.op in _CHANNELS_FIRST or rank == 2:
         return 1
-    if node.op in _CHANNELS_LAST:
+    if node.op in _CHANNELS_LAST or (node.op == "Gather" and graph.is_constant(node.input(0))):
+        # Rows of an embedding table are features.
         return rank - 1
     source = _main_input(graph, node)
     if source is None or source not in axes:
         return 1 if rank in (2, 4, 5) else rank - 1
-    follow = _FOLLOW.get(node.op)
-    if follow is not None:
-        return follow(graph, node, source, axes[source], rank)
+    if node.op in MOVES:
+        return _moved(graph, node, source, axes[source], rank)
     if node.op in _REDUCTIONS:
         return _reduced(graph, node, source, axes[source], rank)
     return axes[source]
@@ -116,34 +131,22 @@ def _main_input(graph: Graph, node: Node) -> str | None:
     return best
 
 
-def _transposed(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
-    permutation = node.attribute("perm") or list(reversed(range(rank)))
-    return permutation.index(axis) if axis in permutation else rank - 1
-
-
-def _reshaped(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
-    """The channels stay where a size survives a reshape: at the same axis, else at the end."""
-    before, after = graph.shape(source) or (), graph.shape(node.outputs[0]) or ()
-    if axis == len(before) - 1 and before[-1] is not None and before[-1] == after[-1]:
+def _moved(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
+    """Follow the channels through a move; where they were split, guess."""
+    start = starting_axes(source, graph.shape(source), axis)
+    after = moved(start, graph, node) if start is not None else None
+    found = after.main_axis() if after is not None else None
+    if found is not None:
+        return found
+    if node.op == "Transpose":
+        permutation = node.attribute("perm") or list(reversed(range(rank)))
+        return permutation.index(axis) if axis in permutation else rank - 1
+    before, shape = graph.shape(source) or (), graph.shape(node.outputs[0]) or ()
+    if axis == len(before) - 1 and before[-1] is not None and shape and before[-1] == shape[-1]:
         return rank - 1
-    if axis < len(before) and axis < rank and before[axis] == after[axis]:
+    if axis < len(before) and axis < rank and before[axis] == shape[axis]:
         return axis
     return 1 if rank in (2, 4, 5) else rank - 1
-
-
-def _squeezed(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
-    before = graph.shape(source) or ()
-    given = graph.integers(node, 1, "axes")
-    gone = {positive_axis(item, len(before)) for item in given or ()} or {
-        index for index, size in enumerate(before) if size == 1
-    }
-    return axis - sum(item < axis for item in gone)
-
-
-def _unsqueezed(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
-    added = {positive_axis(item, rank) for item in graph.integers(node, 1, "axes") or ()}
-    kept = [index for index in range(rank) if index not in added]
-    return kept[axis] if axis < len(kept) else rank - 1
 
 
 def _reduced(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int:
@@ -155,11 +158,3 @@ def _reduced(graph: Graph, node: Node, source: str, axis: int, rank: int) -> int
     else:
         gone = graph.integers(node, 1, "axes") or ()
     return axis - sum(positive_axis(item, before) < axis for item in gone)
-
-
-_FOLLOW: dict[str, Callable[[Graph, Node, str, int, int], int]] = {
-    "Transpose": _transposed,
-    "Reshape": _reshaped,
-    "Squeeze": _squeezed,
-    "Unsqueeze": _unsqueezed,
-}

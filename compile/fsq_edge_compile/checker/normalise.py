@@ -12,9 +12,8 @@ from pathlib import Path
 
 import onnx
 
-from fsq_edge_compile.checker.folding import MAX_ROUNDS, NEVER_FOLDED, fold_once
+from fsq_edge_compile.checker.folding import NEVER_FOLDED, fold
 from fsq_edge_compile.checker.graph import Graph, captured_names
-from fsq_edge_compile.checker.inference import TensorInfo, infer
 from fsq_edge_compile.checker.loading import LightModel, lighten
 from fsq_edge_compile.checker.native import NativeError, check_model, inline_functions
 from fsq_edge_compile.checker.simplify import simplify
@@ -107,12 +106,12 @@ def normalise(
     validate(light.proto, name)
     _fix_inputs(light, facts, input_shapes)
     computed = _with_computed_parameters(light)
-    info = _fold(light)
+    info = fold(light)
     if not facts.dynamic and _shape_arithmetic_left(light):
         facts.simplifier, simplified = simplify(light)
         if simplified is not None:
             light = simplified
-            info = _fold(light)
+            info = fold(light)
     facts.inference_failure = info.failure
     graph = build_graph(light, info, facts.opset)
     present = {node.name for node in graph.nodes}
@@ -254,12 +253,3 @@ def _shape_arithmetic_left(light: LightModel) -> bool:
 
 def _captured_by(attribute: onnx.AttributeProto) -> set[str]:
     return captured_names(attribute.g) if attribute.type == onnx.AttributeProto.GRAPH else set()
-
-
-def _fold(light: LightModel) -> TensorInfo:
-    info = infer(light.proto)
-    for _ in range(MAX_ROUNDS):
-        if not fold_once(light, info):
-            break
-        info = infer(light.proto)
-    return info

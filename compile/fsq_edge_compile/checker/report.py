@@ -5,52 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fsq_edge_compile.checker.cut import Work
+from fsq_edge_runtime.findings import Confidence, NodeFinding, Severity, Stage, Support
+
+__all__ = [
+    "CONFIDENCE_ORDER",
+    "EXIT_CODES",
+    "CheckReport",
+    "Confidence",
+    "Finding",
+    "NodeVerdict",
+    "Severity",
+    "Stage",
+    "Support",
+    "Verdict",
+]
+
 Verdict = Literal["full", "cut", "none"]
-Severity = Literal["error", "warning", "info"]
-Support = Literal["supported", "conditional", "unsupported", "unknown", "trap"]
-Stage = Literal["parse", "optimise", "quantise", "allocate", "load"]
-Confidence = Literal["high", "medium", "low"]
 
 SCHEMA_VERSION = 1
 EXIT_CODES: dict[Verdict, int] = {"full": 0, "cut": 1, "none": 2}
 CONFIDENCE_ORDER: dict[str, int] = {"high": 2, "medium": 1, "low": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One judgement about one node or about the file.
-
-    Attributes:
-        rule: id in the rule table; ``fsq-edge check --explain RULE`` prints its evidence.
-        severity: errors end the device part; warnings and infos never change the verdict.
-        support: what the rule says of the construct.
-        stage: the compiler stage that would refuse it.
-        node: the node's name in the user's file; empty for the file itself.
-        op: operator type; empty for the file itself.
-        message: one line with the measured value and the limit.
-        limit: the rule's limit, as text; empty when it has none.
-        actual: the measured value, as text; empty when there is none.
-        fix: what to change.
-        source: where the rule comes from.
-        confidence: how far the evidence carries.
-    """
-
-    rule: str
-    severity: Severity
-    support: Support
-    stage: Stage
-    node: str
-    op: str
-    message: str
-    limit: str
-    actual: str
-    fix: str
-    source: str
-    confidence: Confidence
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the finding as plain JSON values."""
-        return {name: getattr(self, name) for name in Finding.__slots__}
+# The public name of a check's findings; the ground floor has the class.
+Finding = NodeFinding
+_FIELDS = (
+    "rule",
+    "severity",
+    "support",
+    "stage",
+    "node",
+    "op",
+    "message",
+    "limit",
+    "actual",
+    "fix",
+    "source",
+    "confidence",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +78,9 @@ class CheckReport:
         nodes: every node of the normalised graph, in topological order.
         findings: errors first, then warnings, then infos, each in graph order.
         simplifier: what normalised the graph.
+        macs: multiply-accumulates of the graph and of its device part.
+        lowered_by: the node and the evidence that keep the confidence below high; empty for high.
+        chips: where the public record tells chips apart for what this graph holds; empty where it does not.
     """
 
     model: str
@@ -97,6 +93,9 @@ class CheckReport:
     nodes: tuple[NodeVerdict, ...]
     findings: tuple[Finding, ...]
     simplifier: str = field(default="built-in")
+    macs: Work = field(default_factory=Work)
+    lowered_by: str = ""
+    chips: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -126,5 +125,8 @@ class CheckReport:
             "start_nodes": list(self.start_nodes),
             "end_nodes": list(self.end_nodes),
             "nodes": {"total": len(self.nodes), "device": device, "host": len(self.nodes) - device},
-            "findings": [finding.to_dict() for finding in self.findings],
+            "findings": [finding.to_dict(*_FIELDS) for finding in self.findings],
+            "macs": {"total": self.macs.total, "device": self.macs.device},
+            "lowered_by": self.lowered_by,
+            "chips": list(self.chips),
         }

@@ -8,8 +8,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from fsq_edge_compile.checker.report import Confidence, Severity, Stage, Support
 from fsq_edge_compile.checker.targets import GENERATION_OF, Target
+from fsq_edge_runtime.findings import Confidence, Severity, Stage, Support
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ def _with_constant(context: Context, activation: str) -> Iterator[Breach]:
     if shape is None or other is None:
         return
     wide = [size for size in shape if size != 1]
-    if len(other) == 3 and context.channels.get(activation) == 1 and len(wide) > 1:
+    if shape == other and len(wide) > 1 and activation in context.graph.inputs and len(other) == 3:
+        yield Breach("elementwise.guessed-layout", f"{text(shape)} with {text(other)}")
+    elif len(other) == 3 and context.channels.get(activation) == 1 and len(wide) > 1:
         yield Breach("elementwise.constant-layout", f"{text(shape)} with {text(other)}")
     if len(shape) > len(other):
         yield Breach("elementwise.rank", f"{text(other)} and the constant {text(shape)}")
@@ -85,7 +87,10 @@ def power(context: Context) -> Iterator[Breach]:
     """Pow: a constant exponent, usually 2."""
     exponent = context.node.input(1)
     if not context.graph.is_constant(exponent):
+        base = context.graph.scalar(context.node.input(0))
         yield Breach("pow.computed-exponent", exponent)
+        if base is not None and base > 0:
+            yield Breach("pow.constant-base", f"{base:g}")
         return
     value = context.graph.scalar(exponent)
     if value != 2:

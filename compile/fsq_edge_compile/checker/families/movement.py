@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import onnx
 
+from fsq_edge_compile.checker.axes import MOVES
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
-from fsq_edge_compile.checker.graph import Shape, positive_axis
+from fsq_edge_compile.checker.graph import elements, positive_axis
 
+MAX_HOPS = 4
 _FLOATS = frozenset(
     {
         onnx.TensorProto.FLOAT,
@@ -20,25 +22,41 @@ _FLOATS = frozenset(
 )
 
 
+def always(context: Context) -> Iterator[Breach]:
+    """What matters of a move in a pattern too: a constant target shape, and not the end of the network."""
+    node = context.node
+    if node.op not in ("Reshape", "Flatten"):
+        return
+    before, after = context.shape(), context.graph.shape(node.outputs[0])
+    pooled = before is not None and len(before) == 4 and before[2:] == (1, 1)
+    if pooled and after is not None and len(after) == 2 and node.outputs[0] in context.graph.outputs:
+        yield Breach("flatten.at-the-end", f"{text(before)} to {text(after)}")
+    if node.input(1) and not context.graph.is_constant(node.input(1)):
+        yield Breach("reshape.computed-shape", node.input(1))
+    if node.attribute("allowzero", 0):
+        yield Breach("reshape.allowzero", "allowzero=1")
+
+
 def reshape(context: Context) -> Iterator[Breach]:
     """Reshape and Flatten: the few forms that the parser knows; any other is an unknown shuffle."""
     node, graph = context.node, context.graph
-    if node.op == "Reshape":
-        if node.input(1) and not graph.is_constant(node.input(1)):
-            yield Breach("reshape.computed-shape", node.input(1))
-        if node.attribute("allowzero", 0):
-            yield Breach("reshape.allowzero", "allowzero=1")
     before, after = context.shape(), graph.shape(node.outputs[0])
     if before is None or after is None or None in before or None in after:
         return
     actual = f"{text(before)} to {text(after)}"
+    if elements(before) != elements(after):
+        yield Breach(
+            "reshape.counts",
+            f"makes {text(after)} ({elements(after)} values) of {text(before)} ({elements(before)} values)",
+        )
+        return
     if not before or not after or before[0] != after[0]:
         yield Breach("reshape.batch", actual)
     elif [size for size in before if size != 1] == [size for size in after if size != 1]:
         return
     elif len(after) == 2:
         yield from _flattened(context, actual)
-    elif not _known_shuffle(context, before, after):
+    else:
         yield Breach("reshape.shuffle", actual)
 
 
@@ -50,21 +68,8 @@ def _flattened(context: Context, actual: str) -> Iterator[Breach]:
         yield Breach("reshape.shuffle", actual)
 
 
-def _known_shuffle(context: Context, before: Shape, after: Shape) -> bool:
-    """Whether this is space to tokens or tokens to heads, right beside the Transpose or MatMul that belongs to it."""
-    maker = context.graph.producer(context.node.input(0))
-    from_attention = maker is not None and maker.op in ("Transpose", "MatMul")
-    if len(before) == 4 and len(after) == 3:
-        tokens = before[:2] == after[:2] and context.feeds("Transpose", "MatMul")
-        return tokens or from_attention
-    if len(before) == 3 and len(after) == 4:
-        heads = before[:2] == after[:2] and context.feeds("Transpose")
-        return heads or (before[:2] == after[:2] and from_attention)
-    return False
-
-
 def squeeze(context: Context) -> Iterator[Breach]:
-    """Squeeze: of the unit axes that pooling leaves."""
+    """Squeeze: of unit axes, but neither of a recurrent layer's nor of a map on its way to tokens."""
     before, after = context.shape(), context.graph.shape(context.node.outputs[0])
     if before is None or after is None:
         return
@@ -75,10 +80,25 @@ def squeeze(context: Context) -> Iterator[Breach]:
     actual = f"{text(before)} to {text(after)}"
     if 0 in gone:
         yield Breach("squeeze.batch", actual)
-    elif len(before) != 4:
+    elif _is_behind_recurrent(context):
         yield Breach("squeeze.sequence", actual)
-    elif len(after) != 2:
-        yield Breach("squeeze.partial", actual)
+    elif len(before) == 4 and len(after) == 3:
+        to_tokens = context.feeds("Transpose", "MatMul", "LayerNormalization")
+        yield Breach("squeeze.neck" if to_tokens and after[2] != 1 else "squeeze.partial", actual)
+
+
+def _is_behind_recurrent(context: Context) -> bool:
+    name = context.node.input(0)
+    for _ in range(MAX_HOPS):
+        maker = context.graph.producer(name)
+        if maker is None:
+            return False
+        if maker.op in ("LSTM", "GRU", "RNN"):
+            return True
+        if maker.op not in MOVES:
+            return False
+        name = maker.input(0)
+    return False
 
 
 def unsqueeze(context: Context) -> Iterator[Breach]:
@@ -157,7 +177,7 @@ def slice_(context: Context) -> Iterator[Breach]:
     if 0 in touched:
         yield Breach("slice.batch", actual)
     elif rank == 3 and 1 in touched and context.channel() == 2:
-        yield Breach("slice.sequence", actual)
+        yield Breach("slice.sequence" if _is_mixed(context) else "slice.recurrent", actual)
     if any(step < 0 for step in graph.integers(node, 4, "steps") or ()):
         yield Breach("slice.backwards", actual)
 
@@ -191,7 +211,21 @@ def gather(context: Context) -> Iterator[Breach]:
     if flat is None or any(after - before != 1 for before, after in itertools.pairwise(flat)):
         yield Breach("gather.scattered-index", "a large table" if flat is None else f"{len(flat)} scattered indices")
     elif rank == 3 and axis == 1 and context.channel() == 2:
-        yield Breach("slice.sequence", f"axis 1 of {text(context.shape())}")
+        rule = "slice.sequence" if _is_mixed(context) else "slice.recurrent"
+        yield Breach(rule, f"axis 1 of {text(context.shape())}")
+
+
+def _is_mixed(context: Context) -> bool:
+    """Whether layers made the tokens that are sliced; steps of an input or of a recurrent layer were refused."""
+    name = context.node.input(0)
+    for _ in range(MAX_HOPS):
+        maker = context.graph.producer(name)
+        if maker is None or maker.op in ("LSTM", "GRU", "RNN"):
+            return False
+        if maker.op not in MOVES:
+            return True
+        name = maker.input(0)
+    return True
 
 
 def tile(context: Context) -> Iterator[Breach]:
@@ -216,10 +250,17 @@ def cast(context: Context) -> Iterator[Breach]:
         yield Breach("cast.float-to-integer", actual)
     elif before == onnx.TensorProto.BOOL and after not in _FLOATS:
         yield Breach("cast.bool-to-integer", actual)
+    elif before not in _FLOATS and after not in _FLOATS and _is_index_output(context):
+        yield Breach("cast.of-index", actual)
     elif before not in _FLOATS and before != onnx.TensorProto.BOOL:
         yield Breach("cast.from-integer", actual)
     elif before in _FLOATS and after in _FLOATS and after != onnx.TensorProto.FLOAT:
         yield Breach("cast.precision", actual)
+
+
+def _is_index_output(context: Context) -> bool:
+    maker = context.graph.producer(context.node.input(0))
+    return maker is not None and maker.op == "ArgMax" and context.node.outputs[0] in context.graph.outputs
 
 
 def _type_name(dtype: int | None) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from fsq_edge_compile.checker.axes import MOVES
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 
+# Source: the zoo's scripts reduce the pools of networks whose last map is larger than the usual 7x7.
+LARGE_POOL = 49
 MEASURED_MAX_POOLS = {((2, 2), (2, 2)), ((3, 3), (2, 2)), ((5, 5), (1, 1))}
 
 
@@ -35,7 +39,7 @@ def average_pool(context: Context) -> Iterator[Breach]:
     """AveragePool: 2-D; padding and rounding corners were not measured."""
     node = context.node
     if context.rank() not in (4, None):
-        yield Breach("pool.rank", text(context.shape()))
+        yield Breach("pool.tokens" if _is_between_moves(context) else "pool.rank", text(context.shape()))
     padded = any(node.attribute("pads") or ())
     odd = []
     if padded and not node.attribute("count_include_pad", 0):
@@ -44,12 +48,25 @@ def average_pool(context: Context) -> Iterator[Breach]:
         odd.append("ceil_mode=1")
     if odd:
         yield Breach("average-pool.corner", ", ".join(odd))
+    kernel = tuple(node.attribute("kernel_shape") or ())
+    if math.prod(kernel) > LARGE_POOL:
+        yield Breach("average-pool.large", text(kernel))
+
+
+def _is_between_moves(context: Context) -> bool:
+    """Whether the pool works on tokens that were turned round for it."""
+    before = context.graph.producer(context.node.input(0))
+    follows = context.feeds(*MOVES, "BatchNormalization", "LayerNormalization")
+    return context.rank() == 3 and before is not None and before.op in MOVES and follows
 
 
 def global_average_pool(context: Context) -> Iterator[Breach]:
-    """GlobalAveragePool: rank 4."""
-    if context.rank() not in (4, None):
+    """GlobalAveragePool: rank 4, or 5 behind 3-D convolutions."""
+    if context.rank() not in (4, 5, None):
         yield Breach("pool.rank", text(context.shape()))
+    space = [size or 0 for size in (context.shape() or ())[2:]]
+    if math.prod(space) > LARGE_POOL:
+        yield Breach("average-pool.large", text(tuple(space)))
 
 
 PREDICATES: dict[str, Predicate] = {

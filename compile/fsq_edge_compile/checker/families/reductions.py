@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from fsq_edge_compile.checker.families.pooling import LARGE_POOL
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 from fsq_edge_compile.checker.graph import positive_axis
 
@@ -37,6 +39,9 @@ def mean(context: Context) -> Iterator[Breach]:
     elif axes in ((channel,), tuple(range(1, rank))):
         return
     elif axes == spatial:
+        space = tuple((context.shape() or ())[axis] or 0 for axis in axes)
+        if rank == 4 and math.prod(space) > LARGE_POOL:
+            yield Breach("average-pool.large", text(space))
         if rank != 4 or not _keeps(context):
             yield Breach("reduce-mean.spelling", f"{actual}, keepdims={int(_keeps(context))}")
     elif _reaches_dense(context):
@@ -79,8 +84,9 @@ def arg_max(context: Context) -> Iterator[Breach]:
         axis = positive_axis(int(context.node.attribute("axis", 0)), rank)
         if axis != channel:
             yield Breach("argmax.axis", f"axis {axis} of {text(context.shape())}", f"axis {channel}")
-    if context.graph.consumers(context.node.outputs[0]):
-        readers = context.graph.consumers(context.node.outputs[0])
+    readers = context.graph.consumers(context.node.outputs[0])
+    casts = [reader for reader in readers if reader.op == "Cast" and reader.outputs[0] in context.graph.outputs]
+    if len(casts) < len(readers):
         yield Breach("argmax.not-last", ", ".join(reader.name for reader in readers))
 
 

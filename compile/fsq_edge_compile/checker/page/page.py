@@ -98,7 +98,7 @@ def _findings(findings: Iterable[Finding], index: dict[str, int]) -> str:
     )
     if not rows:
         return "<p>None.</p>"
-    head = "<tr><th></th><th>where</th><th>what, and how to mend it</th><th>rule</th></tr>"
+    head = "<tr><th></th><th>where</th><th>what, and the fix</th><th>rule</th></tr>"
     return f'<div class="scroll"><table id="findings"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 

@@ -7,17 +7,12 @@ what the operator's own row and predicate would say of it; a claim may add findi
 from __future__ import annotations
 
 from fsq_edge_compile.checker.graph import Graph
-from fsq_edge_compile.checker.patterns.activations import gelu, hard_swish, mish, silu
+from fsq_edge_compile.checker.patterns.activations import gelu, hard_swish, mish, silu, tanh_gelu
 from fsq_edge_compile.checker.patterns.attention import attention
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, Matcher
 from fsq_edge_compile.checker.patterns.norms import group_norm, layer_norm
-from fsq_edge_compile.checker.patterns.shuffles import (
-    channel_shuffle,
-    layout_excursion,
-    maps_to_tokens,
-    one_hot,
-    tokens_to_maps,
-)
+from fsq_edge_compile.checker.patterns.relabelling import FLATTENED, relabellings
+from fsq_edge_compile.checker.patterns.shuffles import channel_shuffle, layout_excursion, one_hot, redundant_expand
 
 # Anchor operator -> matchers, in order of preference. The first claim on a node stands.
 MATCHERS: dict[str, tuple[Matcher, ...]] = {
@@ -26,14 +21,16 @@ MATCHERS: dict[str, tuple[Matcher, ...]] = {
     "HardSigmoid": (hard_swish,),
     "Clip": (hard_swish,),
     "Softplus": (mish,),
+    "Tanh": (tanh_gelu,),
     "Softmax": (attention,),
     "Sqrt": (layer_norm,),
     "InstanceNormalization": (group_norm,),
     "OneHot": (one_hot,),
+    "Expand": (redundant_expand,),
 }
 # Transposes last: attention claims its own.
 LATE_MATCHERS: dict[str, tuple[Matcher, ...]] = {
-    "Transpose": (channel_shuffle, maps_to_tokens, tokens_to_maps, layout_excursion),
+    "Transpose": (channel_shuffle, layout_excursion),
 }
 
 
@@ -55,7 +52,8 @@ def find_patterns(graph: Graph, channels: dict[str, int]) -> Claims:
                     for name, claim in found.items():
                         claims.setdefault(name, claim)
                     break
+    claims.update(relabellings(graph, channels, claims))
     return claims
 
 
-__all__ = ["Claim", "Claims", "find_patterns"]
+__all__ = ["FLATTENED", "Claim", "Claims", "find_patterns"]

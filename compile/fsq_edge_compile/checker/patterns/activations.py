@@ -33,6 +33,52 @@ def gelu(graph: Graph, channels: dict[str, int], erf: Node) -> Claims:
     return {}
 
 
+def tanh_gelu(graph: Graph, channels: dict[str, int], tanh: Node) -> Claims:
+    """GELU by tanh: 0.5 x (1 + tanh(0.798 (x + 0.0447 x^3))), with the cube as Pow or as two products."""
+    inner = _factor(graph, tanh.input(0), math.sqrt(2 / math.pi))
+    add = reader(graph, tanh, "Add")
+    if inner is None or add is None or not has_value(graph, add, 1.0):
+        return {}
+    scale, total = inner
+    for source, other in (total.inputs, tuple(reversed(total.inputs))) if len(total.inputs) == 2 else ():
+        cube = _factor(graph, other, 0.044715, "Pow", "Mul")
+        found = _cube(graph, cube[1], source) if cube is not None else []
+        if cube is not None and found:
+            members = [tanh, add, scale, total, cube[0], *found]
+            return claim_all([*members, *_products_behind(graph, add)], Claim("gelu-tanh", row="Tanh"))
+    return {}
+
+
+def _factor(graph: Graph, name: str, value: float, *ops: str) -> tuple[Node, Node] | None:
+    """Return the product of a constant and an activation, and what makes the activation."""
+    product = maker(graph, name, "Mul")
+    if product is None or not has_value(graph, product, value):
+        return None
+    made = [found for item in graph.activations(product) if (found := graph.producer(item)) is not None]
+    wanted = ops or ("Add",)
+    return (product, made[0]) if len(made) == 1 and made[0].op in wanted else None
+
+
+def _cube(graph: Graph, node: Node, source: str) -> list[Node]:
+    """Return the nodes that make the third power of a tensor; none when they do not."""
+    if node.op == "Pow":
+        return [node] if node.input(0) == source and is_value(graph, node.input(1), 3.0) else []
+    square = next((found for name in node.inputs if (found := maker(graph, name, "Mul")) is not None), None)
+    square = square or next((found for name in node.inputs if (found := maker(graph, name, "Pow")) is not None), None)
+    if square is None or source not in node.inputs or set(graph.activations(square)) != {source}:
+        return []
+    return [node, square]
+
+
+def _products_behind(graph: Graph, add: Node) -> list[Node]:
+    products: list[Node] = []
+    node = reader(graph, add, "Mul")
+    while node is not None and len(products) < 2:
+        products.append(node)
+        node = reader(graph, node, "Mul")
+    return products
+
+
 def silu(graph: Graph, channels: dict[str, int], sigmoid: Node) -> Claims:
     """SiLU: x times its sigmoid."""
     product = reader(graph, sigmoid, "Mul")

@@ -1,114 +1,164 @@
-"""Attention: two products of activations around a softmax, and the shuffles that make and merge the heads."""
+"""Attention: two products of activations around a softmax, and the moves that make and merge the heads.
+
+Exporters spell the heads in many ways: as [N, heads, T, d] or [N, heads, d, T], with query, key and value from one
+projection or from three, over maps or over tokens. What they share is that between a projection and a product lie
+only moves and factors. So the matcher walks from each product to the layers around it and claims the moves on the way.
+It stops at anything that computes: a normalisation of query and key, or a rotary embedding, leaves the moves behind
+it unclaimed, as the reports have it.
+"""
 
 from __future__ import annotations
 
-from fsq_edge_compile.checker.families.predicate import Breach
-from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
-from fsq_edge_compile.checker.patterns.matching import Claim, Claims, claim_all, maker, permutation, scaled_by_constant
+from collections.abc import Iterator
+from itertools import pairwise
 
-MAX_HOPS = 4
+from fsq_edge_compile.checker.axes import MOVES
+from fsq_edge_compile.checker.families.predicate import Breach, text
+from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
+from fsq_edge_compile.checker.patterns.matching import (
+    Claim,
+    Claims,
+    claim_all,
+    permutation,
+    scaled_by_constant,
+)
+
+MAX_HOPS = 12
 ROW = "MultiHeadAttention (pattern)"
-_HEADS = {(0, 2, 1, 3), (0, 2, 3, 1)}
-_MERGE = (0, 2, 1, 3)
-_SWAP = {(0, 1, 3, 2), (0, 2, 1)}
 _QKV = (2, 0, 3, 1, 4)
+# Moves, and the parts that are taken from a joint projection.
+_SHUFFLES = MOVES | {"Split", "Slice", "Gather"}
+_SCALES = frozenset({"Mul", "Div"})
 
 
 def attention(graph: Graph, channels: dict[str, int], softmax: Node) -> Claims:
-    """Match from the softmax: over the last axis, fed by one product and feeding another."""
+    """Match from the softmax: over the last axis, fed by one product of activations and feeding another."""
     rank = graph.rank(softmax.input(0))
     default = -1 if graph.opset >= 13 else 1
-    if rank not in (3, 4) or positive_axis(int(softmax.attribute("axis", default)), rank) != rank - 1:
+    if rank not in (3, 4, 5) or positive_axis(int(softmax.attribute("axis", default)), rank) != rank - 1:
         return {}
-    before = _product_before(graph, softmax)
-    after = graph.only_consumer(softmax.outputs[0])
-    if before is None or after is None or after.op != "MatMul" or after.input(0) != softmax.outputs[0]:
+    before = _scores(graph, softmax.input(0))
+    if before is None:
         return {}
     scores, between = before
-    if any(graph.is_constant(name) for name in (*scores.inputs, *after.inputs)):
+    after = _weighted_sums(graph, softmax)
+    if not after:
         return {}
-    claims = claim_all((softmax, *between), Claim("attention", row=ROW))
-    for name in (*scores.inputs, after.input(1)):
+    claims = claim_all(
+        (softmax, *between, *(node for _, nodes in after for node in nodes)), Claim("attention", row=ROW)
+    )
+    for node in between:
+        mask = _mask_of_rank_3(graph, node)
+        if mask:
+            claims[node.name] = Claim("attention", row=ROW, breaches=(Breach("attention.mask-rank", mask),))
+    for name in scores.inputs:
         claims.update(_head(graph, name))
-    claims.update(_merge(graph, after))
+    for product, nodes in after:
+        weights = {softmax.outputs[0], *(name for node in nodes for name in node.outputs)}
+        for name in product.inputs:
+            if name not in weights:
+                claims.update(_head(graph, name))
+        claims.update(_onward(graph, product))
     return claims
 
 
-def _product_before(graph: Graph, softmax: Node) -> tuple[Node, list[Node]] | None:
-    """Return the product of query and key and the scaling (and mask) between it and the softmax."""
-    name = softmax.input(0)
-    between: list[Node] = []
+def is_product(graph: Graph, node: Node) -> bool:
+    """Whether a node multiplies two activations, or a constant query with an activation."""
+    if node.op != "MatMul" or node.domain:
+        return False
+    return not graph.is_constant(node.input(1))
+
+
+def _scores(graph: Graph, name: str) -> tuple[Node, list[Node]] | None:
+    """Return the product of query and key, and what lies between it and the softmax: scale, bias, mask, moves."""
+    front: list[tuple[str, tuple[Node, ...]]] = [(name, ())]
     for _ in range(MAX_HOPS):
-        node = graph.producer(name)
-        if node is None:
-            return None
-        if node.op == "MatMul":
-            return node, between
-        source = scaled_by_constant(graph, node)
-        if source is None:
-            return None
-        between.append(node)
-        name = source
+        following: list[tuple[str, tuple[Node, ...]]] = []
+        for item, path in front:
+            node = graph.producer(item)
+            if node is None or node.domain:
+                continue
+            if node.op == "MatMul" and (is_product(graph, node)):
+                return node, list(path)
+            if node.op in ("Mul", "Div", "Add", "Sub"):
+                following += [(source, (*path, node)) for source in graph.activations(node)]
+            elif node.op in ("Reshape", "Transpose", "Clip"):
+                following.append((node.input(0), (*path, node)))
+        front = following
     return None
 
 
-def _head(graph: Graph, name: str) -> Claims:
-    """Claim what makes one operand: the swap of the key, scaling, the transpose and reshape to heads."""
-    claims: Claims = {}
-    node = graph.producer(name)
+def _mask_of_rank_3(graph: Graph, node: Node) -> str:
+    """Return the shape of a constant of rank 3 that is added to scores; an empty string when there is none."""
+    shapes = [graph.shape(name) or () for name in node.inputs if graph.is_constant(name)]
+    return next((text(shape) for shape in shapes if node.op == "Add" and len(shape) == 3 and shape[2] != 1), "")
+
+
+def _weighted_sums(graph: Graph, softmax: Node) -> list[tuple[Node, list[Node]]]:
+    """Return the products of the softmax with the values, each with the moves and scales on the way to it."""
+    found: list[tuple[Node, list[Node]]] = []
+    front: list[tuple[Node, list[Node]]] = [(softmax, [])]
     for _ in range(MAX_HOPS):
-        if node is None:
-            return claims
-        source = scaled_by_constant(graph, node) if node.op in ("Mul", "Div") else None
-        if source is not None:
-            node = graph.producer(source)
-        elif node.op == "Transpose" and permutation(graph, node) in _SWAP:
-            claims[node.name] = Claim("attention", row=ROW)
-            node = graph.producer(node.input(0))
-        else:
+        following: list[tuple[Node, list[Node]]] = []
+        for item, path in front:
+            for reader in graph.consumers(item.outputs[0]):
+                if is_product(graph, reader):
+                    found.append((reader, path))
+                elif reader.op in ("Transpose", "Reshape") or scaled_by_constant(graph, reader) is not None:
+                    following.append((reader, [*path, reader]))
+        front = following
+    return found
+
+
+def _sources(graph: Graph, node: Node) -> list[str]:
+    """Return what a node on the way to a product hands on; nothing when it computes."""
+    if node.op in _SHUFFLES:
+        moves = node.op != "Gather" or graph.is_constant(node.input(1))
+        return [node.input(0)] if moves and not graph.is_constant(node.input(0)) else []
+    source = scaled_by_constant(graph, node) if node.op in _SCALES else None
+    return [] if source is None else [source]
+
+
+def _head(graph: Graph, name: str) -> Claims:
+    """Claim the moves between one operand of a product and the layer that made its values."""
+    nodes: list[Node] = []
+    for _ in range(MAX_HOPS):
+        node = graph.producer(name)
+        if node is None or node.domain:
             break
-    if node is None:
-        return claims
-    if node.op == "Transpose" and permutation(graph, node) in _HEADS:
-        reshape = maker(graph, node.input(0), "Reshape")
-        if reshape is not None and _splits_heads(graph, reshape):
-            claims.update(claim_all((node, reshape), Claim("attention", row=ROW)))
-        return claims
-    claims.update(_fused_qkv(graph, node))
+        sources = _sources(graph, node)
+        if not sources:
+            break
+        nodes.append(node)
+        name = sources[0]
+    moves = [node for node in nodes if node.op in _SHUFFLES]
+    claims = claim_all(moves, Claim("attention", row=ROW))
+    for node in moves:
+        # The values may be needed once more as a map, for a convolution that adds the position.
+        claims.update(_onward(graph, node))
+    for reshape in _joint_projections(graph, moves):
+        claims[reshape.name] = Claim("attention", row=ROW, breaches=(Breach("attention.fused-qkv", reshape.name),))
     return claims
 
 
-def _splits_heads(graph: Graph, reshape: Node) -> bool:
-    """[N, T, C] to [N, T, heads, C / heads], and nothing else."""
-    before, after = graph.shape(reshape.input(0)), graph.shape(reshape.outputs[0])
-    return before is not None and after is not None and len(before) == 3 and len(after) == 4 and before[:2] == after[:2]
+def _joint_projections(graph: Graph, moves: list[Node]) -> Iterator[Node]:
+    """Yield the Reshapes to [N, T, 3, heads, d] in front of a transpose that puts the three first."""
+    for node, before in pairwise(moves):
+        if node.op == "Transpose" and before.op == "Reshape" and permutation(graph, node) == _QKV:
+            yield before
 
 
-def _fused_qkv(graph: Graph, node: Node) -> Claims:
-    """One projection for query, key and value: Reshape to [N, T, 3, heads, d], Transpose, then an index each."""
-    parts = [node]
-    if node.op == "Squeeze":
-        part = graph.producer(node.input(0))
-        if part is None or part.op not in ("Split", "Slice"):
-            return {}
-        parts.append(part)
-    elif node.op != "Gather":
-        return {}
-    transpose = maker(graph, parts[-1].input(0), "Transpose")
-    reshape = maker(graph, transpose.input(0), "Reshape") if transpose is not None else None
-    if transpose is None or reshape is None or permutation(graph, transpose) != _QKV:
-        return {}
-    claims = claim_all((*parts, transpose), Claim("attention", row=ROW))
-    claims[reshape.name] = Claim("attention", row=ROW, breaches=(Breach("attention.fused-qkv", reshape.name),))
-    return claims
-
-
-def _merge(graph: Graph, product: Node) -> Claims:
-    """Claim the transpose and reshape that put the heads side by side again."""
-    transpose = graph.only_consumer(product.outputs[0])
-    if transpose is None or transpose.op != "Transpose" or permutation(graph, transpose) != _MERGE:
-        return {}
-    reshape = graph.only_consumer(transpose.outputs[0])
-    if reshape is None or reshape.op != "Reshape" or graph.rank(reshape.outputs[0]) != 3:
-        return {}
-    return claim_all((transpose, reshape), Claim("attention", row=ROW))
+def _onward(graph: Graph, start: Node) -> Claims:
+    """Claim the moves behind a node, up to the next nodes that compute: they put the heads side by side again."""
+    moves: list[Node] = []
+    front = [start]
+    for _ in range(MAX_HOPS):
+        front = [
+            reader
+            for item in front
+            for name in item.outputs
+            for reader in graph.consumers(name)
+            if reader.op in MOVES and not reader.domain
+        ]
+        moves += front
+    return claim_all(moves, Claim("attention", row=ROW))

@@ -53,6 +53,11 @@ def group_norm(graph: Graph, channels: dict[str, int], norm: Node) -> Claims:
     grouped, back = maker(graph, norm.input(0), "Reshape"), reader(graph, norm, "Reshape")
     if grouped is None or back is None or graph.rank(norm.input(0)) != 3:
         return {}
+    if graph.shape(grouped.input(0)) != graph.shape(back.outputs[0]):
+        return {}
     groups = (graph.shape(norm.input(0)) or (None, None))[1]
-    claim = Claim("group-norm", accepts=False, breaches=(Breach("group-norm.spelling", f"{groups} groups"),))
-    return {grouped.name: claim}
+    member = Claim("group-norm", row="GroupNormalization")
+    spelling = Claim(
+        "group-norm", row="GroupNormalization", breaches=(Breach("group-norm.spelling", f"{groups} groups"),)
+    )
+    return {grouped.name: spelling, norm.name: member, back.name: member}

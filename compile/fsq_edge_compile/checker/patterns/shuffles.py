@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fsq_edge_compile.checker.families.predicate import Breach
+from fsq_edge_compile.checker.families.predicate import Breach, text
 from fsq_edge_compile.checker.graph import Graph, Node, Shape
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, claim_all, maker, permutation, reader
 
 MAX_REGION = 400
-MAX_HOPS = 8
 _TO_LAST = {4: (0, 2, 3, 1), 3: (0, 2, 1)}
 _TO_FIRST = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
 # Operators that work the same whichever axis holds the channels, or on the last one.
@@ -40,8 +39,6 @@ _ANY_LAYOUT = frozenset(
         "HardSwish",
     }
 )
-# What follows when tokens really go into an encoder.
-_ENCODER = frozenset({"MatMul", "LayerNormalization", "ReduceMean", "Sqrt"})
 
 
 def channel_shuffle(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
@@ -78,6 +75,11 @@ def _depth_shuffle(before: Shape, middle: Shape, after: Shape, order: tuple[int,
     """Return the name of the depth shuffle that three shapes and an order make, or an empty string."""
     if len(middle) != 6:
         return ""
+    if order in ((0, 1, 3, 4, 2, 5), (0, 1, 3, 2, 4, 5)):
+        # Channels last: blocks of two by two places become channels.
+        _, h, block, w, again, c = middle
+        fits = block == again and before == (middle[0], _times(h, block), _times(w, again), c)
+        return "space-to-depth" if fits and after[1:3] == (h, w) and after[0] == before[0] else ""
     if order in ((0, 1, 3, 5, 2, 4), (0, 3, 5, 1, 2, 4)):
         _, c, h, block, w, again = middle
         fits = block == again and before == (middle[0], c, _times(h, block), _times(w, again))
@@ -94,47 +96,6 @@ def _depth_shuffle(before: Shape, middle: Shape, after: Shape, order: tuple[int,
 
 def _times(left: int | None, right: int | None) -> int | None:
     return None if left is None or right is None else left * right
-
-
-def maps_to_tokens(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
-    """[N, C, H, W] to [N, H*W, C] in front of an encoder."""
-    if permutation(graph, transpose) != (0, 2, 1):
-        return {}
-    flat = maker(graph, transpose.input(0), "Reshape") or maker(graph, transpose.input(0), "Flatten")
-    if flat is None or graph.rank(flat.input(0)) != 4 or graph.only_consumer(flat.outputs[0]) is None:
-        return {}
-    before, after = graph.shape(flat.input(0)) or (), graph.shape(flat.outputs[0]) or ()
-    if before[:2] != after[:2] or not _reaches_encoder(graph, transpose):
-        return {}
-    return claim_all((flat, transpose), Claim("maps-to-tokens", row="Reshape"))
-
-
-def _reaches_encoder(graph: Graph, node: Node) -> bool:
-    """Whether the tokens come to a dense layer or a normalisation with nothing but joins and sums between."""
-    front, seen = [node], {node.name}
-    for _ in range(MAX_HOPS):
-        following: list[Node] = []
-        for item in front:
-            for after in graph.successors(item):
-                if after.op in _ENCODER:
-                    return True
-                if after.op in ("Add", "Sub", "Concat") and after.name not in seen:
-                    seen.add(after.name)
-                    following.append(after)
-        front = following
-    return False
-
-
-def tokens_to_maps(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
-    """[N, H*W, C] back to [N, C, H, W] in front of a convolution."""
-    maps = reader(graph, transpose, "Reshape")
-    if permutation(graph, transpose) != (0, 2, 1) or maps is None or graph.rank(maps.outputs[0]) != 4:
-        return {}
-    before, after = graph.shape(maps.input(0)) or (), graph.shape(maps.outputs[0]) or ()
-    into_maps = any(node.op in ("Conv", "ConvTranspose", "Resize") for node in graph.consumers(maps.outputs[0]))
-    if before[:2] != after[:2] or not into_maps:
-        return {}
-    return claim_all((transpose, maps), Claim("tokens-to-maps", row="Reshape"))
 
 
 def layout_excursion(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
@@ -165,6 +126,19 @@ def layout_excursion(graph: Graph, channels: dict[str, int], transpose: Node) ->
         stretch = Breach("transpose.stretch", f"{len(region) - 1} nodes")
         claims[transpose.name] = Claim("layout-pair", row="Transpose", breaches=(stretch,))
     return claims
+
+
+def redundant_expand(graph: Graph, channels: dict[str, int], expand: Node) -> Claims:
+    """An Expand whose readers are sums and products with tensors of the full size, which broadcast by themselves."""
+    full = graph.shape(expand.outputs[0])
+    readers = graph.consumers(expand.outputs[0])
+    if full is None or not readers or expand.outputs[0] in graph.outputs or graph.rank(expand.input(0)) != len(full):
+        return {}
+    for following in readers:
+        others = [name for name in following.inputs if name != expand.outputs[0]]
+        if following.op not in ("Add", "Sub", "Mul", "Div") or [graph.shape(name) for name in others] != [full]:
+            return {}
+    return {expand.name: Claim("redundant-expand", row="Expand", breaches=(Breach("expand.broadcast", text(full)),))}
 
 
 def one_hot(graph: Graph, channels: dict[str, int], node: Node) -> Claims:

@@ -6,8 +6,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from fsq_edge_compile.checker.folding import MAX_ROUNDS, fold_once
-from fsq_edge_compile.checker.inference import infer
+from fsq_edge_compile.checker.folding import fold
 from fsq_edge_compile.checker.loading import lighten
 from fsq_edge_compile.checker.native import inline_functions
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite, Rewrite
@@ -116,9 +115,7 @@ class FoldConstants(Rewrite):
     def call(self, bench: Workbench) -> list[str]:
         """Fold what the check folds, as far as the values are small."""
         light = lighten(bench.model, "model", None)
-        for _ in range(MAX_ROUNDS):
-            if not fold_once(light, infer(light.proto)):
-                break
+        fold(light)
         present = {tensor.name for tensor in bench.model.graph.initializer}
         graph = bench.model.graph
         gone = []
