@@ -1,6 +1,6 @@
 """Hailo's executable format (HEF), read without HailoRT.
 
-`inspect_hef` verifies a file and tells what is in it, `check_load` says whether a device and a HailoRT will take it,
+`inspect_hef` verifies a file and reports what is in it, `check_load` says whether a device and a HailoRT will take it,
 and `compare_hef` says whether it is the network that a bundle expects, calibrated on the data that it expects.
 """
 

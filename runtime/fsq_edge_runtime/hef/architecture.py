@@ -53,8 +53,8 @@ DEVICES = ("hailo8", "hailo8r", "hailo8l", "hailo10h", "hailo15h", "hailo15m", "
 # DFC major.minor -> HailoRT major.minor of the same release; 5.x pairs by equal number.
 PAIRED_HAILORT = {"3.31": "4.21", "3.32": "4.22", "3.33": "4.23"}
 
-NET_FLOW, STRICT_VERSIONING, PERIPHERY = 13, 35, 26
-# Feature number -> (name, HailoRT that learnt it); "" = every release this project knows.
+NET_FLOW, STRICT_VERSIONING, PERIPHERY, SCALE_PER_FEATURE = 13, 35, 26, 25
+# Feature number -> (name, first HailoRT that knows it); "" = every release this project knows.
 EXTENSIONS: dict[int, tuple[str, str]] = {
     0: ("abbale", ""),
     1: ("posted_writes", ""),
@@ -87,6 +87,8 @@ EXTENSIONS: dict[int, tuple[str, str]] = {
     30: ("ccw_ptr_squeeze", ""),
     31: ("external_resources", "4.21"),
     32: ("shared_config", "4.21"),
+    33: ("csm_crc", "5.1"),
+    34: ("enable_config_channels", "5.1"),
     35: ("strict_runtime_versioning", "5.0"),
 }
 HEADER_MINIMUM = {0: "4.0", 1: "4.0", 2: "4.20", 3: "4.21"}

@@ -1,8 +1,8 @@
 """Reading the protobuf of a HEF: network groups, contexts, streams, quantisation.
 
 Field numbers are written beside each read; the classic layout, the net-flow layout and both partial layouts end in the
-same values. What HailoRT would dereference without looking (a group without contexts, a Hailo-8L without partial
-groups, a net-flow group without a core op) is refused here.
+same values. What leaves nothing to read (a group without contexts, a Hailo-8L without partial groups, a net-flow group
+without a core op) is refused here; what can be read, but crashes HailoRT, is found in :mod:`.hazards`.
 
 Source: HailoRT's MIT-licensed hef.proto and hef.cpp.
 """
@@ -54,7 +54,8 @@ def read_group(group: Message, *, net_flow: bool, partial: bool) -> NetworkGroup
         raise WireError(f"{group.path}: its partial layouts do not have the same streams")
     inputs, outputs, contexts = streams[0]
     metadata = [one.message(1, "metadata") for one in (core, cores[0])]
-    name = group.text(10) if net_flow else metadata[0].text(1) or metadata[1].text(1)
+    # HailoRT names a net-flow group after its own metadata; field 10 is only shown where that is missing.
+    name = group.message(1, "metadata").text(1) or metadata[0].text(1) or metadata[1].text(1) or group.text(10)
     if not name:
         raise WireError(f"{group.path}: the network group has no name")
     return NetworkGroup(

@@ -38,7 +38,7 @@ class HefTensor:
     Attributes:
         name: HailoRT's name, e.g. ``fsq/input_layer1``.
         shape: (height, width, features) as the user sees it.
-        padded_shape: the same as the hardware holds it.
+        padded_shape: (height, width, features) as the hardware holds it.
         order: ``NHWC``, ``NC``, ``NMS`` or ``format-N`` for one that is not known.
         dtype: ``uint8`` or ``uint16`` on the wire.
         quant: quantisation, always present.

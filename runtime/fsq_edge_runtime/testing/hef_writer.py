@@ -78,6 +78,7 @@ def hef_bytes(
     payload: bytes = b"",
     additional: bytes = b"",
     arch_code: int | None = None,
+    format_version: int = 1,
 ) -> bytes:
     """Return the bytes of a synthetic HEF; equal arguments give equal bytes.
 
@@ -98,6 +99,7 @@ def hef_bytes(
         payload: bytes where a HEF has its weights (header versions 1 to 3).
         additional: bytes of the additional information (header version 3).
         arch_code: architecture number to write instead of that of ``arch``.
+        format_version: of the protobuf; HailoRT ignores all extensions when it is 0.
 
     Raises:
         ValueError: a payload for version 0, or additional bytes for another version than 3.
@@ -107,7 +109,7 @@ def hef_bytes(
     features = [PERIPHERY, *([NET_FLOW] if layout.startswith("net-flow") else []), *extensions]
     proto = b"".join(
         (
-            _nested(1, _number(1, code), _number(2, timestamp_ms), _text(3, sdk)),
+            _nested(1, _number(1, code), _number(2, timestamp_ms), _text(3, sdk), _number(4, format_version)),
             _nested(2, _group(layout, network, inputs, outputs, fps, latency_s, contexts)),
             *(_nested(5, _number(1, number), _text(2, EXTENSIONS.get(number, ("test", ""))[0])) for number in features),
         )
@@ -207,7 +209,13 @@ def _group(
         _nested(2 if index < len(inputs) else 3, _pad(network, spec, index))
         for index, spec in enumerate([*inputs, *outputs])
     )
-    return names + _nested(8, _text(1, "core"), pads, _nested(4, core)) + _text(10, network)
+    # HailoRT takes the name from the group's metadata, not from field 10.
+    return (
+        _nested(1, _text(1, network))
+        + names
+        + _nested(8, _text(1, "core"), pads, _nested(4, core))
+        + _text(10, network)
+    )
 
 
 def _contexts(network: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], count: int) -> bytes:
@@ -230,11 +238,24 @@ def _edge(network: str, spec: TensorSpec, direction: int) -> bytes:
     layer = _nested(
         3,
         _text(1, f"{network}/{spec.name}"),
-        _nested(2, _shape(spec), _number(7, 2 if len(spec.shape) == 1 else 1), _number(12, _data_bytes(spec))),
+        _nested(
+            2,
+            _shape(spec),
+            _number(7, 2 if len(spec.shape) == 1 else 1),
+            _buffers(spec),
+            _number(12, _data_bytes(spec)),
+            _nested(13),  # buffer indices, both 0; HailoRT takes the first without looking whether there is one
+        ),
         _numeric(3, spec),
         *(_text(5, name) for name in spec.original_names),
     )
     return _number(1, direction) + layer
+
+
+def _buffers(spec: TensorSpec) -> bytes:
+    """Bytes per buffer of the core and buffers per frame: a row, and as many as there are rows."""
+    height, width, features = (1, 1, *spec.shape)[-3:]
+    return _number(9, min(width * (-(-features // 8) * 8) * _data_bytes(spec), 65535)) + _number(10, height)
 
 
 def _pad_index(index: int) -> bytes:

@@ -179,7 +179,9 @@ def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], output_s
             f"the HEF for {name} is damaged: {error.message}", hint=error.hint, status=CORRUPT
         ) from error
     if report.fault:
-        raise BackendError(f"the HEF for {name} is damaged: {report.fault}", hint="compile it again", status=CORRUPT)
+        raise BackendError(
+            f"the HEF for {name} is not given to HailoRT: {report.fault}", hint="compile it again", status=CORRUPT
+        )
     channels, height, width = frame_shape
     if len(report.inputs) != 1 or len(report.outputs) != 1:
         counts = f"{len(report.inputs)} inputs and {len(report.outputs)} outputs"
