@@ -6,7 +6,6 @@ import argparse
 import collections
 import json
 import os
-import resource
 import sys
 import threading
 import time
