@@ -1,0 +1,203 @@
+"""Judges the exported networks and compares with the table: ``python -m tests.survey.judging FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from fsq_edge_compile import check
+from tests.survey.scopes import scoped_names
+from tests.survey.truth import GENERATIONS, Answer, Network, read_networks
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the checker said of one export on one chip, beside what the record says.
+
+    Attributes:
+        name, part, spelling, chip: which export, for which chip.
+        expected: verdict of the record; empty where it does not decide.
+        verdict, confidence: of the checker; ``error`` when it raised.
+        ends_known: the record names end nodes and the verdict is right, so that they can be compared.
+        ends_right: they are those of the record.
+        ends: of the checker, as paths of modules.
+        why: rules and nodes of the first error findings.
+        cpu_s, peak_mb: processor time of the check with its helper processes, and peak memory of its own process.
+        file_mb: size of the file.
+    """
+
+    name: str
+    part: str
+    spelling: str
+    chip: str
+    expected: str
+    verdict: str
+    confidence: str
+    ends_known: bool
+    ends_right: bool
+    ends: tuple[str, ...]
+    why: tuple[str, ...]
+    cpu_s: float
+    peak_mb: float
+    file_mb: float
+
+    @property
+    def right(self) -> bool:
+        """True when the verdict is that of the record."""
+        return self.verdict == self.expected
+
+
+def chips_of(network: Network, spelling: str) -> Iterator[str]:
+    """Yield the chips to judge for: both generations for the first spelling or where they differ, else one."""
+    counted = [chip for chip in GENERATIONS if network.answers[chip].verdict] or list(GENERATIONS)
+    both = spelling == network.exports[0] or len(set(network.answers.values())) > 1
+    yield from counted if both else counted[-1:]
+
+
+def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
+    """Judge one file in a child process, whose time and memory are those of this check alone."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        with os.fdopen(writing, "w") as pipe:
+            json.dump(_checked(path, chip, network.options.get("shapes")), pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    _, status, usage = os.wait4(child, 0)
+    said = json.loads(text) if text else {"verdict": "error", "why": [f"the process ended with status {status}"]}
+    answer = network.answers[chip]
+    right = said["verdict"] == answer.verdict
+    return Outcome(
+        name=network.name,
+        part=network.part,
+        spelling=spelling,
+        chip=chip,
+        expected=answer.verdict,
+        verdict=said["verdict"],
+        confidence=said.get("confidence", ""),
+        ends_known=bool(answer.ends) and right,
+        ends_right=right and ends_agree(answer, said.get("ends", []), said.get("scoped", [])),
+        ends=tuple(said.get("scoped", [])),
+        why=tuple(said["why"]),
+        cpu_s=said.get("cpu_s", 0.0),
+        peak_mb=usage.ru_maxrss / 1024,
+        file_mb=path.stat().st_size / 1e6,
+    )
+
+
+def ends_agree(answer: Answer, names: Iterable[str], scoped: Iterable[str]) -> bool:
+    """Compare end nodes with the record, which names nodes or the modules that they came from."""
+    found = (sorted(names), sorted(scoped))
+    return any(sorted(expected) in found for expected in answer.ends)
+
+
+def _checked(path: Path, chip: str, shapes: dict[str, list[int]] | None) -> dict[str, Any]:
+    before = time.process_time()
+    try:
+        report = check(path, chip, input_shapes=shapes)
+    except Exception as problem:  # a crash is an outcome of the survey, not its end
+        return {"verdict": "error", "why": [f"{type(problem).__name__}: {problem}"]}
+    cpu_s = time.process_time() - before + _helpers_cpu_s()
+    scopes = scoped_names(onnx.load(path, load_external_data=False).graph)
+    return {
+        "verdict": report.verdict,
+        "confidence": report.confidence,
+        "ends": list(report.end_nodes),
+        "scoped": [scopes.get(name, name) for name in report.end_nodes],
+        "why": [f"{finding.rule} at {finding.node}" for finding in report.errors[:3]],
+        "cpu_s": cpu_s,
+    }
+
+
+def _helpers_cpu_s() -> float:
+    """Return the processor time of the processes that this one started and that still run."""
+    ticks = 0
+    for pid in Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def line(outcome: Outcome) -> str:
+    """Return one line for the screen."""
+    wanted = outcome.expected or "(any)"
+    ends = "" if not outcome.ends_known else "ends right" if outcome.ends_right else f"ends {list(outcome.ends)[:4]}"
+    mark = "     " if not outcome.expected else "right" if outcome.right else "WRONG"
+    why = "" if outcome.right or not outcome.expected else ", ".join(outcome.why)
+    return (
+        f"{mark} {outcome.name:<26} {outcome.spelling:<10} {outcome.chip:<9} {outcome.verdict:<5} {wanted:<6}"
+        f"{outcome.confidence:<7}{outcome.cpu_s:5.1f} s {outcome.peak_mb:5.0f} MB  {ends}{why}".rstrip()
+    )
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """Return the rates of each part, by confidence, and what the checks cost."""
+    lines = []
+    for part in ("open", "heldout"):
+        counted = [outcome for outcome in outcomes if outcome.part == part and outcome.expected]
+        ends = [outcome for outcome in counted if outcome.ends_known]
+        lines.append(
+            f"{part}: {len({outcome.name for outcome in counted})} networks, verdict "
+            f"{rate(outcome.right for outcome in counted)}, end nodes {rate(outcome.ends_right for outcome in ends)}"
+        )
+    by_confidence = collections.defaultdict(list)
+    for outcome in outcomes:
+        if outcome.expected:
+            by_confidence[outcome.confidence or "none stated"].append(outcome.right)
+    lines += [f"confidence {name}: {rate(right)}" for name, right in sorted(by_confidence.items())]
+    times = sorted(outcome.cpu_s for outcome in outcomes)
+    if times:
+        lines.append(
+            f"processor time of check(): median {times[len(times) // 2]:.2f} s, longest {times[-1]:.1f} s; "
+            f"largest memory {max(outcome.peak_mb for outcome in outcomes):.0f} MB"
+        )
+    return "\n".join(lines)
+
+
+def rate(right: Iterable[bool]) -> str:
+    """Return ``12 of 13 (92.3 %)``."""
+    values = list(right)
+    return f"{sum(values)} of {len(values)}" + (f" ({100 * sum(values) / len(values):.1f} %)" if values else "")
+
+
+def main() -> int:
+    """Print a line for each export and chip, then the rates; exit 1 when fewer than 95 % of the verdicts are right."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where exporting.py keeps the networks")
+    parser.add_argument("names", nargs="*", help="networks whose names begin so; all of them when none is given")
+    parser.add_argument("--part", choices=("open", "heldout"), help="judge this part only (default both)")
+    parser.add_argument("--json", type=Path, help="write the outcomes to this file")
+    arguments = parser.parse_args()
+    outcomes = []
+    for network in read_networks():
+        wanted = not arguments.names or network.name.startswith(tuple(arguments.names))
+        if not wanted or arguments.part not in (None, network.part):
+            continue
+        for spelling in network.exports:
+            path = arguments.folder / network.part / f"{network.name}.{spelling}.onnx"
+            for chip in chips_of(network, spelling) if path.exists() else ():
+                outcomes.append(judge(network, spelling, path, chip))
+                print(line(outcomes[-1]), flush=True)
+    print(summary(outcomes))
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
+    counted = [outcome.right for outcome in outcomes if outcome.expected]
+    return 0 if counted and sum(counted) >= 0.95 * len(counted) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
