@@ -73,7 +73,9 @@ def _model(row: dict[str, Any]) -> onnx.ModelProto:
         graph.initializer.append(onnx.numpy_helper.from_array(generator.normal(size=size).astype(np.float32), name))
     for number, node in enumerate(graph.node):
         node.name = f"/{node.op_type}_{number}"
-        if node.op_type in ("Conv", "ConvTranspose") and not any(item.name == "kernel_shape" for item in node.attribute):
+        if node.op_type in ("Conv", "ConvTranspose") and not any(
+            item.name == "kernel_shape" for item in node.attribute
+        ):
             node.attribute.append(onnx.helper.make_attribute("kernel_shape", weights[node.input[1]][2:]))
     opset = onnx.helper.make_opsetid("", row.get("opset", OPSET))
     return onnx.shape_inference.infer_shapes(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8))
