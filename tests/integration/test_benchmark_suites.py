@@ -149,15 +149,12 @@ def test_the_table_names_machine_target_and_disturbance(tmp_path: Path) -> None:
         table.page_with("nothing here", made)
 
 
-def test_other_processes_are_seen_and_our_own_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processes_are_seen_and_our_own_are_not(tmp_path: Path) -> None:
     stat, ticks = tmp_path / "stat", os.sysconf("SC_CLK_TCK")
-    monkeypatch.setattr(make_bench, "_STAT", stat)
     clock = iter([0.0, 10.0])
-    monkeypatch.setattr(make_bench.time, "monotonic", lambda: next(clock))
     spent = iter([os.times_result((0.0, 0.0, 0.0, 0.0, 0.0)), os.times_result((1.0, 1.0, 2.0, 1.0, 0.0))])
-    monkeypatch.setattr(make_bench.os, "times", lambda: next(spent))
     stat.write_text(f"cpu 0 0 0 {50 * ticks} 0 0 0 0 0 0\n")
-    meter = make_bench.OthersMeter()
+    meter = make_bench.OthersMeter(stat, lambda: next(clock), lambda: next(spent))
     # 6 s of user, 1 of system, 1 stolen; 9 idle and 3 waiting for the disk do not count.
     stat.write_text(f"cpu {6 * ticks} 0 {ticks} {59 * ticks} {3 * ticks} 0 0 {ticks} 0 0\n")
     assert meter.cores() == pytest.approx(0.3), "8 s busy in 10 s, 5 of them ours"

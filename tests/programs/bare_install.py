@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 FORBIDDEN = ("torch", "onnx", "onnxsim", "sklearn", "matplotlib", "jinja2", "pytest")
-TRAINING_VERBS = {"train", "evaluate", "export"}
 
 
 def call(*arguments: str, code: int = 0, stdin: bytes | None = None) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import Field
 
+from fsq_edge_benchmarks.measure.kernel_files import fields, number, text
 from fsq_edge_runtime.artefact import StrictModel
 
 # What decides how fast small convolutions are, in float and in int8.
@@ -79,10 +80,10 @@ class Machine(StrictModel):
 
 def describe_machine() -> Machine:
     """Describe the machine that this process runs on; what the kernel does not show is left empty."""
-    cpuinfo = _cpuinfo()
+    cpuinfo = fields(Path("/proc/cpuinfo"))
     flags = set(cpuinfo.get("flags", cpuinfo.get("Features", "")).split())
-    board = _read(Path("/proc/device-tree/model")).rstrip("\x00")
-    frequency = _read(_CPU / "cpufreq/cpuinfo_max_freq")
+    board = text(Path("/proc/device-tree/model")).rstrip("\x00")
+    frequency = number(_CPU / "cpufreq/cpuinfo_max_freq")
     return Machine(
         cpu=cpuinfo.get("model name") or board or platform.processor() or "unknown",
         board=board,
@@ -91,8 +92,8 @@ def describe_machine() -> Machine:
         cores=len(os.sched_getaffinity(0)),
         memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
         virtual="hypervisor" in flags,
-        governor=_read(_CPU / "cpufreq/scaling_governor"),
-        max_mhz=int(frequency) // 1000 if frequency.isdigit() else None,
+        governor=text(_CPU / "cpufreq/scaling_governor"),
+        max_mhz=None if frequency is None else frequency // 1000,
         kernel=platform.release(),
         system=_distribution(),
         python=platform.python_version(),
@@ -103,23 +104,6 @@ def describe_machine() -> Machine:
 def _distribution() -> str:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "")
-    except OSError:
-        return ""
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return the first processor's fields of /proc/cpuinfo."""
-    fields: dict[str, str] = {}
-    for line in _read(Path("/proc/cpuinfo")).splitlines():
-        name, colon, value = line.partition(":")
-        if colon:
-            fields.setdefault(name.strip(), value.strip())
-    return fields
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

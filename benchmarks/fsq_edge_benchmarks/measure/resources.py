@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from pydantic import Field
 
+from fsq_edge_benchmarks.measure.kernel_files import fields, number, text
 from fsq_edge_runtime.artefact import StrictModel
 
 # Bits of the Raspberry Pi's firmware word: under-voltage, clock capped, throttled, soft temperature limit; the upper
@@ -79,7 +80,7 @@ class Meter:
     def used(self) -> Resources:
         """Return what was used since the meter was made."""
         begin, end = self._begin, self._read()
-        status = _fields(self._root / "proc/self/status")
+        status = fields(self._root / "proc/self/status")
         return Resources(
             wall_s=end.wall_s - begin.wall_s,
             cpu_s=end.cpu_s - begin.cpu_s,
@@ -95,18 +96,18 @@ class Meter:
     def _read(self) -> _Reading:
         sys = self._root / "sys"
         cpu = sys / "devices/system/cpu"
-        zones = [value / 1000 for path in sys.glob("class/thermal/thermal_zone*/temp") if (value := _number(path))]
-        counts = [_number(path) for path in cpu.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")]
-        powers = [_number(path) for path in sorted(sys.glob("class/hwmon/hwmon*/power1_input"))]
-        clock = _number(cpu / "cpu0/cpufreq/scaling_cur_freq")
-        firmware = _text(self._root / PI_THROTTLED)
+        zones = [value / 1000 for path in sys.glob("class/thermal/thermal_zone*/temp") if (value := number(path))]
+        counts = [number(path) for path in cpu.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")]
+        powers = [number(path) for path in sorted(sys.glob("class/hwmon/hwmon*/power1_input"))]
+        clock = number(cpu / "cpu0/cpufreq/scaling_cur_freq")
+        firmware = text(self._root / PI_THROTTLED)
         return _Reading(
             wall_s=time.perf_counter(),
             cpu_s=time.process_time(),
             preemptions=resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw,
             temperature_c=max(zones, default=None),
             clock_mhz=None if clock is None else clock // 1000,
-            energy_uj=_number(sys / "class/powercap/intel-rapl:0/energy_uj"),
+            energy_uj=number(sys / "class/powercap/intel-rapl:0/energy_uj"),
             power_uw=next((value for value in powers if value is not None), None),
             throttle_count=sum(value or 0 for value in counts) if counts else None,
             pi_throttled=int(firmware, 16) if firmware else None,
@@ -131,22 +132,3 @@ def _throttled(begin: _Reading, end: _Reading) -> bool | None:
 
 def _both(begin: T | None, end: T | None) -> tuple[T, T] | None:
     return None if begin is None or end is None else (begin, end)
-
-
-def _fields(path: Path) -> dict[str, str]:
-    lines = (line.partition(":") for line in _text(path).splitlines())
-    return {name: value.strip() for name, _, value in lines}
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(_text(path))
-    except ValueError:
-        return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""

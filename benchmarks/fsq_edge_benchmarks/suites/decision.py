@@ -1,6 +1,6 @@
 """What a decision costs beyond its network, whether the figure repeats, and int8 against fp32.
 
-One fixed network, one hop pushed into a session to its decision returned, in turns with plain onnxruntime on the same
+One fixed network, one hop pushed into a session to its decision returned, in turns with plain onnxruntime on its
 graph and a ready frame.
 """
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,6 @@ from fsq_edge_runtime.errors import DataError, FsqEdgeError, InternalError, Miss
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
 RESULTS: Final = CHECKOUT / "benchmarks" / "results"
 QUICK_RESULTS: Final = CHECKOUT / "build" / "bench"
-_STAT: Final = Path("/proc/stat")
 _NUMBERS: Final = re.compile(r"\[\s+((?:-?[\d.eE+-]+,?\s+)+)\]")
 _CHILD: Final = """
 import importlib, json, sys
@@ -164,29 +163,40 @@ def _judged(suite: Suite, found: SuiteResult) -> tuple[list[str], bool, bool]:
 
 
 class OthersMeter:
-    """Reads, from when it is made, how many cores are busy with other processes than our children."""
+    """Reads, from when it is made, how many cores are busy with other processes than our children.
 
-    def __init__(self) -> None:
+    Args:
+        stat: the kernel's counters, /proc/stat.
+        clock: seconds.
+        times: CPU time of this process and its children.
+    """
+
+    def __init__(
+        self,
+        stat: Path = Path("/proc/stat"),
+        clock: Callable[[], float] = time.monotonic,
+        times: Callable[[], os.times_result] = os.times,
+    ) -> None:
+        self._stat, self._clock, self._times = stat, clock, times
         self._begin = self._read()
 
     def cores(self) -> float | None:
-        """Return the cores that others kept busy since then; None where the kernel does not tell."""
+        """Return the cores that others kept busy since then; None where the kernel does not say."""
         (begun, busy, ours), (ended, busy_now, ours_now) = self._begin, self._read()
         if busy is None or busy_now is None or ended <= begun:
             return None
         return round(max(0.0, (busy_now - busy) - (ours_now - ours)) / (ended - begun), 3)
 
-    @staticmethod
-    def _read() -> tuple[float, float | None, float]:
-        times = os.times()
+    def _read(self) -> tuple[float, float | None, float]:
+        times = self._times()
         ours = times.user + times.system + times.children_user + times.children_system
         try:
             # user, nice, system, idle, iowait, irq, softirq, steal: proc(5)
-            fields = [int(field) for field in _STAT.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+            fields = [int(field) for field in self._stat.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
             busy: float | None = (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
         except (OSError, ValueError, IndexError):
             busy = None
-        return time.monotonic(), busy, ours
+        return self._clock(), busy, ours
 
 
 def _narrow(text: str) -> str:

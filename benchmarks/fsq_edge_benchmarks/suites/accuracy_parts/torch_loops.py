@@ -1,8 +1,8 @@
 """Inference as a training script grows into it: loops over channels in numpy, the network in eager PyTorch.
 
-This is the way that tutorials of training pipelines show: check the window, mend it, scale it channel by channel,
+This is the way that tutorials of training pipelines show: check the window, repair it, scale it channel by channel,
 fold it, and call the model. It is the slow baseline of the peers, so nothing in it is slower than such a script needs:
-the checks are those that a session does as well, mending is left out where nothing is missing, and one thread is used,
+the checks are those that a session does as well, repair is left out where nothing is missing, and one thread is used,
 which for small networks is the faster setting.
 """
 
@@ -39,10 +39,10 @@ class TorchLoops:
 
     def __call__(self, window: Float32Array) -> int:
         """Return the class of a window (C, T) in raw units, or -1 for one that cannot be used."""
-        mended = self._checked(window)
-        if mended is None:
+        repaired = self._checked(window)
+        if repaired is None:
             return -1
-        frame = self._scaled(mended).reshape(1, *self._config.frame_shape)
+        frame = self._scaled(repaired).reshape(1, *self._config.frame_shape)
         with self._torch.no_grad():
             output = self._network(self._torch.from_numpy(frame))
             probabilities = self._torch.softmax(output.logits, dim=1)
@@ -54,14 +54,14 @@ class TorchLoops:
         missing = ~np.isfinite(window)
         if missing.mean() > MOST_MISSING:
             return None
-        mended = window.copy()
+        repaired = window.copy()
         if missing.any():
-            for channel in range(len(mended)):
-                mended[channel, missing[channel]] = window[channel, ~missing[channel]].mean()
-        for channel in range(len(mended)):
-            if mended[channel].std() < LEAST_STD:
+            for channel in range(len(repaired)):
+                repaired[channel, missing[channel]] = window[channel, ~missing[channel]].mean()
+        for channel in range(len(repaired)):
+            if repaired[channel].std() < LEAST_STD:
                 return None
-        return mended
+        return repaired
 
     def _scaled(self, window: Float32Array) -> Float32Array:
         """Return (C', T): the channels and their z-copies, standardised with the training's statistics and clipped."""
