@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fsq_edge.cli.options import path_option
+from fsq_edge.cli.options import names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
@@ -51,19 +51,6 @@ def share(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
     if not 0.0 <= found < float("inf"):
         raise click.BadParameter(f"{value!r} is not at least 0", ctx, param)
     return found
-
-
-def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
-    """Return what reads names of a known set, parted by commas, each once."""
-
-    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-        names = None if value is None else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-        unknown = [name for name in names or () if name not in known]
-        if unknown:
-            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", ctx, param)
-        return names
-
-    return read
 
 
 GATE_EXITS = (

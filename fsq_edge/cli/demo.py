@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 
-TEST_SUBJECTS = {"watch": ("5", "6"), "quadruped": ("5", "6")}
+TEST_SUBJECTS: dict[str, tuple[str, ...]] = {"watch": ("5", "6"), "quadruped": ("5", "6")}
 QUICK_EPOCHS = 6
 HOPS, QUICK_HOPS = 1500, 700
 
@@ -21,6 +21,7 @@ HOPS, QUICK_HOPS = 1500, 700
 )
 @click.option(
     "--test-subjects",
+    callback=names_of(),
     metavar="A,B",
     help="Subjects to hold out. Default: 5,6 of the built-in sets, else 20 % of the subjects.",
 )
@@ -31,7 +32,7 @@ HOPS, QUICK_HOPS = 1500, 700
 @output_options
 def command(
     source: str,
-    test_subjects: str | None,
+    test_subjects: tuple[str, ...] | None,
     seed: int,
     quick: bool,
     arch: str,
@@ -39,7 +40,7 @@ def command(
     json_to: str | None,
     quiet: bool,
 ) -> None:
-    """Recordings to a running stream: train, evaluate, export, check, calibrate, quantise, bundle, stream.
+    """Recordings to a running stream: train, evaluate, export, check, calibrate, quantize, bundle, stream.
 
     Writes the run, the build folder, the bundle, report.html and summary.json into --out.
     """
@@ -56,7 +57,7 @@ def command(
         show.print(f"[{time.monotonic() - started:6.1f} s] {stage:<12} {result}", markup=False, soft_wrap=True)
 
     config = load_config(None, {"training": {"seed": seed, "max_epochs": QUICK_EPOCHS if quick else None}})
-    subjects = tuple(test_subjects.split(",")) if test_subjects else TEST_SUBJECTS.get(source, ())
+    subjects = test_subjects or TEST_SUBJECTS.get(source, ())
     result = run_demo(source, subjects, config, out, arch=arch, hops=QUICK_HOPS if quick else HOPS, say=say)
     summary = summary_of(result, quick=quick, seed=seed)
     write_report(result, summary, out / "report.html")

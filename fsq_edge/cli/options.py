@@ -33,3 +33,24 @@ def default_option(name: str, default: object, kind: Any, help: str, **settings:
         settings: as for ``click.option``.
     """
     return click.option(name, default=default, show_default=True, type=kind, help=help, **settings)
+
+
+def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
+    """Return a callback that reads names parted by commas, each once; None where the option was not given.
+
+    Args:
+        known: the names that are allowed; none allows any.
+    """
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if not names:
+            raise click.BadParameter(f"no name in {value!r}, write them as A,B", ctx, param)
+        unknown = [name for name in names if known and name not in known]
+        if unknown:
+            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", ctx, param)
+        return names
+
+    return read

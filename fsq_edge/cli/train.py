@@ -12,9 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fsq_edge.cli.options import path_option
+from fsq_edge.cli.options import names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
-from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from fsq_edge.training import TrainConfig, TrainResult
@@ -31,10 +30,14 @@ if TYPE_CHECKING:
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--data", metavar="SOURCE", help="Data source: watch, quadruped or folder:PATH. Default: that of CONFIG.")
 @click.option(
-    "--test-subjects", metavar="A,B", help="Subjects kept for `evaluate`. Default: 20 % of them, fixed for a data set."
+    "--test-subjects",
+    callback=names_of(),
+    metavar="A,B",
+    help="Subjects kept for `evaluate`. Default: 20 % of them, fixed for a data set.",
 )
 @click.option(
     "--val-subjects",
+    callback=names_of(),
     metavar="C,D",
     help="Subjects that choose the best epoch. Default: 20 % of the others, drawn by the seed.",
 )
@@ -49,8 +52,8 @@ if TYPE_CHECKING:
 def command(
     config: Path | None,
     data: str | None,
-    test_subjects: str | None,
-    val_subjects: str | None,
+    test_subjects: tuple[str, ...] | None,
+    val_subjects: tuple[str, ...] | None,
     seed: int | None,
     epochs: int | None,
     out: Path,
@@ -70,7 +73,7 @@ def command(
     settings = load_config(
         config,
         {
-            "data": {"source": data, "test_subjects": _names(test_subjects), "val_subjects": _names(val_subjects)},
+            "data": {"source": data, "test_subjects": test_subjects, "val_subjects": val_subjects},
             "training": {"seed": seed, "max_epochs": epochs},
         },
     )
@@ -106,15 +109,6 @@ def _say_data(show: Console, sides: WindowSides) -> None:
     for note in sides.split.notes:
         show.print(f"note: {note}", markup=False, soft_wrap=True)
     show.print(f"windows: {len(sides.train)} training, {len(sides.val)} validation, {len(sides.test)} test")
-
-
-def _names(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"no subject in {text!r}", hint="write them as A,B")
-    return names
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, names_of, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json, write_text
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 
-def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-
-
 @click.command(
     "tune",
     epilog="Exit codes: 0 written; 1 no settings beat raw argmax within the limits, nothing is written; 2 written, but "
@@ -37,7 +33,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     "--recordings", required=True, metavar="watch|quadruped|folder:PATH|npz:FILE",
     help="Fit on these continuous labelled recordings. Where each holds one label, those of a subject are stitched.",
 )  # fmt: skip
-@click.option("--subjects", callback=_names, default="", metavar="A,B",
+@click.option("--subjects", callback=names_of(), metavar="A,B",
               help="Fit on these subjects. Default: all that the bundle's run did not hold out.")  # fmt: skip
 @path_option("--out", help="Write the new bundle to this file. Default: replace BUNDLE.")
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
@@ -64,7 +60,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 def command(
     bundle: Path,
     recordings: str,
-    subjects: tuple[str, ...],
+    subjects: tuple[str, ...] | None,
     out: Path | None,
     hop: int | None,
     max_delay: float,
@@ -101,7 +97,7 @@ def command(
     tuned = tune_bundle(
         opened,
         dataset,
-        subjects=subjects,
+        subjects=subjects or (),
         hop_samples=hop,
         max_delay_s=max_delay,
         keep=keep,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float64Array
+
+_SUMS = ("n_steps", "n_gaps", "gap_seconds", "n_lost", "n_backward", "n_duplicates", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +91,11 @@ class TimingCounter:
         if not self._parts:
             return None
         parts = self._parts
-        steps = sum(part.n_steps for part in parts)
+        sums: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in _SUMS}
         return TimingQuality(
-            n_steps=steps,
-            rate_hz=sum(part.rate_hz * part.n_steps for part in parts) / steps,
+            **sums,
+            rate_hz=sum(part.rate_hz * part.n_steps for part in parts) / sums["n_steps"],
             rate_drift_percentage=max((part.rate_drift_percentage for part in parts), key=abs),
             drift_within_percentage=max((part.drift_within_percentage for part in parts), key=abs),
-            n_gaps=sum(part.n_gaps for part in parts),
-            gap_seconds=sum(part.gap_seconds for part in parts),
             longest_gap_s=max(part.longest_gap_s for part in parts),
-            n_lost=sum(part.n_lost for part in parts),
-            n_backward=sum(part.n_backward for part in parts),
-            n_duplicates=sum(part.n_duplicates for part in parts),
-            seconds=sum(part.seconds for part in parts),
         )
