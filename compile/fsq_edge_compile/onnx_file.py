@@ -12,6 +12,7 @@ import onnx
 import onnx.utils
 
 from fsq_edge_runtime.arrays import AnyArray
+from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line
 
@@ -87,13 +88,8 @@ def cut_device_part(model: onnx.ModelProto, operator: str = "Tanh") -> onnx.Mode
 
 def run(model: onnx.ModelProto | bytes, feeds: Tensors) -> dict[str, AnyArray]:
     """Run a graph once in onnxruntime on one thread and return its outputs by name."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     data = model if isinstance(model, bytes) else model.SerializeToString()
-    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = open_onnx(data)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 

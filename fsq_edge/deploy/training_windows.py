@@ -170,8 +170,8 @@ def _gather(
         preprocessor = Preprocessor(preprocess)
         codes = np.full(len(windows), -1, dtype=np.int64)
         for first in range(0, len(windows), CHUNK_WINDOWS):
-            filled, valid = preprocessor.fill_gaps(windows[first : first + CHUNK_WINDOWS])
-            codes[first + np.flatnonzero(valid)] = tail.index(forward(preprocessor.frames(filled[valid])))
+            frames, valid = preprocessor.usable_frames(windows[first : first + CHUNK_WINDOWS])
+            codes[first + np.flatnonzero(valid)] = tail.index(forward(frames))
     return TrainingWindows(
         windows=windows,
         labels=index.label,

@@ -89,9 +89,9 @@ def predict(run: Run, index: WindowIndex) -> WindowPredictions:
         rows = np.arange(at, min(at + BATCH, len(index)))
         raw = index.gather(rows)
         tally.add(raw)
-        windows, valid = preprocessor.fill_gaps(raw)
-        if valid.any():
-            output = model(torch.from_numpy(preprocessor.frames(windows[valid])))
+        frames, valid = preprocessor.usable_frames(raw)
+        if len(frames):
+            output = model(torch.from_numpy(frames))
             kept.append(rows[valid])
             logits.append(output.logits.numpy())
             codes.append(output.code.numpy())

@@ -41,11 +41,10 @@ class WindowFrames:
     def _made(self) -> Iterator[tuple[Tensor, Tensor]]:
         for at in range(0, len(self._rows), BATCH):
             rows = self._rows[at : at + BATCH]
-            windows, usable = self._preprocessor.fill_gaps(self._index.gather(rows))
-            if usable.any():
-                frames = torch.from_numpy(self._preprocessor.frames(windows[usable]))
+            frames, usable = self._preprocessor.usable_frames(self._index.gather(rows))
+            if len(frames):
                 yield (
-                    frames.contiguous(memory_format=torch.channels_last),
+                    torch.from_numpy(frames).contiguous(memory_format=torch.channels_last),
                     torch.from_numpy(self._index.label[rows[usable]]),
                 )
 

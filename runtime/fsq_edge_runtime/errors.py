@@ -6,7 +6,7 @@
     │   └── BundleError           65  fetches the bundle again: damaged, foreign, tampered with
     ├── MissingInputError         66  gives the right path
     ├── UnavailableError          69  installs a package, plugs in a device, frees it
-    │   └── BackendError          69  chooses another backend or mends the device
+    │   └── BackendError          69  chooses another backend or repairs the device
     └── InternalError             70  reports a defect
 
 Deep code raises built-in errors; the boundary that knows the file, window or field turns them into one of these
@@ -53,7 +53,7 @@ class DataError(FsqEdgeError):
     """The data cannot be used: wrong shape or channel count, NaN everywhere, an unknown class, an invalid file."""
 
     exit_code = EXIT_DATA
-    usual_hint = "mend the input, or give another"
+    usual_hint = "correct the input, or give another"
 
 
 class BundleError(DataError):

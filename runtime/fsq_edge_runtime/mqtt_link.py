@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import ssl
 import threading
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from fsq_edge_runtime.errors import MissingInputError, UnavailableError, UsageError
+from fsq_edge_runtime.extras import need
 
 PASSWORD_VARIABLE = "FSQ_EDGE_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 CONNECT_TIMEOUT_S = 5.0
@@ -133,12 +133,7 @@ class MqttLink:
 
 
 def _make_client(address: MqttAddress) -> Any:
-    try:
-        paho: Any = importlib.import_module("paho.mqtt.client")
-    except ModuleNotFoundError as error:
-        raise UnavailableError(
-            "MQTT needs the package 'paho-mqtt', which is not installed", hint="pip install 'fsq-edge[mqtt]'"
-        ) from error
+    paho: Any = need("paho.mqtt.client", "mqtt", "MQTT")
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=address.client_id)
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.reconnect_delay_set(1, LONGEST_WAIT_S)

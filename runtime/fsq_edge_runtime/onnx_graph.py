@@ -63,7 +63,7 @@ def check_plain_graph(model: bytes, what: str) -> None:
         what: its name for the message.
 
     Raises:
-        DataError: it has one of these, or is not an ONNX file.
+        DataError: it has such a part, or is not an ONNX file.
     """
     try:
         root = _root(model)

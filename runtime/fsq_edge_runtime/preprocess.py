@@ -20,7 +20,7 @@ from fsq_edge_runtime.errors import DataError
 # The least spread that counts as motion, by unit: a still sensor's noise must not be blown up to unit variance.
 # Source: noise floors of consumer MEMS sensors (about 4 mg, 0.6 degrees/s).
 ZSCORE_FLOOR_BY_UNIT = {"g": 0.004, "m/s2": 0.04, "rad/s": 0.01}
-ZSCORE_FLOOR_SHARE = 1e-3  # of the training std, where the unit is none of these
+ZSCORE_FLOOR_SHARE = 1e-3  # of the training std, where the unit has no floor above
 MIN_STD = 1e-6  # a channel that never moved in training; standardising by less would only amplify rounding
 
 
@@ -157,6 +157,21 @@ class Preprocessor:
         filled = rows.reshape(x.shape)
         valid: BoolArray = np.asarray(np.isfinite(filled).all(axis=(1, 2)))
         return filled, valid
+
+    def usable_frames(self, windows: npt.ArrayLike) -> tuple[Float32Array, BoolArray]:
+        """Return the frames of the usable windows: short gaps are filled, windows with longer ones left out.
+
+        Args:
+            windows: (N, C, T) raw units; NaN and Inf are missing.
+
+        Returns:
+            ``(frames, valid)``: frames (K, C', H, W) float32 of the K usable windows, in order; valid (N,) bool.
+
+        Raises:
+            DataError: wrong shape.
+        """
+        filled, valid = self.fill_gaps(windows)
+        return self.frames(filled[valid]), valid
 
     def _check_shape(self, x: Float32Array) -> None:
         wanted = (len(self.config.channels), self.config.window_samples)

@@ -1,4 +1,4 @@
-"""What every HailoRT status code means in practice: its cause on a real machine and the line that mends it.
+"""What every HailoRT status code means in practice: its cause on a real machine and the line that fixes it.
 
 Errors, ``doctor`` and ``explain`` all read this one table, so a code is never explained in two ways.
 
@@ -43,7 +43,7 @@ _ETHERNET = "this project drives PCIe devices only; choose another device id, or
 
 # Codes that ask for a cause of their own: code -> (name, cause, fix).
 _EXPLAINED: dict[int, tuple[str, str, str]] = {
-    0: ("SUCCESS", "no error", "nothing to mend"),
+    0: ("SUCCESS", "no error", "nothing to fix"),
     2: (
         "INVALID_ARGUMENT",
         "a call got a value it does not accept: an unknown stream name, a buffer that is not there, a bad option",
@@ -257,7 +257,7 @@ _GROUPED: tuple[tuple[dict[int, str], str, str], ...] = (
         {28: "INTERRUPTED_BY_SIGNAL", 57: "SHUTDOWN_EVENT_SIGNALED", 88: "DRIVER_INTERRUPTED"}
         | {90: "DRIVER_WAIT_CANCELED", 95: "OPERATION_ABORTED"},
         "the operation was ended from outside: a signal, or a shutdown under way",
-        "nothing to mend when the program was stopping; otherwise open the device again",
+        "nothing to fix when the program was stopping; otherwise open the device again",
     ),
     (
         {29: "START_VDMA_CHANNEL_FAIL", 30: "SYNC_VDMA_BUFFER_FAIL", 31: "STOP_VDMA_CHANNEL_FAIL"}
@@ -329,7 +329,7 @@ def markdown() -> str:
         "# HailoRT status codes\n\n"
         "Made by `python -m fsq_edge_runtime.status`. Errors, `fsq-edge doctor` and `fsq-edge explain` read the same "
         "table. None of these was provoked on silicon by this project.\n\n"
-        f"| code | name | usual cause | what mends it |\n|---:|---|---|---|\n{rows}"
+        f"| code | name | usual cause | what fixes it |\n|---:|---|---|---|\n{rows}"
     )
 
 

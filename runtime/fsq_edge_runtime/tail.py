@@ -84,10 +84,6 @@ class FsqCodebook:
         """Return what the head sees, (digit - L // 2) / (L // 2): -1 to 1 (odd L) or -1 to 1 - 2 / L (even L)."""
         return ((digits - self._middle) / self._middle).astype(np.float32)
 
-    def all_values(self) -> Float32Array:
-        """Return the values (n_codes, D) of the whole code book in index order."""
-        return self.values(self.digits_of(np.arange(self.n_codes)))
-
     def thresholds(self) -> tuple[Float64Array, ...]:
         """Return, per dimension, the L - 1 thresholds on z: the digit is the number of thresholds <= z."""
         found = []

@@ -187,8 +187,7 @@ def test_close_waits_for_a_late_request(rig: Rig, script: FaultScript) -> None:
 def test_a_request_that_never_returns_neither_hangs_close_nor_frees_the_device(generation: int) -> None:
     script = FaultScript()
     rig = make_rig(generation, faults=script)
-    backend = rig.device(timeout_s=0.01)
-    backend._link._drain_s = 0.05
+    backend = rig.device(timeout_s=0.01, drain_s=0.05)
     script.inject(Fault("never"))
     with pytest.raises(BackendError):
         backend.infer(rig.frames[:1])
@@ -201,8 +200,7 @@ def test_a_request_that_never_returns_neither_hangs_close_nor_frees_the_device(g
 def test_the_device_opens_again_once_the_late_request_came_back(generation: int) -> None:
     script = FaultScript()
     rig = make_rig(generation, faults=script)
-    backend = rig.device(timeout_s=0.01)
-    backend._link._drain_s = 0.02
+    backend = rig.device(timeout_s=0.01, drain_s=0.02)
     script.inject(Fault("late", seconds=0.2))
     with pytest.raises(BackendError):
         backend.infer(rig.frames[:1])

@@ -14,7 +14,7 @@ from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.stream.records import BackendSwitch, Decision, Record
 from fsq_edge_runtime.testing import Fault, FaultScript
-from tests.factories.bundles import motion
+from tests.factories.bundles import motion, random_bundle
 from tests.factories.hailo_rig import inline, make_rig
 
 WINDOWS, EVERY = 10_000, 50
@@ -74,6 +74,8 @@ def test_ten_thousand_windows_with_a_random_fault_in_every_fifty(generation: int
                 script.inject(kinds[draw.integers(len(kinds))])
             got += session.push(chunk)
         totals = session.totals
+        switches = [record for record in told if isinstance(record, BackendSwitch)]
+        assert session.fallback_reason == (switches[-1].cause if switches[-1].to_backend == "onnx" else None)
     missed = {record.seq for record in got if record.missed}
     assert [record.seq for record in got] == list(range(WINDOWS)), "each window once, in order"
     assert totals.decided + totals.missed == totals.windows == WINDOWS
@@ -106,3 +108,19 @@ def judge_switches(events: list[BackendSwitch]) -> None:
     pairs = Counter((line["from"], line["to"]) for line in lines)
     assert pairs["hailo-fake", "onnx"] > 20
     assert abs(pairs["hailo-fake", "onnx"] - pairs["onnx", "hailo-fake"]) <= 1
+
+
+def test_a_session_says_why_it_has_its_backend() -> None:
+    bundle = random_bundle()
+    with bundle.open_session("auto") as session:
+        assert session.backend_reason == session.fallback_reason == "the bundle has no HEF"
+        assert session.opening.to_dict() == {
+            "type": "backend",
+            "from": None,
+            "to": "onnx",
+            "cause": "the bundle has no HEF",
+            "code": None,
+            "t_monotonic": None,
+        }
+    with bundle.open_session("onnx") as session:
+        assert (session.backend_reason, session.fallback_reason) == ("onnx was asked for", None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.backends.onnx import open_onnx
 
 BARE_IS: Final = "onnxruntime's InferenceSession.run on the same graph and a ready frame, one thread"
 LOOP_IS: Final = (
@@ -18,22 +19,9 @@ BATCH_SIZES: Final = (8, 16, 32, 64, 256)
 TRIALS: Final = 5
 
 
-def onnx_session(graph: bytes) -> Any:
-    """Return an ``InferenceSession`` as a careful user makes it: one thread, no spinning between calls."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Exact int8 products, as the backend takes them: the faster kernels of x86 without VNNI overflow.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def bare_network(graph: bytes, frames: Float32Array) -> Callable[[], object]:
     """Return a call that runs a batch-1 graph over frames (N, C', H, W) float32, one by one."""
-    run = onnx_session(graph).run
+    run = open_onnx(graph).run
     feeds = [{"input": np.ascontiguousarray(frame[None])} for frame in frames]
     if len(feeds) == 1:
         return lambda: run(None, feeds[0])
@@ -45,7 +33,7 @@ def bare_batches(graph: bytes, frames: Float32Array) -> tuple[Callable[[], objec
 
     The batch size is the fastest of ``BATCH_SIZES`` on this machine.
     """
-    run = onnx_session(graph).run
+    run = open_onnx(graph).run
 
     def batches(size: int) -> Callable[[], object]:
         feeds = [{"input": np.ascontiguousarray(frames[at : at + size])} for at in range(0, len(frames), size)]

@@ -20,6 +20,7 @@ from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json
 from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.bundle.bundle import Bundle
 
 DECISIONS, QUICK_DECISIONS = 7000, 100
@@ -75,14 +76,11 @@ def layers_in_float(graph: bytes) -> list[str]:
     Quantise and dequantise nodes that it cannot fuse cost more than the whole network in float.
     """
     import onnx
-    import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-        ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        optimised = onnx.load(options.optimized_model_filepath).graph
+        path = str(Path(folder) / "optimised.onnx")
+        open_onnx(graph, optimized_to=path)
+        optimised = onnx.load(path).graph
     return [node.name for node in optimised.node if node.op_type in FLOAT_LAYERS]
 
 

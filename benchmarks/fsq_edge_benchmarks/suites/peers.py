@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.measure.bare import onnx_session
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, fixed_preprocess
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
@@ -23,6 +22,7 @@ from fsq_edge_benchmarks.suites.accuracy_parts.held_out import DEMO_FOLD, fold_c
 from fsq_edge_benchmarks.suites.accuracy_parts.torch_loops import TorchLoops
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def untrained_network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, Prep
 
 def plain_onnxruntime(exported: Exported, config: PreprocessConfig) -> Classify:
     """Return the network as plain onnxruntime with numpy on whole arrays around it."""
-    run = onnx_session(exported.full.SerializeToString()).run
+    run = open_onnx(exported.full.SerializeToString()).run
     floor = config.zscore_floor()[:, None]
     mean, std = (np.asarray(values, np.float32)[:, None] for values in (config.mean, config.std))
     shape, clip = (1, *config.frame_shape), config.clip_sigma

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches, onnx_session
+from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows
 from fsq_edge_benchmarks.measure.machine import describe_machine
@@ -25,6 +25,7 @@ from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.runner import Runner
@@ -77,7 +78,7 @@ def single_stream(bundle: Bundle, decisions: int, *, timed: bool) -> dict[str, A
     rows = np.concatenate([window.T for window in windows])
     hops = [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop + 1, hop)]
     feeds = [{"input": frame[None].copy()} for frame in Preprocessor(config).frames(windows)]
-    network = onnx_session(bundle.read("encoder")).run
+    network = open_onnx(bundle.read("encoder")).run
     times = np.arange(hop) / config.sample_rate_hz
     with bundle.open_session(backend="onnx", deadline_ms=0.0) as session:
         session.push(hops[-1], times - hop / config.sample_rate_hz if timed else None)
@@ -159,7 +160,7 @@ def cpu_share(seconds: float) -> dict[str, Any]:
         used = _cpu_s(lambda: runner.run(threading.Event())) / seconds
     sensor = _cpu_s(lambda: sum(1 for _ in paced())) / seconds
     feed = {"input": np.zeros((1, *config.frame_shape), dtype=np.float32)}
-    session_run = onnx_session(bundle.read("encoder")).run
+    session_run = open_onnx(bundle.read("encoder")).run
     network = 0.0
     for _ in range(windows):
         time.sleep(0.005)  # as in a stream, where caches have cooled

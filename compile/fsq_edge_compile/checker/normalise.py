@@ -19,6 +19,7 @@ from fsq_edge_compile.checker.native import NativeError, check_model, inline_fun
 from fsq_edge_compile.checker.simplify import simplify
 from fsq_edge_compile.checker.view import build_graph
 from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.files import first_line
 
 # Standard operators unknown to the installed onnx are moved here, so that checker and inference let them pass.
 UNREGISTERED = "unregistered"
@@ -125,7 +126,7 @@ def _inline(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
         return inline_functions(model)
     except NativeError as error:
-        raise DataError(f"{name}: the local functions cannot be inlined: {_first_line(error)}") from error
+        raise DataError(f"{name}: the local functions cannot be inlined: {first_line(error)}") from error
 
 
 def _opset(model: onnx.ModelProto) -> int:
@@ -171,15 +172,11 @@ def validate(model: onnx.ModelProto, name: str) -> None:
         check_model(model)
     except NativeError as error:
         raise DataError(
-            f"{name} is not a valid ONNX graph: {_first_line(error)}", hint="export it again; onnx.checker refuses it"
+            f"{name} is not a valid ONNX graph: {first_line(error)}", hint="export it again; onnx.checker refuses it"
         ) from error
     finally:
         for tensor in bare:
             tensor.ClearField("shape")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _fix_inputs(light: LightModel, facts: Facts, given: Mapping[str, Sequence[int]] | None) -> None:

@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
+from fsq_edge_runtime.backends.onnx import open_onnx
 
 
 class ActivationProbe:
@@ -21,8 +22,6 @@ class ActivationProbe:
     """
 
     def __init__(self, model: Any, names: Sequence[str]) -> None:
-        import onnxruntime as ort
-
         self.names = tuple(names)
         self._inner = [name for name in names if name != "input"]
         watched = onnx.ModelProto()
@@ -32,13 +31,7 @@ class ActivationProbe:
         watched.graph.output.extend(
             typed.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self._inner
         )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # As the backend does: without it int8 products overflow on x86 without VNNI.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        self._session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self._session = open_onnx(watched.SerializeToString())
 
     def observe(self, frames: Float32Array) -> Iterator[dict[str, AnyArray]]:
         """Yield name -> value for each of frames (N, C', H, W); values have batch 1."""

@@ -10,9 +10,7 @@ from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.packing.audit import audit_build
 from fsq_edge_compile.parity.build_rungs import ladder_of_build
 from fsq_edge_compile.parity.ladder import Gates, LadderReport
-from fsq_edge_runtime.errors import UsageError
-
-MAX_REASON = 200
+from fsq_edge_runtime.bundle.edit import check_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,7 @@ def check_gate(
         MissingInputError, DataError: no encoder.onnx, not a graph, or an audit that cannot be read.
         UsageError: unknown target or compiler, or a reason that is not one printable line.
     """
-    if force and (not force.isprintable() or len(force) > MAX_REASON):
-        raise UsageError(f"the reason must be one line of at most {MAX_REASON} characters")
+    check_reason(force)
     build.read("encoder.onnx")  # a missing file is named with the verb that writes it
     report = check(build.path / "encoder.onnx", arch, dfc)
     calibration = tuple(audit_build(build)[1])

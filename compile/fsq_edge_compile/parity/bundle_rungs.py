@@ -74,9 +74,8 @@ def ladder_of_bundle(
         raise DataError("windows for a ladder need their labels")
     raw = stored.windows if windows is None else windows
     truth = np.asarray(stored.labels if labels is None else labels, dtype=np.int64)
-    preprocessor = Preprocessor(bundle.preprocess)
-    filled, valid = preprocessor.fill_gaps(raw)
-    if not valid.any():
+    frames, valid = Preprocessor(bundle.preprocess).usable_frames(raw)
+    if not len(frames):
         raise DataError("no window for the ladder is usable")
     split = device_rung(lambda: OnnxBackend(bundle.read("encoder")), tail)
     rungs = [Rung("split", "exact", split, CAUSES["split"])]
@@ -87,7 +86,6 @@ def ladder_of_bundle(
     if bundle.has("encoder-int8"):
         rungs.append(int8_rung(bundle.read("encoder-int8"), tail))
     who = None if groups is None else np.asarray(groups)[valid]
-    frames = preprocessor.frames(filled[valid])
     return run_ladder(frames, truth[valid], [*rungs, *extra], tail.codebook, gates=gates, groups=who)
 
 

@@ -31,7 +31,7 @@ from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.stream.records import BackendSwitch
 
 T = TypeVar("T")
-# What is kept back of a deadline so that the CPU can still answer: the most of these.
+# What is kept back of a deadline so that the CPU can still answer: the largest of the three amounts below.
 LEAST_SPARE_NS = 2_000_000
 SPARE_SHARE = 0.05
 SPARE_FACTOR = 8  # times what the CPU usually needs

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHOICES = ("auto", "hailo", "onnx", "onnx-int8")
 PROOF_S = 5.0
-# A device that fails to open with one of these may be there later: busy, hung, gone, hot.
+# A device that fails to open with one of these status codes may be there later: busy, hung, gone, hot.
 PASSING = frozenset({3, 4, 36, 62, 63, 64, 73, 74, 77, 87, 88, 89, 90, 95, 96, 97})
 
 

@@ -73,6 +73,16 @@ class AddedHef:
     unsigned: bool
 
 
+def check_reason(reason: str) -> None:
+    """Refuse a reason for forcing that cannot be recorded; an empty one forces nothing.
+
+    Raises:
+        UsageError: it is not one printable line, or longer than ``MAX_REASON`` characters.
+    """
+    if reason and (not reason.isprintable() or len(reason) > MAX_REASON):
+        raise UsageError(f"the reason must be one line of at most {MAX_REASON} characters")
+
+
 def add_hef(
     bundle: Bundle, hef: bytes, *, arch: str | None = None, force: str = "", record: HefRecord | None = None
 ) -> AddedHef:
@@ -90,8 +100,7 @@ def add_hef(
         DataError: the HEF is damaged or of an unknown architecture.
         UsageError: the HEF was compiled for another target than ``arch``, or the reason is not one printable line.
     """
-    if force and (not force.isprintable() or len(force) > MAX_REASON):
-        raise UsageError(f"the reason must be one line of at most {MAX_REASON} characters")
+    check_reason(force)
     report = inspect_hef(hef)
     targets = report.architecture.targets
     if not targets:

@@ -54,11 +54,10 @@ def expected_values(bundle: Bundle) -> ExpectedValues:
         audited = _from_audit(bundle.read("calibration"))
         if audited is not None:
             return audited
-    preprocessor = Preprocessor(bundle.preprocess)
-    filled, valid = preprocessor.fill_gaps(bundle.selftest.windows)
+    frames, valid = Preprocessor(bundle.preprocess).usable_frames(bundle.selftest.windows)
     if not valid.any():
         raise BundleError("selftest.npz has no usable window")
-    values = np.sort(preprocessor.frames(filled[valid]), axis=None).astype(np.float64)
+    values = np.sort(frames, axis=None).astype(np.float64)
     shares = np.arange(1, len(values) + 1) / len(values)
     return ExpectedValues("self-test windows", float(values[0]), float(values[-1]), values, shares)
 

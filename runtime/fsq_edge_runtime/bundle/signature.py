@@ -16,7 +16,8 @@ from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.bundle.archive import MANIFEST
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import with_files
-from fsq_edge_runtime.errors import BundleError, DataError, UnavailableError
+from fsq_edge_runtime.errors import BundleError, DataError
+from fsq_edge_runtime.extras import need
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -104,7 +105,7 @@ def check_signature(bundle: Bundle, public_key: bytes) -> None:
 
 
 def _private_key(pem: bytes) -> Ed25519PrivateKey:
-    _need_cryptography()
+    need("cryptography", "sign", "a signature")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -118,7 +119,7 @@ def _private_key(pem: bytes) -> Ed25519PrivateKey:
 
 
 def _public_key(pem: bytes) -> Ed25519PublicKey:
-    _need_cryptography()
+    need("cryptography", "sign", "a signature")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -132,12 +133,3 @@ def _public_key(pem: bytes) -> Ed25519PublicKey:
 
 
 _HOW_TO_MAKE = "openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out key.pub"
-
-
-def _need_cryptography() -> None:
-    try:
-        import cryptography  # noqa: F401 - only whether it is there
-    except ModuleNotFoundError as error:
-        raise UnavailableError(
-            "signatures need the package cryptography", hint="pip install 'fsq-edge[sign]'"
-        ) from error

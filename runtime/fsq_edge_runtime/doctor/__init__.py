@@ -1,4 +1,4 @@
-"""What is wrong with this machine for running on a Hailo device, and the line that mends each thing."""
+"""What is wrong with this machine for running on a Hailo device, and the line that fixes each thing."""
 
 from fsq_edge_runtime.doctor.checkup import Checkup, examine
 from fsq_edge_runtime.doctor.facts import Facts, gather

@@ -66,7 +66,7 @@ def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
 
 def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     """Driver, library and binding must agree to the last number; name the pair that does not."""
-    mend = f"{reinstall_line(facts, chip)}  # then power the board off and on"
+    remedy = f"{reinstall_line(facts, chip)}  # then power the board off and on"
     library = facts.library_version
     bound = {device.driver for device in facts.pci if device.driver}
     for module in facts.modules:
@@ -76,7 +76,7 @@ def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
                 rule="driver-version",
                 severity="error",
                 message=f"the driver {module.name} is {module.version}, the library is {library}: they must be equal",
-                fix=mend,
+                fix=remedy,
                 source="HailoRT status 76",
             )
     if facts.binding not in (None, "unknown") and library and facts.binding != library:
@@ -84,7 +84,7 @@ def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             rule="binding-version",
             severity="error",
             message=f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
-            fix=f"{mend}, or install the wheel of HailoRT {library}",
+            fix=f"{remedy}, or install the wheel of HailoRT {library}",
         )
     if len(facts.library) > 1:
         yield Finding(
@@ -158,7 +158,7 @@ def _idle_binding(facts: Facts) -> Iterator[Finding]:
             severity="warning",
             message=f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
             fix="sudo apt update && sudo apt full-upgrade  # to HailoRT 4.20 or newer; then power the board off and on",
-            source="read in the sources of 4.18.0; mended in those of 4.20.0",
+            source="read in the sources of 4.18.0; fixed in those of 4.20.0",
         )
 
 

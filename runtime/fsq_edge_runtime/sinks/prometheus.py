@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.stream.records import Decision, Record
 
 LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
@@ -33,14 +33,8 @@ class MetricsSink:
     """
 
     def __init__(self, host: str, port: int, facts: Callable[[], dict[str, Any]]) -> None:
-        try:
-            self._prometheus: Any = importlib.import_module("prometheus_client")
-            self._core: Any = importlib.import_module("prometheus_client.core")
-        except ModuleNotFoundError as error:
-            raise UnavailableError(
-                "--metrics needs the package 'prometheus-client', which is not installed",
-                hint="pip install 'fsq-edge[metrics]'",
-            ) from error
+        self._prometheus: Any = need("prometheus_client", "metrics", "--metrics")
+        self._core: Any = need("prometheus_client.core", "metrics", "--metrics")
         self.name, self.counters = "metrics", {"records": 0}
         self._facts = facts
         registry = self._prometheus.CollectorRegistry(auto_describe=False)

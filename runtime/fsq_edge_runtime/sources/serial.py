@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.sources.backoff import Backoff
 from fsq_edge_runtime.sources.base import POLL_S, Chunk
 from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
@@ -40,13 +40,7 @@ class SerialSource:
     def __init__(
         self, device: str, baud: int, channels: tuple[str, ...], *, framing: Literal["lines", "packed"] = "lines"
     ) -> None:
-        try:
-            self._serial: Any = importlib.import_module("serial")
-        except ModuleNotFoundError as error:
-            raise UnavailableError(
-                "a serial source needs the package 'pyserial', which is not installed",
-                hint="pip install 'fsq-edge[serial]'",
-            ) from error
+        self._serial: Any = need("serial", "serial", "a serial source")
         self.counters = {"samples": 0, "reconnects": 0}
         self._device, self._baud, self._channels, self._framing = device, baud, channels, framing
         self._port: Any = None

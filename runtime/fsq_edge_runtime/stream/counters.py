@@ -23,7 +23,7 @@ class StreamCounters:
         overrun: dropped because the engine was too slow to take them.
         skipped: accepted, but another sample already stood for its grid time.
         interpolated: grid samples computed between two samples of the source.
-        imputed: of these, the ones that bridge a short gap.
+        imputed: grid samples computed between two samples of the source that bridge a short gap.
         gaps: segments ended by a gap in time.
         clock_jumps: segments ended by a clock that was set back.
         segments: continuous stretches of input.

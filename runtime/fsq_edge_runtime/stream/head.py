@@ -64,7 +64,7 @@ class DecisionHead:
 def _exact_thresholds(codebook: FsqCodebook) -> list[list[float]]:
     """Return, per dimension, the least float32 t of every digit above 0, found by bisection over the bit patterns.
 
-    Scaling and rounding in float32 are monotone, so a digit is the number of these thresholds that t has reached.
+    Scaling and rounding in float32 are monotone, so a digit is the number of thresholds that t has reached.
     """
     found: list[list[float]] = []
     for dimension, level in enumerate(codebook.levels):
@@ -85,6 +85,6 @@ def _ordinal(value: float) -> int:
 
 
 def _float_of(ordinal: Int64Array) -> Float32Array:
-    """Return the float32 values (K,) of these ranks; negative ranks mirror the positive ones."""
+    """Return the float32 values (K,) of given ranks; negative ranks mirror the positive ones."""
     magnitude: Float32Array = np.abs(ordinal).astype(np.int32).view(np.float32)
     return np.where(ordinal < 0, -magnitude, magnitude)

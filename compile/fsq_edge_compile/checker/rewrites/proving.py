@@ -11,7 +11,9 @@ import onnx
 
 from fsq_edge_compile.checker.loading import node_names
 from fsq_edge_runtime.arrays import AnyArray
+from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError, UnavailableError
+from fsq_edge_runtime.files import first_line
 
 # Float32 arithmetic in another order: a few units in the last place over some hundred operations.
 TOLERANCE = 1e-4
@@ -34,20 +36,12 @@ class Runner:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         try:
-            import onnxruntime
+            self._session = open_onnx(_with_own_names(model).SerializeToString(), optimize=False, log_severity=4)
         except ModuleNotFoundError as error:
             raise UnavailableError("onnxruntime is not installed", hint="pip install 'fsq-edge[compile]'") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        try:
-            self._session = onnxruntime.InferenceSession(
-                _with_own_names(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
         except Exception as error:
             raise DataError(
-                f"onnxruntime cannot run the model: {_first_line(error)}",
+                f"onnxruntime cannot run the model: {first_line(error)}",
                 hint="--fix and --split are proven by running the model, so onnxruntime has to take it",
             ) from error
         self.outputs = [value.name for value in self._session.get_outputs()]
@@ -62,7 +56,7 @@ class Runner:
         try:
             values = self._session.run(None, {name: feeds[name] for name in self.inputs})
         except Exception as error:
-            raise DataError(f"the model does not run: {_first_line(error)}") from error
+            raise DataError(f"the model does not run: {first_line(error)}") from error
         return dict(zip(self.outputs, values, strict=True))
 
 
@@ -76,10 +70,6 @@ def _with_own_names(model: onnx.ModelProto) -> onnx.ModelProto:
     for node, name in zip(copy.graph.node, names, strict=True):
         node.name = name
     return copy
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def random_feeds(

@@ -43,6 +43,7 @@ class HailoBackend:
         timeout_s: the longest that one inference may take when no deadline is given.
         depth: requests under way at once in :meth:`infer_batch`.
         open_timeout_s: the longest that opening and configuring may take each.
+        drain_s: longest wait of :meth:`close` for requests under way, seconds.
 
     Attributes:
         name: ``hailo``; ``hailo-fake`` on a fake, so that no record can be mistaken for a measurement.
@@ -64,6 +65,7 @@ class HailoBackend:
         timeout_s: float = 1.0,
         depth: int = 4,
         open_timeout_s: float = 10.0,
+        drain_s: float = LONGEST_DRAIN_S,
     ) -> None:
         reports = {name: _inspect(name, data, frame_shape, output_size) for name, data in hefs.items()}
         if not reports:
@@ -79,9 +81,7 @@ class HailoBackend:
             self.architecture = _choose(reports, self._device)
             self.report: HefReport = reports[self.architecture]
             hef = hefs[self.architecture]
-            self._link = HailoLink(
-                self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, LONGEST_DRAIN_S)
-            )
+            self._link = HailoLink(self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, drain_s))
         except BaseException:
             self._device.release()
             raise
