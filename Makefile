@@ -46,9 +46,26 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.programs.onnx_mutants --count 5000 --bombs
 	$(BIN)/python -m tests.programs.onnx_mutants --backend
 
-# Whole networks, as every exporter writes them, through the checker.
-networks: $(STAMP)
+# Whole networks, as every exporter writes them, through the checker: our own, then those of other people's packages.
+# The packages need 10 GB in environments of their own; the exports are kept in build/networks.
+networks: $(STAMP) build/networks-torch/.installed build/networks-keras/.installed
 	$(BIN)/python -m tests.programs.network_survey
+	build/networks-torch/bin/python -m tests.survey.exporting build/networks
+	build/networks-keras/bin/python -m tests.survey.keras_exporting build/networks
+	$(BIN)/python -m tests.survey.refusals
+	$(BIN)/python -m tests.survey.judging build/networks --json build/networks.json
+	$(BIN)/python -m tests.survey.page build/networks.json docs/networks.md
+
+build/networks-torch/.installed: tests/survey/environments/torch.txt tests/survey/environments/torch-bare.txt
+	test -x build/networks-torch/bin/python || $(PYTHON) -m venv build/networks-torch
+	build/networks-torch/bin/python -m pip install --quiet --disable-pip-version-check -r tests/survey/environments/torch.txt
+	build/networks-torch/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -r tests/survey/environments/torch-bare.txt
+	touch $@
+
+build/networks-keras/.installed: tests/survey/environments/keras.txt
+	test -x build/networks-keras/bin/python || $(PYTHON) -m venv build/networks-keras
+	build/networks-keras/bin/python -m pip install --quiet --disable-pip-version-check -r tests/survey/environments/keras.txt
+	touch $@
 
 # A day of one sensor at 100 Hz, at full speed.
 soak: $(STAMP)

@@ -102,7 +102,9 @@ def yolov6(model: str, size: int = 640) -> Built:
     from yolov6.models.yolo import Model
     from yolov6.utils.config import Config
 
-    network = Model(Config.fromfile(str(Path(yolov6.configs.__file__).parent / f"{model}.py")), num_classes=80).eval()
+    config = Config.fromfile(str(Path(yolov6.configs.__file__).parent / f"{model}.py"))
+    config.training_mode = "repvgg"
+    network = Model(config, num_classes=80).eval()
     for module in network.modules():
         if isinstance(module, RepVGGBlock):
             module.switch_to_deploy()
