@@ -52,9 +52,9 @@ networks: $(STAMP) build/networks-torch/.installed build/networks-keras/.install
 	$(BIN)/python -m tests.programs.network_survey
 	build/networks-torch/bin/python -m tests.survey.exporting build/networks
 	build/networks-keras/bin/python -m tests.survey.keras_exporting build/networks
-	$(BIN)/python -m tests.survey.refusals
-	$(BIN)/python -m tests.survey.judging build/networks --json build/networks.json
-	$(BIN)/python -m tests.survey.page build/networks.json docs/networks.md
+	$(BIN)/python -m tests.survey.refusals; code=$$?; \
+	$(BIN)/python -m tests.survey.judging build/networks --json build/networks.json || code=1; \
+	$(BIN)/python -m tests.survey.page build/networks.json docs/networks.md || code=1; exit $$code
 
 build/networks-torch/.installed: tests/survey/environments/torch.txt tests/survey/environments/torch-bare.txt
 	test -x build/networks-torch/bin/python || $(PYTHON) -m venv build/networks-torch

@@ -58,6 +58,13 @@ class Outcome:
         return self.verdict == self.expected
 
 
+def chosen(names: list[str], part: str | None) -> Iterator[tuple[Network, str]]:
+    """Yield the networks of a part whose names begin as asked for, with each spelling."""
+    for network in read_networks():
+        if network.name.startswith(tuple(names) or "") and part in (None, network.part):
+            yield from ((network, spelling) for spelling in network.exports)
+
+
 def chips_of(network: Network, spelling: str) -> Iterator[str]:
     """Yield the chips to judge for: both generations for the first spelling or where they differ, else one."""
     counted = [chip for chip in GENERATIONS if network.answers[chip].verdict] or list(GENERATIONS)
@@ -78,7 +85,9 @@ def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
     with os.fdopen(reading) as pipe:
         text = pipe.read()
     _, status, usage = os.wait4(child, 0)
-    said = json.loads(text) if text else {"verdict": "error", "why": [f"the process ended with status {status}"]}
+    said: dict[str, Any] = (
+        json.loads(text) if text else {"verdict": "error", "why": [f"the process ended with status {status}"]}
+    )
     answer = network.answers[chip]
     right = said["verdict"] == answer.verdict
     return Outcome(
@@ -182,16 +191,17 @@ def main() -> int:
     parser.add_argument("--part", choices=("open", "heldout"), help="judge this part only (default both)")
     parser.add_argument("--json", type=Path, help="write the outcomes to this file")
     arguments = parser.parse_args()
-    outcomes = []
-    for network in read_networks():
-        wanted = not arguments.names or network.name.startswith(tuple(arguments.names))
-        if not wanted or arguments.part not in (None, network.part):
+    outcomes, missing = [], []
+    for network, spelling in chosen(arguments.names, arguments.part):
+        path = network.path(spelling, arguments.folder)
+        if not path.exists():
+            missing.append(path.stem)
             continue
-        for spelling in network.exports:
-            path = arguments.folder / network.part / f"{network.name}.{spelling}.onnx"
-            for chip in chips_of(network, spelling) if path.exists() else ():
-                outcomes.append(judge(network, spelling, path, chip))
-                print(line(outcomes[-1]), flush=True)
+        for chip in chips_of(network, spelling):
+            outcomes.append(judge(network, spelling, path, chip))
+            print(line(outcomes[-1]), flush=True)
+    if missing:
+        print(f"{len(missing)} exports are missing: {', '.join(missing)}")
     print(summary(outcomes))
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))

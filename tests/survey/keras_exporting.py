@@ -22,7 +22,7 @@ def main() -> None:
         signature = [tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32, name="input")]
         call = tensorflow.function(lambda image, model=model: model(image, training=False))
         for spelling in network.exports:
-            target = folder / network.part / f"{network.name}.{spelling}.onnx"
+            target = network.path(spelling, folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
                 opset = int(spelling.partition("-")[2])

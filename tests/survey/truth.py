@@ -65,6 +65,10 @@ class Network:
         """``open`` or ``heldout``."""
         return "heldout" if self.held_out else "open"
 
+    def path(self, spelling: str, folder: Path) -> Path:
+        """Return where the export in one spelling is kept."""
+        return folder / self.part / f"{self.name}.{spelling}.onnx"
+
     @property
     def counted(self) -> bool:
         """False where only a sound report is asked for."""
