@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, table, write_json, write_text
 
@@ -23,6 +24,9 @@ def command() -> None:
 
     SOURCE is watch, quadruped or folder:PATH.
     """
+
+
+command.add_command(import_command)
 
 
 @command.command("list")

@@ -132,7 +132,7 @@ class FileRows:
             if column not in columns:
                 raise DataError(_no_column(name, column, columns), hint=f"change {key} in the map")
         self.columns: dict[str, Content] = {plan.column: "number" for plan in plans}
-        self.columns |= {column: self._times.content for column in self._times.columns}
+        self.columns |= dict.fromkeys(self._times.columns, self._times.content)
         self.columns |= {column: "text" for column, _ in texts}
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ from fsq_edge_runtime.tables.dialect import Dialect, TableHead, read_head, recog
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".log", ".asc", ".data")
 MAX_CELLS = 200  # first cells of a column that a description keeps
+MAX_RATE_HZ = 1e6
+_RATE = re.compile(r"(?i)sampl\w*[ _-]*(?:rate|freq\w*)\D{0,20}?(\d+(?:[.,]\d+)?)\s*(?:hz|\b)")
+_AT_RATE = re.compile(r"(?i)\bat (\d+(?:\.\d+)?) ?hz")
+_START_DATE = re.compile(r"Start Date (\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+_START_TIME = re.compile(r"Start Time (\d{2}:\d{2}:\d{2})")
+_DATE_ORDER = re.compile(r"date format (\S+)")
 EXTRA = "\x00rest"  # what stands after a delimiter at the end of the line
 
 
@@ -50,8 +57,11 @@ class DelimitedReader:
             )
             for i, name in enumerate(head.columns)
         )
-        facts = {"preamble": list(head.preamble[:20])} if head.preamble else {}
-        return Description(columns, dialect=head.dialect, facts=facts, reasons=head.reasons)
+        facts: dict[str, Any] = {"preamble": list(head.preamble[:20])} if head.preamble else {}
+        rate, start = preamble_rate(head.preamble), preamble_start(head.preamble)
+        if start:
+            facts["start"] = start
+        return Description(columns, rate_hz=rate, dialect=head.dialect, facts=facts, reasons=head.reasons)
 
     def blocks(self, file: InputFile, description: Description, columns: Mapping[str, Content]) -> Iterator[Block]:
         """Yield the rows; errors as :class:`fsq_edge.data.importing.reader.Reader`."""
@@ -60,8 +70,8 @@ class DelimitedReader:
         dialect, names = description.dialect, [column.name for column in description.columns]
         parse = _Parser(file.name, dialect, names, columns)
         with file.open() as stream:
-            for data, number in read_lines(stream, dialect, file.name):
-                yield parse.block(data, number)
+            for data, number, lines in read_lines(stream, dialect, file.name):
+                yield parse.block(data, number, lines)
 
     def _head(self, file: InputFile, dialect: Dialect | None) -> TableHead:
         sample = file.head(HEAD_BYTES)
@@ -77,12 +87,32 @@ class DelimitedReader:
             ) from error
 
 
+def preamble_rate(lines: Sequence[str]) -> float | None:
+    """Return the rate that the lines before the header state: ``Sample rate: 120.0Hz``, ``at 30 Hz``; else None."""
+    text = "\n".join(lines)
+    found = _RATE.search(text) or _AT_RATE.search(text)
+    rate = float(found.group(1).replace(",", ".")) if found else 0.0
+    return rate if 0 < rate <= MAX_RATE_HZ else None
+
+
+def preamble_start(lines: Sequence[str]) -> str:
+    """Return the start that ActiLife's preamble states, as ISO 8601; empty where there is none."""
+    text = "\n".join(lines)
+    date, clock, order = _START_DATE.search(text), _START_TIME.search(text), _DATE_ORDER.search(text)
+    if not date or not clock:
+        return ""
+    first, second, year = (int(part) for part in date.groups())
+    month, day = (second, first) if order and order.group(1).lower().startswith("d") else (first, second)
+    return f"{year:04d}-{month:02d}-{day:02d}T{clock.group(1)}" if 1 <= month <= 12 and 1 <= day <= 31 else ""
+
+
 class _Parser:
     """pandas' parser with the settings of one file."""
 
     def __init__(self, name: str, dialect: Dialect, names: list[str], columns: Mapping[str, Content]) -> None:
         self._pandas: Any = need_package("pandas", "reading a text table")
         self._name, self._columns = name, columns
+        self._last = names[-1]
         self._runs = dialect.delimiter == " "
         self._filter = LineFilter(dialect, len(names))
         self._comment = dialect.comment.encode()
@@ -90,7 +120,7 @@ class _Parser:
         self._settings: dict[str, Any] = {
             "header": None,
             "names": names,
-            "usecols": list(columns),
+            "usecols": list(dict.fromkeys([*columns, names[-1]])),
             "sep": r"\s+" if self._runs else dialect.delimiter,
             "decimal": dialect.decimal,
             "encoding": "utf-8" if wide or dialect.encoding == "utf-8-sig" else dialect.encoding,
@@ -103,10 +133,14 @@ class _Parser:
             "engine": "c",
         }
 
-    def block(self, data: bytes, number: int) -> Block:
+    def block(self, data: bytes, number: int, lines: int) -> Block:
         if self._runs:
             return self._spaced(data, number)
-        rows, _ = self._filter.apply(data, number)
+        if self._filter.may_be_even(data, lines):
+            frame = self._frame(data, [])
+            if len(frame) == lines and not frame[self._last].isna().any():
+                return Block({name: _values(frame[name]) for name in self._columns}, number)
+        rows = self._filter.apply(data, number)
         columns = self._parse(rows.data, len(rows.lines), [EXTRA] if rows.trailing else [])
         others = {"comment": rows.comments} if rows.comments else {}
         return Block(columns, number, rows.dropped, others, rows.lines, rows.notes)
@@ -132,19 +166,22 @@ class _Parser:
     def _parse(self, data: bytes, rows: int, more: list[str]) -> dict[str, AnyArray]:
         if not rows:
             return {name: np.empty(0, object) for name in self._columns}
-        try:
-            settings = {**self._settings, "names": [*self._settings["names"], *more]}
-            frame = self._pandas.read_csv(io.BytesIO(data), **settings)
-        except (ValueError, OverflowError) as error:  # ParserError is a ValueError
-            raise DataError(
-                f"{self._name}: {first_line(error)}", hint="does table: in the map describe this file?"
-            ) from error
+        frame = self._frame(data, more)
         if len(frame) != rows:
             raise DataError(
                 f"{self._name}: {rows} lines were read as {len(frame)} rows",
                 hint="is a quote never closed? Does table: in the map describe this file?",
             )
         return {name: _values(frame[name]) for name in self._columns}
+
+    def _frame(self, data: bytes, more: list[str]) -> Any:
+        try:
+            settings = {**self._settings, "names": [*self._settings["names"], *more]}
+            return self._pandas.read_csv(io.BytesIO(data), **settings)
+        except (ValueError, OverflowError) as error:  # ParserError is a ValueError
+            raise DataError(
+                f"{self._name}: {first_line(error)}", hint="does table: in the map describe this file?"
+            ) from error
 
 
 def _values(series: Any) -> AnyArray:

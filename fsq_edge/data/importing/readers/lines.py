@@ -53,12 +53,23 @@ class LineFilter:
         self._width = width
         self._comment = dialect.comment.encode()
 
-    def apply(self, data: bytes, first_line: int) -> tuple[LineBlock, int]:
-        """Return the rows among whole lines, and how many physical lines there were."""
+    def may_be_even(self, data: bytes, lines: int) -> bool:
+        """Whether there are as many delimiters as in even rows, and nothing that needs a closer look.
+
+        If, besides, every line has a value in its last column, then every line is a row of the right width.
+        """
+        return (
+            _QUOTE not in data
+            and not (self._comment and self._comment in data)
+            and data.count(self._delimiter) == lines * (self._width - 1)
+        )
+
+    def apply(self, data: bytes, first_line: int) -> LineBlock:
+        """Return the rows among whole lines."""
         letters = np.frombuffer(data, np.uint8)
         breaks = np.flatnonzero(letters == _NEWLINE)
         cells = np.flatnonzero(letters == self._delimiter)
-        ends, physical = breaks, len(breaks)
+        ends = breaks
         if _QUOTE in data:
             quotes = np.flatnonzero(letters == _QUOTE)  # an odd number before a place: it is inside a quoted cell
             ends = breaks[np.searchsorted(quotes, breaks) % 2 == 0]
@@ -84,7 +95,7 @@ class LineFilter:
             data = b"".join(data[starts[i] : ends[i] + 1] for i in np.flatnonzero(good))
         lines = np.asarray(numbers[good], np.int64)
         ended = bool((counts[good] == self._width).any())
-        return LineBlock(data, lines, dropped, int(comment.sum()), tuple(notes), ended), physical
+        return LineBlock(data, lines, dropped, int(comment.sum()), tuple(notes), ended)
 
     def _comments(self, data: bytes, starts: Int64Array) -> np.typing.NDArray[np.bool_]:
         if not self._comment or self._comment not in data:
@@ -92,8 +103,10 @@ class LineFilter:
         return np.array([data.startswith(self._comment, int(at)) for at in starts], np.bool_)
 
 
-def read_lines(file: IO[bytes], dialect: Dialect, name: str, *, size: int = BLOCK_BYTES) -> Iterator[tuple[bytes, int]]:
-    """Yield blocks of whole lines from the first row on, each with the number of its first line.
+def read_lines(
+    file: IO[bytes], dialect: Dialect, name: str, *, size: int = BLOCK_BYTES
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield blocks of whole lines from the first row on, each with the number of its first line and how many there are.
 
     Args:
         file: at its start.
@@ -137,8 +150,9 @@ def read_lines(file: IO[bytes], dialect: Dialect, name: str, *, size: int = BLOC
             skip -= dropped
             number += dropped
         if block:
-            yield block, number
-            number += block.count(b"\n")
+            count = block.count(b"\n")
+            yield block, number, count
+            number += count
         if final:
             return
 
