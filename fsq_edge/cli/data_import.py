@@ -49,8 +49,8 @@ def import_command(
     """Import logger files to a dataset folder: CSV of any dialect, Axivity, ActiGraph, MATLAB, Parquet, zip, and more.
 
     PATH is a file, a folder or a zip archive. Write the map once with --guess, correct what it marks with CHECK, then
-    import with --map. Files that say everything themselves (Axivity, ActiGraph) need no map. The folder appears whole or
-    not at all, and import.json in it accounts for every row. The sources are only read.
+    import with --map. Files that say everything themselves (Axivity, ActiGraph) need no map. The folder appears whole
+    or not at all, and import.json in it accounts for every row. The sources are only read.
     """
     from fsq_edge.data.importing.presets import PRESETS
 

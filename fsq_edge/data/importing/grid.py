@@ -103,7 +103,7 @@ class _Cursor:
         # At a sample itself its value is taken as it is: the neighbour may be missing.
         low, high = samples[after - 1].astype(np.float64), samples[after].astype(np.float64)
         found = np.where(share <= 0, low, np.where(share >= 1, high, low + (high - low) * share))
-        return found.astype(np.float32)
+        return np.asarray(found, np.float32)
 
     def _averaged(self, times: Float64Array, samples: Float32Array, grid: Float64Array) -> Float32Array:
         start = np.searchsorted(times, grid - self._half)
@@ -114,7 +114,7 @@ class _Cursor:
         sums, counts = _running(np.where(present, samples, 0)), _running(present)
         with np.errstate(invalid="ignore", divide="ignore"):  # nothing present is missing
             found = (sums[stop] - sums[start]) / (counts[stop] - counts[start])
-        return found.astype(np.float32)
+        return np.asarray(found, np.float32)
 
 
 def _running(values: AnyArray) -> Float64Array:

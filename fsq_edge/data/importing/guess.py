@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -115,10 +114,10 @@ def _common_units(sketches: Sequence[Sketch]) -> dict[str, str]:
             units = counts.setdefault(channel.channel, {})
             units[channel.unit.value] = units.get(channel.unit.value, 0) + 1
     common = {}
-    for channel, found in counts.items():
+    for name, found in counts.items():
         first = max(found, key=lambda unit: found[unit])
         if len(found) > 1 and all(unit == first or convertible(unit, first) for unit in found):
-            common[channel] = first
+            common[name] = first
     return common
 
 
@@ -206,8 +205,8 @@ def _pattern_of(names: Sequence[str]) -> str:
 
 
 def _varying(words: Sequence[str]) -> str:
-    prefix = os.path.commonprefix(list(words))
-    suffix = os.path.commonprefix([word[len(prefix) :][::-1] for word in words])[::-1]
+    prefix = _common_start(words)
+    suffix = _common_start([word[len(prefix) :][::-1] for word in words])[::-1]
     middles = [word[len(prefix) : len(word) - len(suffix)] for word in words]
     if any("/" in middle or not middle for middle in middles):
         return "**" if any("/" in middle for middle in middles) else f"{prefix}*{suffix}"
@@ -217,6 +216,12 @@ def _varying(words: Sequence[str]) -> str:
     while suffix and suffix[0].isalnum():
         suffix = suffix[1:]
     return f"{prefix}{{subject}}{suffix}"
+
+
+def _common_start(words: Sequence[str]) -> str:
+    first, last = min(words), max(words)
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]
 
 
 class _Lines:

@@ -145,7 +145,7 @@ class FileSection(StrictModel):
         time: when rows were taken; None where the format says it.
         channels: channel -> where it comes from, in this order.
         label: column of labels.
-        subject: text, or a column; empty takes ``{subject}`` of the pattern, else the file's own statement, else its name.
+        subject: text, or a column; empty takes ``{subject}`` of the pattern, else what the file says, else its name.
         session: text, or a column; empty takes ``{session}``.
         where: column -> value: only such rows; the others are for other sections.
     """

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from fsq_edge.data.folder import new_folder
 from fsq_edge.data.importing.account import RECORD, ImportRecord, InputEntry
 from fsq_edge.data.importing.assembly import Assembly, Piece
 from fsq_edge.data.importing.import_map import ColumnSource, FileSection, ImportMap
@@ -20,7 +19,7 @@ from fsq_edge.data.importing.series import examine, measure_timing
 from fsq_edge.data.importing.spool import Spool
 from fsq_edge.data.recording import Channel
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.files import write_synced
+from fsq_edge_runtime.files import new_folder, write_synced
 
 
 def import_files(paths: Iterable[Path], wanted: ImportMap, out: Path) -> ImportRecord:
@@ -64,7 +63,7 @@ def _assign(
     """Find the section of the map for each file."""
     chosen, passed_over = [], []
     for file in inputs:
-        fitting = []
+        fitting: list[tuple[int, dict[str, str]]] = []
         for number, section in enumerate(wanted.files):
             parts = match_name(section.pattern, file.name)
             if parts is not None and (not fitting or (section.where and wanted.files[fitting[0][0]].where)):
@@ -168,8 +167,8 @@ def _check_units(name: str, section: FileSection, wrong: list[tuple[str, str, fl
         raise DataError(
             f"{name}, column {source.columns[0]}: the median norm is {typical:.3g} {unit}, gravity would be that in "
             f"{fitting}",
-            hint=f"set channels.{channel}.unit to {fitting} in the map (and those of the other axes); files of different "
-            "units need a pattern each",
+            hint=f"set channels.{channel}.unit to {fitting} in the map (and those of the other axes); "
+            "files of different units need a pattern each",
         )
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 from fsq_edge_runtime.files import first_line
@@ -61,11 +61,12 @@ class InputFile:
             if self.member:
                 return _open_member(self)
             if self.name.lower().endswith(".gz"):
-                return _Bounded(gzip.open(self.path, "rb"), self.path.stat().st_size, self.name)
+                packed = self.path.stat().st_size
+                return cast(IO[bytes], _Bounded(cast(IO[bytes], gzip.open(self.path, "rb")), packed, self.name))
             return self.path.open("rb")
         except OSError as error:
             raise MissingInputError(f"cannot read {self.path}: {error.strerror or error}") from error
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError) as error:  # also an encrypted one
             raise DataError(f"{self.path} is not a readable archive: {first_line(error)}") from error
 
     def head(self, size: int) -> bytes:
@@ -149,9 +150,7 @@ def _open_member(item: InputFile) -> IO[bytes]:
     archive = zipfile.ZipFile(item.path)
     try:
         entry = archive.getinfo(item.member)
-        if entry.flag_bits & 1:
-            raise DataError(f"{item.name} is encrypted", hint="unpack the archive first")
-        return _Bounded(archive.open(entry), entry.compress_size, item.name, archive)
+        return cast(IO[bytes], _Bounded(archive.open(entry), entry.compress_size, item.name, archive))
     except BaseException:
         archive.close()
         raise

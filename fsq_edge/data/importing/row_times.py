@@ -54,7 +54,8 @@ class RowTimes:
             if self._form.local and not section.zone:
                 raise DataError(
                     f"{name}, column {' '.join(self.columns)}: the times say no zone",
-                    hint=f"set time.zone in the map to a zone such as Europe/Vienna, or to {DEVICE} to take them as they stand",
+                    hint="set time.zone in the map to a zone such as Europe/Vienna, "
+                    f"or to {DEVICE} to take them as they stand",
                 )
             if self._form.kind in ("iso", "pattern", "clock"):
                 self.content = "text"
@@ -192,9 +193,10 @@ class TimeOrder:
         self, times: Float64Array, samples: Float32Array, labels: Int16Array
     ) -> tuple[Float64Array, Float32Array, Int16Array]:
         if self._held is not None:
-            times, samples, labels = (
-                np.concatenate(pair) for pair in zip(self._held, (times, samples, labels), strict=True)
-            )
+            held_times, held_samples, held_labels = self._held
+            times = np.concatenate([held_times, times])
+            samples = np.concatenate([held_samples, samples])
+            labels = np.concatenate([held_labels, labels])
         if not len(times):
             return times, samples, labels
         starts: Int64Array = np.flatnonzero(np.concatenate(([True], times[1:] != times[:-1])))

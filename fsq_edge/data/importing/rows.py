@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -275,5 +276,7 @@ def as_numbers(values: AnyArray, decimal: str = ".") -> tuple[Float64Array, Bool
 
 
 def _no_column(name: str, wanted: str, columns: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(wanted, columns, 3, 0.4) or list(columns)[:8]
+    plain = {re.sub(r"[\W_]+", "", column.lower()): column for column in columns}
+    close = difflib.get_close_matches(re.sub(r"[\W_]+", "", wanted.lower()), plain, 3, 0.4)
+    near = [plain[column] for column in close] or list(columns)[:8]
     return f"{name} has no column {wanted!r}; near it are {', '.join(map(repr, near))}"

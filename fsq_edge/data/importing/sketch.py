@@ -18,7 +18,8 @@ from fsq_edge_runtime.tables.units import UNITS, name_column, sensor_of_word, sp
 
 _LABEL = re.compile(r"label|behavio|activit|class|annotation|\bstate\b|gesture|exercise", re.IGNORECASE)
 _SUBJECT = re.compile(
-    r"^(subject|animal|individual|participant|person|dog|cow|horse|user|wearer)([-_ ]?(id|name|local[-_ ]identifier))?$",
+    r"^(subject|animal|individual|participant|person|dog|cow|horse|user|wearer)"
+    r"([-_ ]?(id|name|local[-_ ]identifier))?$",
     re.IGNORECASE,
 )
 _NO_CHANNEL = re.compile(
@@ -229,7 +230,8 @@ def _first_times(columns: Sequence[Column], form: TimeForm, decimal: str) -> Flo
         times = TextClock(form).seconds(cells)
     else:
         times = numbers_to_seconds(_values(columns[0], decimal), form.kind)
-    return times[np.isfinite(times)]
+    finite: Float64Array = times[np.isfinite(times)]
+    return finite
 
 
 def _numeric(column: Column, decimal: str) -> bool:

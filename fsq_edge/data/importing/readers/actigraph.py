@@ -1,7 +1,7 @@
 """ActiGraph recordings (``.gt3x``): a zip that holds ``info.txt`` and the records of ``log.bin``.
 
-Idle sleep, when the device stops sampling since nothing moves, is left as it is: a hole in the times. Files of NHANES and
-of firmware below 3 hold ``activity.bin`` in place of records.
+Idle sleep, when the device stops sampling since nothing moves, is left as it is: a hole in the times. Files of NHANES
+and of firmware below 3 hold ``activity.bin`` in place of records.
 
 Source: ActiGraph, "GT3X File Format" and "NHANES GT3X File Format" (public repositories of the manufacturer).
 """

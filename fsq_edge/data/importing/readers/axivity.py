@@ -1,8 +1,8 @@
 """Axivity AX3 and AX6 recordings (``.cwa``): a header of 1,024 bytes, then pages of 512 bytes.
 
-Source: Open Movement, "AX3 technical documentation" (layout of header and page, packing, timestamps); the fields that the
-AX6 added (axis count, scale of the accelerometer and range of the gyroscope in the bits of the light field) are those of
-the public description of the format, ``cwa.h``.
+Source: Open Movement, "AX3 technical documentation" (layout of header and page, packing, timestamps); the fields that
+the AX6 added (axis count, scale of the accelerometer and range of the gyroscope in the bits of the light field) are
+those of the public description of the format, ``cwa.h``.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _decode_run(pages: AnyArray, axes: int) -> Float32Array:
     if axes == 3:
         return whole * scale
     turn = np.full(3, gyro_range(light) / 32768, np.float32)
-    parts = [whole[:, 3:6] * scale, whole[:, :3] * turn]
+    parts: list[AnyArray] = [whole[:, 3:6] * scale, whole[:, :3] * turn]
     if axes == 9:
         parts.append(whole[:, 6:9] / np.float32(MAGNETIC_STEPS_PER_UT))
     return np.concatenate(parts, axis=1).astype(np.float32)

@@ -1,7 +1,7 @@
 """When the samples of Axivity pages were taken. The rate is only nominal, so times are drawn between anchors.
 
-A page says at which of its samples (often one of the next page) its time stamp was read. The line through the anchors of
-neighbouring pages gives every sample its time and shows the true rate, which may be some percent off.
+A page says at which of its samples (often one of the next page) its time stamp was read. The line through the anchors
+of neighboring pages gives every sample its time and shows the true rate, which may be some percent off.
 """
 
 from __future__ import annotations
