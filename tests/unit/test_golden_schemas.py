@@ -14,6 +14,7 @@ import pytest
 from fsq_edge.data.folder import DatasetDescription
 from fsq_edge.data.importing.account import ImportRecord
 from fsq_edge.data.importing.import_map import ImportMap
+from fsq_edge.data.labels.record import LabelRecord
 from fsq_edge.data.stored_windows.metadata import StoredWindowsMetadata
 from fsq_edge.evaluation.openings import Openings
 from fsq_edge.training.config import TrainConfig
@@ -49,6 +50,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "hef_record": HefRecord,
     "import": ImportRecord,
     "import_map": ImportMap,
+    "labelling": LabelRecord,
     "labels": Labels,
     "manifest": Manifest,
     "openings": Openings,
