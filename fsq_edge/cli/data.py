@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fsq_edge.cli.data_import import import_command
+from fsq_edge.cli.data_label import label_command
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, table, write_json, write_text
 
@@ -23,6 +25,10 @@ def command() -> None:
 
     SOURCE is watch, quadruped or folder:PATH.
     """
+
+
+command.add_command(import_command)
+command.add_command(label_command)
 
 
 @command.command("list")

@@ -7,6 +7,7 @@ import io
 import math
 import mmap
 import os
+import shutil
 import struct
 import sys
 import tokenize
@@ -14,6 +15,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ from fsq_edge_runtime.files import first_line, whole_file
 MAX_ARRAY_BYTES = 8 << 30  # one array of one recording: 130 hours of 9 float32 channels at 500 Hz
 MAX_ENTRIES = 64
 _ALIGNMENT = 64
+_COPY_BYTES = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _PADDING_FIELD = 0xD935  # the identifier that Android's zipalign gives to its padding field
 _MAX_NPY_HEADER = 16 << 10
@@ -36,7 +39,27 @@ _FORMAT: Any = np.lib.format  # numpy ships these functions without type informa
 Content = TypeVar("Content")
 
 
-def write_npz(path: Path, arrays: Mapping[str, AnyArray]) -> None:
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """An array whose values lie in a file of their own, in C order and without a header; it is copied, never loaded.
+
+    Args:
+        path: of the values.
+        dtype: such as ``<f4``.
+        shape: of the array.
+    """
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+def write_npz(path: Path, arrays: Mapping[str, AnyArray | StoredArray]) -> None:
     """Write arrays as an uncompressed npz whose data start on 64-byte boundaries, whole or not at all.
 
     Args:
@@ -51,8 +74,8 @@ def write_npz(path: Path, arrays: Mapping[str, AnyArray]) -> None:
             _write_entry(archive, file.tell(), f"{name}.npy", array)
 
 
-def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: AnyArray) -> None:
-    content = np.ascontiguousarray(array)
+def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: AnyArray | StoredArray) -> None:
+    content = array if isinstance(array, StoredArray) else np.ascontiguousarray(array)
     entry = zipfile.ZipInfo(name, date_time=_DATE)
     entry.external_attr = 0o644 << 16
     large = content.nbytes > (1 << 31)
@@ -60,7 +83,13 @@ def _write_entry(archive: zipfile.ZipFile, offset: int, name: str, array: AnyArr
     begin = offset + _LOCAL_HEADER.size + len(name) + (20 if large else 0) + 4
     entry.extra = struct.pack("<HH", _PADDING_FIELD, -begin % _ALIGNMENT) + bytes(-begin % _ALIGNMENT)
     with archive.open(entry, "w", force_zip64=large) as target:
-        _FORMAT.write_array(target, content, allow_pickle=False)
+        if isinstance(content, StoredArray):
+            header = {"descr": np.dtype(content.dtype).str, "fortran_order": False, "shape": content.shape}
+            _FORMAT.write_array_header_1_0(target, header)
+            with content.path.open("rb") as values:
+                shutil.copyfileobj(values, target, _COPY_BYTES)
+        else:
+            _FORMAT.write_array(target, content, allow_pickle=False)
 
 
 def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, AnyArray]:

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from fsq_edge.data.folder import DatasetDescription
+from fsq_edge.data.importing.account import ImportRecord
+from fsq_edge.data.importing.import_map import ImportMap
+from fsq_edge.data.labels.record import LabelRecord
 from fsq_edge.data.stored_windows.metadata import StoredWindowsMetadata
 from fsq_edge.evaluation.openings import Openings
 from fsq_edge.training.config import TrainConfig
@@ -45,6 +48,9 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "export": ExportRecord,
     "fingerprint": Fingerprint,
     "hef_record": HefRecord,
+    "import": ImportRecord,
+    "import_map": ImportMap,
+    "labelling": LabelRecord,
     "labels": Labels,
     "manifest": Manifest,
     "openings": Openings,

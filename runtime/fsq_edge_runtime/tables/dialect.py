@@ -99,6 +99,26 @@ def recognize_dialect(sample: bytes, *, whole: bool = False) -> TableHead:
     return _head(lines, encoding, delimiter, decimal, reasons)
 
 
+def read_head(sample: bytes, dialect: Dialect, *, whole: bool = False) -> TableHead:
+    """Return the first rows of a table whose dialect is known; arguments as :func:`recognize_dialect`.
+
+    Raises:
+        ValueError: the header line is not there, or no row follows.
+    """
+    lines = codecs.getincrementaldecoder(dialect.encoding)("replace").decode(sample, whole).splitlines()
+    rows = [_cells(line, dialect.delimiter) for line in (lines if whole or len(lines) < 2 else lines[:-1])]
+    rows = rows[: dialect.first_row_line + SAMPLE_LINES]
+    marked = [bool(dialect.comment) and line.startswith(dialect.comment) for line in lines[: len(rows)]]
+    start = max(dialect.first_row_line, dialect.header_line + 1, dialect.units_line + 1) - 1
+    data = tuple(tuple(row) for row, mark in zip(rows[start:], marked[start:], strict=True) if any(row) and not mark)
+    if not data:
+        raise ValueError(f"no rows from line {start + 1} on")
+    header = rows[dialect.header_line - 1] if dialect.header_line else []
+    names = _names(header, max(map(len, data)), data)
+    units = tuple((rows[dialect.units_line - 1] + [""] * len(names))[: len(names)]) if dialect.units_line else ()
+    return TableHead(dialect, names, units, data, tuple(lines[: max(0, dialect.header_line - 1)]))
+
+
 def recognize_encoding(sample: bytes) -> str:
     """Return the codec of a text: by its byte order mark, else UTF-8 where that fits, else Windows-1252."""
     if sample.startswith(codecs.BOM_UTF8):

@@ -20,7 +20,7 @@ from fsq_edge_runtime.tables.zones import Ambiguous, LocalClock
 NumberUnit = Literal["s", "ms", "us", "ns"]
 Kind = Literal["s", "ms", "us", "ns", "iso", "clock", "pattern"]
 
-PER_SECOND: Final[dict[NumberUnit, int]] = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
+PER_SECOND: Final[dict[Kind, int]] = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 DAY: Final = 86400.0
 _EPOCH = datetime(1970, 1, 1)
 _ISO = re.compile(
@@ -105,9 +105,15 @@ def recognize_time(name: str, cells: Sequence[str], decimal: str = ".") -> TimeF
     return _numbered(name, np.asarray(numbers))
 
 
-def numbers_to_seconds(values: AnyArray, kind: NumberUnit) -> Float64Array:
-    """Return numbers of a unit as float64 seconds; whole numbers of any width lose nothing before the division."""
-    per = PER_SECOND[kind]
+def numbers_to_seconds(values: AnyArray, kind: Kind) -> Float64Array:
+    """Return numbers of a unit as float64 seconds; whole numbers of any width lose nothing before the division.
+
+    Raises:
+        ValueError: the kind is no unit of numbers.
+    """
+    per = PER_SECOND.get(kind)
+    if per is None:
+        raise ValueError(f"{kind} is no unit of numbers")
     if values.dtype.kind in "iu" and per > 1:
         whole, rest = np.divmod(values, per)
         seconds: Float64Array = whole.astype(np.float64) + rest.astype(np.float64) / per

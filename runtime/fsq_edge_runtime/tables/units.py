@@ -162,6 +162,11 @@ def conversion(unit: str, to: str) -> float:
     return UNITS[to][1] / UNITS[unit][1]
 
 
+def sensor_of_word(word: str) -> tuple[Sensor | None, str]:
+    """Return what a word such as ``Accelerometer`` or ``left_gyro`` measures, and the first part of its channels."""
+    return _sensor(word)
+
+
 def _sensor(base: str) -> tuple[Sensor | None, str]:
     short = _SHORT.match(base)
     if short:

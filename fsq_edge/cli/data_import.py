@@ -1,0 +1,140 @@
+"""``fsq-edge data import``: any logger's files to a dataset folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsq_edge.cli.output import console, output_options, table, write_json, write_text
+from fsq_edge_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fsq_edge.data.importing.account import ImportRecord
+    from fsq_edge.data.importing.import_map import ImportMap
+
+DEFAULT_MAP = Path("map.yaml")
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Dataset folder to make.")
+@click.option(
+    "--map",
+    "map_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The map that says what the files hold (YAML). With --guess: where to write it (default map.yaml).",
+)
+@click.option("--preset", help="A map that ships, in place of --map. 'list' shows them.")
+@click.option(
+    "--guess", is_flag=True, help="Look at the files and write the map, with a reason a line; import nothing."
+)
+@click.option("--name", default="", help="Name of the data set (default: the map's).")
+@click.option("--force", is_flag=True, help="With --guess: replace a map that is there.")
+@output_options
+def import_command(
+    paths: tuple[Path, ...],
+    out: Path | None,
+    map_file: Path | None,
+    preset: str | None,
+    guess: bool,
+    name: str,
+    force: bool,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Import logger files to a dataset folder: CSV of any dialect, Axivity, ActiGraph, MATLAB, Parquet, zip, and more.
+
+    PATH is a file, a folder or a zip archive. Write the map once with --guess, correct what it marks with CHECK, then
+    import with --map. Files that say everything themselves (Axivity, ActiGraph) need no map. The folder appears whole
+    or not at all, and import.json in it accounts for every row. The sources are only read.
+    """
+    from fsq_edge.data.importing.presets import PRESETS
+
+    shown = console(quiet, json_to)
+    if preset == "list":
+        shown.print(table("", ["preset", "for"], list(PRESETS.items())))
+        write_json({"schema_version": 1, "presets": PRESETS}, json_to)
+        return
+    if guess:
+        _guess(paths, map_file or DEFAULT_MAP, name, force, shown, json_to)
+        return
+    if out is None:
+        raise UsageError("--out is missing", hint="fsq-edge data import PATH --map map.yaml --out FOLDER")
+    from fsq_edge.data.importing.importer import import_files
+
+    wanted = _wanted(paths, map_file, preset, name)
+    record = import_files(paths, wanted, out)
+    _show(record, out, shown)
+    write_json({"schema_version": 1, "out": str(out), **record.to_dict()}, json_to)
+
+
+def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown: Console, json_to: str | None) -> None:
+    from fsq_edge.data.importing.guess import guess_map
+
+    if target.exists() and not force:
+        raise UsageError(f"{target} is there already", hint="give another --map, or --force to replace it")
+    guessed = guess_map(paths, name or "imported")
+    write_text(target, guessed.text)
+    shown.print(f"wrote {target}: {guessed.files} files, {len(guessed.doubts)} lines to check", markup=False)
+    for doubt in guessed.doubts:
+        shown.print(f"  {doubt}", markup=False, soft_wrap=True)
+    for file, why in list(guessed.passed_over.items())[:10]:
+        shown.print(f"  left out: {file}: {why}", markup=False, soft_wrap=True)
+    shown.print(f"then: fsq-edge data import PATH --map {target} --out FOLDER", markup=False)
+    result: dict[str, Any] = {
+        "schema_version": 1,
+        "map": str(target),
+        "files": guessed.files,
+        "doubts": list(guessed.doubts),
+        "passed_over": guessed.passed_over,
+    }
+    write_json(result, json_to)
+
+
+def _wanted(paths: tuple[Path, ...], map_file: Path | None, preset: str | None, name: str) -> ImportMap:
+    from fsq_edge.data.importing.import_map import read_map
+    from fsq_edge.data.importing.presets import load_preset, self_explaining_map
+
+    if map_file is not None and preset is not None:
+        raise UsageError("--map and --preset exclude each other")
+    if map_file is not None:
+        wanted = read_map(map_file)
+    elif preset is not None:
+        wanted = load_preset(preset)
+    else:
+        wanted = self_explaining_map(paths)
+    return wanted.model_copy(update={"name": name}) if name else wanted
+
+
+def _show(record: ImportRecord, out: Path, shown: Console) -> None:
+    rows = [
+        (entry.file, entry.reader, f"{entry.rows_read:,}", f"{entry.rows_kept:,}", _counts(entry.dropped) or "none")
+        for entry in record.inputs
+    ]
+    shown.print(table("", ["file", "reader", "rows", "kept", "dropped"], rows))
+    recordings = [
+        (
+            account.file,
+            account.subject,
+            f"{account.samples:,}",
+            f"{account.last_time - account.first_time:,.1f}",
+            f"{account.measured_rate_hz:.4g}",
+            f"{account.holes} ({account.hole_seconds:,.1f} s)" if account.holes else "none",
+        )
+        for account in record.recordings
+    ]
+    shown.print(table("", ["recording", "subject", "samples", "seconds", "Hz measured", "holes"], recordings))
+    for entry in record.inputs:
+        for note in entry.notes[:3]:
+            shown.print(f"{entry.file}: {note}", markup=False, soft_wrap=True)
+    if record.passed_over:
+        shown.print(f"{len(record.passed_over)} files fit no pattern, such as {record.passed_over[0]}", markup=False)
+    shown.print(f"wrote {len(record.recordings)} recordings to {out}: train --data folder:{out}", markup=False)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())

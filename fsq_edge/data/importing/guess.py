@@ -1,0 +1,271 @@
+"""``--guess``: look at files and write the map that would import them, with a reason per line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fsq_edge.data.importing.import_map import parse_map
+from fsq_edge.data.importing.inputs import InputFile, find_inputs
+from fsq_edge.data.importing.patterns import match_name
+from fsq_edge.data.importing.reader import choose_reader, known_readers
+from fsq_edge.data.importing.series import usual_rate
+from fsq_edge.data.importing.sketch import Fact, Sketch, convertible, sketch_file
+from fsq_edge_runtime.errors import DataError
+
+DOUBT = "CHECK: "
+SAME_RATE = 0.05
+
+
+@dataclass(slots=True)
+class Guess:
+    """A guessed map.
+
+    Attributes:
+        text: YAML with a reason per line; what is in doubt begins with ``CHECK:``.
+        doubts: those lines, without indentation.
+        files: how many files the map covers.
+        passed_over: file -> why it was left out.
+    """
+
+    text: str
+    doubts: tuple[str, ...]
+    files: int
+    passed_over: dict[str, str] = field(default_factory=dict)
+
+
+def guess_map(paths: Iterable[Path], name: str = "imported") -> Guess:
+    """Look at files and return the map that would import them.
+
+    Args:
+        paths: files, folders and zip archives.
+        name: of the data set.
+
+    Raises:
+        MissingInputError: a path is not there.
+        DataError: none of the files holds samples that can be recognised.
+    """
+    sketches, passed_over = _sketches(find_inputs(paths))
+    if not sketches:
+        shown = "; ".join(f"{file}: {why}" for file, why in list(passed_over.items())[:3])
+        raise DataError(
+            f"no file with samples was recognised ({shown})", hint="write the map by hand, see docs/data.md"
+        )
+    groups: dict[tuple[object, ...], list[Sketch]] = {}
+    for sketch in sketches:
+        groups.setdefault(sketch.signature, []).append(sketch)
+    units = _common_units(sketches)
+    lines = _Lines()
+    lines.add(0, "schema_version", 1)
+    lines.add(0, "name", name)
+    _write_rate(lines, sketches)
+    if units:
+        lines.add(0, "channels", None, "one unit each for the whole data set")
+        for channel, unit in units.items():
+            lines.add(1, channel, unit)
+    lines.add(0, "files", None)
+    for pattern, group in _patterns(list(groups.values())):
+        _write_section(lines, pattern, group[0], len(group))
+    text = lines.text(passed_over)
+    parse_map(text.encode(), "the guessed map")
+    return Guess(text, tuple(lines.doubts), len(sketches), passed_over)
+
+
+def _sketches(files: Sequence[InputFile]) -> tuple[list[Sketch], dict[str, str]]:
+    readers = known_readers()
+    found, passed_over = [], {}
+    for file in files:
+        try:
+            reader = choose_reader(file, "", readers)
+            sketch = sketch_file(file, reader, reader.describe(file, None))
+        except DataError as error:
+            passed_over[file.name] = error.message.removeprefix(f"{file.name}: ")
+            continue
+        if sketch.channels and (
+            sketch.time_columns or sketch.description.time or any(c.unit.value for c in sketch.channels)
+        ):
+            found.append(sketch)
+        else:
+            passed_over[file.name] = "no columns of sensor values"
+    if any(map(_has_accelerometer, found)):
+        # Beside accelerometers, tables of anything else (battery, temperature, orientation) are no recordings.
+        rest = [s for s in found if not any(c.channel.partition("_")[0] in _SENSORS for c in s.channels)]
+        for sketch in rest:
+            passed_over[sketch.file.name] = "no accelerometer, gyroscope or magnetometer in it"
+        found = [sketch for sketch in found if sketch not in rest]
+    return found, passed_over
+
+
+_SENSORS = ("acc", "gyro", "mag", "lin", "gravity")
+
+
+def _has_accelerometer(sketch: Sketch) -> bool:
+    return any(channel.channel.startswith("acc") for channel in sketch.channels)
+
+
+def _common_units(sketches: Sequence[Sketch]) -> dict[str, str]:
+    """Return the units that must be named since files differ: that of the most files."""
+    counts: dict[str, dict[str, int]] = {}
+    for sketch in sketches:
+        for channel in sketch.channels:
+            units = counts.setdefault(channel.channel, {})
+            units[channel.unit.value] = units.get(channel.unit.value, 0) + 1
+    common = {}
+    for name, found in counts.items():
+        first = max(found, key=lambda unit: found[unit])
+        if len(found) > 1 and all(unit == first or convertible(unit, first) for unit in found):
+            common[name] = first
+    return common
+
+
+def _write_rate(lines: _Lines, sketches: Sequence[Sketch]) -> None:
+    rates = [usual_rate(sketch.rate_hz) for sketch in sketches if sketch.rate_hz > 0]
+    if not rates:
+        return
+    alike = [sketch for sketch in sketches if _has_accelerometer(sketch)] or list(sketches)
+    main = max(usual_rate(sketch.rate_hz) for sketch in alike if sketch.rate_hz > 0) if alike else max(rates)
+    lines.add(0, "rate_hz", main, f"the first rows run at {alike[0].rate_hz:.4g} Hz")
+    slower = [
+        rate for rate in (usual_rate(s.rate_hz) for s in alike if s.rate_hz > 0) if abs(rate / main - 1) > SAME_RATE
+    ]
+    if slower:
+        lines.add(0, "resample", True, f"other files run at {slower[0]:g} Hz", "is one rate for all what you want?")
+
+
+def _write_section(lines: _Lines, pattern: str, sketch: Sketch, files: int) -> None:
+    lines.item(1, "pattern", pattern, f"{files} file{'s' * (files != 1)} such as {sketch.file.name}")
+    lines.add(2, "reader", sketch.reader.name, sketch.description.reasons.get("reader", ""))
+    dialect = sketch.description.dialect
+    if dialect is not None:
+        lines.add(2, "table", None)
+        reasons = sketch.description.reasons
+        for key in ("encoding", "delimiter", "decimal", "header_line", "units_line", "first_row_line", "comment"):
+            value = getattr(dialect, key)
+            if value not in ("", 0) or key == "header_line":
+                lines.add(3, key, value, reasons.get(key, ""))
+    if sketch.time:
+        lines.add(2, "time", None)
+        named = [] if sketch.description.time else list(sketch.time_columns)
+        if named:
+            lines.add(3, "column", named[0] if len(named) == 1 else named)
+        for key, fact in sketch.time.items():
+            lines.fact(3, key, fact)
+    lines.add(2, "channels", None, f"left out: {', '.join(sketch.unused[:12])}" if sketch.unused else "")
+    doubted: set[str] = set()
+    for channel in sketch.channels:
+        unit = json.dumps(channel.unit.value, ensure_ascii=False)
+        value = f"{{column: {json.dumps(channel.column, ensure_ascii=False)}, unit: {unit}}}"
+        lines.raw(
+            3,
+            f"{json.dumps(channel.channel)}: {value}",
+            channel.unit.reason,
+            "" if channel.unit.doubt in doubted else channel.unit.doubt,
+        )
+        doubted.add(channel.unit.doubt)
+    if sketch.label:
+        lines.add(2, "label", None, "the name of the column")
+        lines.add(3, "column", sketch.label)
+    if sketch.subject:
+        lines.add(2, "subject", None, "the name of the column")
+        lines.add(3, "column", sketch.subject)
+
+
+def _patterns(groups: Sequence[Sequence[Sketch]]) -> list[tuple[str, Sequence[Sketch]]]:
+    """Give every group a pattern that fits its files, the more special ones first."""
+    found: list[tuple[str, Sequence[Sketch]]] = []
+    for group in groups:
+        names = [sketch.file.name for sketch in group]
+        found.append((_pattern_of(names), group))
+    found.sort(
+        key=lambda entry: ("{" in entry[0] or "*" in entry[0], not _has_accelerometer(entry[1][0]), -len(entry[0]))
+    )
+    sound: list[tuple[str, Sequence[Sketch]]] = []
+    for pattern, group in found:
+        taken = [other for other, _ in sound]
+        if any(match_name(other, sketch.file.name) is not None for sketch in group for other in taken):
+            sound = [*((sketch.file.name, [sketch]) for sketch in group), *sound]
+        else:
+            sound.append((pattern, group))
+    return sound
+
+
+def _pattern_of(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    last = [PurePosixPath(name).name for name in names]
+    if len(set(last)) == 1:
+        folders = [str(PurePosixPath(name).parent) for name in names]
+        return f"{_varying(folders)}/{last[0]}"
+    if len(set(last)) == len(last):
+        return _varying(last)
+    return f"{{session}}/{_varying(sorted(set(last)))}"
+
+
+def _varying(words: Sequence[str]) -> str:
+    prefix = _common_start(words)
+    suffix = _common_start([word[len(prefix) :][::-1] for word in words])[::-1]
+    middles = [word[len(prefix) : len(word) - len(suffix)] for word in words]
+    if any("/" in middle or not middle for middle in middles):
+        return "**" if any("/" in middle for middle in middles) else f"{prefix}*{suffix}"
+    # A name's own letters and digits are not cut in the middle: 'subject1' and 'subject2' differ in the whole word.
+    while prefix and prefix[-1].isalnum():
+        prefix = prefix[:-1]
+    while suffix and suffix[0].isalnum():
+        suffix = suffix[1:]
+    return f"{prefix}{{subject}}{suffix}"
+
+
+def _common_start(words: Sequence[str]) -> str:
+    first, last = min(words), max(words)
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]
+
+
+class _Lines:
+    """YAML lines with their reasons as comments."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, str]] = []
+        self.doubts: list[str] = []
+
+    def add(self, depth: int, key: str, value: Any, reason: str = "", doubt: str = "") -> None:
+        self.raw(
+            depth,
+            f"{_key(key)}:" + ("" if value is None else f" {json.dumps(value, ensure_ascii=False)}"),
+            reason,
+            doubt,
+        )
+
+    def item(self, depth: int, key: str, value: Any, reason: str = "") -> None:
+        self._lines.append(("  " * (depth - 1) + f"  - {key}: {json.dumps(value, ensure_ascii=False)}", reason))
+
+    def fact(self, depth: int, key: str, fact: Fact) -> None:
+        text = fact.value if key in ("rate_hz", "spread") else json.dumps(fact.value, ensure_ascii=False)
+        self.raw(depth, f"{key}: {text}", fact.reason, fact.doubt)
+
+    def raw(self, depth: int, text: str, reason: str = "", doubt: str = "") -> None:
+        comment = "; ".join(part for part in (DOUBT + doubt if doubt else "", reason) if part)
+        self._lines.append(("  " * depth + text, comment))
+        if doubt:
+            self.doubts.append(f"{text}  # {doubt}")
+
+    def text(self, passed_over: Mapping[str, str]) -> str:
+        width = min(64, max(len(line) for line, _ in self._lines))
+        lines = [f"{line:{width}s}  # {_plain(why)}" if why else line for line, why in self._lines]
+        head = [
+            "# An import map, guessed from the files. Each comment says why; lines with CHECK: need your eye.",
+            "# fsq-edge data import PATH --map THIS --out FOLDER",
+        ]
+        left = [f"# left out: {_plain(name)}: {_plain(why)}" for name, why in list(passed_over.items())[:50]]
+        return "\n".join([*head, *left, *lines]) + "\n"
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").isalnum() else json.dumps(key, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
