@@ -36,9 +36,10 @@ def run(quick: bool = False, runs: Path | None = None) -> dict[str, Any]:
 def _measure(seed: int, quick: bool, runs: Path | None) -> dict[str, Any]:
     from fsq_edge.deploy.build import export_run
 
-    trial = Int8Trial.of(DEMO_FOLD, seed, 2 if quick else None, runs)
     with tempfile.TemporaryDirectory() as folder:
-        exported = export_run(trial.trained, Path(folder))
+        # The export reads the run's files again, so a run that nobody keeps must last until then.
+        trial = Int8Trial.of(DEMO_FOLD, seed, 2 if quick else None, runs or Path(folder, "runs"))
+        exported = export_run(trial.trained, Path(folder, "build"))
     report, scores = trial.compared()
     return {
         "seed": seed,
