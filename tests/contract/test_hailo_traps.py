@@ -303,7 +303,7 @@ def test_the_logger_is_silenced_before_the_import(tmp_path: Path) -> None:
     (package / "__init__.py").write_text(
         "import os\nprint(os.environ['HAILORT_LOGGER_PATH'], os.environ['HAILORT_CONSOLE_LOGGER_LEVEL'])\n"
     )
-    code = "from fsq_edge_runtime.backends.hailo.device import load_binding; load_binding()"
+    code = "from fsq_edge_runtime.backends.hailo.binding import load_binding; load_binding()"
     path = os.pathsep.join([str(tmp_path), str(ROOT / "runtime")])
     done = subprocess.run(
         [sys.executable, "-c", code],

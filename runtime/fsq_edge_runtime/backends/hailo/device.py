@@ -10,7 +10,6 @@ Source: observed with the 4.23 and 5.2 bindings.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import threading
 import time
@@ -20,12 +19,11 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fsq_edge_runtime.backends.hailo.binding import Binding
 from fsq_edge_runtime.backends.hailo.owner_thread import OwnerThread, outcome
 from fsq_edge_runtime.errors import BackendError
 
 T = TypeVar("T")
-# The vendor's modules and objects carry no types; this file and hailo_link.py are the boundary.
-Binding = Any
 LET_GO_S = 0.002
 CLOSE_S = 2.0  # what takes longer hangs inside the binding; it goes on there, nobody waits for it
 
@@ -41,35 +39,6 @@ class Telemetry:
 
     temperature_c: float | None = None
     power_w: float | None = None
-
-
-def load_binding() -> Binding:
-    """Import ``hailo_platform`` with its log files and console chatter turned off.
-
-    Raises:
-        BackendError: it is not installed, or does not match its library.
-    """
-    # Read at import: without them it writes ./hailort.log and ~/.hailo/.
-    os.environ.setdefault("HAILORT_LOGGER_PATH", "NONE")
-    os.environ.setdefault("HAILORT_CONSOLE_LOGGER_LEVEL", "critical")
-    try:
-        return importlib.import_module("hailo_platform")
-    except ModuleNotFoundError as error:
-        if error.name != "hailo_platform":
-            raise BackendError(
-                f"HailoRT's Python binding is installed, but it lacks the module {error.name}",
-                hint="install it for the Python it was built for, with its requirements; fsq-edge doctor tells more",
-            ) from error
-        raise BackendError(
-            "HailoRT's Python binding (hailo_platform) is not installed for this Python",
-            hint="sudo apt install python3-hailort (8/8L) or python3-h10-hailort (10H), and use a virtual environment "
-            "made with --system-site-packages; fsq-edge doctor tells more",
-        ) from error
-    except Exception as error:
-        raise BackendError(
-            f"HailoRT's Python binding cannot be imported: {error}",
-            hint="binding and library must be of one release: fsq-edge doctor",
-        ) from error
 
 
 def architecture_name(value: object) -> str:
