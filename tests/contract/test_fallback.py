@@ -20,6 +20,7 @@ from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, in
 from tests.factories.bundles import random_bundle
 from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, inline, make_rig
 
+SELF_TEST = 8  # inferences of each opening
 QUICK = FallbackPolicy(deadline_s=0.5, first_retry_s=0.0, longest_retry_s=0.01, parity_windows=4, poll_s=0.0)
 
 
@@ -193,6 +194,24 @@ def test_shadow_comparison_catches_a_device_that_turns_wrong_silently() -> None:
     assert "onnx" in served[40:48]
     assert served[-1] == "hailo-fake"
     assert backend.counters.shadow_differences >= 2
+    backend.close()
+
+
+@pytest.mark.parametrize("start", [40, 47, 66, 93])
+def test_forty_random_answers_in_a_row_are_seen_with_the_usual_comparison(generation: int, start: int) -> None:
+    """One window in 32 is compared; the answers themselves look odd, so that the comparison comes at once."""
+    noise = {SELF_TEST + start + row: Fault("wrong") for row in range(40)}
+    rig = make_rig(generation, faults=FaultScript(noise), n=200)
+    events: list[BackendSwitch] = []
+    policy = FallbackPolicy(deadline_s=5.0, poll_s=0.0, first_retry_s=60.0)
+    backend = select_backend(rig.bundle, "auto", binding=rig.fake, policy=policy, on_event=events.append).backend
+    assert isinstance(backend, FallbackBackend)
+    wrong = 0
+    for frame, code in zip(rig.frames, rig.codes, strict=True):
+        wrong += int(rig.code(backend.infer(frame[None])) != code)
+    assert wrong <= 3
+    assert "codes differ from the CPU's" in events[0].cause
+    assert backend.counters.doubts >= 1
     backend.close()
 
 

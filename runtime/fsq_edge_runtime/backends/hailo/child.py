@@ -35,6 +35,7 @@ WORKER = "fsq_edge_runtime.backends.hailo.worker"
 TIMEOUT = 4
 START_S = 20.0  # for starting Python and loading the vendor's library from a slow card, beside opening and configuring
 ASK_S = 2.0  # a device that answers says its temperature in milliseconds
+GONE_S = 0.1  # a stream waits: a process whose sockets are closed is as good as ended
 CLOSE_S = 0.8  # a service that is told to stop has two seconds for everything
 SAID_BYTES = 1 << 16  # what the pipe holds of the library's own lines; more is thrown away
 
@@ -139,7 +140,7 @@ class DeviceChild:
     def gone(self) -> BackendError:
         """Return the error for a process that ended: by what, and the library's last words."""
         try:
-            code = self._process.wait(CLOSE_S)
+            code = self._process.wait(GONE_S)
         except subprocess.TimeoutExpired:
             return BackendError("the device process does not answer", hint="run: fsq-edge doctor")
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
@@ -169,8 +170,10 @@ class DeviceChild:
         with self._ended:
             if self._process.poll() is None:
                 self._process.kill()
-                with contextlib.suppress(subprocess.TimeoutExpired):  # inside the driver; it ends when that lets go
+                try:
                     self._process.wait(CLOSE_S)
+                except subprocess.TimeoutExpired:  # it is inside the kernel's driver and ends when that lets go
+                    threading.Thread(target=self._process.wait, name="hailo-reaper", daemon=True).start()
             if self._asker is not None:
                 self._asker.stop()
             self.line.close()
@@ -184,8 +187,8 @@ _live: weakref.WeakSet[DeviceChild] = weakref.WeakSet()
 
 @atexit.register
 def _end_all() -> None:
-    for child in list(_live):
-        child.close()
+    for child in list(_live):  # what nobody closed, or is still being opened on a silent device
+        child.kill()
 
 
 def _after_fork_in_child() -> None:
