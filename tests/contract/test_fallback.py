@@ -18,7 +18,7 @@ from fsq_edge_runtime.errors import BackendError, UsageError
 from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import random_bundle
-from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, inline, make_rig
+from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, hide_binding, inline, make_rig
 
 SELF_TEST = 8  # inferences of each opening
 QUICK = FallbackPolicy(deadline_s=0.5, first_retry_s=0.0, longest_retry_s=0.01, parity_windows=4, poll_s=0.0)
@@ -325,7 +325,8 @@ def test_auto_takes_the_device_that_the_bundle_has_a_hef_for(generation: int) ->
     chosen.backend.close()
 
 
-def test_auto_without_a_hef_or_without_a_binding_is_onnx_and_says_why() -> None:
+def test_auto_without_a_hef_or_without_a_binding_is_onnx_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_binding(monkeypatch)
     chosen = select_backend(random_bundle(), "auto")
     assert isinstance(chosen.backend, OnnxBackend)
     assert chosen.reason == "the bundle has no HEF"

@@ -21,7 +21,7 @@ from fsq_edge_runtime.backends.hailo.request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import Fault, FaultScript
 from fsq_edge_runtime.testing.fake_model import ConfiguredInferModel, InferStream
-from tests.factories.hailo_rig import Rig, inline, make_rig
+from tests.factories.hailo_rig import Rig, forget_binding, inline, make_rig
 
 
 @pytest.fixture
@@ -212,6 +212,7 @@ def test_a_binding_that_lacks_a_module_is_not_called_missing(tmp_path: Any, monk
     package.mkdir()
     (package / "__init__.py").write_text("import netaddr_of_another_python\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    forget_binding(monkeypatch)
     with pytest.raises(BackendError, match="lacks the module netaddr_of_another_python"):
         load_binding()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+from fsq_edge_runtime.backends.hailo.binding import MODULE
 from fsq_edge_runtime.backends.hailo.process import HailoProcess
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
@@ -150,6 +153,18 @@ def make_process_rig(folder: Path, generation: int = 4, *, n: int = 64, **option
     frames = frames_of(bundle, n)
     t = OnnxBackend(bundle.read("encoder")).infer_batch(frames)
     return ProcessRig(bundle, package, frames, t, bundle.tail.index(t))
+
+
+def forget_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next import of ``hailo_platform`` look for it, whether or not the genuine one was imported before."""
+    for name in [name for name in sys.modules if name.split(".")[0] == MODULE]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def hide_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process believe that no binding is installed, whether or not one is."""
+    forget_binding(monkeypatch)
+    monkeypatch.setitem(sys.modules, MODULE, None)
 
 
 def inline(work: Any) -> Future[Any]:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.testing.fake_hailo import fake_hailo_platform
 from fsq_edge_runtime.testing.faults import Fault, FaultScript
@@ -50,7 +52,8 @@ def write_fake_package(
     folder: Path,
     generation: int = 4,
     *,
-    graph: bytes,
+    graph: bytes | None = None,
+    zeros: int = 0,
     devices: Sequence[str] | None = None,
     lives: Sequence[Mapping[int, Fault]] = (),
     opens: Sequence[int] = (),
@@ -62,6 +65,7 @@ def write_fake_package(
         folder: where to; made if needed.
         generation: 4 (Hailo-8, 8L) or 5 (Hailo-10H, 15).
         graph: encoder.onnx, as :func:`~fsq_edge_runtime.testing.fake_hailo_platform` takes it.
+        zeros: without a graph the device answers so many zeros, which costs no computing.
         devices: architectures that are there; None takes the generation's.
         lives: for each process that imports the package, in order, its faults by number of inference; later ones
             have none.
@@ -71,12 +75,14 @@ def write_fake_package(
     package = _inside(folder)
     settings = {
         "generation": generation,
+        "zeros": zeros,
         "devices": None if devices is None else list(devices),
         "lives": [{number: dataclasses.asdict(fault) for number, fault in life.items()} for life in lives],
         "opens": list(opens),
         "temperature_c": temperature_c,
     }
-    write_file(package / "graph.onnx", graph)
+    if graph is not None:
+        write_file(package / "graph.onnx", graph)
     write_file(package / "settings.json", json.dumps(settings).encode())
     write_file(package / "__init__.py", _MODULE.encode())
     return FakePackage(folder, Silence(package / "silence.json"))
@@ -101,13 +107,17 @@ def become_fake(name: str, folder: str) -> None:
         temperature_c=settings["temperature_c"],
         silence=Silence(package / "silence.json"),
     )
+    graph = package / "graph.onnx"
     fake = fake_hailo_platform(
         settings["generation"],
-        graph=read_bounded(package / "graph.onnx", MAX_GRAPH),
+        graph=read_bounded(graph, MAX_GRAPH) if graph.exists() else None,
         devices=settings["devices"],
         faults=script,
     )
     fake.chip.lethal = True
+    if settings["zeros"]:
+        answer = np.zeros(settings["zeros"], dtype=np.float32)
+        fake.chip.compute_with(lambda frame: answer)
     module = sys.modules[name]
     for key, value in {**vars(fake), "fake": True}.items():
         if not key.startswith("__") or key == "__version__":

@@ -68,7 +68,7 @@ def not_installed() -> BackendError:
 
 def is_installed() -> bool:
     """Return whether an import would find the binding; nothing of it is loaded."""
-    if MODULE in sys.modules:
+    if sys.modules.get(MODULE) is not None:
         return True
     try:
         return importlib.util.find_spec(MODULE) is not None

@@ -138,7 +138,7 @@ class HailoDevice:
         """Give back one use; the last one closes the device.
 
         Args:
-            orphans: tells whether requests are still under way; such a device is kept open, since releasing it would
+            orphans: says whether requests are still under way; such a device is kept open, since releasing it would
                 hang, and :func:`acquire` closes it once they have come back.
         """
         with _lock:
@@ -151,14 +151,19 @@ class HailoDevice:
             if self._waiting():
                 self._shut()
             else:
-                keep_forever(self._vdevice)
+                self._keep()
+
+    def _keep(self) -> None:
+        """Never destroy the device, nor the control handle: without that, destroying the rest waits for the device."""
+        for thing in (self._vdevice, self._control):
+            keep_forever(thing)
 
     def _shut(self) -> None:
         _devices.pop(id(self.binding), None)
         try:
             self.owner.submit(self._close).result(CLOSE_S)
         except FutureTimeoutError:
-            keep_forever(self._vdevice)
+            self._keep()
         self.owner.stop()
 
     def _close(self) -> None:
@@ -191,8 +196,9 @@ def acquire(binding: Binding, timeout_s: float = 10.0) -> HailoDevice:
         if device is not None and device.users == 0:
             if not device.settled():
                 raise BackendError(
-                    "an earlier request to the Hailo device has not come back, so it cannot be opened again",
-                    hint="start the program again if this lasts",
+                    "an earlier request to the Hailo device has not come back, so it cannot be opened again in this "
+                    "process: it needs a restart",
+                    hint="start the program again; with the device in a process of its own (Linux) that is not needed",
                     status=4,
                 )
             device._shut()
@@ -216,8 +222,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()  # the old one may be held by a thread that does not exist in the child
     for device in _devices.values():
         keep_forever(device)
-        keep_forever(device._vdevice)
-        keep_forever(device._control)
+        device._keep()
     _devices.clear()
 
 
