@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ import pytest
 
 from fsq_edge_runtime.backends.base import Backend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
-from fsq_edge_runtime.backends.hailo.device import load_binding
+from fsq_edge_runtime.backends.hailo.binding import load_binding
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.backends.selection import open_device
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import BackendError
 from tests.factories.bundles import random_bundle
-from tests.factories.hailo_rig import frames_of, make_rig
+from tests.factories.hailo_rig import frames_of, make_process_rig, make_rig
 
 BUNDLE_VARIABLE = "FSQ_EDGE_HARDWARE_BUNDLE"
 
@@ -32,17 +33,23 @@ class Case:
     exact: bool  # a real device quantises, the others compute in float32
 
 
-@pytest.fixture(
-    params=["onnx", "fake-4", "fake-5", "fallback-4", "fallback-5", pytest.param("hailo", marks=pytest.mark.hardware)]
-)
-def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+FAKES = ("fake-4", "fake-5", "fallback-4", "fallback-5", "process-4", "process-5", "fallback-process-5")
+
+
+@pytest.fixture(params=["onnx", *FAKES, pytest.param("hailo", marks=pytest.mark.hardware)])
+def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     kind: str = request.param
-    made = _hardware() if kind == "hailo" else _made(kind)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = _hardware() if kind == "hailo" else _made(kind, tmp_path)
     yield made
     made.backend.close()
 
 
-def _made(kind: str) -> Case:
+def _made(kind: str, folder: Path) -> Case:
+    if "process" in kind:
+        isolated = make_process_rig(folder, int(kind[-1]), n=40)
+        opened = isolated.fallback() if kind.startswith("fallback") else isolated.device()
+        return Case(opened, isolated.frames, isolated.t, isolated.bundle, True)
     if kind == "onnx":
         bundle = random_bundle()
         frames = frames_of(bundle, 40)

@@ -18,8 +18,9 @@ from fsq_edge_runtime.errors import BackendError, UsageError
 from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import random_bundle
-from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, inline, make_rig
+from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, hide_binding, inline, make_rig
 
+SELF_TEST = 8  # inferences of each opening
 QUICK = FallbackPolicy(deadline_s=0.5, first_retry_s=0.0, longest_retry_s=0.01, parity_windows=4, poll_s=0.0)
 
 
@@ -85,7 +86,10 @@ def test_a_fault_costs_no_window_and_the_device_comes_back(generation: int, faul
     assert there.cause
     assert (back.from_backend, back.to_backend) == ("onnx", "hailo-fake")
     assert there.t_monotonic <= back.t_monotonic
-    assert len(events) == 2
+    refused = events[1:-1]  # one for each cause in a row
+    assert [(event.from_backend, event.to_backend, event.code) for event in refused] == (
+        [("onnx", "onnx", 74)] if fault.reopens else []
+    )
     assert backend.counters.switches == 2
     assert backend.counters.reopen_attempts == 1 + fault.reopens
     backend.close()
@@ -190,6 +194,24 @@ def test_shadow_comparison_catches_a_device_that_turns_wrong_silently() -> None:
     assert "onnx" in served[40:48]
     assert served[-1] == "hailo-fake"
     assert backend.counters.shadow_differences >= 2
+    backend.close()
+
+
+@pytest.mark.parametrize("start", [40, 47, 66, 93])
+def test_forty_random_answers_in_a_row_are_seen_with_the_usual_comparison(generation: int, start: int) -> None:
+    """One window in 32 is compared; the answers themselves look odd, so that the comparison comes at once."""
+    noise = {SELF_TEST + start + row: Fault("wrong") for row in range(40)}
+    rig = make_rig(generation, faults=FaultScript(noise), n=200)
+    events: list[BackendSwitch] = []
+    policy = FallbackPolicy(deadline_s=5.0, poll_s=0.0, first_retry_s=60.0)
+    backend = select_backend(rig.bundle, "auto", binding=rig.fake, policy=policy, on_event=events.append).backend
+    assert isinstance(backend, FallbackBackend)
+    wrong = 0
+    for frame, code in zip(rig.frames, rig.codes, strict=True):
+        wrong += int(rig.code(backend.infer(frame[None])) != code)
+    assert wrong <= 3
+    assert "codes differ from the CPU's" in events[0].cause
+    assert backend.counters.doubts >= 1
     backend.close()
 
 
@@ -303,7 +325,8 @@ def test_auto_takes_the_device_that_the_bundle_has_a_hef_for(generation: int) ->
     chosen.backend.close()
 
 
-def test_auto_without_a_hef_or_without_a_binding_is_onnx_and_says_why() -> None:
+def test_auto_without_a_hef_or_without_a_binding_is_onnx_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_binding(monkeypatch)
     chosen = select_backend(random_bundle(), "auto")
     assert isinstance(chosen.backend, OnnxBackend)
     assert chosen.reason == "the bundle has no HEF"

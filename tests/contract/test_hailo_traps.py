@@ -27,7 +27,7 @@ from fsq_edge_runtime.testing import (
     fake_hailo_platform,
     installed,
 )
-from tests.factories.hailo_rig import ARCHITECTURE, Rig, hef_for, make_rig
+from tests.factories.hailo_rig import ARCHITECTURE, Rig, hef_for, hide_binding, make_rig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -303,7 +303,7 @@ def test_the_logger_is_silenced_before_the_import(tmp_path: Path) -> None:
     (package / "__init__.py").write_text(
         "import os\nprint(os.environ['HAILORT_LOGGER_PATH'], os.environ['HAILORT_CONSOLE_LOGGER_LEVEL'])\n"
     )
-    code = "from fsq_edge_runtime.backends.hailo.device import load_binding; load_binding()"
+    code = "from fsq_edge_runtime.backends.hailo.binding import load_binding; load_binding()"
     path = os.pathsep.join([str(tmp_path), str(ROOT / "runtime")])
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -487,12 +487,13 @@ def test_a_hef_of_another_shape_is_refused_before_the_device_is_opened(rig: Rig,
         HailoBackend({arch: hef_for(arch, size=4)}, (12, 2, 50), 3, binding=rig.fake)
 
 
-def test_the_installed_binding_is_used_when_none_is_given(rig: Rig) -> None:
+def test_the_installed_binding_is_used_when_none_is_given(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     hefs = {arch: rig.bundle.read("hef", arch) for arch in rig.bundle.hef_architectures}
     with installed(rig.fake):
         backend = HailoBackend(hefs, rig.bundle.preprocess.frame_shape, 3)
         assert backend.name == "hailo-fake", "a fake is never called hailo"
         backend.close()
+    hide_binding(monkeypatch)
     with pytest.raises(BackendError, match="not installed for this Python") as caught:
         HailoBackend(hefs, rig.bundle.preprocess.frame_shape, 3)
     assert "system-site-packages" in caught.value.hint

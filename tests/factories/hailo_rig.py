@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+from fsq_edge_runtime.backends.hailo.binding import MODULE
+from fsq_edge_runtime.backends.hailo.process import HailoProcess
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.stream.records import BackendSwitch
-from fsq_edge_runtime.testing import FakePlatform, FaultScript, TensorSpec, fake_hailo_platform, hef_bytes
+from fsq_edge_runtime.testing import (
+    FakePackage,
+    FakePlatform,
+    FaultScript,
+    TensorSpec,
+    fake_hailo_platform,
+    hef_bytes,
+    write_fake_package,
+)
 from tests.factories.bundles import motion, random_bundle
 
 ARCHITECTURE = {4: "hailo8l", 5: "hailo10h"}
@@ -97,6 +110,61 @@ def make_rig(
     frames = frames_of(bundle, n)
     t = OnnxBackend(bundle.read("encoder")).infer_batch(frames)
     return Rig(bundle, fake, frames, t, bundle.tail.index(t))
+
+
+@dataclass
+class ProcessRig:
+    """A bundle, a fake package that its device process imports, and what the CPU says to every frame."""
+
+    bundle: Bundle
+    package: FakePackage
+    frames: np.ndarray
+    t: np.ndarray
+    codes: np.ndarray
+
+    def device(self, **options: object) -> HailoProcess:
+        """Open the device in a process of its own."""
+        hefs = {arch: self.bundle.read("hef", arch) for arch in self.bundle.hef_architectures}
+        return HailoProcess(hefs, self.bundle.preprocess.frame_shape, 3, **options)  # type: ignore[arg-type]
+
+    def fallback(
+        self, policy: FallbackPolicy | None = None, events: list[BackendSwitch] | None = None, **options: object
+    ) -> FallbackBackend:
+        """Open the device with the CPU as its standby."""
+        return FallbackBackend(
+            self.device,
+            OnnxBackend(self.bundle.read("encoder")),
+            self.bundle.tail.index,
+            policy,
+            primary=self.device(),
+            on_event=None if events is None else events.append,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def code(self, t: np.ndarray) -> int:
+        """Return the code of one ``t``."""
+        return int(self.bundle.tail.index(t[None])[0])
+
+
+def make_process_rig(folder: Path, generation: int = 4, *, n: int = 64, **options: object) -> ProcessRig:
+    """Write a rig whose device process finds the fake in a folder, which the caller puts on the import path."""
+    bundle = bundle_with_hefs(ARCHITECTURE[generation])
+    package = write_fake_package(folder, generation, graph=bundle.read("encoder"), **options)  # type: ignore[arg-type]
+    frames = frames_of(bundle, n)
+    t = OnnxBackend(bundle.read("encoder")).infer_batch(frames)
+    return ProcessRig(bundle, package, frames, t, bundle.tail.index(t))
+
+
+def forget_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next import of ``hailo_platform`` look for it, whether or not the genuine one was imported before."""
+    for name in [name for name in sys.modules if name.split(".")[0] == MODULE]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def hide_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process believe that no binding is installed, whether or not one is."""
+    forget_binding(monkeypatch)
+    monkeypatch.setitem(sys.modules, MODULE, None)
 
 
 def inline(work: Any) -> Future[Any]:

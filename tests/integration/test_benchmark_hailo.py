@@ -8,7 +8,7 @@ from fsq_edge_benchmarks.bench.placement import Side, judge, place
 from fsq_edge_benchmarks.suites.hailo_overhead import run
 from fsq_edge_runtime.testing import FaultScript
 from tests.factories.bundles import random_bundle
-from tests.factories.hailo_rig import bundle_with_hefs, make_rig
+from tests.factories.hailo_rig import bundle_with_hefs, hide_binding, make_rig
 
 
 def test_overhead_is_measured_against_hand_offs_and_never_called_silicon() -> None:
@@ -18,6 +18,8 @@ def test_overhead_is_measured_against_hand_offs_and_never_called_silicon() -> No
     assert result["hand_off_us_p50"] > 0
     assert result["ratio"] == pytest.approx(result["added_us_p50"] / result["hand_off_us_p50"])
     assert result["ratio"] < 20, "four on a quiet machine"
+    assert result["isolation_ratio"] == pytest.approx(result["isolated_us_p50"] / result["in_process_us_p50"])
+    assert 0.5 < result["isolation_ratio"] < 20, "two on a quiet machine"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,8 @@ def test_verdicts(cpu: Side, npu: Side | None, verdict: str, words: str) -> None
     assert words in sentence
 
 
-def test_without_a_device_the_cpu_is_measured_and_the_reason_given() -> None:
+def test_without_a_device_the_cpu_is_measured_and_the_reason_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_binding(monkeypatch)
     placement = place(random_bundle(), quick=True)
     assert placement.verdict == "cpu"
     assert placement.unmeasured == "the bundle has no HEF"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fsq_edge.cli.main import run
-from tests.factories.hailo_rig import bundle_with_hefs
+from tests.factories.hailo_rig import bundle_with_hefs, hide_binding
 
 ROOT = Path(__file__).resolve().parents[2]
 OPEN = """
@@ -65,9 +65,10 @@ def test_the_process_ends(ending: str) -> None:
     assert done.stdout.split() == (["4"] if "inject" in ending else [])
 
 
-def test_run_on_hailo_without_a_device_exits_69_with_the_cause(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_run_on_hailo_without_a_binding_exits_69_with_the_cause(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hide_binding(monkeypatch)
     bundle_with_hefs("hailo8l").save(tmp_path / "dog.fsqb")
     (tmp_path / "in.csv").write_text("acc_x,acc_y,acc_z,gyr_x,gyr_y,gyr_z\n" + "0,0,1,0,0,0\n" * 120)
     arguments = ["run", str(tmp_path / "dog.fsqb"), "--source", f"csv:{tmp_path / 'in.csv'}", "--backend"]

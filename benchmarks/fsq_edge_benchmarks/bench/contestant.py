@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -22,6 +25,7 @@ from fsq_edge_runtime.session import Session
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+    from fsq_edge_runtime.backends.hailo.process import HailoProcess
 
 Bare = tuple[Callable[[], object], str]  # one call of the comparison, and what it is
 
@@ -154,15 +158,41 @@ def fake_device(frame_shape: tuple[int, int, int], dimensions: int, graph: bytes
         graph: encoder.onnx that the device computes; None lets it answer zeros.
     """
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
-    from fsq_edge_runtime.testing import TensorSpec, fake_hailo_platform, hef_bytes
+    from fsq_edge_runtime.testing import fake_hailo_platform
+
+    fake = fake_hailo_platform(4, graph=graph)
+    if graph is None:
+        fake.chip.compute_with(lambda frame: np.zeros(dimensions, dtype=np.float32))
+    return HailoBackend({"hailo8l": _hef(frame_shape, dimensions)}, frame_shape, dimensions, binding=fake), fake
+
+
+@contextmanager
+def isolated_fake_device(
+    frame_shape: tuple[int, int, int], dimensions: int, graph: bytes | None
+) -> Iterator[HailoProcess]:
+    """Open the device of :func:`fake_device` in a process of its own; arguments as there."""
+    from fsq_edge_runtime.backends.hailo.process import HailoProcess
+    from fsq_edge_runtime.testing import write_fake_package
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_fake_package(Path(folder), 4, graph=graph, zeros=0 if graph else dimensions)
+        sys.path.insert(0, folder)
+        try:
+            backend = HailoProcess({"hailo8l": _hef(frame_shape, dimensions)}, frame_shape, dimensions)
+        finally:
+            sys.path.remove(folder)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+
+def _hef(frame_shape: tuple[int, int, int], dimensions: int) -> bytes:
+    from fsq_edge_runtime.testing import TensorSpec, hef_bytes
 
     channels, height, width = frame_shape
-    hef = hef_bytes(
+    return hef_bytes(
         arch="hailo8l",
         inputs=[TensorSpec("input_layer1", (height, width, channels))],
         outputs=[TensorSpec("fc1", (dimensions,), -1.0, 1.0)],
     )
-    fake = fake_hailo_platform(4, graph=graph)
-    if graph is None:
-        fake.chip.compute_with(lambda frame: np.zeros(dimensions, dtype=np.float32))
-    return HailoBackend({"hailo8l": hef}, frame_shape, dimensions, binding=fake), fake

@@ -16,8 +16,10 @@ from typing import Any, Final, Literal
 from fsq_edge_benchmarks.measure.percentiles import percentile
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.backends.base import Backend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+from fsq_edge_runtime.backends.hailo.process import HailoProcess
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.backends.selection import open_device
 from fsq_edge_runtime.bundle.bundle import Bundle
@@ -87,7 +89,7 @@ def place(bundle: Bundle, *, quick: bool = False, binding: Any = None) -> Placem
     frames = Preprocessor(bundle.preprocess).frames(bundle.selftest.windows)
     cpu_backend = OnnxBackend(bundle.read("encoder"))
     device, unmeasured = _device(bundle, binding)
-    backends: list[OnnxBackend | HailoBackend] = [cpu_backend, *([] if device is None else [device])]
+    backends: list[Backend] = [cpu_backend, *([] if device is None else [device])]
     try:
         taken = _times(backends, frames, calls)
         cpu = _side(cpu_backend, taken[0], _rapl_energy(cpu_backend, frames, calls))
@@ -122,7 +124,7 @@ def _energy_words(cpu: Side, npu: Side) -> str:
     return f"; {cpu.energy_uj:.0f} uJ on the CPU, {npu.energy_uj:.0f} uJ on {npu.backend} an inference"
 
 
-def _device(bundle: Bundle, binding: Any) -> tuple[HailoBackend | None, str]:
+def _device(bundle: Bundle, binding: Any) -> tuple[HailoBackend | HailoProcess | None, str]:
     if not bundle.hef_architectures:
         return None, "the bundle has no HEF"
     try:
@@ -131,17 +133,17 @@ def _device(bundle: Bundle, binding: Any) -> tuple[HailoBackend | None, str]:
         return None, error.message
 
 
-def _times(backends: Sequence[OnnxBackend | HailoBackend], frames: Float32Array, calls: int) -> list[Int64Array]:
+def _times(backends: Sequence[Backend], frames: Float32Array, calls: int) -> list[Int64Array]:
     """Return nanoseconds (calls,) of each backend, which alternate."""
     feeds = [frame[None] for frame in frames]
 
-    def inference(backend: OnnxBackend | HailoBackend) -> Callable[[int], object]:
+    def inference(backend: Backend) -> Callable[[int], object]:
         return lambda index: backend.infer(feeds[index % len(feeds)])
 
     return list(in_turns({backend.name: inference(backend) for backend in backends}, calls, WARM_UP).values())
 
 
-def _side(backend: OnnxBackend | HailoBackend, taken: Int64Array, energy_uj: float | None) -> Side:
+def _side(backend: Backend, taken: Int64Array, energy_uj: float | None) -> Side:
     return Side(backend.name, percentile(taken, 50), percentile(taken, 99), energy_uj)
 
 
@@ -163,7 +165,7 @@ def _counter() -> float | None:
         return None
 
 
-def _device_energy(device: HailoBackend, taken: Int64Array) -> float | None:
+def _device_energy(device: HailoBackend | HailoProcess, taken: Int64Array) -> float | None:
     """Return microjoules of the device per inference from its power sensor, None on boards without one."""
     try:
         watts = device.telemetry(power=True).result(2.0).power_w

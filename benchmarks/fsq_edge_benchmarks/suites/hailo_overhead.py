@@ -6,6 +6,10 @@ and without HailoRT's own work. Run it as ``python -m fsq_edge_benchmarks.suites
 
 Everything runs on one core. Left to the scheduler, one and the same hand-off costs 22 us in one run and 230 us in the
 next (observed), as its threads happen to share a core or not, and that says nothing about the backend.
+
+The backend runs in two forms in the same run, in turns: with the vendor's library in this process, and with it in a
+process of its own, as a stream uses it, with frames in shared memory. What the second costs more is the price of a
+stream that a silent or lost device cannot stop.
 """
 
 from __future__ import annotations
@@ -15,13 +19,13 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.bench.contestant import fake_device
+from fsq_edge_benchmarks.bench.contestant import fake_device, isolated_fake_device
 from fsq_edge_benchmarks.measure.percentiles import percentile
 from fsq_edge_benchmarks.suites.command import run_command
 
@@ -78,7 +82,9 @@ def run(quick: bool = False, graph: bytes | None = None) -> dict[str, Any]:
 
     Returns:
         ``added_us_p50``: wall time of ``infer`` less the fake's computing, microseconds; ``hand_off_us_p50``: a bare
-        round trip to another thread in the same run; ``ratio``: their quotient.
+        round trip to another thread in the same run; ``ratio``: their quotient; ``isolated_us_p50`` and
+        ``in_process_us_p50``: wall time of ``infer`` with the library in a process of its own and in this one;
+        ``isolation_ratio``: their quotient.
     """
     calls = 300 if quick else 3000
     backend, fake = fake_device(FRAME, 3, graph)
@@ -87,18 +93,20 @@ def run(quick: bool = False, graph: bytes | None = None) -> dict[str, Any]:
     added, computing, trips = [], [], []
     try:
         for _ in range(calls + WARM_UP):
-            started = time.perf_counter_ns()
-            backend.infer(frame)
-            asked = time.perf_counter_ns()
-            hand_off.round_trip()
-            trips.append(time.perf_counter_ns() - asked)
+            took = _took(backend.infer, frame)
+            trips.append(_took(hand_off.round_trip))
             computing.append(fake.chip.compute_ns[-1])
-            added.append(asked - started - computing[-1])
+            added.append(took - computing[-1])
+        with isolated_fake_device(FRAME, 3, graph) as apart:
+            turns = [(_took(backend.infer, frame), _took(apart.infer, frame)) for _ in range(calls + WARM_UP)]
     finally:
         backend.close()
         hand_off.close()
+    here, isolated = zip(*turns[WARM_UP:], strict=True)
+    inside, outside = percentile(here, 50), percentile(isolated, 50)
     ours, trip = percentile(added[WARM_UP:], 50), percentile(trips[WARM_UP:], 50)
     assert ours is not None and trip is not None  # noqa: PT018 - 300 samples support a median
+    assert inside is not None and outside is not None  # noqa: PT018
     return {
         "schema_version": 1,
         "benchmark": "hailo-overhead",
@@ -110,7 +118,17 @@ def run(quick: bool = False, graph: bytes | None = None) -> dict[str, Any]:
         "hand_off_us_p50": trip,
         "hand_off_us_p99": percentile(trips[WARM_UP:], 99),
         "ratio": ours / trip,
+        "in_process_us_p50": inside,
+        "isolated_us_p50": outside,
+        "isolated_us_p99": percentile(isolated, 99),
+        "isolation_ratio": outside / inside,
     }
+
+
+def _took(call: Callable[..., object], *arguments: object) -> int:
+    started = time.perf_counter_ns()
+    call(*arguments)
+    return time.perf_counter_ns() - started
 
 
 if __name__ == "__main__":

@@ -109,7 +109,10 @@ SUITES: Final = (
         "hailo_overhead",
         "Hailo backend",
         "What our code adds around a device, on a stand-in: not a measurement of Hailo silicon.",
-        (Figure("added / hand-off to a thread and back", "ratio", "x", at_most=4.0),),
+        (
+            Figure("added / hand-off to a thread and back", "ratio", "x", at_most=4.0),
+            Figure("library in a process of its own / in this one", "isolation_ratio", "x", at_most=2.5),
+        ),
     ),
     Suite(
         "quality",

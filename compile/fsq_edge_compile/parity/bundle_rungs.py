@@ -12,7 +12,7 @@ from fsq_edge_compile.parity.ladder import Answers, Gates, LadderReport, Rung, r
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import Backend, OnnxBackend
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
-from fsq_edge_runtime.backends.hailo.device import Binding
+from fsq_edge_runtime.backends.hailo.binding import Binding
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor

@@ -12,7 +12,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,14 +27,17 @@ from fsq_edge_runtime.backends.fallback_policy import (
     ParityError,
 )
 from fsq_edge_runtime.backends.hailo.device import Telemetry
+from fsq_edge_runtime.backends.plausibility import AnswerWatch
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.stream.records import BackendSwitch
 
 T = TypeVar("T")
 # What is kept back of a deadline so that the CPU can still answer: the largest of the three amounts below.
 LEAST_SPARE_NS = 2_000_000
-SPARE_SHARE = 0.05
+SPARE_SHARE = 0.1
 SPARE_FACTOR = 8  # times what the CPU usually needs
+# Between two questions for the temperature, to a device that did not answer the last one: from and to.
+SILENT_PAUSE_S, LONGEST_POLL_S = 30.0, 3600.0
 STABLE_NS = 10_000_000_000  # a device that served this long since it came back starts with a clean record
 
 
@@ -61,6 +64,8 @@ class FallbackBackend:
         codes: t (N, D) -> code indices (N,); parity is judged on codes, since accuracy hides a damaged device.
         policy: see :class:`FallbackPolicy`.
         primary: the device, already opened; None starts on the CPU and opens it by the policy.
+        code_counts: how often each code occurred in training, by code index; codes that training never had raise
+            doubt. None leaves that out.
         on_event: called with every :class:`BackendSwitch`, on the caller's thread.
         clock: monotonic nanoseconds.
         background: runs the reopening; tests run it inline.
@@ -80,6 +85,7 @@ class FallbackBackend:
         policy: FallbackPolicy | None = None,
         *,
         primary: DeviceBackend | None = None,
+        code_counts: Sequence[int] | None = None,
         on_event: Callable[[BackendSwitch], None] | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         background: Callable[[Callable[[], DeviceBackend]], Future[DeviceBackend]] = in_thread,
@@ -100,6 +106,10 @@ class FallbackBackend:
         self._reopening: Future[DeviceBackend] | None = None
         self._polling: Future[Telemetry] | None = None
         self._next_poll_ns = 0
+        self._poll_s = self.policy.poll_s
+        self._watch = AnswerWatch(code_counts)
+        self._doubted = 0  # windows that are still compared because an answer was odd
+        self._last_refusal = ""
         self._failures = 0
         self._retry_at_ns = clock()
         self._adopted_ns = clock()
@@ -179,30 +189,39 @@ class FallbackBackend:
         return t
 
     def _shadow(self, frames: Float32Array, t: Float32Array) -> Float32Array:
-        """Now and then compare the device with the CPU; return what is to be answered."""
+        """Compare the device with the CPU, now and then or because an answer is odd; return what is to be answered."""
         every = self.policy.shadow_every
-        if not every or self.counters.on_device % every >= len(frames):
+        if not every:
             return t
         rows = np.atleast_2d(t)
+        code = int(self._codes(rows[-1:])[0])
+        if self._watch.is_odd(rows[-1], code):
+            self.counters.doubts += 1
+            self._doubted = self.policy.parity_windows
+        if not self._doubted and self.counters.on_device % every >= len(frames):
+            return t
+        self._doubted = max(0, self._doubted - 1)
         try:
             mine = self._standby.infer(frames[-1:])
         except BackendError:
             return t
-        same = bool(self._codes(rows[-1:])[0] == self._codes(mine[None])[0])
+        agree = code == int(self._codes(mine[None])[0])
         self.counters.shadow_runs += 1
-        self._agreements.append(same)
-        if same:
+        self._agreements.append(agree)
+        if agree:
             return t
         self.counters.shadow_differences += 1
+        self._doubted = self.policy.parity_windows
         rows = rows.copy()
         rows[-1] = mine
-        wanted = self.policy.parity_agreement * self.policy.parity_windows
-        if self._agreements.count(False) > self.policy.parity_windows - wanted:
-            differences = self._agreements.count(False)
-            self._leave(
-                f"the device's codes differ from the CPU's on {differences} of the latest compared windows", None
-            )
+        self._judge_agreement()
         return rows[0] if t.ndim == 1 else rows
+
+    def _judge_agreement(self) -> None:
+        """Leave the device when too many of the latest compared windows differ."""
+        differing = self._agreements.count(False)
+        if differing > self.policy.parity_windows * (1 - self.policy.parity_agreement):
+            self._leave(f"the device's codes differ from the CPU's on {differing} of the latest compared windows", None)
 
     def _leave(self, cause: str, status: int | None, *, cooling: bool = False) -> None:
         """Hand over to the CPU and say so."""
@@ -211,6 +230,8 @@ class FallbackBackend:
         self._retired, self._cooling = device, cooling
         self._recent.clear()
         self._agreements.clear()
+        self._watch.forget()
+        self._doubted = 0
         now = self._clock()
         if now - self._adopted_ns > STABLE_NS:
             self._failures = 0
@@ -259,24 +280,40 @@ class FallbackBackend:
             self._primary = finished.result()
         except Exception as error:  # noqa: BLE001 - whatever a broken device raises when opened, the CPU serves on
             self._back_off(now)
-            if isinstance(error, ParityError):
-                self._emit(self._standby.name, self._standby.name, error.message, error.status)
+            self._refused(error)
             return
         self._adopted_ns = now
+        self._last_refusal = ""
         self._switch(self._standby.name, self._primary.name, "the device is back and its codes agree", None)
+
+    def _refused(self, error: Exception) -> None:
+        """Say why the device did not come back, once for each cause in a row."""
+        cause = error.message if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+        if cause == self._last_refusal and not isinstance(error, ParityError):
+            return
+        self._last_refusal = cause
+        status = error.status if isinstance(error, BackendError) else None
+        name = self._standby.name
+        self._emit(name, name, f"the device did not come back: {cause}", status)
 
     def _poll(self, now: int) -> None:
         """Keep an eye on the temperature without waiting for it."""
         device = self._primary or (self._retired if self._cooling else None)
         if self._polling is not None and self._polling.done():
             polled, self._polling = self._polling, None
-            heat = None if polled.exception() else polled.result().temperature_c
+            silent = polled.exception() is not None
+            if silent:  # such a question may keep the device from inferring, too: ask it less often
+                self._poll_s = min(max(2 * self._poll_s, SILENT_PAUSE_S), LONGEST_POLL_S)
+                self._next_poll_ns = now + int(self._poll_s * 1e9)
+            else:
+                self._poll_s = self.policy.poll_s
+            heat = None if silent else polled.result().temperature_c
             if heat is not None:
                 self._heat(heat)
             elif self._cooling:
                 self._cooling = False  # a device that no longer answers is opened again like any lost one
-        if self.policy.poll_s and device is not None and self._polling is None and now >= self._next_poll_ns:
-            self._next_poll_ns = now + int(self.policy.poll_s * 1e9)
+        if self._poll_s and device is not None and self._polling is None and now >= self._next_poll_ns:
+            self._next_poll_ns = now + int(self._poll_s * 1e9)
             self._polling = device.telemetry()
 
     def _heat(self, temperature_c: float) -> None:

@@ -33,7 +33,7 @@ class DeviceBackend(Protocol):
 class FallbackPolicy:
     """When to leave the device and when to trust it again.
 
-    Args:
+    Attributes:
         deadline_s: the longest that a window may take when the caller gives no deadline; one hop is sensible.
         first_retry_s: how long after a failure the device is opened again.
         retry_factor: each further failure multiplies that by this.
@@ -41,10 +41,12 @@ class FallbackPolicy:
         parity_windows: K, the latest windows that the device must repeat before it is trusted again.
         parity_agreement: share of them whose codes must equal the CPU's. Quantisation alone flips about 3 %.
         shadow_every: one window in this many also runs on the CPU to catch a device that answers wrongly without an
-            error; 0 never. Where the two differ, the CPU's answer is given.
+            error; 0 never. Where the two differ, the CPU's answer is given. After an odd answer (a jump, repeats, codes
+            that training never had) the next ``parity_windows`` are all compared.
         hot_c: from this temperature on the CPU takes over; in a public log a Hailo-8 lowers its clock from 104 C on.
         cool_c: below this the device may come back.
-        poll_s: how often the temperature is asked for; 0 never.
+        poll_s: how often the temperature is asked for; 0 never. After a question without an answer the next one
+            waits for half a minute, then twice as long each time, at most an hour.
     """
 
     deadline_s: float = 1.0
@@ -61,7 +63,18 @@ class FallbackPolicy:
 
 @dataclass(slots=True)
 class FallbackCounters:
-    """What happened so far, for metrics."""
+    """What happened so far, for metrics.
+
+    Attributes:
+        windows: windows asked for.
+        on_device: windows that the device answered.
+        missed: windows that nobody answered in time.
+        switches: changes from one backend to the other.
+        reopen_attempts: how often the device was opened again.
+        shadow_runs: windows that the CPU answered, too, for comparison.
+        shadow_differences: how many of those comparisons found another code.
+        doubts: answers that looked odd.
+    """
 
     windows: int = 0
     on_device: int = 0
@@ -70,6 +83,7 @@ class FallbackCounters:
     reopen_attempts: int = 0
     shadow_runs: int = 0
     shadow_differences: int = 0
+    doubts: int = 0
 
 
 class ParityError(BackendError):

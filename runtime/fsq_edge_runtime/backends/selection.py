@@ -5,6 +5,7 @@ Everything about Hailo is imported only where a bundle has a HEF, so that a CPU 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from fsq_edge_runtime.errors import BackendError, UsageError
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
-    from fsq_edge_runtime.backends.hailo.device import Binding
+    from fsq_edge_runtime.backends.hailo.binding import Binding
+    from fsq_edge_runtime.backends.hailo.process import HailoProcess
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.stream.records import BackendSwitch
 
@@ -108,17 +110,27 @@ def _processor(bundle: Bundle) -> OnnxBackend:
     return OnnxBackend(bundle.read("encoder"), batched=batched)
 
 
-def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None) -> HailoBackend:
+def open_device(
+    bundle: Bundle, policy: FallbackPolicy, binding: Binding = None, *, isolated: bool = True
+) -> HailoBackend | HailoProcess:
     """Open the Hailo device for a bundle and let it prove itself on the bundle's self-test windows.
+
+    Args:
+        bundle: the verified bundle.
+        policy: of the fallback; its deadline and its parity are used.
+        binding: a module in the place of ``hailo_platform``, which then runs in this process.
+        isolated: whether the installed binding runs in a process of its own, so that a silent or lost device cannot
+            stop this one. Needs Linux; elsewhere, and with a fake in the binding's place, it runs in this process.
 
     Raises:
         BackendError: it cannot be opened, or its codes differ from the reference.
     """
-    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+    from fsq_edge_runtime.backends.hailo.binding import fake_in_place, is_installed, not_installed
 
-    hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
-    backend = HailoBackend(hefs, shape, size, binding=binding, timeout_s=policy.deadline_s)
+    if binding is None and not is_installed():
+        raise not_installed()
+    in_child = isolated and binding is None and not fake_in_place() and sys.platform == "linux"
+    backend = _open_isolated(bundle, policy) if in_child else _open_here(bundle, policy, binding)
     try:
         _prove(backend, bundle, policy)
     except BaseException:
@@ -127,7 +139,27 @@ def open_device(bundle: Bundle, policy: FallbackPolicy, binding: Binding = None)
     return backend
 
 
-def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> None:
+def _open_isolated(bundle: Bundle, policy: FallbackPolicy) -> HailoProcess:
+    from fsq_edge_runtime.backends.hailo.process import HailoProcess
+
+    return HailoProcess(_hefs(bundle), *_sizes(bundle), timeout_s=policy.deadline_s)
+
+
+def _open_here(bundle: Bundle, policy: FallbackPolicy, binding: Binding) -> HailoBackend:
+    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
+
+    return HailoBackend(_hefs(bundle), *_sizes(bundle), binding=binding, timeout_s=policy.deadline_s)
+
+
+def _hefs(bundle: Bundle) -> dict[str, bytes]:
+    return {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
+
+
+def _sizes(bundle: Bundle) -> tuple[tuple[int, int, int], int]:
+    return bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
+
+
+def _prove(backend: HailoBackend | HailoProcess, bundle: Bundle, policy: FallbackPolicy) -> None:
     from fsq_edge_runtime.backends.fallback_policy import ParityError
     from fsq_edge_runtime.preprocess import Preprocessor
 
@@ -143,17 +175,25 @@ def _prove(backend: HailoBackend, bundle: Bundle, policy: FallbackPolicy) -> Non
         )
 
 
+def _why(device: HailoBackend | HailoProcess) -> str:
+    """Name the device as it names itself; a HEF for a Hailo-8L also runs on a Hailo-8."""
+    here, made_for = device.device_architecture, device.architecture
+    if here is None:
+        return f"a device is here that does not say what it is, and the bundle has a HEF for {made_for}"
+    if here == made_for:
+        return f"the bundle has a HEF for the {here} that is here"
+    return f"the bundle's HEF for {made_for} also runs on the {here} that is here"
+
+
 def _automatic(
     bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendSwitch], None] | None
 ) -> Selection:
     from fsq_edge_runtime.backends.fallback import FallbackBackend
-    from fsq_edge_runtime.backends.hailo.device import load_binding
 
-    primary: HailoBackend | None = None
+    primary: HailoBackend | HailoProcess | None = None
     try:
-        module = load_binding() if binding is None else binding
-        primary = open_device(bundle, policy, module)
-        reason = f"the bundle has a HEF for the {primary.architecture} that is here"
+        primary = open_device(bundle, policy, binding)
+        reason = _why(primary)
     except BackendError as error:
         reason = error.message
         if error.status not in PASSING:
@@ -166,6 +206,7 @@ def _automatic(
         bundle.tail.index,
         policy,
         primary=primary,
+        code_counts=bundle.fingerprint.counts,
         on_event=on_event,
     )
     return Selection(backend, reason, fallback=primary is None)

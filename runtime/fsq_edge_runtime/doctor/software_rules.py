@@ -158,7 +158,7 @@ def _idle_binding(facts: Facts) -> Iterator[Finding]:
             severity="warning",
             message=f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
             fix="sudo apt update && sudo apt full-upgrade  # to HailoRT 4.20 or newer; then power the board off and on",
-            source="read in the sources of 4.18.0; fixed in those of 4.20.0",
+            source="read in the sources of 4.18.0; corrected in those of 4.20.0",
         )
 
 
@@ -167,8 +167,10 @@ def _numpy(facts: Facts) -> Iterator[Finding]:
     if _major(facts.binding) == 4 and (_major(numpy) or 0) >= 2:
         yield Finding(
             rule="numpy-pin",
-            severity="error",
-            message=f"numpy is {numpy}, but the HailoRT {facts.binding} binding was built for numpy 1.x",
+            severity="warning",
+            message=f"numpy is {numpy}, and the HailoRT {facts.binding} binding asks for numpy 1.x: if its import or "
+            "an inference fails, this is why",
             fix="pip install 'numpy<2'",
-            source="the binding's own requirement",
+            source="the binding's own requirement; a 4.23 binding built with a newer pybind11 was seen to work with "
+            "numpy 2.3.5, Hailo's own packages were not tried",
         )

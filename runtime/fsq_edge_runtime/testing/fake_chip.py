@@ -5,7 +5,9 @@ It computes in onnxruntime on the CPU. Nothing it does is a measurement of a Hai
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -19,9 +21,10 @@ from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.hef import HefReport, QuantInfo
 from fsq_edge_runtime.testing.fake_errors import FakeDeadlockError, FakeErrors, FakeFatalError
-from fsq_edge_runtime.testing.faults import Fault, FaultScript
+from fsq_edge_runtime.testing.faults import Fault, FaultScript, hold_interpreter_lock
 
 Callback = Callable[[int], None]
+TIMEOUT = 4
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class FakeChip:
 
     Attributes:
         fatal: what would have killed or hung the process; see :meth:`check`.
+        lethal: whether that really happens: in a child process nobody could look at ``fatal``.
         compute_ns: nanoseconds of the last 100,000 computations, without any hand-off.
     """
 
@@ -71,6 +75,7 @@ class FakeChip:
         self.errors = errors
         self.quantised = quantised
         self.fatal: list[BaseException] = []
+        self.lethal = False
         self.compute_ns: deque[int] = deque(maxlen=100_000)
         self.open_groups: list[str] = []
         self.outstanding = 0
@@ -98,11 +103,17 @@ class FakeChip:
 
     def kill(self, what: str) -> BaseException:
         """Record that the real binding would have killed the process here; return the exception to raise."""
+        if self.lethal:
+            print(f"[HailoRT] [critical] {what}", file=sys.stderr, flush=True)
+            os.abort()
         self.fatal.append(FakeFatalError(what))
         return self.fatal[-1]
 
     def hang(self, what: str) -> BaseException:
         """Record that the real binding would have hung here; return the exception to raise."""
+        if self.lethal:
+            while True:
+                hold_interpreter_lock(3600.0)
         self.fatal.append(FakeDeadlockError(what))
         return self.fatal[-1]
 
@@ -117,8 +128,8 @@ class FakeChip:
 
     def open(self, group_id: str) -> int:
         """Try to open the device and return a status."""
-        if self.script.open_seconds:
-            time.sleep(self.script.open_seconds)
+        if not self.script.ask("open", self.script.open_seconds):
+            return TIMEOUT
         with self.lock:
             if self._lost is not None:
                 if self._reopens_left > 0:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from fsq_edge_runtime.errors import FsqEdgeError
 from fsq_edge_runtime.hef import HefReport, HefTensor, inspect_hef
-from fsq_edge_runtime.testing.fake_chip import FakeChip
+from fsq_edge_runtime.testing.fake_chip import TIMEOUT, FakeChip
 from fsq_edge_runtime.testing.fake_model import InferModel
 
 DEVICE_ID = "0001:01:00.0"
@@ -76,8 +76,10 @@ class FakeMachine:
             raise self.chip.errors.make(92)
         return report
 
-    def raise_if_lost(self) -> None:
-        """Raise what a control call raises when the device is gone."""
+    def ask(self, call: str) -> None:
+        """Make a control call, which holds the interpreter lock; raise what it raises when nothing answers."""
+        if not self.chip.script.ask(call):
+            raise self.chip.errors.make(TIMEOUT)
         if self.chip.lost:
             raise self.chip.errors.make(36)
 
@@ -123,7 +125,7 @@ class FakeControl:
     def identify(self) -> Any:
         """Return the board's information."""
         machine = self._machine
-        machine.raise_if_lost()
+        machine.ask("identify")
         return SimpleNamespace(
             device_architecture=DeviceArchitectureTypes[machine.devices[0].upper()],
             firmware_version=f"{machine.version} (release,app)",
@@ -132,13 +134,13 @@ class FakeControl:
 
     def get_chip_temperature(self) -> Any:
         """Return both sensors, degrees Celsius."""
-        self._machine.raise_if_lost()
+        self._machine.ask("temperature")
         heat = self._machine.chip.script.temperature_c
         return SimpleNamespace(ts0_temperature=heat, ts1_temperature=heat - 0.5, sample_count=1)
 
     def power_measurement(self, dvm: Any = None, measurement_type: Any = None) -> float:
         """Return watts where the board can measure."""
-        self._machine.raise_if_lost()
+        self._machine.ask("power")
         watts = self._machine.chip.script.power_w
         if watts is None:
             raise self._machine.chip.errors.make(18)
@@ -208,6 +210,7 @@ class FakeVDevice:
         if self._group is None:
             return
         chip = self.machine.chip
+        chip.script.ask("destroy")
         if chip.outstanding:
             raise chip.hang(f"VDevice released with {chip.outstanding} jobs under way")
         chip.close(self._group)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from fsq_edge_runtime.status import describe
+from fsq_edge_runtime.status import STATUS, describe
 
 # code -> (class, text); every other code is a plain HailoRTException with the code in its text.
 _TYPED = {
@@ -55,12 +55,23 @@ class FakeErrors:
         typed = {code: entry for code, entry in _TYPED.items() if code != 93 or release >= (4, 21)}
         self._typed = {code: (type(name, (self.base,), {}), text) for code, (name, text) in typed.items()}
         self._wrong_arch = 93 if release >= (4, 21) else 26
+        self._namespace = self._names()
 
-    def make(self, code: int) -> Exception:
-        """Return the exception of a status code as the public layer raises it, its raw cause attached."""
+    def make(self, code: int, *, inside_callback: bool = False) -> Exception:
+        """Return the exception of a status code as the public layer raises it, its raw cause attached.
+
+        Args:
+            code: HailoRT's number.
+            inside_callback: the binding makes it in its callback's wrapper and attaches no cause there.
+
+        Raises:
+            Exception: the library does not know the number; inside a callback that aborts the process.
+        """
         kind, text = self._typed.get(code, (self.base, ""))
-        plain = f"libhailort failed with error: {code} ({describe(code).name})"
+        plain = f"libhailort failed with error: {code} ({self._namespace.get_status_message(code)})"
         error: Exception = kind(text or plain)
+        if inside_callback:
+            return error
         error.__cause__ = self.make_raw(code)
         return error
 
@@ -74,8 +85,20 @@ class FakeErrors:
         return self._wrong_arch
 
     def namespace(self) -> SimpleNamespace:
-        """Return the names that ``hailo_platform.pyhailort.pyhailort`` exports."""
+        """Return the names of ``hailo_platform.pyhailort.pyhailort``; what a program puts in their place is used."""
+        return self._namespace
+
+    def _names(self) -> SimpleNamespace:
         names: dict[str, Any] = {kind.__name__: kind for kind, _ in self._typed.values()}
         names["HailoRTException"] = self.base
         names["HailoRTDriverOperationFailedException"] = names["HailoRTPCIeDriverException"]
-        return SimpleNamespace(**names)
+        names["HailoStatusInvalidValueException"] = type("HailoStatusInvalidValueException", (Exception,), {})
+        namespace = SimpleNamespace(**names)
+
+        def get_status_message(status_code: int) -> str:
+            if status_code not in STATUS:
+                raise namespace.HailoStatusInvalidValueException(f"Value {status_code} is not a valid status")
+            return describe(status_code).name
+
+        namespace.get_status_message = get_status_message
+        return namespace

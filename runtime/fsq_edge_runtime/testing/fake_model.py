@@ -5,7 +5,6 @@ Source of signatures and behaviour: the 4.23 and 5.2 bindings, observed without 
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.hef import HefReport, HefTensor
-from fsq_edge_runtime.testing.fake_chip import FakeChip, Job
+from fsq_edge_runtime.testing.fake_chip import TIMEOUT, FakeChip, Job
 from fsq_edge_runtime.testing.fake_errors import FakeErrors
 
 _ITEM_BYTES = {1: 1, 2: 2, 3: 4}  # FormatType -> bytes per element
@@ -122,6 +121,9 @@ class ConfiguredInferModel:
     def __exit__(self, *args: object) -> None:
         self._shut_down = True
 
+    def __del__(self) -> None:
+        self._chip.script.ask("destroy")
+
     def create_bindings(
         self,
         input_buffers: dict[str, AnyArray] | None = None,
@@ -195,8 +197,10 @@ class ConfiguredInferModel:
         def complete(status: int) -> None:
             if status:
                 self._shut_down = True
+            # The text of the status is asked for inside the callback: an unknown number raises there.
+            error = self._chip.errors.make(status, inside_callback=True) if status else None
             if callback is not None:
-                callback(completion_info=SimpleNamespace(exception=self._chip.errors.make(status) if status else None))
+                callback(completion_info=SimpleNamespace(exception=error))
 
         return complete
 
@@ -233,8 +237,8 @@ class InferModel:
 
     def configure(self) -> ConfiguredInferModel:
         """Put the model on the device."""
-        time.sleep(self.chip.script.configure_seconds)
-        status = self.chip.script.next_configure()
+        answered = self.chip.script.ask("configure", self.chip.script.configure_seconds)
+        status = self.chip.script.next_configure() if answered else TIMEOUT
         if self._device not in self.report.devices:
             status = self.chip.errors.wrong_architecture
         if self.chip.lost:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from fsq_edge_runtime.testing.silence import Silence
+
+VENDOR_REQUEST_TIMEOUT_S = 10.0
 Kind = Literal["delay", "fail", "launch", "lost", "late", "never", "wrong", "damage", "throttle"]
 THROTTLING_C = 105.0
 
@@ -18,7 +23,7 @@ class Fault:
 
     Kinds:
         delay: the device takes ``seconds`` longer; everything behind it waits.
-        fail: the inference fails with ``status``; nothing raises, the output holds zeros, the callback is told.
+        fail: the inference fails with ``status``; nothing raises, the output holds zeros, the callback gets the status.
         launch: ``run_async`` raises ``status`` and the configured model is shut down.
         lost: the device is gone: this inference and all later ones fail with ``status``, and opening fails with 74,
             ``reopens`` times; the opening after that finds it again.
@@ -48,9 +53,11 @@ class FaultScript:
     Args:
         inferences: number of the inference since the fake was made (from 0) -> fault.
         opens: statuses of the first calls of ``VDevice()``; 0 succeeds, 73 and 74 mean busy.
-        open_seconds: how long each opening takes.
+        open_seconds: how long each opening takes. Opening and configuring hold the interpreter lock, as the binding
+            does.
         configures: statuses of the first calls of ``configure()``; 0 succeeds.
         configure_seconds: how long each configuration takes; may be set at any time.
+        silence: which calls the device does not answer, and until when.
         temperature_c: what both sensors of the chip say; may be set at any time.
         power_w: what a power measurement gives; None: the board cannot measure (status 18).
     """
@@ -65,18 +72,35 @@ class FaultScript:
         configure_seconds: float = 0.0,
         temperature_c: float = 45.0,
         power_w: float | None = None,
+        silence: Silence | None = None,
     ) -> None:
         self.temperature_c = temperature_c
         self.open_seconds = open_seconds
         self.configure_seconds = configure_seconds
         self.slowed_s = 0.0
         self.power_w = power_w
+        self.silence = silence or Silence()
         self._inferences = dict(inferences or {})
         self._opens = deque(opens)
         self._configures = deque(configures)
         self._next: deque[Fault] = deque()
         self._count = 0
         self._lock = threading.Lock()
+
+    def ask(self, call: str, seconds: float = 0.0) -> bool:
+        """Wait as a call of the binding waits that holds the interpreter lock; nothing else of this process runs.
+
+        Args:
+            call: ``open``, ``identify``, ``temperature``, ``power``, ``configure`` or ``destroy``.
+            seconds: how long it takes when the device answers.
+
+        Returns:
+            Whether the device answered before the library's request time limit.
+        """
+        silent = self.silence.left_s(call)
+        limit = float(os.environ.get("HAILO_REQUEST_TIMEOUT_SECONDS") or VENDOR_REQUEST_TIMEOUT_S)
+        hold_interpreter_lock(min(silent, limit) + seconds)
+        return silent <= limit
 
     def inject(self, fault: Fault) -> None:
         """Let the next inference that has no fault of its own suffer this one."""
@@ -112,3 +136,9 @@ class FaultScript:
     def inferences_started(self) -> int:
         """How many inferences were launched so far."""
         return self._count
+
+
+def hold_interpreter_lock(seconds: float) -> None:
+    """Sleep in C without letting go of Python's interpreter lock, as several calls of the binding do."""
+    if seconds > 0:
+        ctypes.PyDLL(None).poll(None, 0, int(seconds * 1000))

@@ -1,4 +1,7 @@
-"""The device graph on a Hailo device, through HailoRT's InferModel interface of 4.18 to 5.x.
+"""The device graph on a Hailo device, through HailoRT's InferModel interface of 4.18 to 5.x, in this process.
+
+Several calls of the vendor's binding hold the interpreter lock while a device is silent, so a stream uses
+:class:`~fsq_edge_runtime.backends.hailo.process.HailoProcess`, which runs this class in a process of its own.
 
 Never ran on silicon: it was tested against the fakes of :mod:`fsq_edge_runtime.testing`, which behave as the real
 bindings were observed to.
@@ -18,17 +21,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.backends.hailo.device import Binding, HailoDevice, Telemetry, acquire, load_binding
-from fsq_edge_runtime.backends.hailo.errors import from_status
+from fsq_edge_runtime.backends.hailo.binding import Binding, guard_status_texts, load_binding
+from fsq_edge_runtime.backends.hailo.device import Telemetry, acquire
+from fsq_edge_runtime.backends.hailo.hefs import choose_hef, inspect_hefs
 from fsq_edge_runtime.backends.hailo.network import HailoLink
 from fsq_edge_runtime.backends.hailo.request import Ticket
-from fsq_edge_runtime.errors import BackendError, DataError
-from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
+from fsq_edge_runtime.hef import HefReport
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend
 
-CORRUPT, WRONG_DEVICE = 91, 93
 LONGEST_DRAIN_S = 1.5  # a service that is told to stop has two seconds
 
 
@@ -48,6 +50,8 @@ class HailoBackend:
     Attributes:
         name: ``hailo``; ``hailo-fake`` on a fake, so that no record can be mistaken for a measurement.
         architecture: of the HEF in use.
+        device_architecture: of the device; None when it does not say.
+        generation: major version of the binding.
         report: what our inspector says of that HEF.
 
     Raises:
@@ -67,10 +71,9 @@ class HailoBackend:
         open_timeout_s: float = 10.0,
         drain_s: float = LONGEST_DRAIN_S,
     ) -> None:
-        reports = {name: _inspect(name, data, frame_shape, output_size) for name, data in hefs.items()}
-        if not reports:
-            raise BackendError("the bundle has no HEF", hint="fsq-edge bundle add-hef BUNDLE FILE")
+        reports = inspect_hefs(hefs, frame_shape, output_size)
         module = load_binding() if binding is None else binding
+        guard_status_texts(module)
         self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
         self._timeout_ns = int(timeout_s * 1e9)
         self._output_size = output_size
@@ -78,13 +81,15 @@ class HailoBackend:
         self._heat_c: float | None = None
         self._device = acquire(module, open_timeout_s)
         try:
-            self.architecture = _choose(reports, self._device)
+            self.architecture = choose_hef(reports, self._device.architecture, self._device.generation)
             self.report: HefReport = reports[self.architecture]
             hef = hefs[self.architecture]
             self._link = HailoLink(self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, drain_s))
         except BaseException:
             self._device.release()
             raise
+        self.device_architecture = self._device.architecture
+        self.generation = self._device.generation
         _live.add(self._link)
         self._finalizer = weakref.finalize(self, _close_later, self._link)
         self._finalizer.atexit = False  # at exit _close_all does it, on the thread that waits for it
@@ -168,54 +173,6 @@ def _close_all() -> None:
 def _close_later(link: HailoLink) -> None:
     """Close on a thread of its own: the garbage collector may run anywhere, also where waiting would hang."""
     threading.Thread(target=link.close, name="hailo-close", daemon=True).start()
-
-
-def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], output_size: int) -> HefReport:
-    """Read a HEF before HailoRT sees it, which crashes on some damaged ones, and compare it with the bundle."""
-    try:
-        report = inspect_hef(data)
-    except DataError as error:
-        raise BackendError(
-            f"the HEF for {name} is damaged: {error.message}", hint=error.hint, status=CORRUPT
-        ) from error
-    if report.fault:
-        raise BackendError(
-            f"the HEF for {name} is not given to HailoRT: {report.fault}", hint="compile it again", status=CORRUPT
-        )
-    channels, height, width = frame_shape
-    if len(report.inputs) != 1 or len(report.outputs) != 1:
-        counts = f"{len(report.inputs)} inputs and {len(report.outputs)} outputs"
-        raise BackendError(f"the HEF for {name} has {counts}, expected one of each")
-    got, wanted = report.inputs[0].shape, (height, width, channels)
-    size = int(np.prod(report.outputs[0].shape))
-    if got != wanted or size != output_size:
-        raise BackendError(
-            f"the HEF for {name} maps {got} to {size} values, the bundle expects (H, W, C) = {wanted} to {output_size}",
-            hint="compile the bundle's own encoder.onnx: fsq-edge compile BUILD",
-        )
-    return report
-
-
-def _choose(reports: Mapping[str, HefReport], device: HailoDevice) -> str:
-    """Return the architecture of the HEF to use: the device's own first, else one that it also loads.
-
-    A device that does not say what it is, or says what its stack cannot drive, gets the first HEF of the generation;
-    HailoRT refuses it if it does not fit.
-    """
-    here = device.architecture
-    if here not in DEVICES or here.startswith("hailo8") != (device.generation == 4):
-        here = None
-    if here is None:
-        fitting = [name for name, report in reports.items() if report.generation == device.generation]
-    else:
-        fitting = [name for name, report in reports.items() if here in report.devices]
-        fitting.sort(key=lambda name: here not in reports[name].architecture.targets)
-    if not fitting:
-        error = from_status(
-            f"the bundle has HEFs for {', '.join(reports)}, the device is {here or 'unnamed'}: loading", 93
-        )
-        raise BackendError(error.message, hint=error.hint, status=WRONG_DEVICE)
-    return fitting[0]
 
 
 if TYPE_CHECKING:

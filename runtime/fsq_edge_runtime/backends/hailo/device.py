@@ -10,7 +10,6 @@ Source: observed with the 4.23 and 5.2 bindings.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import threading
 import time
@@ -20,12 +19,11 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fsq_edge_runtime.backends.hailo.binding import Binding
 from fsq_edge_runtime.backends.hailo.owner_thread import OwnerThread, outcome
 from fsq_edge_runtime.errors import BackendError
 
 T = TypeVar("T")
-# The vendor's modules and objects carry no types; this file and hailo_link.py are the boundary.
-Binding = Any
 LET_GO_S = 0.002
 CLOSE_S = 2.0  # what takes longer hangs inside the binding; it goes on there, nobody waits for it
 
@@ -41,35 +39,6 @@ class Telemetry:
 
     temperature_c: float | None = None
     power_w: float | None = None
-
-
-def load_binding() -> Binding:
-    """Import ``hailo_platform`` with its log files and console chatter turned off.
-
-    Raises:
-        BackendError: it is not installed, or does not match its library.
-    """
-    # Read at import: without them it writes ./hailort.log and ~/.hailo/.
-    os.environ.setdefault("HAILORT_LOGGER_PATH", "NONE")
-    os.environ.setdefault("HAILORT_CONSOLE_LOGGER_LEVEL", "critical")
-    try:
-        return importlib.import_module("hailo_platform")
-    except ModuleNotFoundError as error:
-        if error.name != "hailo_platform":
-            raise BackendError(
-                f"HailoRT's Python binding is installed, but it lacks the module {error.name}",
-                hint="install it for the Python it was built for, with its requirements; fsq-edge doctor tells more",
-            ) from error
-        raise BackendError(
-            "HailoRT's Python binding (hailo_platform) is not installed for this Python",
-            hint="sudo apt install python3-hailort (8/8L) or python3-h10-hailort (10H), and use a virtual environment "
-            "made with --system-site-packages; fsq-edge doctor tells more",
-        ) from error
-    except Exception as error:
-        raise BackendError(
-            f"HailoRT's Python binding cannot be imported: {error}",
-            hint="binding and library must be of one release: fsq-edge doctor",
-        ) from error
 
 
 def architecture_name(value: object) -> str:
@@ -169,7 +138,7 @@ class HailoDevice:
         """Give back one use; the last one closes the device.
 
         Args:
-            orphans: tells whether requests are still under way; such a device is kept open, since releasing it would
+            orphans: says whether requests are still under way; such a device is kept open, since releasing it would
                 hang, and :func:`acquire` closes it once they have come back.
         """
         with _lock:
@@ -182,14 +151,19 @@ class HailoDevice:
             if self._waiting():
                 self._shut()
             else:
-                keep_forever(self._vdevice)
+                self._keep()
+
+    def _keep(self) -> None:
+        """Never destroy the device, nor the control handle: without that, destroying the rest waits for the device."""
+        for thing in (self._vdevice, self._control):
+            keep_forever(thing)
 
     def _shut(self) -> None:
         _devices.pop(id(self.binding), None)
         try:
             self.owner.submit(self._close).result(CLOSE_S)
         except FutureTimeoutError:
-            keep_forever(self._vdevice)
+            self._keep()
         self.owner.stop()
 
     def _close(self) -> None:
@@ -222,8 +196,9 @@ def acquire(binding: Binding, timeout_s: float = 10.0) -> HailoDevice:
         if device is not None and device.users == 0:
             if not device.settled():
                 raise BackendError(
-                    "an earlier request to the Hailo device has not come back, so it cannot be opened again",
-                    hint="start the program again if this lasts",
+                    "an earlier request to the Hailo device has not come back, so it cannot be opened again in this "
+                    "process: it needs a restart",
+                    hint="start the program again; with the device in a process of its own (Linux) that is not needed",
                     status=4,
                 )
             device._shut()
@@ -247,8 +222,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()  # the old one may be held by a thread that does not exist in the child
     for device in _devices.values():
         keep_forever(device)
-        keep_forever(device._vdevice)
-        keep_forever(device._control)
+        device._keep()
     _devices.clear()
 
 

@@ -12,7 +12,7 @@ import traceback
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.status import describe
 
-_CODE_IN_TEXT = re.compile(r"error:?\s+(\d{1,3})\b|HAILO_[A-Z0-9_]+\s*\((\d{1,3})\)|status=(\d{1,3})\b")
+_CODE_IN_TEXT = re.compile(r"error:?\s+(\d{1,10})\b|HAILO_[A-Z0-9_]+\s*\((\d{1,10})\)|status=(\d{1,10})\b")
 # Where neither cause nor text has the number: the class name stands for one code.
 _CODE_OF_CLASS = {
     "HailoRTInvalidArgumentException": 2,

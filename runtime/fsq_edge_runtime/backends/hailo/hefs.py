@@ -1,0 +1,86 @@
+"""The HEFs of a bundle: which may be given to HailoRT, and which is for the device that is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fsq_edge_runtime.backends.hailo.errors import from_status
+from fsq_edge_runtime.errors import BackendError, DataError
+from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
+
+CORRUPT, WRONG_DEVICE = 91, 93
+
+
+def inspect_hefs(
+    hefs: Mapping[str, bytes], frame_shape: tuple[int, int, int], output_size: int
+) -> dict[str, HefReport]:
+    """Read HEFs before HailoRT sees them, which crashes on some, and compare them with the bundle.
+
+    Args:
+        hefs: architecture -> bytes.
+        frame_shape: (C', H, W) of the bundle's frames.
+        output_size: D.
+
+    Raises:
+        BackendError: there is none, or one is damaged, or must not be given to HailoRT, or has other shapes.
+    """
+    if not hefs:
+        raise BackendError("the bundle has no HEF", hint="fsq-edge bundle add-hef BUNDLE FILE")
+    return {name: _inspect(name, data, frame_shape, output_size) for name, data in hefs.items()}
+
+
+def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], output_size: int) -> HefReport:
+    try:
+        report = inspect_hef(data)
+    except DataError as error:
+        raise BackendError(
+            f"the HEF for {name} is damaged: {error.message}", hint=error.hint, status=CORRUPT
+        ) from error
+    if report.fault:
+        raise BackendError(
+            f"the HEF for {name} is not given to HailoRT: {report.fault}", hint="compile it again", status=CORRUPT
+        )
+    channels, height, width = frame_shape
+    if len(report.inputs) != 1 or len(report.outputs) != 1:
+        counts = f"{len(report.inputs)} inputs and {len(report.outputs)} outputs"
+        raise BackendError(f"the HEF for {name} has {counts}, expected one of each")
+    got, wanted = report.inputs[0].shape, (height, width, channels)
+    size = int(np.prod(report.outputs[0].shape))
+    if got != wanted or size != output_size:
+        raise BackendError(
+            f"the HEF for {name} maps {got} to {size} values, the bundle expects (H, W, C) = {wanted} to {output_size}",
+            hint="compile the bundle's own encoder.onnx: fsq-edge compile BUILD",
+        )
+    return report
+
+
+def choose_hef(reports: Mapping[str, HefReport], device: str | None, generation: int) -> str:
+    """Return the architecture of the HEF to use: the device's own first, else one that it also loads.
+
+    A device that does not say what it is, or says what its stack cannot drive, gets the first HEF of the generation;
+    HailoRT refuses it if it does not fit.
+
+    Args:
+        reports: architecture that each HEF is filed under -> what our inspector says of it.
+        device: architecture that the device names, such as ``hailo8l``.
+        generation: major version of the binding.
+
+    Raises:
+        BackendError: none of them fits; its status is that of a HEF for another device.
+    """
+    here = device
+    if here not in DEVICES or here.startswith("hailo8") != (generation == 4):
+        here = None
+    if here is None:
+        fitting = [name for name, report in reports.items() if report.generation == generation]
+    else:
+        fitting = [name for name, report in reports.items() if here in report.devices]
+        fitting.sort(key=lambda name: here not in reports[name].architecture.targets)
+    if not fitting:
+        error = from_status(
+            f"the bundle has HEFs for {', '.join(reports)}, the device is {here or 'unnamed'}: loading", 93
+        )
+        raise BackendError(error.message, hint=error.hint, status=WRONG_DEVICE)
+    return fitting[0]
