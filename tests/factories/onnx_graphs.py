@@ -8,12 +8,14 @@ model = graph.model(y)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from fsq_edge_compile.checker.rewrites.proving import Prover
 
 
 class GraphFactory:
@@ -169,3 +171,9 @@ def fsq_model(classes: int = 7) -> onnx.ModelProto:
     logits = graph.add("Gather", graph.weights(240, classes), code, axis=0)
     label = graph.add("ArgMax", logits, axis=1, keepdims=0)
     return graph.model(logits, label, dtypes={label: TensorProto.INT64})
+
+
+def run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What onnxruntime makes of a model, with nothing optimised."""
+    with Prover(model) as prover:
+        return prover.run(model, feeds)

@@ -12,10 +12,11 @@ from onnx import TensorProto, helper
 
 from fsq_edge_compile import check, fix
 from fsq_edge_compile.checker.rewrites.fixing import PASSES
-from fsq_edge_compile.checker.rewrites.proving import Runner, largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.proving import largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_runtime.errors import DataError
-from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder
+from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder, run
 from tests.factories.reported_cases import keras_gelu, torch_gelu
 
 
@@ -150,15 +151,48 @@ def old_opset() -> onnx.ModelProto:
 
 
 # name -> (builder, verdict before, pass that must be kept)
+def squeezed_neck() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 8, 3, 20])
+    series = graph.add("Squeeze", graph.conv("x", 16, (3, 3), strides=(3, 1)), graph.ints(2))
+    tokens = graph.add("Transpose", series, perm=[0, 2, 1])
+    mixed = graph.add("MatMul", tokens, graph.weights(16, 16))
+    back = graph.add("Unsqueeze", graph.add("Transpose", mixed, perm=[0, 2, 1]), graph.ints(2))
+    return graph.model(graph.conv(back, 8, (1, 1), inputs=16))
+
+
+def power_of_ten() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 3, 8, 8])
+    return graph.model(graph.add("Pow", graph.const(10.0), graph.conv("x", 4)))
+
+
+def expanded_gate() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 8, 8, 8])
+    gate = graph.add("Expand", graph.add("GlobalAveragePool", "x"), graph.ints(1, 8, 8, 8))
+    return graph.model(graph.add("Mul", graph.conv("x", 8), gate))
+
+
+def mask_of_rank_3() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 6, 16])
+    heads = []
+    for perm in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]):
+        split = graph.add("Reshape", graph.add("MatMul", "x", graph.weights(16, 16)), graph.ints(1, 6, 2, 8))
+        heads.append(graph.add("Transpose", split, perm=perm))
+    mask = graph.const(np.triu(np.full((1, 6, 6), -9.0), 1))
+    scores = graph.add("Add", graph.add("MatMul", heads[0], heads[1]), mask)
+    mixed = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), heads[2])
+    merged = graph.add("Reshape", graph.add("Transpose", mixed, perm=[0, 2, 1, 3]), graph.ints(1, 6, 16))
+    return graph.model(graph.add("MatMul", merged, graph.weights(16, 16)))
+
+
 NEEDS: dict[str, tuple[Callable[[], onnx.ModelProto], str, str]] = {
     "conv1d": (conv1d, "none", "conv1d-as-conv2d"),
     "conv1d with a mean": (conv1d_with_mean, "none", "conv1d-as-conv2d"),
     "batch norm": (batch_norms, "full", "fold-batch-norm"),
     "mean over space": (mean_over_space, "full", "global-average-pool"),
     "layer norm operator": (one_layer_norm, "full", "decomposed-layer-norm"),
-    "group norm, one group": (group_norm(1), "cut", "group-norm"),
-    "group norm, four groups": (group_norm(4), "cut", "group-norm"),
-    "HardSwish": (one_operator("HardSwish", 17), "cut", "activation-patterns"),
+    "group norm, one group": (group_norm(1), "full", "group-norm"),
+    "group norm, four groups": (group_norm(4), "full", "group-norm"),
+    "HardSwish": (one_operator("HardSwish", 17), "full", "activation-patterns"),
     "Mish": (one_operator("Mish", 18), "cut", "activation-patterns"),
     "Selu": (one_operator("Selu", 17), "cut", "activation-patterns"),
     "Gelu": (one_operator("Gelu", 20), "cut", "exact-gelu"),
@@ -170,6 +204,10 @@ NEEDS: dict[str, tuple[Callable[[], onnx.ModelProto], str, str]] = {
     "no-ops": (no_ops, "full", "remove-no-ops"),
     "missing attributes": (missing_attributes, "full", "write-attributes"),
     "unnamed": (unnamed, "full", "name-nodes"),
+    "squeezed neck": (squeezed_neck, "cut", "reshape-for-squeeze"),
+    "power of ten": (power_of_ten, "cut", "activation-patterns"),
+    "expanded gate": (expanded_gate, "full", "drop-expand"),
+    "mask of rank 3": (mask_of_rank_3, "full", "mask-rank"),
     "new opset": (new_opset, "cut", "lower-opset"),
     "old opset": (old_opset, "full", "raise-opset"),
 }
@@ -186,8 +224,8 @@ def test_a_rewrite_makes_the_model_fit_and_keeps_its_outputs(name: str) -> None:
     assert check(result.model).verdict == "full"
     onnx.checker.check_model(result.model, full_check=True)
     feeds = random_feeds(model, 4, (-3.0, 3.0), seed=7)
-    before_outputs = [Runner(model)(feed) for feed in feeds]
-    after_outputs = [Runner(result.model)(feed) for feed in feeds]
+    before_outputs = run(model, feeds)
+    after_outputs = run(result.model, feeds)
     assert largest_difference(before_outputs, after_outputs) <= 1e-4
 
 
@@ -277,7 +315,7 @@ def test_the_host_tail_survives_every_pass() -> None:
     model = fsq_model()
     result = fix(model)
     feeds = random_feeds(model, 8, (-3.0, 3.0), seed=3)
-    expected, found = [Runner(model)(feed) for feed in feeds], [Runner(result.model)(feed) for feed in feeds]
+    expected, found = run(model, feeds), run(result.model, feeds)
     assert largest_difference(expected, found) <= 1e-4
 
 
@@ -295,3 +333,53 @@ def test_more_weights_than_a_file_can_hold_are_refused_before_they_are_read(tmp_
     assert check(path).nodes
     with pytest.raises(DataError, match=r"4\.0 GiB of weights"):
         fix(path)
+
+
+def test_a_constant_answer_proves_nothing_until_the_weights_respond() -> None:
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    zeros = graph.const(np.zeros((8, 4, 3, 3)))
+    model = graph.model(graph.add("HardSwish", graph.add("Conv", "x", zeros, kernel_shape=[3, 3])))
+    result = fix(model)
+    assert [change.rewrite for change in result.changes] == ["activation-patterns"]
+    assert not result.rejections
+
+
+class Wrong(OperatorRewrite):
+    """Turns Relu into LeakyRelu, which shows only where something is negative."""
+
+    name = "wrong"
+    summary = "Relu is written as something else"
+    operators = frozenset({"Relu"})
+
+    def call(self, bench: Workbench) -> list[str]:
+        def change(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+            if node.op_type != "Relu":
+                return None
+            return [bench.node("LeakyRelu", [node.input[0]], node.name, node.output[0], alpha=0.5)]
+
+        return bench.rewrite(change)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-9])
+def test_a_wrong_rewrite_is_seen_where_the_outputs_are_silent(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsq_edge_compile.checker.rewrites.fixing.PASSES", (Wrong(),))
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    hidden = graph.unary("Relu", graph.conv("x", 8))
+    silent = graph.add("Conv", hidden, graph.const(np.full((2, 8, 1, 1), weight)), kernel_shape=[1, 1])
+    result = fix(graph.model(silent))
+    assert not result.changes
+    assert "differ" in result.rejections[0].reason
+
+
+def test_a_proof_ends_within_its_memory() -> None:
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    huge = graph.add("ConstantOfShape", graph.ints(1, 4, 40000, 40000))
+    largest = graph.add("ReduceMax", huge, axes=[2, 3], keepdims=1)
+    with pytest.raises(DataError, match="onnxruntime cannot run the model"):
+        fix(graph.model(graph.add("Add", graph.conv("x", 4), largest)))
+
+
+def test_an_input_too_large_for_a_proof_is_refused_before_it_is_made() -> None:
+    graph = GraphFactory("x", [1, 3, 1 << 16, 1 << 15])
+    with pytest.raises(DataError, match="too large for a proof"):
+        fix(graph.model(graph.add("HardSwish", "x")))

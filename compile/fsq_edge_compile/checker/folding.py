@@ -23,6 +23,8 @@ from fsq_edge_runtime.arrays import AnyArray
 MAX_VISITS = 600_000
 # Integers up to this many elements may be a shape: without a kernel for them they are left to the simplifier.
 MAX_SHAPE_ELEMENTS = 64
+# No constant of a real network is larger: half of what a 32-bit address reaches, in float32.
+MAX_STAND_IN_ELEMENTS = 1 << 30
 
 
 # Random, no tensors, or meant to stay: folding a quantised weight would hide that the model is quantised.
@@ -126,6 +128,8 @@ def _as_stand_ins(light: LightModel, node: onnx.NodeProto, info: TensorInfo) -> 
             continue
         shape, dtype = info.shapes.get(name), info.dtypes.get(name)
         if shape is None or dtype is None or any(size is None for size in shape):
+            return False
+        if _count(shape) > MAX_STAND_IN_ELEMENTS:
             return False
         known = all(item in light.constants for item in node.input if item)
         if known and dtype in (onnx.TensorProto.INT64, onnx.TensorProto.INT32) and _count(shape) <= MAX_SHAPE_ELEMENTS:

@@ -14,6 +14,7 @@ import onnx
 
 from fsq_edge_compile.checker.folding import NEVER_FOLDED, fold
 from fsq_edge_compile.checker.graph import Graph, captured_names
+from fsq_edge_compile.checker.inference import short_shapes
 from fsq_edge_compile.checker.loading import LightModel, lighten
 from fsq_edge_compile.checker.native import NativeError, check_model, inline_functions
 from fsq_edge_compile.checker.simplify import simplify
@@ -108,7 +109,7 @@ def normalise(
     _fix_inputs(light, facts, input_shapes)
     computed = _with_computed_parameters(light)
     info = fold(light)
-    if not facts.dynamic and _shape_arithmetic_left(light):
+    if not facts.dynamic and _shape_arithmetic_left(light) and short_shapes(light.proto):
         facts.simplifier, simplified = simplify(light)
         if simplified is not None:
             light = simplified

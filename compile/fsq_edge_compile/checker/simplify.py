@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 
 from fsq_edge_compile.checker.loading import LightModel, lighten
 
-TIMEOUT_S = 30.0
-MEMORY_BYTES = 1 << 30
+TIMEOUT_S = 15.0
+MEMORY_BYTES = 768 << 20
 
 # Address space is not what a process uses: native libraries reserve much more, so the data segment is limited too.
 _CHILD = """

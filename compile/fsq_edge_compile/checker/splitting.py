@@ -17,7 +17,7 @@ from fsq_edge_compile.checker.loading import give_shapes, node_names
 from fsq_edge_compile.checker.normalise import normalise
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
-from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Runner, largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Prover, largest_difference, random_feeds
 from fsq_edge_compile.checker.targets import target_for
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import write_file
@@ -66,9 +66,16 @@ class SplitResult:
 
     def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
         """Run the parts one after the other in onnxruntime and return every tensor that any of them makes."""
-        known = dict(feeds)
+        largest = max(self.parts.values(), key=lambda part: part.ByteSize())
+        with Prover(largest) as prover:
+            return self.run_all([feeds], prover)[0]
+
+    def run_all(self, feeds: Sequence[Mapping[str, Any]], prover: Prover) -> list[dict[str, Any]]:
+        """Run the parts on several sets of inputs; each set keeps what earlier parts made of it."""
+        known = [dict(feed) for feed in feeds]
         for part in self.parts.values():
-            known.update(Runner(part)(known))
+            for values, made in zip(known, prover.run(part, known), strict=True):
+                values.update(made)
         return known
 
 
@@ -109,8 +116,8 @@ def split(
     parts = _Parts(whole, normalised.graph, {node.name for node in report.nodes if node.device})
     result = SplitResult(report, parts.front(), parts.device(), parts.host(), 0.0)
     feeds = random_feeds(whole, RANDOM_SETS, value_range, seed)
-    original = Runner(whole)
-    difference = largest_difference([original(feed) for feed in feeds], [result.run(feed) for feed in feeds])
+    with Prover(whole) as prover:
+        difference = largest_difference(prover.run(whole, feeds), result.run_all(feeds, prover))
     if not difference <= TOLERANCE:
         raise DataError(f"{name}: the parts differ from the model by {difference:.2g} of an output's largest value")
     return SplitResult(report, result.front, result.device, result.host, difference)

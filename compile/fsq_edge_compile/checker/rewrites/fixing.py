@@ -11,19 +11,23 @@ from typing import Any
 import onnx
 from onnx import external_data_helper
 
+from fsq_edge_compile.checker.checking import judge_normalised
 from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
-from fsq_edge_compile.checker.normalise import validate
-from fsq_edge_compile.checker.rewrites import housekeeping, layers, masks, spellings, versions
+from fsq_edge_compile.checker.normalise import normalise, validate
+from fsq_edge_compile.checker.rewrites import housekeeping, layers, masks, moves, spellings, versions
 from fsq_edge_compile.checker.rewrites.proving import (
     MAX_PROTO_BYTES,
     TOLERANCE,
-    Runner,
+    Prover,
     largest_difference,
     random_feeds,
+    responding,
+    with_random_weights,
 )
 from fsq_edge_compile.checker.rewrites.rewrite import Change, Rejection, Rewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
+from fsq_edge_compile.checker.targets import target_for
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
 
@@ -33,6 +37,7 @@ PASSES: tuple[Rewrite, ...] = (
     *layers.PASSES,
     *spellings.PASSES,
     *masks.PASSES,
+    *moves.PASSES,
     housekeeping.RemoveNoOps(),
     versions.LowerOpset(),
     versions.ConvertIr(),
@@ -41,6 +46,13 @@ PASSES: tuple[Rewrite, ...] = (
 )
 DEFAULT_RANGE = (-3.0, 3.0)
 RANDOM_SETS = 3
+MAX_ROUNDS = 10
+# Inner tensors that one proof compares, beside the outputs.
+MAX_COMPARED = 48
+# Larger graphs are compared at their outputs and rewritten nodes only: to cut one takes seconds.
+MAX_CUT_NODES = 20_000
+# The cut tensors of one chip stand for all: the rules hardly differ between them.
+PROOF_ARCH = "hailo8l"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +87,10 @@ def fix(
 ) -> FixResult:
     """Rewrite a model into spellings that the compiler was seen to take.
 
-    Every pass is tried on its own; it is kept only if all outputs of the whole model stay equal to the original's
-    (to 1e-4 of the output's largest value) on random inputs and on the samples given.
+    Every pass is tried on its own, and all of them again until nothing changes. A pass is kept only if all outputs of
+    the whole model, the tensors at the cut and those behind the rewritten nodes stay equal to the original's (to 1e-4
+    of the largest value) on random inputs and on the samples given, and only if something among them responds to the
+    input. The models run in a child process with limits on memory and time.
 
     Args:
         model: path of an .onnx file, or a model in memory, which is not changed.
@@ -93,14 +107,12 @@ def fix(
     give_shapes(whole, input_shapes or {})
     inlined = _weights_beside(model)
     feeds = [*random_feeds(whole, RANDOM_SETS, value_range, seed), *samples]
-    expected = _run_all(whole, feeds)
-    changes: list[Change] = []
-    rejections: list[Rejection] = []
-    if inlined:
-        changes.append(Change("inline-weights", "weights beside the file are stored in it", inlined, 0.0))
-    for rewrite in PASSES:
-        whole = _try(rewrite, whole, feeds, expected, changes, rejections)
-    return FixResult(whole, tuple(changes), tuple(rejections))
+    with Prover(whole) as prover:
+        session = _Session(whole, feeds, prover, _cut_tensors(whole))
+        if inlined:
+            session.changes.append(Change("inline-weights", "weights beside the file are stored in it", inlined, 0.0))
+        session.repeat()
+    return FixResult(session.model, tuple(session.changes), tuple(session.rejections))
 
 
 def load_whole(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
@@ -138,52 +150,139 @@ def _weights_beside(model: str | Path | onnx.ModelProto) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
-def _run_all(model: onnx.ModelProto, feeds: Sequence[Mapping[str, AnyArray]]) -> list[dict[str, Any]]:
-    runner = Runner(model)
-    return [runner(feed) for feed in feeds]
-
-
-def _try(
-    rewrite: Rewrite,
-    model: onnx.ModelProto,
-    feeds: Sequence[Mapping[str, AnyArray]],
-    expected: Sequence[Mapping[str, Any]],
-    changes: list[Change],
-    rejections: list[Rejection],
-) -> onnx.ModelProto:
-    """Return the model after the pass, or the model as it was when the pass is not kept."""
-    candidate = onnx.ModelProto()
-    candidate.CopyFrom(model)
-    bench = Workbench(candidate)
-    if not rewrite.requires(bench):
-        return model
+def _cut_tensors(model: onnx.ModelProto) -> list[str]:
+    """Return the tensors at which the check would cut the model; they are compared as the outputs are."""
+    if len(model.graph.node) > MAX_CUT_NODES:
+        return []
     try:
-        nodes = rewrite.call(bench)
-        difference = _proven(rewrite, bench, feeds, expected) if nodes else 0.0
-    except (DataError, NativeError) as error:
-        rejections.append(Rejection(rewrite.name, str(error)))
-        return model
-    if not nodes:
-        return model
-    changes.append(Change(rewrite.name, rewrite.summary, tuple(nodes), difference))
-    return candidate
+        normalised = normalise(model, "model")
+    except DataError:
+        return []
+    report = judge_normalised(normalised, "model", target_for(PROOF_ARCH))
+    ends = set(report.end_nodes)
+    return [name for node in normalised.graph.nodes if node.name in ends for name in node.outputs if name]
 
 
-def _proven(
-    rewrite: Rewrite,
-    bench: Workbench,
-    feeds: Sequence[Mapping[str, AnyArray]],
-    expected: Sequence[Mapping[str, Any]],
-) -> float:
-    """Return the largest relative difference of a rewritten model's outputs.
+class _Session:
+    """One model on its way through the passes.
 
-    Raises:
-        DataError: not the promised form, not valid, does not run, or the outputs differ.
+    Args:
+        model: as loaded.
+        feeds: inputs of the proof.
+        prover: runs models.
+        cuts: inner tensors that every pass has to keep, as far as they are still there.
     """
-    if not rewrite.ensures(bench):
-        raise DataError("the result does not have the promised form")
-    validate(lighten(bench.model, "the result", None).proto, "the result")
-    difference = largest_difference(expected, _run_all(bench.model, feeds))
-    if not difference <= TOLERANCE:
-        raise DataError(f"outputs differ by {difference:.2g} of their largest value")
-    return difference
+
+    def __init__(
+        self, model: onnx.ModelProto, feeds: Sequence[Mapping[str, AnyArray]], prover: Prover, cuts: Sequence[str]
+    ) -> None:
+        self.model = model
+        self.changes: list[Change] = []
+        self.rejections: list[Rejection] = []
+        self._feeds = feeds
+        self._prover = prover
+        self._cuts = cuts
+        self._bench = Workbench(model)
+        # Proves that the model runs at all.
+        self._expected = prover.run(model, feeds)
+
+    def repeat(self) -> None:
+        """Try every pass again until none changes anything or the time is over."""
+        refused: set[str] = set()
+        for _ in range(MAX_ROUNDS):
+            before = len(self.changes)
+            for rewrite in PASSES:
+                if self._prover.left_s <= 0:
+                    self.rejections.append(Rejection("all", "the time for proofs is over; what was proven is kept"))
+                    return
+                if rewrite.name not in refused and not self._try(rewrite):
+                    refused.add(rewrite.name)
+            if len(self.changes) == before:
+                return
+
+    def _try(self, rewrite: Rewrite) -> bool:
+        """Keep a pass if it applies and is proven; False when it was tried and undone."""
+        if not rewrite.requires(self._bench):
+            return True
+        candidate = onnx.ModelProto()
+        candidate.CopyFrom(self.model)
+        bench = Workbench(candidate)
+        try:
+            nodes = rewrite.call(bench)
+            if not nodes:
+                return True
+            difference = self._prove(rewrite, bench, nodes)
+        except (DataError, NativeError) as error:
+            self.rejections.append(Rejection(rewrite.name, str(error)))
+            return False
+        self._note(Change(rewrite.name, rewrite.summary, tuple(nodes), difference))
+        self.model, self._bench = candidate, bench
+        return True
+
+    def _note(self, change: Change) -> None:
+        """Add a change; a pass that is kept in several rounds is one change."""
+        for index, known in enumerate(self.changes):
+            if known.rewrite == change.rewrite:
+                nodes = tuple(dict.fromkeys((*known.nodes, *change.nodes)))
+                worst = max(known.difference, change.difference)
+                self.changes[index] = Change(change.rewrite, change.summary, nodes, worst)
+                return
+        self.changes.append(change)
+
+    def _prove(self, rewrite: Rewrite, bench: Workbench, nodes: Sequence[str]) -> float:
+        """Return the largest relative difference of outputs, cut tensors and the tensors behind rewritten nodes.
+
+        Raises:
+            DataError: not the promised form, not valid, does not run, a tensor differs, or none responds to the input.
+        """
+        if not rewrite.ensures(bench):
+            raise DataError("the result does not have the promised form")
+        validate(lighten(bench.model, "the result", None).proto, "the result")
+        outputs = [value.name for value in self.model.graph.output]
+        inner = self._comparable(bench, nodes)
+        expected = self._expected
+        if inner:
+            runs = self._prover.run(self.model, self._feeds, inner)
+            expected = [{**known, **run} for known, run in zip(expected, runs, strict=True)]
+        if len(self._feeds) > 1 and not responding(expected):
+            return self._prove_with_other_weights(rewrite, inner)
+        found = self._prover.run(bench.model, self._feeds, [*outputs, *inner])
+        difference = largest_difference(expected, found)
+        if not difference <= TOLERANCE:
+            raise DataError(f"outputs differ by {difference:.2g} of their largest value")
+        return difference
+
+    def _prove_with_other_weights(self, rewrite: Rewrite, inner: Sequence[str]) -> float:
+        """Prove a pass on the model with random weights, where its own leave nothing that responds to the input.
+
+        Raises:
+            DataError: nothing responds all the same, or a tensor differs.
+        """
+        original = with_random_weights(self.model)
+        rewritten = onnx.ModelProto()
+        rewritten.CopyFrom(original)
+        rewrite.call(Workbench(rewritten))
+        wanted = [*(value.name for value in original.graph.output), *inner]
+        expected = self._prover.run(original, self._feeds, wanted)
+        if not responding(expected):
+            raise DataError("neither an output nor an inner tensor responds to the input, so nothing can be proven")
+        difference = largest_difference(expected, self._prover.run(rewritten, self._feeds, wanted))
+        if not difference <= TOLERANCE:
+            raise DataError(f"with random weights, outputs differ by {difference:.2g} of their largest value")
+        return difference
+
+    def _comparable(self, bench: Workbench, nodes: Sequence[str]) -> list[str]:
+        """Return inner float tensors that both models make: at the cut and behind the rewritten nodes."""
+        changed = set(nodes)
+        behind = [name for node in self.model.graph.node if node.name in changed for name in node.output if name]
+        outputs = {value.name for value in self.model.graph.output}
+        common = [
+            name
+            for name in dict.fromkeys((*self._cuts, *behind))
+            if name in self._bench.producers
+            and name in bench.producers
+            and name not in outputs
+            and self._bench.dtypes.get(name) == onnx.TensorProto.FLOAT
+            and self._bench.shapes.get(name) == bench.shapes.get(name)
+        ]
+        return common[:MAX_COMPARED]

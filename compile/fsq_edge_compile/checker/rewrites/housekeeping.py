@@ -112,6 +112,14 @@ class FoldConstants(Rewrite):
     name = "fold-constants"
     summary = "what is known before the network runs is computed now"
 
+    def requires(self, bench: Workbench) -> bool:
+        """Whether a node reads nothing that depends on the input."""
+        return any(
+            node.op_type in ("Constant", "Shape", "Size", "If")
+            or all(not name or bench.is_constant(name) for name in node.input)
+            for node in bench.model.graph.node
+        )
+
     def call(self, bench: Workbench) -> list[str]:
         """Fold what the check folds, as far as the values are small."""
         light = lighten(bench.model, "model", None)

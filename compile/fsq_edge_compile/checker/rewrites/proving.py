@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib.util
+import io
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,65 +14,160 @@ import numpy as np
 import onnx
 
 from fsq_edge_compile.checker.loading import node_names
+from fsq_edge_compile.checker.native import NativeError, Worker
+from fsq_edge_compile.checker.rewrites import proof_worker
 from fsq_edge_runtime.arrays import AnyArray
-from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.files import first_line
 
 # Float32 arithmetic in another order: a few units in the last place over some hundred operations.
 TOLERANCE = 1e-4
+# Below this an output is noise around zero, and a relative difference says nothing.
+SMALLEST = 1e-2
 # A protobuf message holds less than 2 GiB.
 MAX_PROTO_BYTES = (2 << 30) - (1 << 20)
+
+# A model of a few megabytes is proven in seconds; what takes longer than this is stopped.
+BUDGET_S = 40.0
+BYTES_A_SECOND = 5 << 20
+# onnxruntime keeps some copies of the weights while it loads them.
+MEMORY_BYTES = 1100 << 20
+COPIES = 5
+SHARED_BYTES = 10 << 20
+# Fewer elements are constants of an operator, not weights.
+SMALLEST_WEIGHTS = 8
+MAX_INPUT_BYTES = 256 << 20
 
 Feeds = Mapping[str, AnyArray]
 
 
-class Runner:
-    """One model in onnxruntime, with its graph optimisations off so that it computes what the file says.
+def _worker(size: int) -> Worker:
+    return Worker(memory_bytes=MEMORY_BYTES + COPIES * size, script=proof_worker.__file__)
+
+
+# Starting a child costs more than a small model's proof, so small models share one.
+_SHARED = _worker(SHARED_BYTES)
+atexit.register(_SHARED.close)
+
+
+class Prover:
+    """Runs models in onnxruntime, in a child process with a limit on memory and a common deadline.
 
     Args:
-        model: with inline weights.
+        model: the largest model that will be run; its size sets the limits.
 
     Raises:
-        DataError: onnxruntime cannot run the model.
         UnavailableError: onnxruntime is not installed.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        if importlib.util.find_spec("onnxruntime") is None:
+            raise UnavailableError("onnxruntime is not installed", hint="pip install 'fsq-edge[compile]'")
+        size = model.ByteSize()
+        self._deadline = time.monotonic() + BUDGET_S + size / BYTES_A_SECOND
+        self._own = size > SHARED_BYTES
+        self._worker = _worker(size) if self._own else _SHARED
+
+    def __enter__(self) -> Prover:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own:
+            self._worker.close()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline."""
+        return float(self._deadline - time.monotonic())
+
+    def run(self, model: onnx.ModelProto, feeds: Sequence[Feeds], wanted: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Run a model on several sets of inputs; inputs that it does not have are ignored.
+
+        Args:
+            model: with inline weights.
+            feeds: arrays by input name.
+            wanted: tensors to return, inner ones too; empty for the outputs.
+
+        Returns:
+            the arrays by name for each set.
+
+        Raises:
+            DataError: the model does not run, or not within the limits.
+        """
+        names = list(dict.fromkeys(name for feed in feeds for name in feed))
+        arrays: dict[str, Any] = {
+            f"{count}.{index}": feed[name]
+            for count, feed in enumerate(feeds)
+            for index, name in enumerate(names)
+            if name in feed
+        }
+        payload = io.BytesIO()
+        np.savez(
+            payload,
+            model=np.frombuffer(_to_run(model, wanted).SerializeToString(), dtype=np.uint8),
+            names=np.asarray(names, dtype=np.str_),
+            wanted=np.asarray(list(wanted), dtype=np.str_),
+            sets=np.asarray(len(feeds)),
+            **arrays,
+        )
+        if self.left_s <= 0:
+            raise DataError("no time is left for the proof")
+        self._worker.timeout_s = self.left_s
         try:
-            self._session = open_onnx(_with_own_names(model).SerializeToString(), optimize=False, log_severity=4)
-        except ModuleNotFoundError as error:
-            raise UnavailableError("onnxruntime is not installed", hint="pip install 'fsq-edge[compile]'") from error
-        except Exception as error:
+            answer = self._worker.ask(0, payload.getvalue())
+        except NativeError as error:
             raise DataError(
                 f"onnxruntime cannot run the model: {first_line(error)}",
                 hint="--fix and --split are proven by running the model, so onnxruntime has to take it",
             ) from error
-        self.outputs = [value.name for value in self._session.get_outputs()]
-        self.inputs = [value.name for value in self._session.get_inputs()]
-
-    def __call__(self, feeds: Feeds) -> dict[str, Any]:
-        """Run once; inputs that the model does not have are ignored.
-
-        Raises:
-            DataError: the run fails.
-        """
-        try:
-            values = self._session.run(None, {name: feeds[name] for name in self.inputs})
-        except Exception as error:
-            raise DataError(f"the model does not run: {first_line(error)}") from error
-        return dict(zip(self.outputs, values, strict=True))
+        with np.load(io.BytesIO(answer), allow_pickle=False) as found:
+            made = [str(name) for name in found["names"]]
+            return [{name: found[f"{count}.{index}"] for index, name in enumerate(made)} for count in range(len(feeds))]
 
 
-def _with_own_names(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model, or a copy where nodes share a name: onnxruntime refuses what the format allows."""
+def _to_run(model: onnx.ModelProto, wanted: Sequence[str]) -> onnx.ModelProto:
+    """Return the model, or a copy: with inner tensors as outputs, or with names for nodes that share one."""
     given, names = [node.name for node in model.graph.node], node_names(model.graph.node)
-    if len(set(given) - {""}) == len([name for name in given if name]):
+    distinct = len(set(given) - {""}) == len([name for name in given if name])
+    outputs = {value.name for value in model.graph.output}
+    inner = [name for name in wanted if name not in outputs]
+    if distinct and not inner:
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for node, name in zip(copy.graph.node, names, strict=True):
-        node.name = name
+    if not distinct:
+        # onnxruntime refuses what the format allows.
+        for node, name in zip(copy.graph.node, names, strict=True):
+            node.name = name
+    for name in inner:
+        copy.graph.output.add().name = name
+    return copy
+
+
+def responding(runs: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the tensors that differ between runs on different inputs: only they can prove anything."""
+    return {
+        name
+        for name, value in runs[0].items()
+        if any(not np.array_equal(value, other[name], equal_nan=value.dtype.kind == "f") for other in runs[1:])
+    }
+
+
+def with_random_weights(model: onnx.ModelProto, seed: int = 0) -> onnx.ModelProto:
+    """Return a copy whose float32 weights of one value throughout are random: zeros that stand for missing weights."""
+    generator = np.random.default_rng(seed)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < SMALLEST_WEIGHTS:
+            continue
+        value = onnx.numpy_helper.to_array(tensor)
+        if value.min() == value.max():
+            fan_in = max(1, value.size // max(1, value.shape[0]))
+            noise = generator.standard_normal(value.shape) / math.sqrt(fan_in) + (
+                value.flat[0] if value.ndim == 1 else 0
+            )
+            tensor.CopyFrom(onnx.numpy_helper.from_array(noise.astype(np.float32), tensor.name))
     return copy
 
 
@@ -97,6 +196,11 @@ def random_feeds(
                 continue
             tensor = value.type.tensor_type
             shape = [dim.dim_value if dim.HasField("dim_value") else 1 for dim in tensor.shape.dim]
+            if math.prod(max(1, size) for size in shape) * count * 8 > MAX_INPUT_BYTES:
+                raise DataError(
+                    f"the input {value.name!r} of {shape} is too large for a proof",
+                    hint="check it without --fix and --split, or give smaller sizes with --input-shape",
+                )
             try:
                 dtype = helper_dtype(tensor.elem_type)
             except KeyError as error:
@@ -156,5 +260,5 @@ def _difference(left: AnyArray, right: AnyArray) -> float:
         return math.inf
     if not finite.any():
         return 0.0
-    scale = max(1.0, float(np.abs(left[finite]).max()))
+    scale = max(SMALLEST, float(np.abs(left[finite]).max()))
     return float(np.abs(left[finite].astype(np.float64) - right[finite].astype(np.float64)).max()) / scale

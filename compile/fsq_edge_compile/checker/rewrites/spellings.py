@@ -94,8 +94,8 @@ class ActivationPatterns(OperatorRewrite):
     """HardSwish, Mish and Selu written with the operators of their patterns."""
 
     name = "activation-patterns"
-    summary = "HardSwish, Mish, Selu and x * x are written with operators that are taken"
-    operators = frozenset({"HardSwish", "Mish", "Selu", "Mul"})
+    summary = "HardSwish, Mish, Selu, x * x and a constant to the power of x are written with operators that are taken"
+    operators = frozenset({"HardSwish", "Mish", "Selu", "Mul", "Pow"})
 
     def call(self, bench: Workbench) -> list[str]:
         """Replace them."""
@@ -117,6 +117,10 @@ class ActivationPatterns(OperatorRewrite):
             alpha, gamma = get(node, "alpha", 1.67326319217681884765625), get(node, "gamma", 1.05070102214813232421875)
             elu = bench.node("Elu", [source], near, alpha=float(alpha))
             return [elu, bench.node("Mul", [elu.output[0], bench.add_constant(gamma, near)], near, output)]
+        base = bench.scalar(source) if node.op_type == "Pow" else None
+        if base is not None and base > 0 and not bench.is_constant(node.input[1]):
+            scaled = bench.node("Mul", [node.input[1], bench.add_constant(math.log(base), near)], near)
+            return [scaled, bench.node("Exp", [scaled.output[0]], near, output)]
         if node.op_type == "Mul" and node.input[0] == node.input[1] and bench.constant(source) is None:
             return [bench.node("Pow", [source, bench.add_constant(2.0, near)], near, output)]
         return None

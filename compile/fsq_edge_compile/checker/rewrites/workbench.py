@@ -62,6 +62,10 @@ class Workbench:
         tensor = self._tensors.get(name)
         return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
 
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor is an initialiser."""
+        return name in self._tensors
+
     def scalar(self, name: str) -> float | None:
         """Return the value of a one-element initialiser, or None."""
         tensor = self._tensors.get(name)

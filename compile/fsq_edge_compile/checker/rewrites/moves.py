@@ -1,0 +1,101 @@
+"""Passes about moves: Squeeze to a series as Reshape, Expand dropped where operators broadcast, masks of rank 4."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied
+
+_BROADCASTS = frozenset({"Add", "Sub", "Mul", "Div"})
+
+
+class ReshapeInPlaceOfSqueeze(OperatorRewrite):
+    """Squeeze of a map to a series, and the Unsqueeze that undoes it, as Reshape."""
+
+    name = "reshape-for-squeeze"
+    summary = "Squeeze and Unsqueeze between maps and series are written as Reshape"
+    operators = frozenset({"Squeeze", "Unsqueeze"})
+
+    def call(self, bench: Workbench) -> list[str]:
+        """Replace those whose tensors have rank 3 on one side and rank 4 on the other."""
+        return bench.rewrite(lambda node: self._change(bench, node))
+
+    def _change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
+        if node.op_type not in self.operators or node.domain:
+            return None
+        before, after = bench.shapes.get(node.input[0]), bench.shapes.get(node.output[0])
+        if (
+            before is None
+            or after is None
+            or None in after
+            or bench.dtypes.get(node.input[0]) != onnx.TensorProto.FLOAT
+        ):
+            return None
+        if {len(before), len(after)} != {3, 4} or before[0] != after[0] or bench.is_constant(node.input[0]):
+            return None
+        target = bench.add_constant([int(size or 0) for size in after], node.name, np.int64)
+        return [bench.node("Reshape", [node.input[0], target], node.name, node.output[0])]
+
+
+class DropExpand(OperatorRewrite):
+    """Expand in front of operators that broadcast by themselves."""
+
+    name = "drop-expand"
+    summary = "Expand is dropped where its readers broadcast by themselves"
+    operators = frozenset({"Expand"})
+
+    def call(self, bench: Workbench) -> list[str]:
+        """Let the readers read what Expand reads."""
+        renamed = {
+            node.output[0]: node.input[0]
+            for node in bench.model.graph.node
+            if node.op_type == "Expand" and not node.domain and self._is_redundant(bench, node)
+        }
+        gone = [node.name for node in bench.model.graph.node if node.output and node.output[0] in renamed]
+        if renamed:
+            bench.rename_inputs(renamed)
+            bench.clean()
+        return gone
+
+    @staticmethod
+    def _is_redundant(bench: Workbench, node: onnx.NodeProto) -> bool:
+        full, readers = bench.shapes.get(node.output[0]), bench.consumers.get(node.output[0], [])
+        if full is None or not readers or node.output[0] in bench.outputs or bench.is_constant(node.input[0]):
+            return False
+        return bench.rank(node.input[0]) == len(full) and all(
+            reader.op_type in _BROADCASTS
+            and any(name != node.output[0] and bench.shapes.get(name) == full for name in reader.input)
+            for reader in readers
+        )
+
+
+class MaskOfRank4(OperatorRewrite):
+    """A constant of rank 3 that is added to attention scores of rank 4, with its rank written out."""
+
+    name = "mask-rank"
+    summary = "constants added to attention scores get the rank of the scores"
+    operators = frozenset({"Add"})
+
+    def call(self, bench: Workbench) -> list[str]:
+        """Give the constant a leading axis."""
+        return bench.rewrite(lambda node: self._change(bench, node))
+
+    @staticmethod
+    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
+        if node.op_type != "Add" or node.domain or bench.rank(node.output[0]) != 4:
+            return None
+        reader = bench.only_consumer(node.output[0])
+        if reader is None or reader.op_type != "Softmax":
+            return None
+        for index, name in enumerate(node.input):
+            value = bench.constant(name)
+            if value is not None and value.ndim == 3:
+                copy = copied(node)
+                copy.input[index] = bench.add_constant(value[np.newaxis], node.name, value.dtype)
+                return [copy]
+        return None
+
+
+PASSES = (ReshapeInPlaceOfSqueeze(), DropExpand(), MaskOfRank4())
