@@ -88,7 +88,7 @@ def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
     said: dict[str, Any] = (
         json.loads(text) if text else {"verdict": "error", "why": [f"the process ended with status {status}"]}
     )
-    answer = network.answers[chip]
+    answer = network.answer(spelling, chip)
     right = said["verdict"] == answer.verdict
     return Outcome(
         name=network.name,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import operator
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +133,7 @@ def efficientnet_lite(model: str) -> Built:
     """EfficientNet-lite as a port of the TensorFlow code has it."""
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name(model)
-    network.set_swish(memory_efficient=False) if hasattr(network, "set_swish") else None
-    return network, (torch.randn(1, 3, 224, 224),)
+    return EfficientNet.from_name(model), (torch.randn(1, 3, 224, 224),)
 
 
 def shipped_file(target: Path, model: str, **options: Any) -> None:
@@ -159,8 +157,6 @@ def ultralytics(model: str, classes: int = 0, size: int = 640, end2end: bool = F
     for module in network.modules():
         if hasattr(module, "export"):
             module.export, module.dynamic, module.format = True, False, "onnx"
-        if hasattr(module, "split") and type(module).__name__ == "C2f":
-            module.forward = module.forward_split
     example = torch.zeros(1, 3, size, size)
     with torch.no_grad():
         network(example)  # makes the anchors, which the head keeps
@@ -175,7 +171,7 @@ def ultralytics_file(
     if options["format"] == "hailo":
         _ultralytics_semantic(target, opset, model, size)
         return
-    with _within(target.parent):
+    with contextlib.chdir(target.parent):
         yolo = _yolo(model, classes)
         Path(yolo.export(imgsz=size, opset=opset, verbose=False, **options)).replace(target)
 
@@ -202,16 +198,6 @@ def _yolo(model: str, classes: int) -> Any:
     return yolo
 
 
-@contextlib.contextmanager
-def _within(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 class _Field(nn.Module):
     """Gives one field of a result that is not a tensor."""
 
@@ -236,7 +222,7 @@ class _Call(nn.Module):
 
 
 def _first_output(network: nn.Module) -> nn.Module:
-    """Keep the network; a segmentation network gives its result as a dictionary."""
+    """Return the network; one for segmentation then gives its map instead of a dictionary."""
     if "segmentation" not in type(network).__module__:
         return network
     call = network.forward

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Network:
         options: further arguments of the builder.
         exports: how it is written, such as ``script-11`` or ``dynamo-18``.
         answers: by chip.
+        exceptions: verdicts of single spellings, where the record differs for them.
         sources: addresses of the public records.
     """
 
@@ -54,6 +55,12 @@ class Network:
     exports: tuple[str, ...]
     answers: dict[str, Answer]
     sources: tuple[str, ...]
+    exceptions: dict[str, str] = field(default_factory=dict)
+
+    def answer(self, spelling: str, chip: str) -> Answer:
+        """Return what the record says of one export on one chip."""
+        recorded = self.answers[chip]
+        return Answer(self.exceptions[spelling]) if recorded.verdict and spelling in self.exceptions else recorded
 
     @property
     def held_out(self) -> bool:
@@ -109,7 +116,7 @@ def address(source: str, table: dict[str, Any]) -> str:
 
 def _network(row: dict[str, Any], table: dict[str, Any]) -> Network:
     row = dict(row)
-    known = ("name", "package", "model", "exports", "sources", "verdict", "ends", "recorded", "chips")
+    known = ("name", "package", "model", "exports", "sources", "verdict", "ends", "recorded", "chips", "except")
     settings = {key: row.pop(key) for key in known if key in row}
     common = {key: settings[key] for key in ("verdict", "ends") if key in settings}
     recorded = settings.get("recorded", GENERATIONS)
@@ -125,6 +132,7 @@ def _network(row: dict[str, Any], table: dict[str, Any]) -> Network:
         exports=tuple(settings.get("exports") or _usual_exports(settings["name"], table["exports"])),
         answers=answers,
         sources=tuple(address(source, table) for source in settings.get("sources", ())),
+        exceptions=settings.get("except", {}),
     )
 
 
