@@ -1,13 +1,12 @@
 """Folds what is known before the network runs: shape arithmetic, constant sub-graphs, `If` on a constant.
 
-Small values are computed with numpy; a node over large constants becomes a stand-in of its inferred shape. Nothing
+Small values are computed; a node over large constants becomes a stand-in of its inferred shape. Nothing
 here reads a weight, so a graph of any size folds in time linear in its nodes.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +14,7 @@ from onnx import numpy_helper
 
 from fsq_edge_compile.checker.graph import Shape
 from fsq_edge_compile.checker.inference import TensorInfo, infer
-from fsq_edge_compile.checker.kernels import run_kernel
+from fsq_edge_compile.checker.kernels import compute, compute_shape
 from fsq_edge_compile.checker.loading import LightModel, StandIn
 from fsq_edge_runtime.arrays import AnyArray
 
@@ -102,26 +101,25 @@ def _fold_node(light: LightModel, node: onnx.NodeProto, info: TensorInfo) -> boo
         return False
     if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute):
         return False
-    values: list[Any] = []
     if node.op_type in ("Shape", "Size"):
         shape = info.shapes.get(node.input[0]) if node.input else None
         if shape is None or any(size is None for size in shape):
             return False
-        values = [np.asarray(shape, dtype=np.int64)]
-    elif not all(not name or name in light.constants or name in light.stand_ins for name in node.input):
-        return False
-    elif all(not name or name in light.constants for name in node.input):
-        values = [light.constants[name] if name else None for name in node.input]
-    result = _compute(node, values) if values or not node.input else None
-    if result is not None and len(node.output) == 1:
-        _store(light, node.output[0], result)
+        _store(light, node.output[0], compute_shape(node, [size or 0 for size in shape]))
         return True
+    if not all(not name or name in light.constants or name in light.stand_ins for name in node.input):
+        return False
+    if all(not name or name in light.constants for name in node.input):
+        results = compute(node, [light.constants[name] if name else None for name in node.input], light.opset)
+        if results is not None and len(results) == len(node.output):
+            for name, value in zip(node.output, results, strict=True):
+                if name:
+                    _store(light, name, value)
+            return True
     return _as_stand_ins(light, node, info)
 
 
 def _as_stand_ins(light: LightModel, node: onnx.NodeProto, info: TensorInfo) -> bool:
-    if node.op_type in ("Shape", "Size"):
-        return False
     found: dict[str, StandIn] = {}
     for name in node.output:
         if not name:
@@ -149,11 +147,6 @@ def _store(light: LightModel, name: str, value: AnyArray) -> None:
     light.constants[name] = value
     dense = np.ascontiguousarray(value).reshape(value.shape)
     light.proto.graph.initializer.append(numpy_helper.from_array(dense, name))
-
-
-def _compute(node: onnx.NodeProto, values: list[Any]) -> AnyArray | None:
-    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return run_kernel(node.op_type, values, attributes)
 
 
 def _constant_branch(light: LightModel, node: onnx.NodeProto) -> list[onnx.NodeProto]:

@@ -30,6 +30,7 @@ _RANK_5 = frozenset(
         "Conv",
         "BatchNormalization",
         "GlobalAveragePool",
+        "ReduceMean",
         "Relu",
         "LeakyRelu",
         "Sigmoid",

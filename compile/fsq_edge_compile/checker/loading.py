@@ -76,6 +76,16 @@ class LightModel:
     external: tuple[str, ...] = ()
     generated: set[str] = field(default_factory=set)
 
+    @property
+    def opset(self) -> int:
+        """Version of the standard operators, as far as this onnx knows them."""
+        return max(1, min(opset_of(self.proto), onnx.defs.onnx_opset_version()))
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operators; 0 when the model states none."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+
 
 def read_model(path: str | Path) -> onnx.ModelProto:
     """Parse an ONNX file; external tensor data stays where it is.

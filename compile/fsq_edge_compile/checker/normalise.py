@@ -15,7 +15,7 @@ import onnx
 from fsq_edge_compile.checker.folding import NEVER_FOLDED, fold
 from fsq_edge_compile.checker.graph import Graph, captured_names
 from fsq_edge_compile.checker.inference import short_shapes
-from fsq_edge_compile.checker.loading import LightModel, lighten
+from fsq_edge_compile.checker.loading import LightModel, lighten, opset_of
 from fsq_edge_compile.checker.native import NativeError, check_model, inline_functions
 from fsq_edge_compile.checker.simplify import simplify
 from fsq_edge_compile.checker.view import build_graph
@@ -103,7 +103,7 @@ def normalise(
         model = _inline(model, name)
     light = lighten(model, name, folder)
     facts = Facts(ir_version=model.ir_version, external=light.external)
-    facts.opset = _opset(light.proto)
+    facts.opset = opset_of(light.proto)
     _set_aside_unregistered(light.proto, facts.opset)
     validate(light.proto, name)
     _fix_inputs(light, facts, input_shapes)
@@ -128,10 +128,6 @@ def _inline(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         return inline_functions(model)
     except NativeError as error:
         raise DataError(f"{name}: the local functions cannot be inlined: {first_line(error)}") from error
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
 def _set_aside_unregistered(model: onnx.ModelProto, opset: int) -> None:

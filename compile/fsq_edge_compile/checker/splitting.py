@@ -17,7 +17,9 @@ from fsq_edge_compile.checker.loading import give_shapes, node_names
 from fsq_edge_compile.checker.normalise import normalise
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
+from fsq_edge_compile.checker.rewrites.housekeeping import FoldConstants, StaticBatch
 from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Prover, largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_compile.checker.targets import target_for
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import write_file
@@ -113,7 +115,8 @@ def split(
     report = judge_normalised(normalised, name, target)
     if report.verdict == "none":
         raise NothingToSplitError(f"{name}: nothing of it runs on {arch}, so there is nothing to split")
-    parts = _Parts(whole, normalised.graph, {node.name for node in report.nodes if node.device})
+    device = {node.name for node in report.nodes if node.device}
+    parts = _Parts(_folded(whole) if normalised.facts.computed_shapes else whole, normalised.graph, device)
     result = SplitResult(report, parts.front(), parts.device(), parts.host(), 0.0)
     feeds = random_feeds(whole, RANDOM_SETS, value_range, seed)
     with Prover(whole) as prover:
@@ -121,6 +124,17 @@ def split(
     if not difference <= TOLERANCE:
         raise DataError(f"{name}: the parts differ from the model by {difference:.2g} of an output's largest value")
     return SplitResult(report, result.front, result.device, result.host, difference)
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose shapes are constants: computed ones reach back to inputs that a part does not have."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    bench = Workbench(copy)
+    for rewrite in (StaticBatch(), FoldConstants()):
+        if rewrite.requires(bench):
+            rewrite.call(bench)
+    return copy
 
 
 def _give_names(model: onnx.ModelProto) -> None:

@@ -63,7 +63,7 @@ def _is_between_moves(context: Context) -> bool:
 def global_average_pool(context: Context) -> Iterator[Breach]:
     """GlobalAveragePool: rank 4, or 5 behind 3-D convolutions."""
     if context.rank() not in (4, 5, None):
-        yield Breach("pool.rank", text(context.shape()))
+        yield Breach("pool.tokens" if _is_between_moves(context) else "pool.rank", text(context.shape()))
     space = [size or 0 for size in (context.shape() or ())[2:]]
     if math.prod(space) > LARGE_POOL:
         yield Breach("average-pool.large", text(tuple(space)))

@@ -39,6 +39,37 @@ class ReshapeInPlaceOfSqueeze(OperatorRewrite):
         return [bench.node("Reshape", [node.input[0], target], node.name, node.output[0])]
 
 
+class ReshapeInPlaceOfGather(OperatorRewrite):
+    """A Gather of every element in order from a flat tensor, as torch's newer exporter writes a view, as Reshape."""
+
+    name = "reshape-for-gather"
+    summary = "Gather of all elements in order is written as Reshape"
+    operators = frozenset({"Gather"})
+
+    def call(self, bench: Workbench) -> list[str]:
+        """Replace those over a rank-1 tensor whose index counts from 0 to the end."""
+        return bench.rewrite(lambda node: self._change(bench, node))
+
+    @staticmethod
+    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
+        if node.op_type != "Gather" or node.domain:
+            return None
+        flat, index = bench.shapes.get(node.input[0]), bench.constant(node.input[1])
+        maker = bench.producers.get(node.input[0])
+        if (
+            flat is None
+            or len(flat) != 1
+            or index is None
+            or maker is None
+            or maker.op_type not in ("Reshape", "Flatten")
+        ):
+            return None
+        if index.size != flat[0] or not np.array_equal(index.reshape(-1), np.arange(index.size)):
+            return None
+        target = bench.add_constant(list(index.shape), node.name, np.int64)
+        return [bench.node("Reshape", [maker.input[0], target], node.name, node.output[0])]
+
+
 class DropExpand(OperatorRewrite):
     """Expand in front of operators that broadcast by themselves."""
 
@@ -98,4 +129,4 @@ class MaskOfRank4(OperatorRewrite):
         return None
 
 
-PASSES = (ReshapeInPlaceOfSqueeze(), DropExpand(), MaskOfRank4())
+PASSES = (ReshapeInPlaceOfSqueeze(), ReshapeInPlaceOfGather(), DropExpand(), MaskOfRank4())

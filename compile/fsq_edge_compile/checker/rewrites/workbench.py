@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from fsq_edge_compile.checker.graph import Shape
 from fsq_edge_compile.checker.inference import infer
-from fsq_edge_compile.checker.loading import lighten, node_names
+from fsq_edge_compile.checker.loading import lighten, node_names, opset_of
 from fsq_edge_runtime.arrays import AnyArray
 
 Replacement = Sequence[onnx.NodeProto] | None
@@ -50,7 +50,7 @@ class Workbench:
     @property
     def opset(self) -> int:
         """Version of the standard operators."""
-        return max((item.version for item in self.model.opset_import if item.domain in ("", "ai.onnx")), default=0)
+        return opset_of(self.model)
 
     def rank(self, name: str) -> int | None:
         """Return a tensor's rank, or None."""
