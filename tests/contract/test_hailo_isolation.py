@@ -17,6 +17,7 @@ import pytest
 
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
+from fsq_edge_runtime.backends.hailo import binding as binding_module
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.hailo.process import HailoProcess
 from fsq_edge_runtime.backends.selection import open_device, select_backend
@@ -293,6 +294,21 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert ends(int(done.stdout))
+
+
+def test_the_time_limit_of_this_process_is_not_that_of_the_device_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = binding_module.REQUEST_TIMEOUT_VARIABLE
+    monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(binding_module, "_set_here", set())
+    with installed(fake_hailo_platform(5)):
+        binding_module.load_binding()
+    assert os.environ[variable] == "1"
+    assert variable not in binding_module.inherited_environment()
+    monkeypatch.setattr(binding_module, "_set_here", set())
+    monkeypatch.setenv(variable, "3")
+    with installed(fake_hailo_platform(5)):
+        binding_module.load_binding()
+    assert binding_module.inherited_environment()[variable] == "3", "the user's own value is the device process's, too"
 
 
 def test_dropping_the_backend_ends_its_process(make: Make) -> None:
