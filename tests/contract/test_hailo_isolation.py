@@ -298,7 +298,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_the_time_limit_of_this_process_is_not_that_of_the_device_process(monkeypatch: pytest.MonkeyPatch) -> None:
     variable = binding_module.REQUEST_TIMEOUT_VARIABLE
-    monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(variable, "9")  # so that it is put back as it was
+    monkeypatch.delenv(variable)
     monkeypatch.setattr(binding_module, "_set_here", set())
     with installed(fake_hailo_platform(5)):
         binding_module.load_binding()
