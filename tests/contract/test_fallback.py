@@ -1,4 +1,4 @@
-"""The hot fallback: every fault ends in one right answer or one ``Missed``, every switch is told."""
+"""The hot fallback: every fault ends in one right answer or one ``Missed``, every switch is an event."""
 
 from __future__ import annotations
 

@@ -526,7 +526,7 @@ def test_telemetry(rig: Rig, script: FaultScript) -> None:
 
 
 def test_the_quantised_fake_rounds_as_the_hef_says(generation: int) -> None:
-    rig = make_rig(generation, quantised=True)
+    rig = make_rig(generation, quantized=True)
     backend = rig.device()
     t = backend.infer_batch(rig.frames)
     assert not np.array_equal(t, rig.t)

@@ -41,7 +41,7 @@ def test_plan_compile_add_install_run(tmp_path: Path, capsys: pytest.CaptureFixt
 
     np.savez(tmp_path / "walk.npz", samples=motion(400, seed=3))
     capsys.readouterr()
-    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), quantised=True)):
+    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), quantized=True)):
         assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo", "--json", "-"]) == 0
         report = json.loads(capsys.readouterr().out)
         assert report["selftest"]["backend"] == "hailo-fake"
@@ -79,7 +79,7 @@ def test_a_hef_calibrated_with_noise_gets_no_further_than_add_hef(
     opened = Bundle.open(bundle)
     assert opened.manifest.forced == ("add-hef hailo8 in spite of input-limits, input-noise: to see it fail",)
     capsys.readouterr()
-    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), devices=["hailo8"], quantised=True)):
+    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), devices=["hailo8"], quantized=True)):
         assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo"]) == 69
     assert "0 of 16 self-test windows" in capsys.readouterr().err
     assert not (tmp_path / "dest").exists()

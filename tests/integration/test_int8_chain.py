@@ -283,7 +283,7 @@ def test_the_hef_rung_is_skipped_without_a_device_and_runs_on_a_fake_one(build: 
     assert (absent.name, absent.code_agreement) == ("hef", None)
     assert absent.skipped
     windows = build.reference()
-    fake = fake_hailo_platform(4, graph=bundle.read("encoder"), quantised=True)
+    fake = fake_hailo_platform(4, graph=bundle.read("encoder"), quantized=True)
     report = ladder_of_bundle(
         bundle, windows.windows, windows.labels, gates=Gates(0.9, 5.0), extra=[hef_rung(bundle, fake)]
     )

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from fsq_edge_compile.parity.ladder import Answers, Gates, LadderReport, Rung, run_ladder
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import Backend, OnnxBackend
-from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.hailo.binding import Binding
+from fsq_edge_runtime.backends.hailo.opening import open_hailo
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
@@ -116,7 +116,7 @@ def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
     """
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
     shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
-    run = device_rung(lambda: HailoBackend(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S), bundle.tail)
+    run = device_rung(lambda: open_hailo(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S), bundle.tail)
     return Rung("hef", "quantised", run, CAUSES["hef"])
 
 

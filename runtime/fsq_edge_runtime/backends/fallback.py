@@ -26,8 +26,8 @@ from fsq_edge_runtime.backends.fallback_policy import (
     FallbackPolicy,
     ParityError,
 )
-from fsq_edge_runtime.backends.hailo.device import Telemetry
-from fsq_edge_runtime.backends.plausibility import AnswerWatch
+from fsq_edge_runtime.backends.shadow import ShadowComparison
+from fsq_edge_runtime.backends.temperature import TemperatureQuestions
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.stream.records import BackendSwitch
 
@@ -36,8 +36,6 @@ T = TypeVar("T")
 LEAST_SPARE_NS = 2_000_000
 SPARE_SHARE = 0.1
 SPARE_FACTOR = 8  # times what the CPU usually needs
-# Between two questions for the temperature, to a device that did not answer the last one: from and to.
-SILENT_PAUSE_S, LONGEST_POLL_S = 30.0, 3600.0
 STABLE_NS = 10_000_000_000  # a device that served this long since it came back starts with a clean record
 
 
@@ -104,17 +102,13 @@ class FallbackBackend:
         self._retired: DeviceBackend | None = None  # to be closed, or hot and waiting to cool down
         self._cooling = False
         self._reopening: Future[DeviceBackend] | None = None
-        self._polling: Future[Telemetry] | None = None
-        self._next_poll_ns = 0
-        self._poll_s = self.policy.poll_s
-        self._watch = AnswerWatch(code_counts)
-        self._doubted = 0  # windows that are still compared because an answer was odd
+        self._questions = TemperatureQuestions(self.policy.poll_s)
+        self._shadow = ShadowComparison(self.policy, code_counts)
         self._last_refusal = ""
         self._failures = 0
         self._retry_at_ns = clock()
         self._adopted_ns = clock()
         self._recent: deque[tuple[Float32Array, Float32Array]] = deque(maxlen=self.policy.parity_windows)
-        self._agreements: deque[bool] = deque(maxlen=self.policy.parity_windows)
         self._standby_ns = 0
 
     def infer(self, frame: Float32Array, deadline_ns: int | None = None) -> Float32Array:
@@ -156,7 +150,7 @@ class FallbackBackend:
             else:
                 self.counters.on_device += len(frames)
                 self.name = self._primary.name
-                return self._shadow(frames, t)
+                return self._compared(frames, t)
         return self._ask_standby(frames, limit, failure, single=single)
 
     def _ask_device(self, device: DeviceBackend, frames: Float32Array, limit: int, *, single: bool) -> Float32Array:
@@ -188,40 +182,30 @@ class FallbackBackend:
         self._maybe_reopen(self._clock())
         return t
 
-    def _shadow(self, frames: Float32Array, t: Float32Array) -> Float32Array:
+    def _compared(self, frames: Float32Array, t: Float32Array) -> Float32Array:
         """Compare the device with the CPU, now and then or because an answer is odd; return what is to be answered."""
-        every = self.policy.shadow_every
-        if not every:
+        if not self.policy.shadow_every:
             return t
         rows = np.atleast_2d(t)
         code = int(self._codes(rows[-1:])[0])
-        if self._watch.is_odd(rows[-1], code):
-            self.counters.doubts += 1
-            self._doubted = self.policy.parity_windows
-        if not self._doubted and self.counters.on_device % every >= len(frames):
+        self.counters.doubts += self._shadow.look_at(rows[-1], code)
+        if not self._shadow.is_due(self.counters.on_device, len(frames)):
             return t
-        self._doubted = max(0, self._doubted - 1)
         try:
             mine = self._standby.infer(frames[-1:])
         except BackendError:
             return t
         agree = code == int(self._codes(mine[None])[0])
         self.counters.shadow_runs += 1
-        self._agreements.append(agree)
+        differing = self._shadow.differing(agree)
         if agree:
             return t
         self.counters.shadow_differences += 1
-        self._doubted = self.policy.parity_windows
         rows = rows.copy()
         rows[-1] = mine
-        self._judge_agreement()
-        return rows[0] if t.ndim == 1 else rows
-
-    def _judge_agreement(self) -> None:
-        """Leave the device when too many of the latest compared windows differ."""
-        differing = self._agreements.count(False)
         if differing > self.policy.parity_windows * (1 - self.policy.parity_agreement):
             self._leave(f"the device's codes differ from the CPU's on {differing} of the latest compared windows", None)
+        return rows[0] if t.ndim == 1 else rows
 
     def _leave(self, cause: str, status: int | None, *, cooling: bool = False) -> None:
         """Hand over to the CPU and say so."""
@@ -229,9 +213,7 @@ class FallbackBackend:
         assert device is not None  # noqa: S101 - callers have looked
         self._retired, self._cooling = device, cooling
         self._recent.clear()
-        self._agreements.clear()
-        self._watch.forget()
-        self._doubted = 0
+        self._shadow.forget()
         now = self._clock()
         if now - self._adopted_ns > STABLE_NS:
             self._failures = 0
@@ -298,23 +280,12 @@ class FallbackBackend:
 
     def _poll(self, now: int) -> None:
         """Keep an eye on the temperature without waiting for it."""
-        device = self._primary or (self._retired if self._cooling else None)
-        if self._polling is not None and self._polling.done():
-            polled, self._polling = self._polling, None
-            silent = polled.exception() is not None
-            if silent:  # such a question may keep the device from inferring, too: ask it less often
-                self._poll_s = min(max(2 * self._poll_s, SILENT_PAUSE_S), LONGEST_POLL_S)
-                self._next_poll_ns = now + int(self._poll_s * 1e9)
-            else:
-                self._poll_s = self.policy.poll_s
-            heat = None if silent else polled.result().temperature_c
-            if heat is not None:
-                self._heat(heat)
-            elif self._cooling:
-                self._cooling = False  # a device that no longer answers is opened again like any lost one
-        if self._poll_s and device is not None and self._polling is None and now >= self._next_poll_ns:
-            self._next_poll_ns = now + int(self._poll_s * 1e9)
-            self._polling = device.telemetry()
+        answered, heat = self._questions.answer(now)
+        if heat is not None:
+            self._heat(heat)
+        elif answered and self._cooling:
+            self._cooling = False  # a device that no longer answers is opened again like any lost one
+        self._questions.ask(self._primary or (self._retired if self._cooling else None), now)
 
     def _heat(self, temperature_c: float) -> None:
         self.temperature_c = temperature_c

@@ -5,7 +5,6 @@ Everything about Hailo is imported only where a bundle has a HEF, so that a CPU 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,38 +124,17 @@ def open_device(
     Raises:
         BackendError: it cannot be opened, or its codes differ from the reference.
     """
-    from fsq_edge_runtime.backends.hailo.binding import fake_in_place, is_installed, not_installed
+    from fsq_edge_runtime.backends.hailo.opening import open_hailo
 
-    if binding is None and not is_installed():
-        raise not_installed()
-    in_child = isolated and binding is None and not fake_in_place() and sys.platform == "linux"
-    backend = _open_isolated(bundle, policy) if in_child else _open_here(bundle, policy, binding)
+    hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
+    shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
+    backend = open_hailo(hefs, shape, size, binding=binding, isolated=isolated, timeout_s=policy.deadline_s)
     try:
         _prove(backend, bundle, policy)
     except BaseException:
         backend.close()
         raise
     return backend
-
-
-def _open_isolated(bundle: Bundle, policy: FallbackPolicy) -> HailoProcess:
-    from fsq_edge_runtime.backends.hailo.process import HailoProcess
-
-    return HailoProcess(_hefs(bundle), *_sizes(bundle), timeout_s=policy.deadline_s)
-
-
-def _open_here(bundle: Bundle, policy: FallbackPolicy, binding: Binding) -> HailoBackend:
-    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
-
-    return HailoBackend(_hefs(bundle), *_sizes(bundle), binding=binding, timeout_s=policy.deadline_s)
-
-
-def _hefs(bundle: Bundle) -> dict[str, bytes]:
-    return {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-
-
-def _sizes(bundle: Bundle) -> tuple[tuple[int, int, int], int]:
-    return bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
 
 
 def _prove(backend: HailoBackend | HailoProcess, bundle: Bundle, policy: FallbackPolicy) -> None:

@@ -59,7 +59,7 @@ class FakeChip:
         graph: bytes of encoder.onnx; None when no inference is needed.
         script: what goes wrong and when.
         errors: the exceptions of the generation.
-        quantised: round inputs and outputs to the integers that the HEF's numbers give.
+        quantized: round inputs and outputs to the integers that the HEF's numbers give.
         present: whether a device is there at all.
 
     Attributes:
@@ -69,11 +69,11 @@ class FakeChip:
     """
 
     def __init__(
-        self, graph: bytes | None, script: FaultScript, errors: FakeErrors, *, quantised: bool, present: bool
+        self, graph: bytes | None, script: FaultScript, errors: FakeErrors, *, quantized: bool, present: bool
     ) -> None:
         self.script = script
         self.errors = errors
-        self.quantised = quantised
+        self.quantized = quantized
         self.fatal: list[BaseException] = []
         self.lethal = False
         self.compute_ns: deque[int] = deque(maxlen=100_000)
@@ -212,13 +212,13 @@ class FakeChip:
         tensor_in, tensor_out = job.report.inputs[0], job.report.outputs[0]
         # dtype is never checked: the bytes are taken as float32 whatever they are.
         frame = np.frombuffer(job.frame.tobytes(), dtype=np.float32).reshape(tensor_in.shape)
-        if self.quantised:
+        if self.quantized:
             frame = _round_trip(frame, tensor_in.quant, tensor_in.dtype)
         with self._computing:  # the network gives a view of its own buffer, which the next call overwrites
             t = self._network()(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
             if wrong:
                 t = self._rng.uniform(-1.0, 1.0, size=t.shape).astype(np.float32)
-            if self.quantised:
+            if self.quantized:
                 t = _round_trip(t, tensor_out.quant, tensor_out.dtype)
             job.out.reshape(-1)[...] = t
         self.compute_ns.append(time.perf_counter_ns() - started)

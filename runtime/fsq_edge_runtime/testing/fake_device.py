@@ -42,7 +42,7 @@ class DeviceArchitectureTypes(IntEnum):
 class FakeMachine:
     """What the device classes of one fake share.
 
-    Args:
+    Attributes:
         chip: the silicon.
         devices: architectures that are there.
         version: release of the binding.

@@ -59,7 +59,7 @@ def fake_hailo_platform(
     graph: bytes | str | Path | None = None,
     devices: Sequence[str] | None = None,
     faults: FaultScript | None = None,
-    quantised: bool = False,
+    quantized: bool = False,
     queue_size: int = 4,
     version: str | None = None,
 ) -> FakePlatform:
@@ -71,7 +71,7 @@ def fake_hailo_platform(
         devices: architectures of the devices that are there, such as ``("hailo8l",)``; () for none. The default is
             one Hailo-8L for generation 4 and one Hailo-10H for generation 5.
         faults: what goes wrong and when.
-        quantised: round inputs and outputs to the integers that the HEF's quantisation numbers give.
+        quantized: round inputs and outputs to the integers that the HEF's quantisation numbers give.
         queue_size: frames that may be under way at once.
         version: release of the binding; ``4.23.0`` or ``5.2.0`` by default. 4.20 and older lack status 93.
 
@@ -87,7 +87,7 @@ def fake_hailo_platform(
     present = (ARCHITECTURES[generation],) if devices is None else tuple(devices)
     model = Path(graph).read_bytes() if isinstance(graph, str | Path) else graph
     errors = FakeErrors((major, minor))
-    chip = FakeChip(model, faults or FaultScript(), errors, quantised=quantised, present=bool(present))
+    chip = FakeChip(model, faults or FaultScript(), errors, quantized=quantized, present=bool(present))
     shared = {"machine": FakeMachine(chip, present, version, queue_size)}
     device_class = type("Device", (FakeDevice,), shared)
     module = FakePlatform("hailo_platform", "A stand-in for hailo_platform; see fsq_edge_runtime.testing.")

@@ -34,7 +34,7 @@ class Fault:
         throttle: the chip is hot, and each inference from this one on takes ``seconds`` longer, until
             :meth:`FaultScript.cool`.
 
-    Args:
+    Attributes:
         kind: as above.
         status: HailoRT's code.
         seconds: for ``delay``, ``late`` and ``throttle``.

@@ -24,6 +24,14 @@ REQUEST_TIMEOUT_VARIABLE = "HAILO_REQUEST_TIMEOUT_SECONDS"
 IN_PROCESS_REQUEST_TIMEOUT_S = 1
 
 
+_set_here: set[str] = set()  # variables of the environment that are ours, not the user's
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the environment for a device process: without the time limit that was set for this process only."""
+    return {name: value for name, value in os.environ.items() if name not in _set_here}
+
+
 def load_binding(request_timeout_s: int | None = IN_PROCESS_REQUEST_TIMEOUT_S) -> Binding:
     """Import ``hailo_platform`` with its log files and console chatter turned off.
 
@@ -37,8 +45,9 @@ def load_binding(request_timeout_s: int | None = IN_PROCESS_REQUEST_TIMEOUT_S) -
     # Read at import: without them it writes ./hailort.log and ~/.hailo/.
     os.environ.setdefault("HAILORT_LOGGER_PATH", "NONE")
     os.environ.setdefault("HAILORT_CONSOLE_LOGGER_LEVEL", "critical")
-    if request_timeout_s is not None:
-        os.environ.setdefault(REQUEST_TIMEOUT_VARIABLE, str(request_timeout_s))
+    if request_timeout_s is not None and REQUEST_TIMEOUT_VARIABLE not in os.environ:
+        os.environ[REQUEST_TIMEOUT_VARIABLE] = str(request_timeout_s)
+        _set_here.add(REQUEST_TIMEOUT_VARIABLE)
     try:
         module = importlib.import_module(MODULE)
     except ModuleNotFoundError as error:

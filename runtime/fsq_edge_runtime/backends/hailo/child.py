@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from fsq_edge_runtime.backends.hailo.binding import inherited_environment
 from fsq_edge_runtime.backends.hailo.device import Telemetry
 from fsq_edge_runtime.backends.hailo.errors import from_status
 from fsq_edge_runtime.backends.hailo.exchange import (
@@ -202,7 +203,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def _environment() -> dict[str, str]:
     """Return this process's environment with its own import path, and without the current folder on it."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    return {**inherited_environment(), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -32,7 +32,7 @@ CLOSE_S = 2.0  # what takes longer hangs inside the binding; it goes on there, n
 class Telemetry:
     """What the device says of its state; None where it does not say.
 
-    Args:
+    Attributes:
         temperature_c: the hotter of the chip's two sensors, degrees Celsius.
         power_w: watts, on boards with current monitoring only.
     """

@@ -22,6 +22,7 @@ from fsq_edge_runtime.backends.hailo.device import Telemetry
 from fsq_edge_runtime.backends.hailo.errors import from_status
 from fsq_edge_runtime.backends.hailo.exchange import INFER, REQUEST, ROWS, outcome_of
 from fsq_edge_runtime.backends.hailo.hefs import inspect_hefs
+from fsq_edge_runtime.backends.temperature import TemperatureQuestions
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.hef import HefReport
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend
 
 TIMEOUT = 4
+ASK_EVERY_S = 1.0  # at most, however often the state is asked for
 
 
 class HailoProcess:
@@ -69,7 +71,7 @@ class HailoProcess:
         self._pid = os.getpid()
         self._number = 0
         self._behind = False  # whether a reply has not come yet
-        self._asked: Future[Telemetry] | None = None
+        self._questions = TemperatureQuestions(ASK_EVERY_S)
         self._heat_c: float | None = None
         self._child = DeviceChild(hefs, frame_shape, output_size, depth, open_timeout_s)
         self._finalizer = weakref.finalize(self, self._child.kill)
@@ -153,11 +155,11 @@ class HailoProcess:
 
     def state(self) -> dict[str, float | int | str | None]:
         """Return the device's temperature as it was when last asked, degrees Celsius, and ask again."""
-        asked = self._asked
-        if asked is None or asked.done():
-            if asked is not None and asked.exception() is None:
-                self._heat_c = asked.result().temperature_c
-            self._asked = self.telemetry()
+        now = time.monotonic_ns()
+        answered, heat = self._questions.answer(now)
+        if answered:
+            self._heat_c = heat
+        self._questions.ask(self, now)
         return {"temperature_c": self._heat_c, "serving": self.name}
 
     def close(self) -> None:
