@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
 
 from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.data_label import label_command
+from fsq_edge.cli.data_sync import sync_command
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, table, write_json, write_text
 
-if TYPE_CHECKING:
-    pass
-
+F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_OUT = Path("quadruped_data/processed")
 
 
@@ -29,6 +29,7 @@ def command() -> None:
 
 command.add_command(import_command)
 command.add_command(label_command)
+command.add_command(sync_command)
 
 
 @command.command("list")
@@ -91,19 +92,41 @@ def make(
     write_json(result, json_to)
 
 
+def raw_options(command: F) -> F:
+    """Add ``--map`` and ``--preset`` to a verb that also takes logger files."""
+    map_option = path_option(
+        "--map", "map_file", help="Map of logger files (YAML), as `data import --guess` writes it."
+    )
+    preset_option = click.option("--preset", help="A map that ships; `data import x --preset list` shows them.")
+    return map_option(preset_option(command))
+
+
 @command.command()
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@raw_options
 @default_option("--window", 100, click.IntRange(1), "Length of a window, in samples.")
 @default_option("--hop", 50, click.IntRange(1), "Step from one window to the next, in samples.")
 @output_options
-def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool) -> None:
-    """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut."""
-    from fsq_edge.data.sources import open_dataset
+def inspect(
+    sources: tuple[str, ...],
+    map_file: Path | None,
+    preset: str | None,
+    window: int,
+    hop: int,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut.
+
+    SOURCE is watch, quadruped, folder:PATH, or logger files and folders of them (with --map or --preset, or formats
+    that say everything themselves).
+    """
+    from fsq_edge.data.importing.opening import open_any
     from fsq_edge.data.summary import dataset_summary
     from fsq_edge.data.windows import cut_windows
 
-    dataset = open_dataset(source, check_finite=False)
-    summary = dataset_summary(dataset, cut_windows(dataset, window, hop))
+    with open_any(sources, map_file, preset) as dataset:
+        summary = dataset_summary(dataset, cut_windows(dataset, window, hop, admit_none=True))
     shown = console(quiet, json_to)
     for name, text in _facts(summary):
         shown.print(f"{name:11s}{text}", markup=False)
@@ -113,7 +136,8 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
 
 
 @command.command()
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@raw_options
 @click.option("--strict", is_flag=True, help="Fail on warnings too, not only on broken limits.")
 @click.option(
     "--html",
@@ -130,23 +154,39 @@ def inspect(source: str, window: int, hop: int, json_to: str | None, quiet: bool
 )
 @output_options
 def qa(
-    source: str, strict: bool, html_to: Path | None, max_nan: float, max_gap_ms: float, json_to: str | None, quiet: bool
+    sources: tuple[str, ...],
+    map_file: Path | None,
+    preset: str | None,
+    strict: bool,
+    html_to: Path | None,
+    max_nan: float,
+    max_gap_ms: float,
+    json_to: str | None,
+    quiet: bool,
 ) -> None:
     """Check the quality of SOURCE: missing, stuck and clipped values, gaps, rate, units.
 
+    SOURCE is watch, quadruped, folder:PATH, or logger files and folders of them (with --map or --preset, or formats
+    that say everything themselves). The page of --html also draws each recording over time.
+
     Exit 0: within the limits; 1: a limit is broken, or with --strict anything was found.
     """
+    from fsq_edge.data.importing.opening import open_any
     from fsq_edge.data.quality import DataQualityMonitor, QualityThresholds
     from fsq_edge.data.quality.report import as_object
-    from fsq_edge.data.sources import open_dataset
+    from fsq_edge.data.timeline import timelines_html
 
     thresholds = QualityThresholds(max_nan_percentage=max_nan, max_gap_ms=max_gap_ms)
     monitor = DataQualityMonitor(thresholds=thresholds)
-    metrics = monitor.analyze(open_dataset(source, check_finite=False))
+    with open_any(sources, map_file, preset) as dataset:
+        metrics = monitor.analyze(dataset)
+        drawn = timelines_html(dataset) if html_to is not None else ""
     findings = monitor.findings(metrics)
     passed = not (findings if strict else [finding for finding in findings if finding.severity == "error"])
     if html_to is not None:
-        write_text(html_to, monitor.generate_report("html"))
+        page = monitor.generate_report("html")
+        head, end, tail = page.rpartition("</body>")
+        write_text(html_to, f"{head}{drawn}{end}{tail}" if end else page + drawn)
     console(quiet, json_to).print(
         f"{monitor.generate_report()}\n\n{'PASS' if passed else 'FAIL'}", markup=False, soft_wrap=True
     )

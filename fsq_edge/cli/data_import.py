@@ -96,17 +96,9 @@ def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown:
 
 
 def _wanted(paths: tuple[Path, ...], map_file: Path | None, preset: str | None, name: str) -> ImportMap:
-    from fsq_edge.data.importing.import_map import read_map
-    from fsq_edge.data.importing.presets import load_preset, self_explaining_map
+    from fsq_edge.data.importing.opening import files_map
 
-    if map_file is not None and preset is not None:
-        raise UsageError("--map and --preset exclude each other")
-    if map_file is not None:
-        wanted = read_map(map_file)
-    elif preset is not None:
-        wanted = load_preset(preset)
-    else:
-        wanted = self_explaining_map(paths)
+    wanted = files_map(paths, map_file, preset)
     return wanted.model_copy(update={"name": name}) if name else wanted
 
 

@@ -51,14 +51,17 @@ def open_dataset(source: str, *, check_finite: bool = True) -> Dataset:
 
 def _open_folder(folder: Path) -> Dataset:
     if not folder.is_dir():
-        raise MissingInputError(f"{folder} is not a folder", hint="folder:PATH takes the folder of dataset.json")
+        raise MissingInputError(
+            f"{folder} is not a folder", hint="folder:PATH takes a dataset folder; data import makes one"
+        )
     if (folder / DESCRIPTION).exists():
         return read_folder(folder)
     files = find_stored_windows(folder)
     if files:
         return read_stored_windows(files)
     raise MissingInputError(
-        f"{folder} holds neither {DESCRIPTION} nor X_train_*.npy", hint="see docs/data.md for the formats"
+        f"{folder} holds neither {DESCRIPTION} nor X_train_*.npy",
+        hint="fsq-edge data import makes a dataset folder from logger files",
     )
 
 

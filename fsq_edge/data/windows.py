@@ -77,7 +77,12 @@ class WindowIndex:
 
 
 def cut_windows(
-    dataset: Dataset, window_samples: int, hop_samples: int, *, max_gap_s: float = DEFAULT_MAX_GAP_S
+    dataset: Dataset,
+    window_samples: int,
+    hop_samples: int,
+    *,
+    max_gap_s: float = DEFAULT_MAX_GAP_S,
+    admit_none: bool = False,
 ) -> WindowIndex:
     """Find every label-pure window of a data set.
 
@@ -90,6 +95,7 @@ def cut_windows(
         window_samples: T, at least 1.
         hop_samples: at least 1.
         max_gap_s: longest step between two timestamps inside a window.
+        admit_none: return an empty index where no window fits, for data that are looked at before they are labelled.
 
     Raises:
         UsageError: ``window_samples`` or ``hop_samples`` below 1.
@@ -112,7 +118,7 @@ def cut_windows(
         n_unlabelled += int((pure & (label == UNLABELLED)).sum())
         parts.append((start[keep], label[keep]))
     counts = np.array([len(start) for start, _ in parts])
-    if not counts.any():
+    if not counts.any() and not admit_none:
         raise DataError(
             f"data set {dataset.name!r} has no label-pure window of {window_samples} samples "
             f"({n_mixed} mixed, {n_unlabelled} without a label)",

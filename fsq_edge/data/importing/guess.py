@@ -68,7 +68,7 @@ def guess_map(paths: Iterable[Path], name: str = "imported") -> Guess:
             lines.add(1, channel, unit)
     lines.add(0, "files", None)
     for pattern, group in _patterns(list(groups.values())):
-        _write_section(lines, pattern, group[0], len(group))
+        _write_section(lines, pattern, group[0], len(group), _subject_of(pattern, group, sketches))
     text = lines.text(passed_over)
     parse_map(text.encode(), "the guessed map")
     return Guess(text, tuple(lines.doubts), len(sketches), passed_over)
@@ -135,7 +135,17 @@ def _write_rate(lines: _Lines, sketches: Sequence[Sketch]) -> None:
         lines.add(0, "resample", True, f"other files run at {slower[0]:g} Hz", "is one rate for all what you want?")
 
 
-def _write_section(lines: _Lines, pattern: str, sketch: Sketch, files: int) -> None:
+def _subject_of(pattern: str, group: Sequence[Sketch], sketches: Sequence[Sketch]) -> str:
+    """Return the subject of a file that stands alone since its form differs, by the names of files like it."""
+    if len(group) > 1 or "{subject}" in pattern or group[0].subject:
+        return ""
+    channels = [channel.channel for channel in group[0].channels]
+    alike = [s.file.name for s in sketches if [channel.channel for channel in s.channels] == channels]
+    parts = match_name(_pattern_of(alike), group[0].file.name) if len(alike) > 1 else None
+    return (parts or {}).get("subject", "")
+
+
+def _write_section(lines: _Lines, pattern: str, sketch: Sketch, files: int, subject: str) -> None:
     lines.item(1, "pattern", pattern, f"{files} file{'s' * (files != 1)} such as {sketch.file.name}")
     lines.add(2, "reader", sketch.reader.name, sketch.description.reasons.get("reader", ""))
     dialect = sketch.description.dialect
@@ -168,6 +178,8 @@ def _write_section(lines: _Lines, pattern: str, sketch: Sketch, files: int) -> N
     if sketch.label:
         lines.add(2, "label", None, "the name of the column")
         lines.add(3, "column", sketch.label)
+    if subject:
+        lines.add(2, "subject", subject, "the name of the file, as those beside it")
     if sketch.subject:
         lines.add(2, "subject", None, "the name of the column")
         lines.add(3, "column", sketch.subject)

@@ -62,7 +62,7 @@ class TimeSection(StrictModel):
     """When each row was taken: by a column, or by a start and a rate.
 
     Attributes:
-        column: of the times; two names where date and clock stand apart. Empty takes start and rate.
+        column: of the times (``*`` as above); two where date and clock stand apart. Empty takes start and rate.
         form: ``s``, ``ms``, ``us``, ``ns``, ``iso``, ``clock``, or ``pattern``; None recognises it in each file.
         pattern: of ``strptime``, such as ``%d.%m.%Y %H:%M:%S.%f``.
         zone: of local times: ``Europe/Vienna``, ``UTC``, or ``device`` to take them as they stand.
@@ -97,7 +97,7 @@ class ChannelSource(StrictModel):
     """Where a channel comes from.
 
     Attributes:
-        column: its name; several are alternatives, the first that the file has is taken.
+        column: its name, in which ``*`` stands for any letters; several are alternatives, the first found is taken.
         unit: of the values; empty takes what the column's name or the file says.
         factor: the values are multiplied by it, before units are converted; -1 turns an axis.
         optional: a file without the column is no error, as long as none of the data set's files has it.
@@ -139,7 +139,8 @@ class FileSection(StrictModel):
 
     Attributes:
         pattern: of their names below the folder that was named: ``*`` any letters, ``**`` any folders, ``{subject}``,
-            ``{session}`` and other names in braces are taken from the name. Without ``/`` it is about the last part.
+            ``{session}``, ``{label}`` (of the whole file) and other names in braces are taken from the name. Without
+            ``/`` it is about the last part.
         reader: name of a reader; empty recognises it.
         table: how a text table is written; None recognises it in each file.
         time: when rows were taken; None where the format says it.

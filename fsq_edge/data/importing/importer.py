@@ -88,7 +88,7 @@ def _read(
     description = reader.describe(file, section.table.dialect if section.table else None)
     plans = plan_channels(section, wanted, description, file.name)
     channels = tuple(Channel(plan.channel, plan.unit) for plan in plans)
-    rows = FileRows(file.name, section, description, plans, assembly.labels)
+    rows = FileRows(file.name, section, description, plans, assembly.labels, parts.get("label", ""))
     spools: dict[Group, Spool] = {}
     blocks = reader.blocks(file, description, rows.columns)
     for group, times, samples, labels in chain(chain.from_iterable(map(rows.add, blocks)), _ending(rows)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,18 @@ MAX_RATIO = 400  # deflate reaches about 1,000 on zeros; a table of numbers pack
 SMALL_BYTES = 64 << 20  # below this no ratio is asked for
 HASH_BLOCK = 1 << 20
 ZIP_SUFFIXES = (".zip",)
+# What zipfile, gzip and zlib raise when an archive is damaged, encrypted or packed in a way they do not know.
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+)
 HIDDEN = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -66,7 +79,7 @@ class InputFile:
             return self.path.open("rb")
         except OSError as error:
             raise MissingInputError(f"cannot read {self.path}: {error.strerror or error}") from error
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError) as error:  # also an encrypted one
+        except ARCHIVE_ERRORS as error:
             raise DataError(f"{self.path} is not a readable archive: {first_line(error)}") from error
 
     def head(self, size: int) -> bytes:
@@ -136,7 +149,7 @@ def _one(file: Path, name: str) -> Iterator[InputFile]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{file} is not a readable zip archive: {first_line(error)}") from error
     inside = name[: -len(file.suffix)]
     for entry in entries[:MAX_FILES]:
@@ -168,7 +181,7 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         try:
             data = self._inner.read(size if size >= 0 else self._limit - self._given + 1)
-        except (zlib.error, EOFError, zipfile.BadZipFile, OSError) as error:
+        except ARCHIVE_ERRORS as error:
             raise DataError(f"{self._name} is damaged: {first_line(error)}", hint="fetch or pack it again") from error
         self._given += len(data)
         if self._given > self._limit:

@@ -7,8 +7,9 @@ kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -38,6 +39,14 @@ class Column:
     name: str
     unit: str = ""
     cells: tuple[str, ...] = ()
+
+
+def find_column(wanted: str, names: Iterable[str]) -> str | None:
+    """Return the column that a map means: of that name, else the first that fits where ``*`` stands for any letters."""
+    names = list(names)
+    if wanted in names:
+        return wanted
+    return next((name for name in names if fnmatchcase(name, wanted)), None) if "*" in wanted else None
 
 
 @dataclass(frozen=True, slots=True)

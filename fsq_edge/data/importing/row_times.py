@@ -7,7 +7,7 @@ from datetime import tzinfo
 import numpy as np
 
 from fsq_edge.data.importing.import_map import DEVICE, TimeSection
-from fsq_edge.data.importing.reader import Block, Content, Description
+from fsq_edge.data.importing.reader import Block, Content, Description, find_column
 from fsq_edge_runtime.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int16Array, Int64Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tables.times import TextClock, TimeForm, numbers_to_seconds, recognize_time
@@ -35,7 +35,10 @@ class RowTimes:
     def __init__(self, name: str, section: TimeSection | None, description: Description) -> None:
         self._name = name
         section = section or TimeSection(column=description.time)
-        self.columns = section.columns or ((description.time,) if description.time and not section.rate_hz else ())
+        names = [column.name for column in description.columns]
+        self.columns = tuple(find_column(column, names) or column for column in section.columns)
+        if not self.columns and description.time and not section.rate_hz:
+            self.columns = (description.time,)
         self._zone = _zone(section, name)
         self._device: LocalClock | None = None
         self._done = 0
@@ -129,11 +132,12 @@ class RowTimes:
             )
         self._form, self._rate, self._start = None, rate, 0.0
         self.decision = f"{rate:g} Hz from the first row on"
-        if section.start:
+        start = section.start or str(description.facts.get("start", ""))
+        if start:
             clock = TextClock(TimeForm("iso"), self._zone, section.ambiguous)
-            self._start = float(clock.seconds([section.start])[0])
+            self._start = float(clock.seconds([start])[0])
             if np.isnan(self._start):
-                raise DataError(f"time.start: {section.start!r} is not an ISO 8601 time")
+                raise DataError(f"time.start: {start!r} is not an ISO 8601 time")
             self.absolute = True
 
 

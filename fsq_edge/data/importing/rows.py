@@ -13,7 +13,7 @@ import numpy as np
 
 from fsq_edge.data.importing.import_map import ColumnSource, FileSection, ImportMap
 from fsq_edge.data.importing.labels_column import LabelNumbers
-from fsq_edge.data.importing.reader import Block, Content, Description
+from fsq_edge.data.importing.reader import Block, Content, Description, find_column
 from fsq_edge.data.importing.row_times import RowTimes, TimeOrder
 from fsq_edge_runtime.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int16Array, Int64Array
 from fsq_edge_runtime.errors import DataError
@@ -76,7 +76,7 @@ def plan_channels(section: FileSection, wanted: ImportMap, description: Descript
     columns = {column.name: column for column in description.columns}
     plans = []
     for channel, source in section.channels.items():
-        found = next((column for column in source.columns if column in columns), None)
+        found = next(filter(None, (find_column(column, columns) for column in source.columns)), None)
         if found is None:
             if source.optional:
                 continue
@@ -107,6 +107,7 @@ class FileRows:
         description: of the file.
         plans: its channels.
         labels: numbers of class names, shared by all files.
+        label: of all rows, where the section names no column of labels; empty for none.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class FileRows:
         description: Description,
         plans: Sequence[ChannelPlan],
         labels: LabelNumbers,
+        label: str = "",
     ) -> None:
         self._name, self._section, self._plans, self._labels = name, section, plans, labels
+        self._label = labels.number(label) if label and section.label is None else -1
         columns = {column.name: column for column in description.columns}
         self._decimal = description.dialect.decimal if description.dialect else "."
         self._times = RowTimes(name, section.time, description)
@@ -208,7 +211,7 @@ class FileRows:
 
     def _label_numbers(self, block: Block, keep: BoolArray) -> Int16Array:
         if self._section.label is None:
-            return np.full(len(block), -1, np.int16)
+            return np.full(len(block), self._label, np.int16)
         return self._labels.of(block.columns[self._section.label.column], self._section.label, keep)
 
     def _groups(self, block: Block, keep: BoolArray) -> Iterator[tuple[Group, Int64Array]]:

@@ -124,7 +124,14 @@ def _sketch_channels(found: Sketch, columns: Sequence[Column], decimal: str) -> 
         if members[0][3] == "acceleration" and not acceleration:
             acceleration = unit.value
         found.channels += [SketchedChannel(channel, column.name, unit) for channel, column, _, _ in members]
-    found.channels.sort(key=lambda channel: _ORDER.get(channel.channel.partition("_")[0], len(_ORDER)))
+    # Accelerometer first, and x, y, z in a row whatever the order of the file: so the axes form a triad.
+    place = {prefix: i for i, prefix in enumerate(groups)}
+
+    def order(channel: SketchedChannel) -> tuple[int, int, str]:
+        prefix = re.sub(r"_[xyz]$", "", channel.channel)
+        return _ORDER.get(prefix.partition("_")[0], len(_ORDER)), place[prefix], channel.channel[len(prefix) :]
+
+    found.channels.sort(key=order)
 
 
 def _unit_of(

@@ -26,6 +26,7 @@ from fsq_edge.data.labels.record import (
     SecondsEntry,
 )
 from fsq_edge.data.recording import UNLABELLED, Dataset, Recording
+from fsq_edge.data.timeline import recording_times
 from fsq_edge.data.windows import cut_windows
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.errors import DataError
@@ -130,7 +131,7 @@ def apply_labels(dataset: Dataset, files: Sequence[LabelFile], settings: LabelSe
     recordings, accounts = [], []
     for recording, group in zip(dataset.recordings, placed, strict=True):
         painting = _paint(dataset, recording, group, names, settings)
-        labels = painting.at(sample_times(dataset, recording))
+        labels = painting.at(recording_times(dataset, recording))
         if settings.keep:
             numbers = np.array(
                 [names.index(name) if name in names else -1 for name in dataset.classes] + [-1], np.int16
@@ -154,13 +155,6 @@ def apply_labels(dataset: Dataset, files: Sequence[LabelFile], settings: LabelSe
     return labelled, record
 
 
-def sample_times(dataset: Dataset, recording: Recording) -> Float64Array:
-    """Return the time of each sample, seconds: the recording's own, else from 0 at the nominal rate."""
-    if recording.timestamps is not None:
-        return recording.timestamps
-    return np.arange(len(recording)) / dataset.sample_rate_hz
-
-
 def _place(
     dataset: Dataset, matcher: Matcher, file: LabelFile, interval: LabelInterval, settings: LabelSettings
 ) -> tuple[int, float, float]:
@@ -169,7 +163,7 @@ def _place(
     found: list[tuple[float, int, int, float, float]] = []
     for position in candidates:
         recording = dataset.recordings[position]
-        times = sample_times(dataset, recording)
+        times = recording_times(dataset, recording)
         stem = file.name.rpartition(".")[0]
         line = line_for(settings.clocks, recording.recording_id, recording.subject, stem, file.name)
         start, stop = interval.start, interval.stop
@@ -201,7 +195,7 @@ def _paint(
     names: Sequence[str],
     settings: LabelSettings,
 ) -> Painting:
-    times = sample_times(dataset, recording)
+    times = recording_times(dataset, recording)
     intervals = [Placed(start, stop, names.index(label)) for _, _, start, stop, label in group]
     order = list(range(len(intervals)))
     clash = first_overlap(intervals)

@@ -24,7 +24,7 @@ PER_SECOND: Final[dict[Kind, int]] = {"s": 1, "ms": 1000, "us": 1_000_000, "ns":
 DAY: Final = 86400.0
 _EPOCH = datetime(1970, 1, 1)
 _ISO = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?(\s*\[[\w/+-]+\])?)?\Z"
+    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}([.,:]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?(\s*\[[\w/+-]+\])?)?\Z"
 )
 _CLOCK = re.compile(r"\d{1,2}:\d{2}:\d{2}([.,:]\d+)?\Z")
 _DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,4}([/.])\d{1,2}\2\d{2,4})\Z")
@@ -217,7 +217,7 @@ def _dated(cells: Sequence[str]) -> TimeForm:
 
 
 def _read_iso(cell: str) -> datetime:
-    plain = cell.partition("[")[0].strip().replace(",", ".")
+    plain = re.sub(r"(?<=:\d\d):(?=\d)", ".", cell.partition("[")[0].strip().replace(",", "."))
     return datetime.fromisoformat(re.sub(r"\s+(?=[Z+-])", "", plain))
 
 
@@ -256,7 +256,7 @@ def _uniform_iso(cells: Sequence[str]) -> tuple[Float64Array, Float64Array] | No
     digit = (model >= 48) & (model <= 57)
     zone_at = next((i for i in range(19, length) if chr(model[i]) in "Z+-"), length)
     layout = "".join("9" if digit[i] else chr(model[i]) for i in range(min(zone_at, length))).replace(" ", "T")
-    if not re.match(r"9999-99-99T99:99:99([.,]9{1,9})?\Z", layout):
+    if not re.match(r"9999-99-99T99:99:99([.,:]9{1,9})?\Z", layout):
         return None
     same = (letters[:, ~digit] == model[~digit]).all() and ((letters[:, digit] >= 48) & (letters[:, digit] <= 57)).all()
     if not same:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fsq_edge.data.importing.inputs import InputFile
+from fsq_edge.data.importing.inputs import ARCHIVE_ERRORS, InputFile
 from fsq_edge.data.importing.reader import BLOCK_ROWS, Block, Column, Content, Description
 from fsq_edge.data.importing.readers.actigraph_records import ACTIVITY, PARAMETERS, Records, accelerometer_scale
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
@@ -87,7 +87,7 @@ class ActigraphReader:
                     axes = {name: values[:, i] for i, name in enumerate(AXES)}
                     yield Block({TIME: times, **axes}, row, dropped, others)
                     row += len(times)
-            except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+            except ARCHIVE_ERRORS as error:
                 raise DataError(f"{file.name} is damaged after {row - 1} samples: {first_line(error)}") from error
 
 
@@ -139,7 +139,7 @@ def _archive(file: InputFile) -> zipfile.ZipFile:
         return zipfile.ZipFile(file.path)
     except OSError as error:
         raise MissingInputError(f"cannot read {file.path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, ValueError) as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{file.name} is not a readable gt3x file: {first_line(error)}") from error
 
 
@@ -150,7 +150,7 @@ def _info(archive: zipfile.ZipFile, name: str) -> dict[str, str]:
     try:
         with archive.open("info.txt") as file:
             text = file.read(MAX_INFO_BYTES).decode("utf-8-sig", "replace")
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{name}: info.txt is damaged: {first_line(error)}") from error
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
 
@@ -167,7 +167,7 @@ def _scale(archive: zipfile.ZipFile, info: dict[str, str], name: str) -> float:
                     found = accelerometer_scale(payload) if number == PARAMETERS else None
                     if found:
                         return found
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError):
+        except ARCHIVE_ERRORS:
             pass  # a damaged log is reported when its samples are read
     serial = info.get("Serial Number", "")
     if re.match(r"(NEO|CLE|MRA)", serial):

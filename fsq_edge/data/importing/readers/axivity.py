@@ -126,7 +126,11 @@ def _batches(stream: Any, name: str) -> Iterator[tuple[AnyArray, AnyArray, Count
             dropped["truncated page"] += 1
         kinds = pages["axes"] >> 4
         known = (pages["magic"] == b"AX") & (pages["length"] == PAGE_BYTES - 4)
-        sums = np.frombuffer(data, "<u2", whole * PAGE_BYTES // 2).reshape(whole, -1).sum(axis=1, dtype=np.uint16)
+        sums = (
+            np.frombuffer(data, "<u2", whole * PAGE_BYTES // 2)
+            .reshape(whole, PAGE_BYTES // 2)
+            .sum(axis=1, dtype=np.uint16)
+        )
         size = np.where(pages["axes"] & 15 == 2, 2 * kinds.astype(np.int64), 4)
         sane = (pages["count"] * size <= SAMPLE_BYTES) & (pages["count"] > 0) & ((pages["rate"] & 15) >= 6)
         readable = np.isin(pages["axes"], (0x30, 0x32, 0x62, 0x92))

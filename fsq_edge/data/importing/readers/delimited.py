@@ -22,7 +22,7 @@ from fsq_edge_runtime.tables.dialect import Dialect, TableHead, read_head, recog
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".log", ".asc", ".data")
 MAX_CELLS = 200  # first cells of a column that a description keeps
 MAX_RATE_HZ = 1e6
-_RATE = re.compile(r"(?i)sampl\w*[ _-]*(?:rate|freq\w*)\D{0,20}?(\d+(?:[.,]\d+)?)\s*(?:hz|\b)")
+_RATE = re.compile(r"(?i)(?:sampl\w*|measurement)[ _-]*(?:rate|freq\w*)\D{0,20}?(\d+(?:[.,]\d+)?)\s*(?:hz|\b)")
 _AT_RATE = re.compile(r"(?i)\bat (\d+(?:\.\d+)?) ?hz")
 _START_DATE = re.compile(r"Start Date (\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
 _START_TIME = re.compile(r"Start Time (\d{2}:\d{2}:\d{2})")
