@@ -93,16 +93,18 @@ def command(
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.runner import Runner
     from fsq_edge_runtime.sinks import open_sink
-    from fsq_edge_runtime.sources import open_source
+    from fsq_edge_runtime.sources import Notices, open_source
+    from fsq_edge_runtime.sources.silence import explain_silence
     from fsq_edge_runtime.systemd import Watchdog
 
     if json_to == "-" and any(text in ("jsonl:-", "csv:-") for text in sink_texts):
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
+    notices = Notices(lambda line: None if quiet else click.echo(f"note: {line}", err=True))
     with ExitStack() as stack:
         sources = [
             _closing(stack, open_source(text, opened.preprocess, source_rate_hz=source_rate,
-                                        paced=pace == "realtime", chunk=chunk))
+                                        paced=pace == "realtime", chunk=chunk, notices=notices))
             for text in source_texts
         ]  # fmt: skip
         live = any(source.live for source in sources)
@@ -114,6 +116,10 @@ def command(
         if metrics is not None:
             runner.attach(_closing(stack, _open_metrics(metrics, runner)))
         facts = _run(runner)
+    config = opened.preprocess
+    silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)
+    if silent:
+        click.echo(f"warning: {silent}", err=True)
     write_json({"schema_version": 1, **facts}, json_to)
 
 

@@ -63,6 +63,7 @@ class Analysis:
             self._add(np.ascontiguousarray(chunk.T)[None], joined=True)
         self.missing.end()
         self.stuck.end()
+        self.norms.end(recording.recording_id)
         if recording.timestamps is not None:
             self.timing.feed(recording.timestamps)
 

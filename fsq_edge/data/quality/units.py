@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,8 @@ SLOWEST_ACTIVE_TURN = 0.17  # rad/s (10 degrees/s): a body whose acceleration va
 ACTIVE_SPREAD = 1.0  # m/s2, of the acceleration's norm
 PLAUSIBLE_FIELD = (10.0, 150.0)
 MAX_NORMS = 200_000
+LEAST_NORMS = 20  # of a recording that is judged by itself
+NAMED_RECORDINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class UnitCheck:
         verdict: ``implausible`` when the values cannot be in that unit, ``doubtful`` when they can but look odd.
         message: what was seen, with the figure.
         typical: median norm, for rotation the 99th percentile, in the declared unit.
+        recordings: names of those whose values do not fit, where only some do not.
     """
 
     sensor: str
@@ -44,6 +48,7 @@ class UnitCheck:
     verdict: Verdict
     message: str
     typical: float
+    recordings: tuple[str, ...] = ()
 
 
 class NormSampler:
@@ -60,6 +65,7 @@ class NormSampler:
         self._stride = max(1, total_samples // MAX_NORMS)
         self._position = 0
         self._norms: list[list[Float32Array]] = [[] for _ in self._triads]
+        self._ends: list[tuple[str, list[int]]] = []  # name of each recording, blocks of each triad up to its end
 
     def feed(self, block: Float32Array) -> None:
         """Add a block (W, C, L); its samples are counted window by window."""
@@ -71,17 +77,55 @@ class NormSampler:
             three = block[window, triad.first : triad.first + 3, sample]
             norms.append(np.sqrt(np.einsum("nc,nc->n", three, three)))
 
+    def end(self, name: str) -> None:
+        """Note that a recording ends here: each is judged by itself, too, since five of twenty do not move a median."""
+        self._ends.append((name, [len(norms) for norms in self._norms]))
+
     def result(self) -> tuple[UnitCheck, ...]:
-        """Return one check for every triad that has finite values."""
+        """Return one check for every triad that has finite values: of all together, and worse where a recording is."""
+        together = dict(self._checks(self._norms, 1))
+        wrong: dict[int, list[tuple[str, UnitCheck]]] = {}
+        for name, norms in self._by_recording():
+            for triad, check in self._checks(norms, LEAST_NORMS):
+                if _surely_another_unit(check):
+                    wrong.setdefault(triad, []).append((name, check))
+        return tuple(_worse(check, wrong.get(triad, []), len(self._ends)) for triad, check in together.items())
+
+    def _by_recording(self) -> Iterator[tuple[str, list[list[Float32Array]]]]:
+        begins = [0] * len(self._triads)
+        for name, ends in self._ends if len(self._ends) > 1 else ():
+            yield name, [norms[a:b] for norms, a, b in zip(self._norms, begins, ends, strict=True)]
+            begins = ends
+
+    def _checks(self, blocks: list[list[Float32Array]], least: int) -> Iterator[tuple[int, UnitCheck]]:
+        """Judge each triad with at least so many finite norms; gives its position among the triads, and the check."""
         spoken = []
-        for norms, triad in zip(self._norms, self._triads, strict=True):
+        for position, (norms, triad) in enumerate(zip(blocks, self._triads, strict=True)):
             unit = self._channels[triad.first].unit
-            norm = np.concatenate(norms).astype(np.float64) * in_si(unit)
+            norm = np.concatenate(norms).astype(np.float64) * in_si(unit) if norms else np.empty(0)
             norm = norm[np.isfinite(norm)]
-            if norm.size:
-                spoken.append((triad.name or unit, unit, norm))
-        active = any(UNITS[unit][0] == "acceleration" and norm.std() > ACTIVE_SPREAD for _, unit, norm in spoken)
-        return tuple(_check(sensor, unit, norm, active) for sensor, unit, norm in spoken)
+            if norm.size >= least:
+                spoken.append((position, triad.name or unit, unit, norm))
+        active = any(UNITS[unit][0] == "acceleration" and norm.std() > ACTIVE_SPREAD for _, _, unit, norm in spoken)
+        for position, sensor, unit, norm in spoken:
+            yield position, _check(sensor, unit, norm, active)
+
+
+def _surely_another_unit(check: UnitCheck) -> bool:
+    """Whether one recording by itself shows another unit; that its wearer ran, lay or drove must not be enough."""
+    driven = "the body moves" in check.message  # shaken and not turned, as in a car
+    return check.verdict == "implausible" and "the values look like" in check.message and not driven
+
+
+def _worse(check: UnitCheck, wrong: list[tuple[str, UnitCheck]], total: int) -> UnitCheck:
+    """Return the check of all recordings, with those named that are in another unit."""
+    if not wrong or (len(wrong) == total and check.verdict == "implausible"):
+        return check
+    names = tuple(name for name, _ in wrong)
+    more = f" and {len(names) - NAMED_RECORDINGS} more" if len(names) > NAMED_RECORDINGS else ""
+    listed = ", ".join(names[:NAMED_RECORDINGS]) + more
+    message = f"{len(names)} of {total} recordings ({listed}): {wrong[0][1].message}"
+    return replace(check, verdict="implausible", message=message, typical=wrong[0][1].typical, recordings=names)
 
 
 def _check(sensor: str, unit: str, norm: Float64Array, active: bool) -> UnitCheck:

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.sources.base import Chunk
-from fsq_edge_runtime.sources.parsing import MAX_LINE_BYTES, CsvRows, JsonRows, Row, RowError, split_cells, to_chunks
+from fsq_edge_runtime.sources.columns import Wanted, find_columns, names_channels, shown
+from fsq_edge_runtime.sources.notices import Notices
+from fsq_edge_runtime.sources.parsing import (
+    MAX_LINE_BYTES,
+    CsvRows,
+    JsonRows,
+    Row,
+    RowError,
+    as_wanted,
+    bare_delimiter,
+    split_cells,
+    to_chunks,
+)
+
+HEADER_WITHIN = 32  # lines in which a header must come: a preamble, or the rest of a line that was joined in the middle
+NONE_GOOD = 20  # so many lines without one sample are said aloud
+SHOWN_LINE = 60
+DELIMITERS = (",", ";", "\t", "|", " ")
 
 
 class LineBuffer:
-    """Splits bytes into lines; a line that is too long is dropped up to its end."""
+    """Splits bytes into lines; a line that is too long is dropped up to its end.
+
+    Attributes:
+        dropped: lines that were too long.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
@@ -24,25 +47,34 @@ class LineBuffer:
             self._skipping = False
             lines = lines[1:]
         if len(self._rest) > MAX_LINE_BYTES:
+            self.dropped += not self._skipping
             self._rest, self._skipping = b"", True
-            self.dropped += 1
-        return [line.rstrip(b"\r") for line in lines if line.strip()]
+        elif self._skipping:
+            self._rest = b""
+        return [line.rstrip(b"\r") for line in lines if line.strip() and not self._too_long(line)]
 
     def finish(self) -> list[bytes]:
         """Return the last line, which has no end, if there is one."""
         rest, self._rest = self._rest, b""
         return [] if self._skipping or not rest.strip() else [rest]
 
+    def _too_long(self, line: bytes) -> bool:
+        long = len(line) > MAX_LINE_BYTES
+        self.dropped += long
+        return long
+
 
 class LineParser:
-    """Turns lines into chunks: JSON where a line begins with a brace, else CSV.
+    """Turns lines into chunks: JSON where a line begins with a brace, else rows of numbers.
 
     Args:
-        channels: names in the model's order.
+        channels: names in the model's order, or pairs of name and unit.
         counters: ``malformed`` is counted here.
-        header: the first CSV line names the columns; else rows are ``[time,] x1, ..., xC``.
+        header: a line must name the columns before rows can be read; else rows are ``[time,] x1, ..., xC``, and a
+            header that comes is heeded.
         origin: what an error calls the input.
         clock: monotonic nanoseconds.
+        notices: hears of lines that are all malformed, and of headers that do not fit.
 
     Attributes:
         first_error: why the first malformed line was refused.
@@ -50,44 +82,150 @@ class LineParser:
 
     def __init__(
         self,
-        channels: tuple[str, ...],
+        channels: Sequence[str | Wanted],
         counters: dict[str, int],
         *,
         header: bool,
         origin: str,
         clock: Callable[[], int] = time.monotonic_ns,
+        notices: Notices | None = None,
     ) -> None:
-        self._channels, self._counters, self._origin, self._clock = channels, counters, origin, clock
+        self._wanted = as_wanted(channels)
+        self._counters, self._origin, self._clock = counters, origin, clock
         self._json = JsonRows(len(channels))
-        self._csv = None if header else CsvRows(channels, None, origin)
+        self._needs_header = header
+        self._csv = None if header else CsvRows(self._wanted, None, origin, None)
+        self._notices = notices or Notices()
         counters.setdefault("malformed", 0)
         self.first_error = ""
         self._speaks_json = False
+        self._before_header: list[str] = []
+        self._good = False
 
-    def parse(self, lines: list[bytes]) -> list[Chunk]:
+    def parse(self, lines: list[bytes], too_long: int = 0) -> list[Chunk]:
         """Return the samples of whole lines.
 
+        Args:
+            lines: without their ends.
+            too_long: lines that were dropped because they were too long; they count as malformed.
+
         Raises:
-            DataError: the header lacks a channel.
+            DataError: no line of the first ones names the channels, or the header names one twice.
         """
         rows: list[Row] = []
+        self._counters["malformed"] += too_long
         for line in lines:
             try:
                 rows += self._rows(line)
             except (RowError, UnicodeDecodeError) as error:
-                self._counters["malformed"] += 1
-                self.first_error = self.first_error or str(error)
+                self._refuse(line, error)
+        self._good = self._good or bool(rows)
         return to_chunks(rows, self._clock())
+
+    def finish(self) -> None:
+        """Say what kept the input from being read, now that it has ended.
+
+        Raises:
+            DataError: no line named the channels.
+        """
+        if self._csv is None and self._before_header and not self._speaks_json:
+            raise self._no_header()
+
+    def _refuse(self, line: bytes, error: Exception) -> None:
+        self._counters["malformed"] += 1
+        self.first_error = self.first_error or str(error)
+        if not self._good and self._counters["malformed"] == NONE_GOOD:
+            self._say_none_good(line, error)
+
+    def _say_none_good(self, line: bytes, error: Exception) -> None:
+        names = ", ".join(channel.name for channel in self._wanted)
+        example = line[:SHOWN_LINE].decode("utf-8", "replace")
+        self._notices.say(
+            f"none good {self._origin}",
+            f"{self._origin}: none of the first {NONE_GOOD} lines could be read, such as {example!r} ({error}); "
+            f'a line is [time,] {names} or {{"t": seconds, "x": [{len(self._wanted)} values]}}',
+        )
 
     def _rows(self, line: bytes) -> list[Row]:
         text = line.decode("utf-8").removeprefix("\ufeff")
         if text.lstrip().startswith("{"):
             rows = self._json.rows(text)
             self._speaks_json = True
+            self._counters["malformed"] += len(self._before_header)  # such as the end of a line joined in its middle
+            self._before_header = []
             return rows
         if self._csv is None and self._speaks_json:
             raise RowError("not JSON, as the lines before it were")  # and no header in the middle of a stream
         if self._csv is None:
-            self._csv = CsvRows(self._channels, split_cells(text), self._origin)
-            return []
-        return [self._csv.row(text)]
+            return self._look_for_header(text)
+        try:
+            return [self._csv.row(text)]
+        except RowError:
+            if self._is_header(text):
+                return []
+            raise
+
+    def _look_for_header(self, text: str) -> list[Row]:
+        for delimiter in DELIMITERS:
+            cells = split_cells(text, delimiter)
+            if len(cells) >= len(self._wanted) and names_channels(cells, self._wanted):
+                self._csv = CsvRows(self._wanted, cells, self._origin, delimiter)
+                self._counters["malformed"] += len([one for one in self._before_header if not _is_sep(one)])
+                self._before_header = []
+                self._say_columns(cells)
+                return []
+        self._before_header.append(text[: 1 << 12])
+        if len(self._before_header) == HEADER_WITHIN:
+            raise self._no_header()
+        return []
+
+    def _no_header(self) -> DataError:
+        first = self._before_header[0]
+        said = next((one for one in self._before_header if re.search(r"[a-zA-Z]", one)), first)
+        try:
+            cells = split_cells(said, bare_delimiter(said))
+            find_columns([cell.strip() for cell in cells], self._wanted, self._origin)
+        except DataError as error:
+            return error
+        except RowError:
+            pass
+        return DataError(f"{self._origin}: no line names the channels; the first is {first[:SHOWN_LINE]!r}")
+
+    def _is_header(self, text: str) -> bool:
+        """Whether a line among rows is a header; one that names the channels decides on their order from now on."""
+        cells = [cell.strip() for cell in split_cells(text, bare_delimiter(text))]
+        if self._csv is not None and self._csv.repeats_header(cells):
+            return True
+        if self._needs_header or not len(self._wanted) <= len(cells) or not all(map(_is_word, cells)):
+            return False
+        if names_channels(cells, self._wanted):
+            try:
+                self._csv = CsvRows(self._wanted, cells, self._origin, bare_delimiter(text))
+            except DataError as error:  # a sensor that is plugged in must not end the run
+                self._notices.say(f"header {self._origin}", error.message)
+                return False
+            self._say_columns(cells)
+            return True
+        names = ", ".join(channel.name for channel in self._wanted)
+        said = (
+            f"{self._origin}: the line {shown(cells)!r} does not name the channels; values are taken as [time,] {names}"
+        )
+        self._notices.say(f"header {self._origin}", said)
+        return False
+
+    def _say_columns(self, cells: Sequence[str]) -> None:
+        columns = self._csv.columns if self._csv is not None else None
+        if columns is not None and columns.unused:
+            said = f"{self._origin}: columns that are not read: {shown(columns.unused)}"
+            self._notices.say(f"unused {self._origin}", said)
+        if columns is not None and columns.time is not None and cells[columns.time].strip().lower() != "timestamp":
+            said = f"{self._origin}: column {cells[columns.time].strip()!r} is taken as the time"
+            self._notices.say(f"time {self._origin}", said)
+
+
+def _is_word(cell: str) -> bool:
+    return re.match(r"[^\W\d_]", cell) is not None and cell.lower() not in ("nan", "inf", "na", "null", "none")
+
+
+def _is_sep(line: str) -> bool:
+    return re.match(r'"?sep=.', line.strip()) is not None

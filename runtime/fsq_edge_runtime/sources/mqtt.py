@@ -10,9 +10,14 @@ from typing import Any
 
 from fsq_edge_runtime.mqtt_link import MqttAddress, MqttLink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, JsonRows, RowError, to_chunks
 
 MAX_WAITING = 10_000  # messages between the network thread and the reader
+MAX_WAITING_BYTES = 16 << 20  # their payloads together
+MAX_PAYLOAD = 1 << 20  # bytes; a larger one is counted as malformed
+NONE_GOOD = 20  # so many messages without one sample are said aloud
+SHOWN_PAYLOAD = 60
 
 
 class MqttSource:
@@ -24,6 +29,7 @@ class MqttSource:
     Args:
         address: broker and topic filter.
         size: C, the number of channels.
+        notices: hears when nothing that comes can be read.
 
     Attributes:
         live: True.
@@ -35,11 +41,13 @@ class MqttSource:
 
     live = True
 
-    def __init__(self, address: MqttAddress, size: int) -> None:
+    def __init__(self, address: MqttAddress, size: int, notices: Notices | None = None) -> None:
         self.counters = dict.fromkeys(("messages", "samples", "malformed", "dropped", "connections"), 0)
         self._address, self._rows = address, JsonRows(size)
         self._by_topic = "+" in address.topic or "#" in address.topic
         self._waiting: deque[tuple[str, bytes, int]] = deque()
+        self._waiting_bytes = 0
+        self._size, self._notices = size, notices or Notices()
         self._arrived = threading.Condition()
         self._link = MqttLink(address, self._subscribe)
         self._link.client.on_message = self._on_message
@@ -51,9 +59,11 @@ class MqttSource:
             with self._arrived:
                 if not self._waiting:
                     self._arrived.wait(POLL_S)
-                messages, self._waiting = self._waiting, deque()
-            for topic, payload, arrived_ns in messages:
+                messages, self._waiting, self._waiting_bytes = self._waiting, deque(), 0
+            while messages and not stop.is_set():
+                topic, payload, arrived_ns = messages.popleft()
                 yield from self._parse(topic, payload, arrived_ns)
+            self.counters["dropped"] += len(messages)
 
     def close(self) -> None:
         """Leave the broker."""
@@ -62,11 +72,21 @@ class MqttSource:
     def _parse(self, topic: str, payload: bytes, arrived_ns: int) -> list[Chunk]:
         try:
             chunks = to_chunks(self._rows.rows(payload, topic if self._by_topic else DEFAULT_STREAM), arrived_ns)
-        except (RowError, UnicodeDecodeError):
-            self.counters["malformed"] += 1
+        except (RowError, UnicodeDecodeError) as error:
+            self._refuse(payload, error)
             return []
         self.counters["samples"] += sum(len(chunk.samples) for chunk in chunks)
         return chunks
+
+    def _refuse(self, payload: bytes, error: Exception) -> None:
+        self.counters["malformed"] += 1
+        if self.counters["malformed"] == NONE_GOOD and not self.counters["samples"]:
+            example = payload[:SHOWN_PAYLOAD].decode("utf-8", "replace")
+            self._notices.say(
+                "mqtt none good",
+                f"none of the first {NONE_GOOD} messages of {self._address.topic} could be read, such as {example!r} "
+                f'({error}); a message is {{"t": seconds, "x": [{self._size} values]}}',
+            )
 
     def _subscribe(self) -> None:
         self.counters["connections"] = self._link.connections
@@ -74,9 +94,13 @@ class MqttSource:
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         self.counters["messages"] += 1
+        if len(message.payload) > MAX_PAYLOAD:
+            self.counters["malformed"] += 1
+            return
         with self._arrived:
             self._waiting.append((message.topic, message.payload, time.monotonic_ns()))
-            if len(self._waiting) > MAX_WAITING:
-                self._waiting.popleft()
+            self._waiting_bytes += len(message.payload)
+            while len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+                self._waiting_bytes -= len(self._waiting.popleft()[1])
                 self.counters["dropped"] += 1
             self._arrived.notify()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import parse_qs
 
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.sources.base import Source
-from fsq_edge_runtime.sources.replay import open_csv, open_npz
+from fsq_edge_runtime.sources.columns import Wanted
+from fsq_edge_runtime.sources.notices import Notices
+from fsq_edge_runtime.sources.replay import Replay
 from fsq_edge_runtime.sources.stdin import StdinSource
 from fsq_edge_runtime.sources.udp import UdpSource
+from fsq_edge_runtime.sources.watch import WatchedSource
 
 FORMS = (
     "npz:FILE",
@@ -32,6 +36,7 @@ def open_source(
     source_rate_hz: float | None = None,
     paced: bool = False,
     chunk: int = DEFAULT_CHUNK,
+    notices: Notices | None = None,
 ) -> Source:
     """Open a source.
 
@@ -41,6 +46,7 @@ def open_source(
         source_rate_hz: nominal rate of the source, for pacing; None is the model's.
         paced: play recordings at their own pace, and take standard input as live.
         chunk: samples of a recording handed over at a time; at most a twentieth of a second when paced.
+        notices: hears what a person should know of the input, such as times read as milliseconds; None logs it.
 
     Raises:
         UsageError: not such a form.
@@ -48,46 +54,51 @@ def open_source(
         UnavailableError: a device, broker, address or package that is not there.
     """
     kind, _, place = text.partition(":")
-    channels = tuple(channel.name for channel in config.channels)
+    wanted = tuple(Wanted(channel.name, channel.unit) for channel in config.channels)
     rate = source_rate_hz or config.sample_rate_hz
+    notices = notices or Notices()
     if paced:
         chunk = max(1, min(chunk, int(rate * PACED_CHUNK_S)))
-    if kind == "npz" and place:
-        return open_npz(Path(place), len(channels), chunk, rate, paced=paced)
-    if kind == "csv" and place:
-        return open_csv(Path(place), channels, chunk, rate, paced=paced)
+    if kind in ("npz", "csv") and place:
+        gap_s = config.max_gap_ms / 1000.0
+        replay = Replay(wanted, rate, chunk=chunk, max_gap_s=gap_s, paced=paced, notices=notices)
+        return replay.npz(Path(place)) if kind == "npz" else replay.csv(Path(place))
     if kind == "stdin" and not place:
-        return StdinSource(channels, live=paced)
+        return WatchedSource(StdinSource(wanted, live=paced, notices=notices), 1.0 / rate, notices)
+    return WatchedSource(_open_live(kind, place, wanted, text, notices), 1.0 / rate, notices)
+
+
+def _open_live(kind: str, place: str, wanted: tuple[Wanted, ...], text: str, notices: Notices) -> Source:
     if kind == "udp":
-        return _udp(place, channels, text)
+        return _udp(place, wanted, text, notices)
     if kind == "serial" and place:
-        return _serial(place, channels, text)
+        return _serial(place, wanted, text, notices)
     if kind in ("mqtt", "mqtts"):
         from fsq_edge_runtime.mqtt_link import MqttAddress
         from fsq_edge_runtime.sources.mqtt import MqttSource
 
-        return MqttSource(MqttAddress.parse(text), len(channels))
+        return MqttSource(MqttAddress.parse(text), len(wanted), notices)
     raise UsageError(f"unknown source {text!r}", hint="one of " + ", ".join(FORMS))
 
 
-def _udp(place: str, channels: tuple[str, ...], text: str) -> Source:
+def _udp(place: str, wanted: tuple[Wanted, ...], text: str, notices: Notices) -> Source:
     address, options = split_options(place, {"by": ("sender", "payload")}, text)
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"{text!r} is not a UDP address", hint="udp:HOST:PORT, e.g. udp:127.0.0.1:9000")
-    return UdpSource(host.strip("[]"), int(port), channels, by_sender=options.get("by") == "sender")
+    by_sender = options.get("by") == "sender"
+    return UdpSource(host.strip("[]"), int(port), wanted, by_sender=by_sender, notices=notices)
 
 
-def _serial(place: str, channels: tuple[str, ...], text: str) -> Source:
+def _serial(place: str, wanted: tuple[Wanted, ...], text: str, notices: Notices) -> Source:
     from fsq_edge_runtime.sources.serial import SerialSource
 
     device, options = split_options(place, {"baud": None, "framing": ("lines", "packed")}, text)
     baud = options.get("baud", "115200")
     if not baud.isdecimal() or int(baud) == 0:
         raise UsageError(f"{text!r}: baud must be a whole number above 0")
-    return SerialSource(
-        device, int(baud), channels, framing="packed" if options.get("framing") == "packed" else "lines"
-    )
+    framing: Literal["lines", "packed"] = "packed" if options.get("framing") == "packed" else "lines"
+    return SerialSource(device, int(baud), wanted, framing=framing, notices=notices)
 
 
 def split_options(place: str, allowed: Mapping[str, tuple[str, ...] | None], text: str) -> tuple[str, dict[str, str]]:

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.sources.base import Chunk
+from fsq_edge_runtime.sources.columns import Wanted, find_columns
+from fsq_edge_runtime.tables import TextClock, recognize_time
+from fsq_edge_runtime.tables.dialect import MISSING
+from fsq_edge_runtime.tables.times import looks_like_time
 
 MAX_LINE_BYTES = 1 << 20
 MAX_STREAM_ID = 128
 DEFAULT_STREAM = "0"
-MISSING = ("", "nan", "NaN", "null", "NA")
 
 Row = tuple[str, float | None, list[float]]  # stream, time, values
 
@@ -29,28 +31,27 @@ class CsvRows:
     """Reads CSV rows whose columns a header named, or bare rows of ``[time,] x1, ..., xC``.
 
     Args:
-        channels: names in the model's order; the file may have them in any order, and more columns.
+        channels: names in the model's order, or pairs of name and unit; the file may have them in any order, and more
+            columns.
         header: names of the columns, or None for bare rows.
         origin: what an error calls the input.
+        delimiter: between the columns; None finds it in each bare row.
 
     Raises:
-        DataError: the header lacks a channel.
+        DataError: the header lacks a channel, names one twice, or states another unit.
     """
 
-    def __init__(self, channels: Sequence[str], header: Sequence[str] | None, origin: str) -> None:
-        self._size = len(channels)
-        self._columns: list[int] | None = None
-        self._time: int | None = None
-        self._stream: int | None = None
-        if header is not None:
-            names = [name.strip() for name in header]
-            missing = [channel for channel in channels if channel not in names]
-            if missing:
-                hint = "the header must name the channels " + ", ".join(channels)
-                raise DataError(f"{origin}: no column {missing[0]!r}", hint=hint)
-            self._columns = [names.index(channel) for channel in channels]
-            self._time = names.index("timestamp") if "timestamp" in names else None
-            self._stream = names.index("stream") if "stream" in names else None
+    def __init__(
+        self,
+        channels: Sequence[str | Wanted],
+        header: Sequence[str] | None,
+        origin: str,
+        delimiter: str | None = ",",
+    ) -> None:
+        self._size, self._delimiter = len(channels), delimiter
+        self._header = None if header is None else tuple(cell.strip() for cell in header)
+        self.columns = None if self._header is None else find_columns(self._header, as_wanted(channels), origin)
+        self._clock: TextClock | None = None
 
     def row(self, line: str) -> Row:
         """Return one row.
@@ -58,22 +59,53 @@ class CsvRows:
         Raises:
             RowError: too few columns or not numbers.
         """
-        return self.cells(split_cells(line))
+        return self.cells(split_cells(line, bare_delimiter(line) if self._delimiter is None else self._delimiter))
 
     def cells(self, cells: Sequence[str]) -> Row:
         """Return one row that is already split; errors as :meth:`row`."""
-        if self._columns is None:
+        columns = self.columns
+        if columns is None:
+            if len(cells) == self._size + 2 and not cells[-1].strip():
+                cells = cells[:-1]  # a separator at the end of every line
             if len(cells) not in (self._size, self._size + 1):
                 raise RowError(f"{len(cells)} values, expected [time and] {self._size} channels")
             timed = len(cells) > self._size
-            return DEFAULT_STREAM, _time(cells[0]) if timed else None, [_number(cell) for cell in cells[timed:]]
+            return DEFAULT_STREAM, self._time(cells[0]) if timed else None, [_number(cell) for cell in cells[timed:]]
         try:
-            values = [_number(cells[column]) for column in self._columns]
-            at = None if self._time is None else _time(cells[self._time])
-            stream = DEFAULT_STREAM if self._stream is None else stream_id(cells[self._stream])
+            values = [_number(cells[column]) for column in columns.channels]
+            at = None if columns.time is None else self._time(cells[columns.time])
+            stream = DEFAULT_STREAM if columns.stream is None else stream_id(cells[columns.stream])
         except IndexError as error:
             raise RowError(f"{len(cells)} columns, the header has more") from error
         return stream, at, values
+
+    def repeats_header(self, cells: Sequence[str]) -> bool:
+        """Whether a row is the header again, as a logger writes it when it starts anew."""
+        return self._header is not None and tuple(cell.strip() for cell in cells) == self._header
+
+    def _time(self, cell: str) -> float:
+        text = cell.strip()
+        if self._clock is None and not looks_like_time(text):
+            return _time(text)
+        if self._clock is None:
+            form = recognize_time("time", [text])
+            if form is None or form.kind not in ("iso", "clock", "pattern"):
+                raise RowError(f"{text[:40]!r} is no time that is known")
+            self._clock = TextClock(form)
+        at = float(self._clock.seconds([text])[0])
+        if not math.isfinite(at):
+            raise RowError(f"{text[:40]!r} is no time as those before it")
+        return at
+
+
+def as_wanted(channels: Sequence[str | Wanted]) -> tuple[Wanted, ...]:
+    """Return channels as pairs of name and unit."""
+    return tuple(Wanted(one) if isinstance(one, str) else one for one in channels)
+
+
+def bare_delimiter(line: str) -> str:
+    """Return what separates the values of a row without a header: the first that occurs of ``; tab , |``, or blanks."""
+    return next((mark for mark in (";", "\t", ",", "|") if mark in line), " ")
 
 
 class JsonRows:
@@ -132,14 +164,16 @@ def to_chunks(rows: Iterable[Row], arrived_ns: int) -> list[Chunk]:
     return [*chunks, _chunk(held, arrived_ns)] if held else chunks
 
 
-def split_cells(line: str) -> list[str]:
-    """Return the cells of one CSV line.
+def split_cells(line: str, delimiter: str = ",") -> list[str]:
+    """Return the cells of one line.
 
     Raises:
         RowError: not CSV.
     """
+    if delimiter == " ":
+        return line.split()
     try:
-        return next(csv.reader((line,)))
+        return next(csv.reader((line,), delimiter=delimiter, skipinitialspace=True))
     except (csv.Error, StopIteration) as error:
         raise RowError(f"not a CSV row: {error}") from error
 
@@ -164,11 +198,14 @@ def _chunk(rows: list[Row], arrived_ns: int) -> Chunk:
 
 
 def _number(cell: str) -> float:
-    text = cell.strip()
-    if text in MISSING:
+    try:
+        return float(cell)
+    except ValueError:
+        text = cell.strip()
+    if text.lower() in MISSING:
         return math.nan
     try:
-        return float(text)
+        return float(text.replace(",", "."))  # a decimal comma: the cells are separated by something else
     except ValueError as error:
         raise RowError(f"{text[:40]!r} is not a number") from error
 

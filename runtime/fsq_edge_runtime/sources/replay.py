@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import csv
+import stat
 import threading
 import time
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.arrays import AnyArray, Float32Array, Float64Array
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.sources.arrangement import Arrangement, find_arrangement
 from fsq_edge_runtime.sources.base import Chunk
-from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, CsvRows, Row, RowError, to_chunks
+from fsq_edge_runtime.sources.columns import Wanted
+from fsq_edge_runtime.sources.notices import Notices
+from fsq_edge_runtime.sources.npz_recording import BLOCK_ROWS, NpzRecording, as_numbers
+from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
+from fsq_edge_runtime.sources.table import HEAD_BYTES, TableRows, open_text, read_form
+from fsq_edge_runtime.sources.time_unit import LONG_NAMES, unit_of_step
+from fsq_edge_runtime.tables import numbers_to_seconds
 
-MAX_RECORDING_BYTES = 4 << 30  # unpacked
-MAX_CSV_FIELD = 1 << 16
+MAX_STREAMS = 4096  # streams of one file whose rows are put in order
+Block = tuple[str, Float32Array, Float64Array | None]  # stream, samples (n, C), times (n,) seconds or None
 
 
 class ReplaySource:
@@ -57,83 +62,128 @@ class ReplaySource:
         """Nothing is held between runs."""
 
 
-def open_npz(path: Path, channels: int, chunk: int, rate_hz: float, *, paced: bool = False) -> ReplaySource:
-    """Open an npz recording: ``samples`` (n, C), optional ``timestamps`` (n,) seconds.
+class Replay:
+    """How recordings are read: what a model needs, and what is said about the files.
 
-    Raises:
-        MissingInputError: it cannot be read.
-        DataError: not such a file, another channel count, too large, or no samples.
+    Args:
+        wanted: the model's channels.
+        rate_hz: nominal rate of the source.
+        chunk: samples handed over at a time.
+        max_gap_s: longest time without a value that is interpolated.
+        paced: at the recording's own pace.
+        notices: hears how a file was read where that is not the plain way.
     """
+
+    def __init__(
+        self,
+        wanted: Sequence[Wanted],
+        rate_hz: float,
+        *,
+        chunk: int,
+        max_gap_s: float = 0.1,
+        paced: bool = False,
+        notices: Notices | None = None,
+    ) -> None:
+        self._wanted, self._rate, self._chunk = wanted, rate_hz, chunk
+        self._max_gap_s, self._paced = max_gap_s, paced
+        self._notices = notices or Notices()
+
+    def npz(self, path: Path) -> ReplaySource:
+        """Open an npz recording; see :class:`NpzRecording`.
+
+        Raises:
+            MissingInputError: it cannot be read, or is no regular file.
+            DataError: not such a file, another channel count or unit, or no samples.
+        """
+        _require_file(path)
+        try:
+            recording = NpzRecording(path, self._wanted, self._notices)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return self._source(lambda: self._npz_blocks(recording, path), path.name)
+
+    def csv(self, path: Path) -> ReplaySource:
+        """Open a table of text whose header names the channels and, optionally, ``timestamp`` and ``stream``.
+
+        Raises:
+            MissingInputError: it cannot be read, or is no regular file.
+            DataError: no header that names the channels, or no samples; while it is read, a row that cannot be used.
+        """
+        _require_file(path)
+        try:
+            with path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+                whole = not file.read(1)
+            form = read_form(head, whole, path.name, self._wanted, 1.0 / self._rate, self._notices)
+            with open_text(path, form.dialect.encoding) as text:
+                if next(TableRows(text, form, path.name, self._notices).blocks(1), None) is None:
+                    raise DataError(f"{path} holds no samples")
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+        def blocks() -> Iterator[Block]:
+            with open_text(path, form.dialect.encoding) as text:
+                for stream, times, values in TableRows(text, form, path.name, self._notices).blocks(BLOCK_ROWS):
+                    with np.errstate(over="ignore"):  # beyond float32 becomes Inf, which is missing
+                        samples = np.asarray(values, dtype=np.float32)
+                    yield stream, samples, times
+
+        return self._source(blocks, path.name)
+
+    def _source(self, blocks: Callable[[], Iterator[Block]], name: str) -> ReplaySource:
+        return ReplaySource(lambda: self._chunks(self._arranged(blocks(), name)), self._rate, paced=self._paced)
+
+    def _npz_blocks(self, recording: NpzRecording, path: Path) -> Iterator[Block]:
+        unit = None
+        for samples, times in recording.blocks():
+            if times is None:
+                yield DEFAULT_STREAM, samples, None
+                continue
+            numbers: AnyArray = as_numbers(times)
+            if unit is None:
+                unit = (
+                    "ns" if times.dtype.kind == "M" else unit_of_step(np.asarray(numbers, np.float64), 1.0 / self._rate)
+                )
+                if unit != "s":
+                    said = f"{path.name}: the steps of `timestamps` are those of {LONG_NAMES[unit]}: read as such"
+                    self._notices.say(f"time {path.name}", said)
+            yield DEFAULT_STREAM, samples, numbers_to_seconds(numbers, unit)
+
+    def _arranged(self, blocks: Iterator[Block], name: str) -> Iterator[Block]:
+        """Put each stream's rows in order where its first ones show that they are not."""
+        found: dict[str, Arrangement | None] = {}
+        for stream, samples, times in blocks:
+            if times is None or len(found) >= MAX_STREAMS:
+                yield stream, samples, times
+                continue
+            if stream not in found:
+                found[stream] = find_arrangement(samples, times, 1.0 / self._rate, self._max_gap_s)
+                if (arrangement := found[stream]) is not None:
+                    self._notices.say(f"arrangement {name}", f"{name}: {arrangement.said}")
+            arrangement = found[stream]
+            yield (stream, samples, times) if arrangement is None else (stream, *arrangement.take(samples, times))
+        for stream, arrangement in found.items():
+            if arrangement is not None:
+                yield (stream, *arrangement.finish())
+
+    def _chunks(self, blocks: Iterator[Block]) -> Iterator[Chunk]:
+        for stream, samples, times in blocks:
+            for at in range(0, len(samples), self._chunk):
+                some = None if times is None else times[at : at + self._chunk]
+                yield Chunk(stream, samples[at : at + self._chunk], some, 0)
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is no regular file before it is opened: a device never ends, a pipe may never begin."""
     try:
-        samples, times = _read_npz(path)
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        hint = "an npz file with `samples` (n, channels) and, optionally, `timestamps` (n,)"
-        raise DataError(f"{path} is not a recording: {error}", hint=hint) from error
-    if samples.ndim != 2 or samples.shape[1] != channels:
-        raise DataError(f"{path}: samples have shape {samples.shape}, the bundle expects (n, {channels})")
-    if times is not None and times.shape != samples.shape[:1]:
-        raise DataError(f"{path}: {times.shape} timestamps for {len(samples)} samples")
-    if not len(samples):
-        raise DataError(f"{path} holds no samples")
-
-    def chunks() -> Iterator[Chunk]:
-        for at in range(0, len(samples), chunk):
-            yield Chunk(DEFAULT_STREAM, samples[at : at + chunk], None if times is None else times[at : at + chunk], 0)
-
-    return ReplaySource(chunks, rate_hz, paced=paced)
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(mode):
+        raise MissingInputError(
+            f"cannot read {path}: it is not a regular file", hint="a pipe is read with --source stdin: < PIPE"
+        )
 
 
-def open_csv(path: Path, channels: tuple[str, ...], chunk: int, rate_hz: float, *, paced: bool = False) -> ReplaySource:
-    """Open a CSV recording whose header names the channels and, optionally, ``timestamp`` and ``stream``.
-
-    Raises:
-        MissingInputError: it cannot be read.
-        DataError: no header, a channel is missing, or no samples; while it is read, a row that cannot be used.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _csv_rows(file, path.name, channels)
-            if next(rows, None) is None:
-                raise DataError(f"{path} holds no samples")
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
-
-    def chunks() -> Iterator[Chunk]:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            held: list[Row] = []
-            for row in _csv_rows(file, path.name, channels):
-                held.append(row)
-                if len(held) == chunk:
-                    yield from to_chunks(held, 0)
-                    held = []
-            yield from to_chunks(held, 0)
-
-    return ReplaySource(chunks, rate_hz, paced=paced)
-
-
-def _read_npz(path: Path) -> tuple[Float32Array, Float64Array | None]:
-    with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > MAX_RECORDING_BYTES:
-        raise ValueError(f"it unpacks to {size} bytes, more than the {MAX_RECORDING_BYTES} allowed")
-    with np.load(path, allow_pickle=False) as archive:
-        samples = np.asarray(archive["samples"], dtype=np.float32)
-        times = np.asarray(archive["timestamps"], dtype=np.float64) if "timestamps" in archive else None
-    return samples, times
-
-
-def _csv_rows(file: IO[str], name: str, channels: tuple[str, ...]) -> Iterator[Row]:
-    csv.field_size_limit(MAX_CSV_FIELD)
-    reader = csv.reader(file)
-    try:
-        header = next(reader, None)
-        if header is None:
-            raise DataError(f"{name} is empty", hint="the header must name the channels " + ", ".join(channels))
-        rows = CsvRows(channels, header, name)
-        for cells in reader:
-            if cells:
-                yield rows.cells(cells)
-    except (RowError, csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{name}: line {reader.line_num}: {error}") from error
+def _unreadable(path: Path, error: Exception) -> MissingInputError:
+    return MissingInputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")

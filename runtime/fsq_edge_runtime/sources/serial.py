@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.sources.backoff import Backoff
 from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.columns import Wanted
 from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
+from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.packets import PacketBuffer
 from fsq_edge_runtime.sources.parsing import to_chunks
 
@@ -24,8 +26,9 @@ class SerialSource:
     Args:
         device: e.g. ``/dev/ttyUSB0``.
         baud: bits per second.
-        channels: names in the model's order.
+        channels: names in the model's order, or pairs of name and unit.
         framing: ``lines`` (``[time,] x1, ..., xC`` or JSON) or ``packed`` (see ``packets``).
+        notices: hears when nothing that comes can be read.
 
     Attributes:
         live: True.
@@ -38,12 +41,19 @@ class SerialSource:
     live = True
 
     def __init__(
-        self, device: str, baud: int, channels: tuple[str, ...], *, framing: Literal["lines", "packed"] = "lines"
+        self,
+        device: str,
+        baud: int,
+        channels: Sequence[str | Wanted],
+        *,
+        framing: Literal["lines", "packed"] = "lines",
+        notices: Notices | None = None,
     ) -> None:
         self._serial: Any = need("serial", "serial", "a serial source")
         self.counters = {"samples": 0, "reconnects": 0}
         self._device, self._baud, self._channels, self._framing = device, baud, channels, framing
         self._port: Any = None
+        self._notices = notices or Notices()
         try:
             self._connect()
         except (OSError, ValueError) as error:  # SerialException is an OSError
@@ -78,10 +88,14 @@ class SerialSource:
         self._port = self._serial.Serial(self._device, self._baud, timeout=POLL_S)
         # What was half read before belongs to no line or packet any more.
         self._lines = LineBuffer()
-        self._parser = LineParser(self._channels, self.counters, header=False, origin=self._device)
+        self._parser = LineParser(
+            self._channels, self.counters, header=False, origin=self._device, notices=self._notices
+        )
         self._packets = PacketBuffer(len(self._channels), self.counters)
 
     def _parse(self, data: bytes) -> list[Chunk]:
         if self._framing == "packed":
             return to_chunks(self._packets.feed(data), time.monotonic_ns())
-        return self._parser.parse(self._lines.feed(data))
+        lines = self._lines.feed(data)
+        too_long, self._lines.dropped = self._lines.dropped, 0
+        return self._parser.parse(lines, too_long)

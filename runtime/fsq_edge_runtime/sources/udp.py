@@ -6,11 +6,13 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.columns import Wanted
 from fsq_edge_runtime.sources.lines import LineParser
+from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.packets import MAGIC, PacketBuffer
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, to_chunks
 
@@ -24,8 +26,9 @@ class UdpSource:
     Args:
         host: address to listen on; only what can reach it can send.
         port: 0 takes a free one (see :attr:`port`).
-        channels: names in the model's order.
+        channels: names in the model's order, or pairs of name and unit.
         by_sender: samples without a stream id belong to a stream named after their sender, ``host:port``.
+        notices: hears when nothing that comes can be read.
 
     Attributes:
         live: True.
@@ -38,10 +41,18 @@ class UdpSource:
 
     live = True
 
-    def __init__(self, host: str, port: int, channels: tuple[str, ...], *, by_sender: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        channels: Sequence[str | Wanted],
+        *,
+        by_sender: bool = False,
+        notices: Notices | None = None,
+    ) -> None:
         self.counters = {"datagrams": 0, "samples": 0}
         self._by_sender, self._channels = by_sender, channels
-        self._lines = LineParser(channels, self.counters, header=False, origin="datagram")
+        self._lines = LineParser(channels, self.counters, header=False, origin="datagram", notices=notices)
         self._packets: dict[str, PacketBuffer] = {}
         try:
             self._socket = _listen(host, port)

@@ -18,7 +18,7 @@ from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
 from fsq_edge_runtime.stream.head import DecisionHead
-from fsq_edge_runtime.stream.quality import QualityCheck
+from fsq_edge_runtime.stream.quality import ROTATION_FLAG, QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
 LOST = -1  # in place of a code: no inference
+DOUBTED_WINDOWS = 20  # after one whose rotation shows another unit: a sensor does not change its unit
 NO_STAGES = (0, 0, 0, 0, 0)
 FOREVER_NS = 1 << 62
 
@@ -124,6 +125,8 @@ class WindowClassifier:
         """
         placed = time.monotonic_ns()
         due = self._checked(state, start)
+        if self._check.checks_rotation:
+            due = self._doubted(due)
         if due.flags and self._check.abstains(due.flags):
             return self._unanswered(due, None)
         limit = arrived + self._patience_ns
@@ -141,6 +144,10 @@ class WindowClassifier:
         spent = (placed - begun, prepared - placed, inferred - prepared)
         head = self.head
         return self._answered(due, head, head.code(t), spent, inferred, arrived)
+
+    def lose(self, state: StreamState, start: int) -> Decision:
+        """Return the record of a window that nobody waits for any more: missed, without a look at its samples."""
+        return self._unanswered(self._place(state, start, ()), "overrun")
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
@@ -213,7 +220,11 @@ class WindowClassifier:
             if not (entry.checked or sound[row] or check.sound(self._windows[row])):
                 flags = check.examine(self._windows[row])
                 self._windows[row] = check.window
-                batch[at] = entry._replace(due=entry.due._replace(flags=flags))
+                batch[at] = entry = entry._replace(due=entry.due._replace(flags=flags))
+            if check.checks_rotation:
+                due = self._doubted(entry.due)
+                if due is not entry.due:
+                    batch[at], flags = entry._replace(due=due), due.flags
             if not (flags and check.abstains(flags)):
                 kept.append(row)
         return batch, kept
@@ -290,6 +301,15 @@ class WindowClassifier:
         if ring.irregular_until > start or not check.sound(window):
             flags = check.examine(window, ring, start)
         return self._place(state, start, flags)
+
+    def _doubted(self, due: Due) -> Due:
+        """Flag the windows after one that turned too fast: a slow one is in that unit too, but does not show it."""
+        state = due.state
+        if ROTATION_FLAG in due.flags:
+            state.doubted_until = due.seq + DOUBTED_WINDOWS
+        elif due.seq < state.doubted_until:
+            return due._replace(flags=(*due.flags, ROTATION_FLAG))
+        return due
 
     def _place(self, state: StreamState, start: int, flags: tuple[str, ...]) -> Due:
         seq = state.seq

@@ -6,7 +6,9 @@ works on one sample and its predecessor, so the way the input is cut into chunks
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +20,8 @@ from fsq_edge_runtime.stream.counters import StreamCounters
 Cause = Literal["start", "gap", "clock", "resume", "overrun"]
 
 BLOCK = 4096  # samples handled at a time: bounds the temporaries of a large push
+BLOCK_SLOTS = 1 << 15  # grid samples made at a time: gaps that are bridged may make a thousand of one sample
+KEPT_OFFSETS = 64  # scratch of pushes up to this size is kept, larger ones make it anew: a stream costs memory for ever
 
 
 @dataclass(slots=True)
@@ -53,7 +57,7 @@ class Grid:
         channels: C.
         rate_hz: rate of the grid.
         source_rate_hz: nominal rate of the source.
-        max_gap_s: longest time without samples that is interpolated.
+        max_gap_s: longest time without samples that is interpolated; at most ``BLOCK_SLOTS`` grid samples.
         jitter_tolerance: slots; a sample this close to a grid time is taken as it is.
         clock_jump_s: a longer backward step starts a new segment.
         late_limit: so many late samples running start a new segment.
@@ -74,16 +78,15 @@ class Grid:
     ) -> None:
         self._rate = rate_hz
         self._tolerance = jitter_tolerance
-        self._gap_s = max_gap_s + 1.0 / source_rate_hz + jitter_tolerance / rate_hz
+        self._gap_s = min(max_gap_s, BLOCK_SLOTS / rate_hz) + 1.0 / source_rate_hz + jitter_tolerance / rate_hz
         self._imputed_slots = 1.5 * rate_hz / source_rate_hz
         self._clock_jump_s, self._late_limit = clock_jump_s, late_limit
         self._counters = counters
         self._source_rate = source_rate_hz
         self._native = source_rate_hz == rate_hz
         self._surely_s = 0.99 * jitter_tolerance / rate_hz  # less than the tolerance by more than any rounding
-        self._base_times: Float64Array = np.arange(BLOCK, dtype=np.float64) / rate_hz
-        self._offsets: Float64Array = np.empty(BLOCK, dtype=np.float64)
-        self._base, self._offset = self._base_times, self._offsets
+        self._base_times = _slot_times(rate_hz)
+        self._base, self._offset = self._base_times[:0], np.empty(0, dtype=np.float64)
         self._begin: Float64Array = np.empty((), dtype=np.float64)
         self._last_row: Float32Array = np.zeros(channels, dtype=np.float32)
         self._t0 = 0.0
@@ -106,7 +109,11 @@ class Grid:
         self._since += n
 
     def take(self, samples: Float32Array, times: Float64Array | None) -> list[Piece]:
-        """Place samples.
+        """Place samples; as :meth:`pieces`, all at once."""
+        return list(self.pieces(samples, times))
+
+    def pieces(self, samples: Float32Array, times: Float64Array | None) -> Iterator[Piece]:
+        """Place samples, a bounded number of grid samples at a time; each piece must be taken before the next.
 
         Args:
             samples: (n, C) float32.
@@ -115,14 +122,9 @@ class Grid:
         Returns:
             Pieces in order; they may alias ``samples``.
         """
-        n = len(samples)
-        if n <= BLOCK:
-            return self._take_block(samples, times) if n else []
-        pieces: list[Piece] = []
-        for at in range(0, n, BLOCK):
+        for at in range(0, len(samples), BLOCK):
             part = None if times is None else times[at : at + BLOCK]
-            pieces += self._take_block(samples[at : at + BLOCK], part)
-        return pieces
+            yield from self._take_block(samples[at : at + BLOCK], part)
 
     def follow(self, n: int, times: Float64Array | None) -> bool:
         """Accept n samples if each simply fills the next slot; False, and nothing done, if they need :meth:`take`.
@@ -152,11 +154,12 @@ class Grid:
         """Take the last sample (C,) of those that followed, before the next :meth:`take`."""
         self._last_row[:] = row
 
-    def _take_block(self, samples: Float32Array, times: Float64Array | None) -> list[Piece]:
+    def _take_block(self, samples: Float32Array, times: Float64Array | None) -> Iterator[Piece]:
         n = len(samples)
         if self.follow(n, times):
             self.remember(samples[-1])
-            return [Piece(samples)]
+            yield Piece(samples)
+            return
         self._counters.received += n
         if times is None:
             times = self._anchor + np.arange(self._since + 1, self._since + n + 1) / self._source_rate
@@ -165,20 +168,30 @@ class Grid:
             self._counting = False
             if math.isfinite(last := float(times[-1])):
                 self._anchor, self._since = last, 0
-        pieces, previous_t = [], self._last_t
+        previous_t = self._last_t
         for begins, rows, when in self._segments(samples, times):
-            pieces.append(self._interpolate(rows, when, begins, previous_t))
-            previous_t = float(when[-1])
-        return [piece for piece in pieces if len(piece.rows)]
+            # No step within a segment is longer than the longest gap, so few samples make few slots.
+            size = max(1, int(BLOCK_SLOTS / max(1.0, self._gap_s * self._rate + 1.0)))
+            for at in range(0, len(rows), size):
+                piece = self._interpolate(
+                    rows[at : at + size], when[at : at + size], begins if at == 0 else None, previous_t
+                )
+                previous_t = float(when[min(at + size, len(when)) - 1])
+                if len(piece.rows):
+                    yield piece
 
     def _is_regular(self, times: Float64Array, n: int) -> bool:
         """Return whether each sample stands for exactly the next slot, as :meth:`_interpolate` would find."""
         # Sufficient, not necessary: what this sees as regular, _interpolate would place in the same way to the bit.
         if n == 1:
             return abs(float(times[0]) - (self._t0 + self._next / self._rate)) <= self._surely_s  # NaN fails
-        if n != len(self._offset):  # views, made again only when the size of a push changes
-            self._base, self._offset = self._base_times[:n], self._offsets[:n]
-        offset = np.subtract(times, self._base, self._offset)
+        if n != len(self._offset):  # made again only when the size of a push changes
+            base, scratch = self._base_times[:n], np.empty(n, dtype=np.float64)
+            if n <= KEPT_OFFSETS:
+                self._base, self._offset = base, scratch
+        else:
+            base, scratch = self._base, self._offset
+        offset = np.subtract(times, base, scratch)
         self._begin[()] = self._t0 + self._next / self._rate
         np.subtract(offset, self._begin, offset)
         if offset.dot(offset) <= self._surely_s * self._surely_s:  # then each is; NaN fails
@@ -272,3 +285,11 @@ class Grid:
     def _slot_reached(self, u: Float64Array) -> Int64Array:
         """Return for each sample the last slot k with u - k >= -tolerance."""
         return np.floor(u + self._tolerance).astype(np.int64)
+
+
+@functools.lru_cache(maxsize=64)
+def _slot_times(rate_hz: float) -> Float64Array:
+    """Return the times of the first slots; one array serves all streams of a rate."""
+    times: Float64Array = np.arange(BLOCK, dtype=np.float64) / rate_hz
+    times.flags.writeable = False
+    return times

@@ -19,6 +19,16 @@ GRAVITY = {"g": 1.0, "m/s2": 9.80665}
 # alone gives 1, vigorous motion up to 3); a unit mistaken for the other moves it by 9.8, far out of these bounds.
 TRAINING_GRAVITY = (0.7, 3.0)
 WINDOW_GRAVITY = (0.2, 5.0)
+# Degrees taken for radians make a rotation 57.3 times as fast. The limit lies half way (a factor of 7.6) above the root
+# mean square of the training data, but where animals and people still turn it says nothing, and beyond what a part of
+# 2000 deg/s measures it needs no training data. Radians taken for degrees look like a body that shakes without turning.
+# Seen: windows of watch reach 2.7 times, of the synthetic quadruped 4.9 times the training value.
+RADIANS = {"rad/s": 1.0, "deg/s": math.radians(1), "°/s": math.radians(1), "dps": math.radians(1)}
+FASTER_THAN_TRAINING = math.sqrt(math.degrees(1))
+SURELY_TURNING = (10.0, 34.9)  # rad/s, least and largest limit
+SLOWER_THAN_TRAINING = 1 / 40
+SHAKING = 0.1  # of gravity, standard deviation of the acceleration's norm
+ROTATION_FLAG = "units:gyroscope"
 FULL_SCALE_SHARE = 0.999  # of the full scale: the last code of an ADC may sit just below it
 MOST = 1e15  # beyond this a float32 square may overflow; no signal comes near
 
@@ -70,6 +80,11 @@ class QualityCheck:
         low, high = WINDOW_GRAVITY
         self._energy_low = (low * self._gravity) ** 2 * size[1]
         self._energy_high = (high * self._gravity) ** 2 * size[1]
+        first, slow, fast = _gyroscope(config) if settings.check_gravity else (0, 0.0, math.inf)
+        self.checks_rotation = fast < math.inf
+        self._gyro_triad = slice(first, first + 3)
+        self._gyroscope = self.window[self._gyro_triad].reshape(-1)
+        self._turn_low, self._turn_high = slow**2 * size[1], fast**2 * size[1]
         self._abstaining = frozenset(settings.abstain_on)
 
     def sound(self, window: Float32Array) -> bool:
@@ -87,6 +102,8 @@ class QualityCheck:
             and not self._energy_low <= np.vdot(self._accelerometer, self._accelerometer) <= self._energy_high
         ):
             return False
+        if self.checks_rotation and self._rotation_is_off():
+            return False
         # Across the border of two channels as well: what is found there is not a run.
         np.equal(self._later, self._earlier, self._repeated)
         return self._repeats.find(1) < 0 or not self._has_run()
@@ -101,6 +118,11 @@ class QualityCheck:
             with np.errstate(over="ignore", invalid="ignore"):
                 energy = np.matmul(triad[:, None, :], triad[:, :, None])[:, 0, 0]
             sound &= (energy >= self._energy_low) & (energy <= self._energy_high)
+        if self.checks_rotation:
+            triad = windows[:, self._gyro_triad].reshape(len(windows), -1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                energy = np.matmul(triad[:, None, :], triad[:, :, None])[:, 0, 0]
+            sound &= (energy >= self._turn_low) & (energy <= self._turn_high)
         return np.asarray(sound, dtype=np.bool_)
 
     def examine(self, window: Float32Array, ring: SampleRing | None = None, start: int = 0) -> tuple[str, ...]:
@@ -126,6 +148,8 @@ class QualityCheck:
         energy = float(np.vdot(self._accelerometer, self._accelerometer))
         if self._gravity and not flags and not self._energy_low <= energy <= self._energy_high:
             flags.append("units")
+        if self.checks_rotation and not flags and self._rotation_is_off():
+            flags.append(ROTATION_FLAG)
         flags += self._name("stuck", [_longest_run(row) >= self._stuck_run for row in filled])
         if ring is not None and self._rate_is_off(ring, start):
             flags.append("rate")
@@ -134,6 +158,17 @@ class QualityCheck:
     def abstains(self, flags: tuple[str, ...]) -> bool:
         """Return whether any of the flags forbids an answer."""
         return any(flag.partition(":")[0] in self._abstaining for flag in flags)
+
+    def _rotation_is_off(self) -> bool:
+        """Whether :attr:`window` turns faster than it can, or shakes without turning."""
+        energy = float(np.vdot(self._gyroscope, self._gyroscope))
+        if energy > self._turn_high:
+            return True
+        if energy >= self._turn_low or not self._gravity:
+            return False
+        three = self.window[self._triad]
+        norms = np.sqrt(np.einsum("ct,ct->t", three, three))
+        return bool(norms.std() > SHAKING * self._gravity)
 
     def _has_run(self) -> bool:
         changes = np.not_equal(self._flat[1:], self._flat[:-1])
@@ -168,3 +203,19 @@ def _accelerometer(config: PreprocessConfig) -> tuple[int, float]:
             if TRAINING_GRAVITY[0] <= norm <= TRAINING_GRAVITY[1]:
                 return triad[0], gravity
     return 0, 0.0
+
+
+def _gyroscope(config: PreprocessConfig) -> tuple[int, float, float]:
+    """Return the first of three adjacent gyroscope channels and the slowest and fastest rotation of a moving window.
+
+    Both are root mean squares of the norm in the channels' unit; the fastest is infinite where there are no such
+    channels.
+    """
+    for unit, radians in RADIANS.items():
+        triad = [index for index, channel in enumerate(config.channels) if channel.unit == unit]
+        if len(triad) == 3 and triad[2] - triad[0] == 2:
+            norm = math.sqrt(sum(config.mean[index] ** 2 + config.std[index] ** 2 for index in triad)) * radians
+            low, high = SURELY_TURNING
+            fastest = min(max(FASTER_THAN_TRAINING * norm, low), high)
+            return triad[0], SLOWER_THAN_TRAINING * norm / radians, fastest / radians
+    return 0, 0.0, math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from fractions import Fraction
 
@@ -143,10 +144,13 @@ def _partial(support: Float32Array, weights: Float32Array) -> Float32Array:
     return np.where(weight > 0.5, value / np.where(weight > 0.5, weight, 1), np.nan).astype(np.float32)
 
 
+@functools.lru_cache(maxsize=16)
 def _weights(half: int, ratio: float, phases: int) -> Float32Array:
     """Return the Kaiser-windowed sinc (phases, 2 * half), each row summing to one."""
     beta = 0.1102 * (ATTENUATION_DB - 8.7)
     at = np.arange(-half + 1, half + 1)[None, :] - np.arange(phases)[:, None] / phases
     window = np.i0(beta * np.sqrt(np.clip(1.0 - (at / half) ** 2, 0.0, None))) / np.i0(beta)
     weights = np.sinc(at / ratio) * window
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+    found: Float32Array = np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+    found.flags.writeable = False  # one table serves all streams of a rate
+    return found

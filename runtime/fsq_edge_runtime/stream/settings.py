@@ -37,7 +37,8 @@ class StreamSettings(Artefact):
         full_scale: largest magnitude a channel can report, by channel name, raw units; enables ``clipped``.
         range_limits: magnitude that no real signal exceeds, by unit; enables ``range``.
         check_gravity: compare the accelerometer's mean square with gravity where the training data held gravity;
-            catches g sent as m/s2 and the reverse.
+            catches g sent as m/s2 and the reverse. The gyroscope's is held to what a body and a sensor can turn, which
+            catches deg/s sent as rad/s and, while the body moves, the reverse.
     """
 
     KIND: ClassVar[str] = "stream.json"

@@ -35,6 +35,7 @@ class StreamState:
         t0: source time of the segment's first grid sample, seconds.
         next_start: grid index at which the next window begins.
         seq: number of the next window.
+        doubted_until: windows before this number are doubted, since one before them turned faster than it can.
 
     Raises:
         UsageError: the source's rate cannot be brought to the model's.
@@ -47,6 +48,7 @@ class StreamState:
         "_size",
         "chain",
         "counters",
+        "doubted_until",
         "grid",
         "name",
         "next_start",
@@ -89,6 +91,7 @@ class StreamState:
         self.t0 = 0.0
         self.next_start = 0
         self.seq = 0
+        self.doubted_until = 0
         self._size, self._hop, self._on_gap = config.window_samples, config.hop_samples, on_gap
         # True while the latest samples went to the ring only: the grid needs the last one before it interpolates.
         self._ahead = False
@@ -133,17 +136,18 @@ class StreamState:
         self.grid.skip(n)
         self.grid.interrupt("overrun")
 
-    def _pieces(self, samples: Float32Array, times: Float64Array | None) -> list[Piece]:
+    def _pieces(self, samples: Float32Array, times: Float64Array | None) -> Iterator[Piece]:
         """Return the samples as pieces of the model's grid."""
         if self._ahead:
             self.grid.remember(self.ring.last())
             self._ahead = False
-        pieces = self.grid.take(samples, times)
-        if self.resampler is None:
-            return pieces
-        return [out for piece in pieces for out in self.resampler.take(piece)]
+        for piece in self.grid.pieces(samples, times):
+            if self.resampler is None:
+                yield piece
+            else:
+                yield from self.resampler.take(piece)
 
-    def _place(self, pieces: list[Piece]) -> Iterator[int]:
+    def _place(self, pieces: Iterable[Piece]) -> Iterator[int]:
         """Put pieces on the ring and give the windows that become due."""
         ring = self.ring
         for piece in pieces:

@@ -1,0 +1,269 @@
+"""A recording in a text table: its form is recognised, said where it is not the plain one, and its rows are read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from fsq_edge_runtime.arrays import Float64Array
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.sources.columns import Columns, Wanted, find_columns, names_channels, shown
+from fsq_edge_runtime.sources.notices import Notices
+from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, RowError, stream_id
+from fsq_edge_runtime.sources.time_unit import TimeColumn
+from fsq_edge_runtime.tables import Dialect, recognize_dialect, spell_unit, split_line
+from fsq_edge_runtime.tables.dialect import MISSING, recognize_encoding
+from fsq_edge_runtime.tables.units import TIME_UNITS
+
+HEAD_BYTES = 1 << 16
+HEADER_LINES = 64  # a header further down is not looked for
+MAX_LINE = 1 << 20
+MAX_CELL = 1 << 16
+DELIMITERS = (",", ";", "\t", "|", " ")
+NAMES = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'", " ": "blanks"}
+
+Cells = tuple[str, Float64Array | None, list[list[float]]]  # stream, times or None, values: rows of one stream
+
+
+@dataclass(frozen=True, slots=True)
+class TableForm:
+    """Where the rows of a table are and what their cells mean.
+
+    Args:
+        dialect: encoding, delimiter, decimal mark, comment mark, line of the header and of the units.
+        header: names of the columns.
+        columns: those that are read.
+        clock: reads the times; None where the table has none.
+    """
+
+    dialect: Dialect
+    header: tuple[str, ...]
+    columns: Columns
+    clock: TimeColumn | None
+
+
+def read_form(
+    sample: bytes, whole: bool, name: str, wanted: Sequence[Wanted], period_s: float, notices: Notices
+) -> TableForm:
+    """Recognise a table by its first bytes.
+
+    Args:
+        sample: the first bytes.
+        whole: they are all.
+        name: of the file, for messages.
+        wanted: the model's channels.
+        period_s: nominal time between two samples, seconds.
+        notices: hears what is not as in a plain table.
+
+    Raises:
+        DataError: no header that names the channels, a channel named twice, or another unit.
+    """
+    if not sample.strip():
+        hint = "the header must name the channels " + ", ".join(channel.name for channel in wanted)
+        raise DataError(f"{name} is empty", hint=hint)
+    try:
+        dialect = recognize_dialect(sample, whole=whole).dialect
+    except ValueError:  # too short to say, or no table: the header decides
+        dialect = Dialect(encoding=recognize_encoding(sample))
+    text = sample.decode(dialect.encoding, "replace").lstrip("\ufeff")
+    lines = [line.rstrip("\r\n") for line in io.StringIO(text, newline="")]  # as a file's lines are counted
+    at, header, delimiter = _find_header(lines, dialect, wanted)
+    units_line, units = _units_row(lines, at, delimiter)
+    written = f"line {at + 1}, separated by {NAMES.get(delimiter, repr(delimiter))}"
+    columns = find_columns(header, wanted, name, units=units, units_line=units_line, written=written)
+    decimal = dialect.decimal if dialect.delimiter == delimiter else "."
+    first = (units_line or at + 1) + 1
+    dialect = Dialect(dialect.encoding, delimiter, decimal, at + 1, units_line, first, dialect.comment)
+    clock = _clock(lines, dialect, header, columns, period_s)
+    _say(dialect, lines, header, columns, clock, name, notices)
+    return TableForm(dialect, header, columns, clock)
+
+
+class TableRows:
+    """Reads the rows of a table.
+
+    Args:
+        file: opened with :func:`open_text`.
+        form: of the table.
+        name: of the file, for errors.
+        notices: hears of missing values that are written in words.
+    """
+
+    def __init__(self, file: IO[str], form: TableForm, name: str, notices: Notices) -> None:
+        self._file, self._form, self._name, self._notices = file, form, name, notices
+        self._line = form.dialect.first_row_line - 1
+        self._comma = form.dialect.decimal == ","
+
+    def blocks(self, rows: int) -> Iterator[Cells]:
+        """Give the rows in order, consecutive ones of one stream together, at most ``rows`` at a time.
+
+        Raises:
+            DataError: a row cannot be used; it names the line.
+        """
+        held: list[list[float]] = []
+        texts: list[str] = []
+        lines: list[int] = []
+        stream = DEFAULT_STREAM
+        try:
+            for cells in self._cells():
+                one, text, values = self._row(cells)
+                if held and (one != stream or len(held) == rows):
+                    yield stream, self._times(texts, lines), held
+                    held, texts, lines = [], [], []
+                stream = one
+                held.append(values)
+                texts.append(text)
+                lines.append(self._line)
+        except (RowError, csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{self._name}: line {self._line}: {error}") from error
+        if held:
+            yield stream, self._times(texts, lines), held
+
+    def _row(self, cells: list[str]) -> tuple[str, str, list[float]]:
+        columns = self._form.columns
+        try:
+            values = [self._number(cells[column]) for column in columns.channels]
+            text = "" if columns.time is None else cells[columns.time].strip()
+            stream = DEFAULT_STREAM if columns.stream is None else stream_id(cells[columns.stream])
+        except IndexError as error:
+            raise RowError(f"{len(cells)} columns, the header has more") from error
+        return stream, text, values
+
+    def _times(self, texts: list[str], lines: list[int]) -> Float64Array | None:
+        if self._form.clock is None:
+            return None
+        times = self._form.clock.seconds(texts)
+        bad = np.flatnonzero(~np.isfinite(times))
+        if bad.size:
+            at = int(bad[0])
+            what = f"the time {texts[at][:40]!r} is not a finite number" if texts[at] else "the time is missing"
+            raise DataError(f"{self._name}: line {lines[at]}: {what}, nor a time as in the rows before")
+        return times
+
+    def _number(self, cell: str) -> float:
+        try:
+            return float(cell)
+        except ValueError:
+            text = cell.strip()
+        if text.lower() in MISSING:
+            if text and text.lower() != "nan":
+                said = f"{self._name}: line {self._line}: {text!r} is read as a missing value"
+                self._notices.say("missing words", said)
+            return float("nan")
+        if self._comma:
+            try:
+                return float(text.replace(",", "."))
+            except ValueError:
+                pass
+        raise RowError(f"{text[:40]!r} is not a number")
+
+    def _cells(self) -> Iterator[list[str]]:
+        dialect, header = self._form.dialect, self._form.header
+        csv.field_size_limit(MAX_CELL)
+        lines = self._lines()
+        if dialect.delimiter == " ":
+            rows: Iterator[list[str]] = (split_line(line, " ") for line in lines if line.strip())
+        else:
+            rows = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=True)
+        for cells in rows:
+            if not any(cells):
+                continue
+            if cells[0][:1] == header[0][:1] and tuple(cell.strip() for cell in cells) == header:
+                said = f"{self._name}: line {self._line}: the header is repeated and skipped"
+                self._notices.say("repeated header", said)
+                continue
+            yield cells
+
+    def _lines(self) -> Iterator[str]:
+        """Give the lines after the header, bounded, comments left out."""
+        mark, skipped = self._form.dialect.comment, self._form.dialect.first_row_line - 1
+        for _ in range(skipped):
+            self._file.readline(MAX_LINE)
+        while line := self._file.readline(MAX_LINE + 1):
+            self._line += 1
+            if len(line) > MAX_LINE:
+                raise RowError(f"longer than {MAX_LINE} characters")
+            if not (mark and line.startswith(mark)):
+                yield line
+
+
+def open_text(path: Path, encoding: str) -> IO[str]:
+    """Open a table for reading as the csv module wants it."""
+    return path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="")
+
+
+def _find_header(lines: Sequence[str], dialect: Dialect, wanted: Sequence[Wanted]) -> tuple[int, tuple[str, ...], str]:
+    """Return the position of the header, its cells and its delimiter; where none fits, the one that looks like it."""
+    for delimiter in dict.fromkeys((dialect.delimiter, *DELIMITERS)):
+        for at, line in enumerate(lines[:HEADER_LINES]):
+            cells = _split(line, delimiter)
+            if len(cells) >= len(wanted) and names_channels(cells, wanted):
+                return at, cells, delimiter
+    at = max(0, dialect.header_line - 1)
+    return at, _split(lines[at] if lines else "", dialect.delimiter), dialect.delimiter
+
+
+def _split(line: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        return tuple(split_line(line, delimiter))
+    except ValueError:
+        return (line,)
+
+
+def _units_row(lines: Sequence[str], header_at: int, delimiter: str) -> tuple[int, tuple[str, ...]]:
+    """Return the number of the line of units behind the header, and its cells; 0 and nothing where there is none."""
+    if header_at + 1 >= len(lines):
+        return 0, ()
+    cells = _split(lines[header_at + 1], delimiter)
+    filled = [cell for cell in cells if cell]
+    known = [cell for cell in filled if spell_unit(cell) or cell.lower().strip("[]()") in TIME_UNITS]
+    return (header_at + 2, cells) if filled and len(known) >= max(1, len(filled) / 2) else (0, ())
+
+
+def _clock(
+    lines: Sequence[str], dialect: Dialect, header: Sequence[str], columns: Columns, period_s: float
+) -> TimeColumn | None:
+    if columns.time is None:
+        return None
+    rows = [_split(line, dialect.delimiter) for line in lines[dialect.first_row_line - 1 :][:512]]
+    rows = [row for row in rows[:-1] or rows if len(row) > columns.time]  # the last may be cut
+    if columns.stream is not None and rows:
+        first = rows[0][columns.stream : columns.stream + 1]
+        rows = [row for row in rows if row[columns.stream : columns.stream + 1] == first]
+    cells = [row[columns.time] for row in rows if row[columns.time]]
+    return TimeColumn(header[columns.time], cells, dialect.decimal, period_s)
+
+
+def _say(
+    dialect: Dialect,
+    lines: Sequence[str],
+    header: Sequence[str],
+    columns: Columns,
+    clock: TimeColumn | None,
+    name: str,
+    notices: Notices,
+) -> None:
+    if dialect.header_line > 1:
+        first = lines[0].strip()
+        said = f"the header is line {dialect.header_line}; what is above it, from line 1 {first[:40]!r}, is skipped"
+        notices.say(f"preamble {name}", f"{name}: {said}")
+    if dialect.delimiter != "," or dialect.decimal == ",":
+        comma = ", numbers are written with a decimal comma" if dialect.decimal == "," else ""
+        notices.say(f"separator {name}", f"{name}: columns are separated by {NAMES[dialect.delimiter]}{comma}")
+    if dialect.units_line:
+        said = f"{name}: line {dialect.units_line} holds units; they are the bundle's where they are known"
+        notices.say(f"units {name}", said)
+    if clock is not None and columns.time is not None:
+        column = header[columns.time]
+        if clock.said:
+            notices.say(f"time {name}", f"{name}: {clock.said}")
+        elif column.strip().lower() != "timestamp":
+            notices.say(f"time {name}", f"{name}: column {column!r} is taken as the time, in seconds")
+    if columns.unused:
+        notices.say(f"unused {name}", f"{name}: columns that are not read: {shown(columns.unused)}")
