@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.install import Installed
 
 
+key_option = click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="Refuse a bundle whose signature this public key does not verify (Ed25519, PEM; default: none needed).",
+)
+
+
 @click.command("install")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
@@ -27,11 +34,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Run the self-test on this backend, the one that will run the bundle.",
 )
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    help="Refuse a bundle whose signature this public key does not verify (Ed25519, PEM; default: none needed).",
-)
+@key_option
 @output_options
 def install(bundle: Path, destination: Path, backend: str, key: Path | None, json_to: str | None, quiet: bool) -> None:
     """Make BUNDLE the current one in the folder DESTINATION, whole or not at all.
@@ -59,12 +62,16 @@ def install(bundle: Path, destination: Path, backend: str, key: Path | None, jso
 
 @click.command("rollback")
 @click.argument("destination", type=click.Path(path_type=Path))
+@key_option
 @output_options
-def rollback(destination: Path, json_to: str | None, quiet: bool) -> None:
-    """Return to the bundle that was in use before; a second call returns to the newer one."""
+def rollback(destination: Path, key: Path | None, json_to: str | None, quiet: bool) -> None:
+    """Return to the bundle that was in use before; a second call returns to the newer one.
+
+    Exit codes: 65 the one before is damaged or not signed with the key; 66 there is none.
+    """
     from fsq_edge_runtime.bundle.install import rollback as roll_back
 
-    done = roll_back(destination)
+    done = roll_back(destination, public_key=read_bounded(key, MAX_KEY_BYTES) if key else None)
     console(quiet, json_to).print(f"in use: {escape(done.version)}, before it {escape(done.previous)}")
     write_json(_to_dict(done), json_to)
 

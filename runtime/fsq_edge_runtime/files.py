@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import secrets
 import shutil
-import tempfile
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import IO
 
 from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableError, UsageError
 
+LOCK_TIMEOUT_S = 5.0  # held for two system calls; whoever holds it longer is not one of ours
 WRITE_HINT = "check the folder, its owner and the free space"
 
 
@@ -60,27 +65,70 @@ def write_file(path: Path, data: bytes) -> None:
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a binary file to write to; ``path`` holds all of it when the block ends well, and is untouched otherwise.
 
-    The content goes to a temporary name in the same folder (which is made if needed), is waited for (fsync), renamed,
-    and the folder is waited for.
+    The content goes to a file without a name in the same folder (which is made if needed), is waited for (fsync),
+    named, renamed, and the folder is waited for. A kill leaves nothing behind; where the file system knows no files
+    without a name, it may leave a temporary one. The mode follows the umask, or is that of the file replaced.
 
     Raises:
         UnavailableError: no permission or no space.
     """
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
+        descriptor, temporary = _temporary_file(path)
         try:
             with os.fdopen(descriptor, "w+b") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
+                with contextlib.suppress(FileNotFoundError):
+                    os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+                os.fsync(descriptor)
+                if temporary is None:
+                    _name_and_rename(descriptor, path)
+                else:
+                    temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def _temporary_file(path: Path) -> tuple[int, Path | None]:
+    """Return a descriptor to write to, and its name where the file system insists on one."""
+    if Path("/proc/self/fd").is_dir():
+        with contextlib.suppress(OSError):
+            return os.open(path.parent, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666), None
+    name = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), name
+
+
+def _name_and_rename(descriptor: int, path: Path) -> None:
+    """Put a file without a name in the place of ``path``.
+
+    The name in between is always the same, so that the next writer removes what a kill left there; a lock on the
+    folder keeps two writers from removing each other's.
+    """
+    between = path.with_name(f".{path.name}.new")
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock_folder(folder)
+        between.unlink(missing_ok=True)
+        # With a folder's descriptor Python calls linkat(), which follows the link in /proc; link() would not.
+        os.link(f"/proc/self/fd/{descriptor}", between.name, dst_dir_fd=folder)
+        between.replace(path)
+    finally:
+        os.close(folder)
+
+
+def _lock_folder(descriptor: int) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
 
 
 @contextmanager
@@ -98,10 +146,10 @@ def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
     if occupied and not (replaceable and (folder / replaceable).is_file()):
         raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    building.mkdir()
     try:
         yield building
-        building.chmod(0o755)
         if occupied:
             former = building.with_name(building.name + ".former")
             folder.replace(former)

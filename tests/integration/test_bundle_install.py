@@ -250,6 +250,9 @@ def test_foreign_links_are_refused(bundles: list[Path], tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "trap").mkdir()
     (tmp_path / "trap" / "versions").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="not an install folder"):
+        put(bundles[1], tmp_path / "trap")
+    (tmp_path / "trap" / ".fsq-edge-install").touch()
     with pytest.raises(BundleError, match="is a link"):
         put(bundles[1], tmp_path / "trap")
     assert not list((tmp_path / "elsewhere").iterdir())

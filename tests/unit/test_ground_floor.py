@@ -19,7 +19,10 @@ ONCE = {
     "Severity": (r"^Severity\b.*=|^class \w*Severity\b", f"{FLOOR}/findings.py"),
     "macro-F1": (r"^\s*def \w*macro_f1\b", f"{FLOOR}/scores.py"),
     "the bootstrap": (r"^\s*def \w*bootstrap\w*\(", f"{FLOOR}/scores.py"),
-    "atomic writes": (r"\bmkstemp\(dir=\w+\.parent|\bNamedTemporaryFile\(|\bdef \w*atomic\w*\(", f"{FLOOR}/files.py"),
+    "atomic writes": (
+        r"\bO_TMPFILE\b|\bmkstemp\(dir=\w+\.parent|\bNamedTemporaryFile\(|\bdef \w*atomic\w*\(",
+        f"{FLOOR}/files.py",
+    ),
     "bounded reads": (
         r"\.read\(\w*(?:limit|LIMIT|MAX)\w* \+ 1\)|\bdef read_(?:bounded|limited)\(",
         f"{FLOOR}/files.py",

@@ -150,12 +150,13 @@ def write_folder(files: Mapping[str, bytes], path: Path, *, replace: bool = Fals
         sync_folder(path.parent)
 
 
-def write_tree(files: Mapping[str, bytes], target: Path) -> None:
+def write_tree(files: Mapping[str, bytes], target: Path, *, public: bool = False) -> None:
     """Write the folder form's files and its digest into an empty folder and wait until all of it is on the disk.
 
     Args:
         files: name to content; the names are safe.
         target: an existing empty folder.
+        public: everybody may read it, whatever the umask: who installs a bundle is seldom who runs it.
     """
     digest = hashlib.sha256(files[MANIFEST]).hexdigest() + "\n"
     folders = {target}
@@ -164,7 +165,11 @@ def write_tree(files: Mapping[str, bytes], target: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         folders.update(folder for folder in file.parents if folder.is_relative_to(target))
         write_synced(file, data)
+        if public:
+            file.chmod(0o644)
     for folder in sorted(folders, reverse=True):
+        if public:
+            folder.chmod(0o755)
         sync_folder(folder)
 
 

@@ -196,7 +196,11 @@ class Bundle:
             BundleError: damaged, incomplete, foreign, an unknown schema version, or parts that do not fit together.
         """
         path = Path(path)
-        return cls.from_files(read_files(path), origin=str(path))
+        files = read_files(path)
+        bundle = cls.from_files(files, origin=str(path))
+        if path.is_file() and list(files) != list(bundle.files):
+            raise BundleError("the bundle is not in canonical form: its files are not in the manifest's order")
+        return bundle
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, origin: str = "memory") -> Bundle:

@@ -3,6 +3,7 @@
     DEST/current  -> versions/dog-1a2b3c4d5e6f        what runs; swapped by one rename
     DEST/previous -> versions/dog-0f9e8d7c6b5a        what ran before; `rollback` swaps back
     DEST/versions/NAME-HASH/                          the folder form of a bundle, never changed once it is linked
+    DEST/.fsq-edge-install                            the mark of an install folder: without it nothing here is ours
     DEST/.lock                                        held while installing
 
 The new version is written under a temporary name, waited for (fsync of every file and folder), read back and verified,
@@ -16,27 +17,34 @@ import fcntl
 import hashlib
 import itertools
 import os
+import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fsq_edge_runtime.bundle.archive import CURRENT, MANIFEST, read_files, write_tree
+from fsq_edge_runtime.bundle.archive import CURRENT, FOLDER_DIGEST, MANIFEST, read_files, write_tree
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.selftest import SelfTestResult, run_selftest
 from fsq_edge_runtime.bundle.signature import check_signature
 from fsq_edge_runtime.errors import BundleError, DataError, MissingInputError, UnavailableError, UsageError
-from fsq_edge_runtime.files import sync_folder
+from fsq_edge_runtime.files import sync_folder, write_file
 from fsq_edge_runtime.hef import inspect_hef
 
 PREVIOUS: Final = "previous"
 VERSIONS: Final = "versions"
 LOCK: Final = ".lock"
-_STAGING_PREFIX = ".staging-"
+MARK: Final = ".fsq-edge-install"
+_MARK_TEXT: Final = b"This folder was made by fsq-edge bundle install, which removes old bundles from versions/.\n"
 _LINK_PREFIX = ".link-"
+# The names that this module gives; whatever is called otherwise is not ours and is never removed.
+_STAGING = re.compile(r"\.staging-[0-9a-f]{16}")
+_VERSION = re.compile(r"[A-Za-z0-9_\-]{1,64}-[0-9a-f]{12}(\.[0-9]{1,4})?")
+_NOT_CONTENT = frozenset({LOCK, MARK, "lost+found"})  # what an empty folder may hold; the last is a file system's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +111,26 @@ def install(
         return Installed(root, version, old, outcome)
 
 
-def rollback(destination: str | Path) -> Installed:
+def rollback(destination: str | Path, *, public_key: bytes | None = None) -> Installed:
     """Make the previous bundle the current one again; a second call returns to the newer one.
+
+    Args:
+        destination: the install folder.
+        public_key: PEM; the previous bundle must be signed with its private half.
 
     Raises:
         MissingInputError: there is no installation or no previous bundle.
-        BundleError: the previous bundle is damaged; the current one stays.
+        BundleError: the previous bundle is damaged, or not signed as asked; the current one stays.
         UnavailableError: another installation is running.
     """
     root = Path(destination)
-    if not (root / VERSIONS).is_dir():
+    if not _is_ours(root):
         raise MissingInputError(f"there is no installation in {root}")
     with _storage_errors(root), _locked(root):
         old, new = _target(root, CURRENT), _target(root, PREVIOUS)
         if not new or new == old:
             raise MissingInputError(f"there is no previous bundle in {root} to return to")
-        Bundle.from_files(read_files(root / VERSIONS / new), origin=new)
+        verify_parts(Bundle.from_files(read_files(root / VERSIONS / new), origin=new), public_key)
         _link(root, CURRENT, new)
         if old:
             _link(root, PREVIOUS, old)
@@ -148,10 +160,10 @@ def verify_parts(bundle: Bundle, public_key: bytes | None = None) -> None:
 
 def _write_version(root: Path, bundle: Bundle) -> str:
     versions = root / VERSIONS
-    staging = Path(tempfile.mkdtemp(dir=versions, prefix=_STAGING_PREFIX))
+    staging = versions / f".staging-{secrets.token_hex(8)}"
+    staging.mkdir()
     try:
-        write_tree(bundle.files, staging)
-        staging.chmod(0o755)
+        write_tree(bundle.files, staging, public=True)
         _read_back(staging, bundle)
         name = _free_name(versions, bundle)
         staging.rename(versions / name)
@@ -207,37 +219,102 @@ def _is_same(folder: Path, bundle: Bundle) -> bool:
 
 def _remove_leftovers(root: Path) -> None:
     """Remove what a killed installation left behind."""
-    for path in (root / VERSIONS).glob(f"{_STAGING_PREFIX}*"):
-        shutil.rmtree(path)
-    for path in root.glob(f"{_LINK_PREFIX}*"):
-        path.unlink()
+    for path in (root / VERSIONS).iterdir():
+        if _STAGING.fullmatch(path.name):
+            _remove_folder(path)
+    for name in (CURRENT, PREVIOUS):
+        path = root / f"{_LINK_PREFIX}{name}"
+        if path.is_symlink():
+            path.unlink()
 
 
 def _remove_unlinked(root: Path) -> None:
     """Remove versions that are neither current nor previous."""
     keep = {_target(root, CURRENT), _target(root, PREVIOUS)}
     for path in (root / VERSIONS).iterdir():
-        if path.name not in keep:
-            shutil.rmtree(path)
+        if path.name not in keep and _VERSION.fullmatch(path.name) and (path / MANIFEST).is_file():
+            _remove_folder(path)
+
+
+def _remove_folder(path: Path) -> None:
+    # What cannot be removed takes space and does no other harm: the installation is good all the same.
+    if not path.is_symlink() and path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Hold the install folder's lock; the kernel drops it when the process dies."""
-    if root.is_dir() and not (root / VERSIONS).is_dir() and any(entry.name != LOCK for entry in root.iterdir()):
+    """Hold the install folder's lock; the kernel drops it when the process dies.
+
+    Raises:
+        UsageError: the folder holds other things and is not an install folder.
+        BundleError: a part of it is not what this module makes.
+        UnavailableError: another installation is running.
+    """
+    if not _is_ours(root) and any(entry.name not in _NOT_CONTENT for entry in _entries(root)):
         raise UsageError(f"{root} holds other things and is not an install folder", hint="name a new or empty folder")
     if (root / VERSIONS).is_symlink():
         raise BundleError(f"{root / VERSIONS} is a link, not an install folder's own", hint="choose another folder")
-    if not (root / VERSIONS).is_dir():
-        (root / VERSIONS).mkdir(parents=True)
-        sync_folder(root)
-        sync_folder(root.parent)
-    with (root / LOCK).open("wb") as file:
+    _make_public(root)
+    lock = _open_lock(root / LOCK)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UnavailableError(f"another installation into {root} is running", hint="wait for it") from error
+        if not os.path.lexists(root / MARK):
+            write_file(root / MARK, _MARK_TEXT)
+        _make_public(root / VERSIONS)
         yield
+    finally:
+        os.close(lock)
+
+
+def _is_ours(root: Path) -> bool:
+    """Return whether the folder is an install folder: marked, or made before there was a mark."""
+    mark = root / MARK
+    if not mark.is_symlink() and mark.is_file():
+        return True
+    current = root / CURRENT
+    target = current.readlink().parts if current.is_symlink() else ()
+    return (
+        len(target) == 2
+        and target[0] == VERSIONS
+        and _VERSION.fullmatch(target[1]) is not None
+        and (current / FOLDER_DIGEST).is_file()
+    )
+
+
+def _entries(root: Path) -> list[Path]:
+    return list(root.iterdir()) if os.path.lexists(root) else []
+
+
+def _make_public(folder: Path) -> None:
+    """Make a folder, and those above it, that everybody may read, whatever the umask; wait for them."""
+    missing = list(itertools.takewhile(lambda path: not path.is_dir(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
+        sync_folder(path.parent)
+
+
+def _open_lock(path: Path) -> int:
+    """Open the lock without following a link, emptying a file or waiting for a pipe's other end.
+
+    Raises:
+        BundleError: it is a link or a special file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        lock = os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise BundleError(f"{path} is not a regular file", hint="remove it, or choose another folder") from error
+        raise
+    if stat.S_ISREG(os.fstat(lock).st_mode):
+        return lock
+    os.close(lock)
+    raise BundleError(f"{path} is not a regular file", hint="remove it, or choose another folder")
 
 
 @contextmanager

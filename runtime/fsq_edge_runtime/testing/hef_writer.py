@@ -7,9 +7,7 @@ these have whatever bytes the test wants.
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Literal
 
 import xxhash
 
+from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.hef.architecture import EXTENSIONS, NET_FLOW, PERIPHERY, code_of, known_architecture
 from fsq_edge_runtime.hef.header import COMMON, DISTINCT, MAGIC, PAGE_BYTES
 
@@ -128,11 +127,7 @@ def write_hef(path: str | Path, **arguments: object) -> Path:
         The path.
     """
     target = Path(path)
-    data = hef_bytes(**arguments)  # type: ignore[arg-type]  # the same keywords, checked by the call
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    Path(temporary).replace(target)
+    write_file(target, hef_bytes(**arguments))  # type: ignore[arg-type]  # the same keywords, checked by the call
     return target
 
 
