@@ -13,6 +13,7 @@ from fsq_edge_runtime.tables import TextClock, TimeForm, numbers_to_seconds, rec
 from fsq_edge_runtime.tables.times import PER_SECOND, NumberUnit
 from fsq_edge_runtime.tables.units import TIME_UNITS
 
+UNITS: tuple[NumberUnit, ...] = ("s", "ms", "us", "ns")
 NOT_FAR = 1.5  # powers of ten: a unit whose step is within 30 times of the expected one is not doubted
 LONG_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
@@ -21,7 +22,7 @@ def unit_of_name(name: str) -> NumberUnit | None:
     """Return the unit of time that a column's name ends with, such as ``timestamp_ms`` or ``Time [us]``."""
     words = re.findall(r"[a-zµμ]+", name.lower())
     found = TIME_UNITS.get(words[-1]) if len(words) > 1 else None
-    return next((unit for unit in PER_SECOND if unit == found), None)
+    return next((unit for unit in UNITS if unit == found), None)
 
 
 def unit_of_step(times: Float64Array, period_s: float, named: NumberUnit | None = None) -> NumberUnit:
@@ -37,9 +38,8 @@ def unit_of_step(times: Float64Array, period_s: float, named: NumberUnit | None 
     if not steps.size:
         return named or "s"
     step = float(np.median(steps))
-    units: tuple[NumberUnit, ...] = ("s", "ms", "us", "ns")
-    far = {unit: abs(math.log10(step / PER_SECOND[unit] / period_s)) for unit in units}
-    return named if named and far[named] < NOT_FAR else min(units, key=far.__getitem__)
+    far = {unit: abs(math.log10(step / PER_SECOND[unit] / period_s)) for unit in UNITS}
+    return named if named and far[named] < NOT_FAR else min(UNITS, key=far.__getitem__)
 
 
 class TimeColumn:
