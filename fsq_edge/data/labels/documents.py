@@ -11,7 +11,7 @@ import xml.parsers.expat
 from collections.abc import Iterator
 from typing import Any
 
-from fsq_edge.data.labels.interval import LabelFile, LabelInterval, read_time
+from fsq_edge.data.labels.interval import LabelFile, LabelSpan, read_time
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line
 
@@ -48,7 +48,7 @@ def read_label_studio(data: bytes, name: str) -> LabelFile:
     """
     tasks = _json(data, name)
     tasks = tasks if isinstance(tasks, list) else [tasks]
-    intervals: list[LabelInterval] = []
+    intervals: list[LabelSpan] = []
     for task in tasks:
         if not isinstance(task, dict):
             raise DataError(f"{name} is no list of Label Studio tasks")
@@ -60,7 +60,7 @@ def read_label_studio(data: bytes, name: str) -> LabelFile:
                 stop, _ = read_time(str(value.get("end")), name)
                 if absolute and start > 1e11:  # milliseconds since 1970
                     start, stop = start / 1000, stop / 1000
-                intervals.append(LabelInterval(start, stop, str(label), recording=recording, absolute=absolute))
+                intervals.append(LabelSpan(start, stop, str(label), recording=recording, absolute=absolute))
     if not intervals:
         raise DataError(f"{name} holds no time series labels", hint="export annotated tasks as JSON")
     return LabelFile(name, "label-studio", tuple(intervals))
@@ -84,7 +84,7 @@ def read_edge_impulse(data: bytes, name: str) -> LabelFile:
                 label = str(entry["label"])
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{name}: a range of {file} lacks startIndex, endIndex or label") from error
-            intervals.append(LabelInterval(start, stop, label, recording=str(file)))
+            intervals.append(LabelSpan(start, stop, label, recording=str(file)))
     return LabelFile(name, "edge-impulse", tuple(intervals), in_samples=True)
 
 
@@ -133,14 +133,14 @@ class _ElanReader:
         if label:
             self._found.append((source, self._tier, self._who, label, self._id))
 
-    def intervals(self, name: str) -> Iterator[LabelInterval]:
+    def intervals(self, name: str) -> Iterator[LabelSpan]:
         for source, tier, who, label, own in self._found:
             begin, end = self._aligned.get(source, (None, None))
             if begin is None or end is None:
                 continue  # a slot without a time: the annotation hangs between two others
             if end < begin:
                 raise DataError(f"{name}: annotation {own} ends before it begins")
-            yield LabelInterval(begin, end, label, subject=who, tier=tier)
+            yield LabelSpan(begin, end, label, subject=who, tier=tier)
 
 
 def _no_entities(*_: object) -> None:

@@ -11,7 +11,7 @@ EPOCH_FROM = 1.0e9  # seconds: a larger number is a time since 1970
 
 
 @dataclass(frozen=True, slots=True)
-class LabelInterval:
+class LabelSpan:
     """A stretch of time with a label.
 
     Args:
@@ -53,7 +53,7 @@ class LabelFile:
 
     name: str
     format: str
-    intervals: tuple[LabelInterval, ...]
+    intervals: tuple[LabelSpan, ...]
     in_samples: bool = False
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from fsq_edge.data.folder import DESCRIPTION, read_folder, write_folder
 from fsq_edge.data.labels.clock import ClockLine, line_for
 from fsq_edge.data.labels.formats import read_label_file
-from fsq_edge.data.labels.interval import LabelFile, LabelInterval
+from fsq_edge.data.labels.interval import LabelFile, LabelSpan
 from fsq_edge.data.labels.matching import Matcher
 from fsq_edge.data.labels.painting import Painting, Placed, Seconds, Span, first_overlap, paint
 from fsq_edge.data.labels.record import (
@@ -110,7 +110,7 @@ def apply_labels(dataset: Dataset, files: Sequence[LabelFile], settings: LabelSe
     """Return the data set with labels, and the record of what became of them; errors as :func:`label_folder`."""
     matcher = Matcher(dataset.recordings, settings.table)
     left_out: Counter[str] = Counter()
-    placed: list[list[tuple[LabelFile, LabelInterval, float, float, str]]] = [[] for _ in dataset.recordings]
+    placed: list[list[tuple[LabelFile, LabelSpan, float, float, str]]] = [[] for _ in dataset.recordings]
     for file in files:
         for interval in file.intervals:
             label = settings.renames.get(interval.label, interval.label)
@@ -156,7 +156,7 @@ def apply_labels(dataset: Dataset, files: Sequence[LabelFile], settings: LabelSe
 
 
 def _place(
-    dataset: Dataset, matcher: Matcher, file: LabelFile, interval: LabelInterval, settings: LabelSettings
+    dataset: Dataset, matcher: Matcher, file: LabelFile, interval: LabelSpan, settings: LabelSettings
 ) -> tuple[int, float, float]:
     """Find the recording of an interval and put it on its clock."""
     candidates = matcher.candidates(file, interval)
@@ -191,7 +191,7 @@ def _place(
 def _paint(
     dataset: Dataset,
     recording: Recording,
-    group: Sequence[tuple[LabelFile, LabelInterval, float, float, str]],
+    group: Sequence[tuple[LabelFile, LabelSpan, float, float, str]],
     names: Sequence[str],
     settings: LabelSettings,
 ) -> Painting:
@@ -221,7 +221,7 @@ def _paint(
 
 def _outside(
     recording: Recording,
-    group: Sequence[tuple[LabelFile, LabelInterval, float, float, str]],
+    group: Sequence[tuple[LabelFile, LabelSpan, float, float, str]],
     seconds: Seconds,
     times: Float64Array,
 ) -> DataError:
@@ -302,6 +302,6 @@ def _clock(key: str, line: ClockLine) -> ClockEntry:
     )
 
 
-def _shown(interval: LabelInterval) -> str:
+def _shown(interval: LabelSpan) -> str:
     line = f"line {interval.line}, " if interval.line else ""
     return f"{line}{interval.start:.3f} to {interval.stop:.3f} s"

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from fsq_edge.data.labels.interval import LabelFile, LabelInterval
+from fsq_edge.data.labels.interval import LabelFile, LabelSpan
 from fsq_edge.data.recording import Recording
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded
@@ -47,7 +47,7 @@ class Matcher:
     def __init__(self, recordings: Sequence[Recording], table: Mapping[str, str]) -> None:
         self._recordings, self._table = recordings, table
 
-    def candidates(self, file: LabelFile, interval: LabelInterval) -> list[int]:
+    def candidates(self, file: LabelFile, interval: LabelSpan) -> list[int]:
         """Return positions of the recordings that an interval may belong to.
 
         Raises:
@@ -85,7 +85,7 @@ class Matcher:
         recording = self._recordings[position]
         return {recording.recording_id.lower(), recording.subject.lower(), recording.session.lower()} - {""}
 
-    def _unknown(self, file: LabelFile, interval: LabelInterval, word: str) -> DataError:
+    def _unknown(self, file: LabelFile, interval: LabelSpan, word: str) -> DataError:
         subjects = sorted({recording.subject for recording in self._recordings})
         near = difflib.get_close_matches(word, subjects, 3, 0.4) or subjects[:8]
         line = f", line {interval.line}" if interval.line else ""

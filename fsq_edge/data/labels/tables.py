@@ -9,7 +9,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 
-from fsq_edge.data.labels.interval import LabelFile, LabelInterval, read_time
+from fsq_edge.data.labels.interval import LabelFile, LabelSpan, read_time
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tables.dialect import recognize_encoding
 
@@ -74,7 +74,7 @@ def read_plain(data: bytes, name: str) -> LabelFile:
         found = _interval(cells, line, start, stop if stop >= 0 else start, label, subject, recording, name)
         if stop < 0:
             seconds, _ = read_time(_cell(cells, duration, line, name), f"{name}, line {line}")
-            found = LabelInterval(
+            found = LabelSpan(
                 found.start, found.start + seconds, found.label, found.subject, found.recording, found.absolute, line
             )
         if found.stop < found.start:
@@ -99,7 +99,7 @@ def read_audacity(data: bytes, name: str) -> LabelFile:
         start, absolute = read_time(cells[0], f"{name}, line {line}")
         stop, _ = read_time(cells[1], f"{name}, line {line}")
         intervals.append(
-            LabelInterval(start, stop, cells[2].strip() if len(cells) > 2 else "", absolute=absolute, line=line)
+            LabelSpan(start, stop, cells[2].strip() if len(cells) > 2 else "", absolute=absolute, line=line)
         )
     return LabelFile(name, "audacity", tuple(interval for interval in intervals if interval.label))
 
@@ -117,7 +117,7 @@ def _paired(
     observation: int,
     kind: int,
     name: str,
-) -> Iterator[LabelInterval]:
+) -> Iterator[LabelSpan]:
     """Pair START with STOP by observation, subject and behavior."""
     open_since: dict[tuple[str, str, str], tuple[float, int]] = {}
     for line, cells in rows:
@@ -142,9 +142,9 @@ def _paired(
                     hint="add the START in BORIS and export again",
                 )
             began, first = open_since.pop(key)
-            yield LabelInterval(began, at, what, who, where, line=first)
+            yield LabelSpan(began, at, what, who, where, line=first)
         else:
-            yield LabelInterval(at, at, what, who, where, line=line)
+            yield LabelSpan(at, at, what, who, where, line=line)
     for (_, who, what), (_, line) in open_since.items():
         raise DataError(
             f"{name}, line {line}: START of {what!r} of {who or 'no subject'} has no STOP",
@@ -154,13 +154,13 @@ def _paired(
 
 def _interval(
     cells: list[str], line: int, start: int, stop: int, label: int, subject: int, recording: int, name: str
-) -> LabelInterval:
+) -> LabelSpan:
     where = f"{name}, line {line}"
     begin, absolute = read_time(_cell(cells, start, line, name), where)
     text = _cell(cells, stop, line, name)
     end = begin if text.upper() in ("", "NA") else read_time(text, where)[0]
     who = _optional(cells, subject)
-    return LabelInterval(
+    return LabelSpan(
         begin,
         end,
         _cell(cells, label, line, name),
