@@ -28,8 +28,9 @@ def command(bundle_path: Path | None, root: Path | None, json_to: str | None, qu
     Works without privileges and without any Hailo software. With --bundle it also says which HEF fits the device and
     whether the CPU or the device is the better place for this network.
 
-    Exit code 1: something keeps this machine from what it has the parts for; every finding names the line that fixes
-    it.
+    Root causes come first, with what follows from each below it; the repairs are those of the system at hand (Raspberry
+    Pi OS, Debian, Ubuntu, Fedora, Proxmox, Home Assistant OS, a container). Exit code 1: something keeps this machine
+    from what it has the parts for.
     """
     system = RecordedSystem(root) if root else LiveSystem()
     bundle = Bundle.open(bundle_path) if bundle_path else None
@@ -62,10 +63,22 @@ def _show(out: Console, checkup: Checkup, placement: dict[str, Any] | None) -> N
         out.print(f"{'placement':<10} {escape(placement['sentence'])}", soft_wrap=True)
     out.print()
     for finding in checkup.findings:
-        out.print(f"{_MARKS[finding.severity]} {finding.rule}: {escape(finding.message)}", soft_wrap=True)
+        said = f"{finding.rule}: {escape(finding.message)}"
+        if finding.rule in checkup.because:
+            out.print(f"  follows from it: {said}", soft_wrap=True)
+            continue
+        out.print(f"{_MARKS[finding.severity]} {said}", soft_wrap=True)
         if finding.fix:
             out.print(f"  fix: {escape(finding.fix)}", soft_wrap=True)  # one line, to be copied whole
-    out.print("nothing to fix" if checkup.healthy else "fix the errors above, top first", style="bold")
+    out.print(_closing(checkup), style="bold")
+
+
+def _closing(checkup: Checkup) -> str:
+    if not checkup.healthy:
+        return "fix the errors above, top first"
+    if any(finding.severity == "warning" for finding in checkup.findings):
+        return "no error; the warnings above say what may still go wrong, and what fixes it"
+    return "nothing to fix"
 
 
 def _summary(facts: Facts) -> list[tuple[str, str]]:
@@ -80,7 +93,11 @@ def _summary(facts: Facts) -> list[tuple[str, str]]:
     packages = [f"{name} {version}" for name, version in facts.packages.items() if version and name != "torch"]
     device = "cuda (auto)" if facts.cuda.startswith("likely") else "cpu (auto)"
     return [
-        ("system", f"{facts.os_name}, kernel {facts.kernel}, {facts.machine}"),
+        (
+            "system",
+            f"{facts.os_name}, kernel {facts.kernel}, {facts.machine}"
+            + (", in a container" if facts.container else ""),
+        ),
         *([("board", facts.board)] if facts.board else []),
         ("device", ", ".join([*devices, *(word for word in said if word), *heat]) or "no Hailo device"),
         ("driver", ", ".join(drivers) or "none"),

@@ -10,23 +10,25 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.output import console, output_options, table, write_json
-from fsq_edge_compile.checker.logs import MAX_LINE, LogReport, explain_log
+from fsq_edge_compile.explain import MAX_LINE, LogReport, explain_log
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
 MAX_LOG_BYTES = 256 << 20
+SHOWN_LINES = 20
 
 
 @click.command(
     "explain",
-    epilog="Exit codes: 0 every error in the log is explained (or there is none), 1 some are not, 2 none is.",
+    epilog="Exit codes: 0 every error in the log is explained or there is none, 1 some are not explained.",
 )
 @click.argument("log", metavar="LOGFILE|-")
 @output_options
 def command(log: str, json_to: str | None, quiet: bool) -> None:
     """Say what the errors in LOGFILE mean: which node, why, and how to fix it.
 
-    Reads logs of the Dataflow Compiler (hailo_sdk.client.log, its terminal output, a traceback) and of HailoRT
-    (hailort.log, dmesg lines that name a status). Nothing but this package is needed.
+    Reads logs of the Dataflow Compiler (hailo_sdk.client.log, its terminal output, a traceback), of HailoRT
+    (hailort.log), of the kernel (dmesg) and of package installation (apt, dpkg, DKMS). An error line that no row of the
+    table explains is listed. Nothing but this package is needed.
     """
     report = explain_log(_lines(log))
     _show(report, quiet, json_to)
@@ -58,13 +60,15 @@ def _show(report: LogReport, quiet: bool, json_to: str | None) -> None:
     if not report.findings and not report.unexplained:
         shown.print("no error in this log")
     for finding in report.findings:
-        where = f" {finding.node}" if finding.node else ""
+        where = "".join(f" {name}" for name in (finding.layer, finding.node) if name)
         rule = f" [{finding.rule}]" if finding.rule else ""
         shown.print(escape(f"line {finding.line}{where}{rule} ({finding.stage}, confidence {finding.confidence})"))
         shown.print(escape(f"  why: {finding.cause}"))
-        shown.print(escape(f"  fix: {finding.fix}"))
+        shown.print(escape(f"  fix: {finding.fix}"), soft_wrap=True)  # a command stays whole
+        if finding.consequences:
+            shown.print(f"  follows from it: line {', '.join(map(str, finding.consequences[:SHOWN_LINES]))}")
     if report.end_nodes:
         shown.print(escape(f"the compiler recommends these end nodes: {', '.join(report.end_nodes)}"))
     if report.unexplained:
-        rows = [(number, escape(text)) for number, text in report.unexplained[:20]]
+        rows = [(number, escape(text)) for number, text in report.unexplained[:SHOWN_LINES]]
         shown.print(table("not in the table:", ("line", "text"), rows))

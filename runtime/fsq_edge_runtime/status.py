@@ -39,7 +39,7 @@ _SAME_VERSION = (
 _RESTART = "close every program that uses the device, power the board off and on, and run: sudo dmesg | grep -i hailo"
 _REPORT = "keep the lines of: sudo dmesg | grep -i hailo, and report them to Hailo with the library version"
 _REBUILD = "compile the HEF again for this device, or fetch the bundle again, then run: fsq-edge hef inspect FILE"
-_ETHERNET = "this project drives PCIe devices only; choose another device id, or check the network with: ip address"
+_ETHERNET = "choose the id of a PCIe device, or check the network that leads to this one with: ip address"
 
 # Codes that ask for a cause of their own: code -> (name, cause, fix).
 _EXPLAINED: dict[int, tuple[str, str, str]] = {
@@ -67,13 +67,14 @@ _EXPLAINED: dict[int, tuple[str, str, str]] = {
     7: (
         "NOT_IMPLEMENTED",
         "the old VStreams interface was called on a Hailo-10H, which has InferModel only",
-        "use the InferModel interface (this project does), or update the program that failed",
+        "use the InferModel interface in the program that failed, or update that program",
     ),
     8: (
         "INTERNAL_FAILURE",
         "a check inside the library failed; on hosts with 16 KiB pages its log says max_desc_page_size given 16384",
         "for that text: echo 'options hailo_pci force_desc_page_size=4096' | sudo tee /etc/modprobe.d/hailo_pci.conf "
-        "(hailo1x_pci on 10H) and reboot; otherwise report it to Hailo with sudo dmesg | grep -i hailo",
+        "(hailo1x_pci on 10H), sudo update-initramfs -u, and reboot; otherwise report it to Hailo "
+        "with sudo dmesg | grep -i hailo",
     ),
     13: (
         "OPEN_FILE_FAILURE",
@@ -277,8 +278,10 @@ _GROUPED: tuple[tuple[dict[int, str], str, str], ...] = (
     ),
     (
         {70: "VSTREAM_PIPELINE_NOT_ACTIVATED", 72: "STREAM_NOT_ACTIVATED"},
-        "a stream was used before it was started or after it was stopped",
-        "open the network again; this project uses InferModel, where this cannot happen",
+        "a stream was used while its network was not active: several networks share the device without a scheduler, or "
+        "it was used before it was started or after it was stopped",
+        "open the device with scheduling_algorithm ROUND_ROBIN in every program that shares it, or activate the "
+        "network group before its streams are used",
     ),
     (
         {75: "INVALID_DEVICE_ARCHITECTURE"},

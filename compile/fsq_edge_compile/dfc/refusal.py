@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from fsq_edge_compile.checker.report import CheckReport, Finding
 from fsq_edge_compile.checker.rulebook import rulebook
+from fsq_edge_compile.explain.reading import explain_line
 
 _LINE = re.compile(r"^\s*(?P<kind>[A-Z]\w*(?:Error|Exception))(?: in op (?P<node>[^:\s]+))?: (?P<text>.+)$")
 _RECOMMENDED = re.compile(r"using these end node names:\s*(?P<names>.+)$")
@@ -29,7 +30,8 @@ class Refusal:
         kind: its exception class, e.g. ``UnsupportedOperationError``.
         node: the ONNX node it names; empty when it names none.
         text: what it says.
-        rule: id of our rule for this error; empty when there is none.
+        rule: id of our rule for this error, or ``log.ROW`` for a row of the table of log texts; empty when there is
+            none.
         foreseen: our check had a finding for this node.
         fix: what to change, from our rule.
     """
@@ -88,6 +90,9 @@ def _matched(kind: str, node: str, text: str, report: CheckReport | None) -> Ref
         for finding in report.findings:
             if finding.node == node and finding.severity == "error":
                 return _from_finding(kind, node, text, finding)
+    row, explained = explain_line(0, f"{kind}: {text}")
+    if explained is not None and (explained.rule or (row is not None and not row.envelope)):
+        return Refusal(kind, node, text, explained.rule or f"log.{explained.id}", foreseen=False, fix=explained.fix)
     for rule in rulebook().rules.values():
         if any(_same_text(known, kind, text) for known in rule.errors):
             return Refusal(kind, node, text, rule.id, foreseen=False, fix=rule.fix)

@@ -7,17 +7,14 @@ from collections.abc import Iterator
 
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.hardware import Chip, DeviceFile, PciDevice
-from fsq_edge_runtime.doctor.software_rules import reinstall_line
+from fsq_edge_runtime.doctor.kernel_rules import refusal_in
+from fsq_edge_runtime.doctor.repairs import repair
 from fsq_edge_runtime.findings import Finding
 from fsq_edge_runtime.status import describe
 
 # Source: a public HailoRT log of a Hailo-8 that lowered its clock from 104 C and closed its streams near 120 C.
 HOT_C, THROTTLING_C = 95.0, 104.0
 BUSY, FORBIDDEN = (73, 74), (errno.EACCES, errno.EPERM)
-UDEV_LINE = (
-    'printf \'SUBSYSTEM=="hailo_chardev", MODE="0666"\\nSUBSYSTEM=="hailo1x", MODE="0666"\\n\' | '
-    "sudo tee /etc/udev/rules.d/51-hailo-udev.rules && sudo udevadm control --reload-rules && sudo udevadm trigger"
-)
 
 
 def device_findings(facts: Facts) -> Iterator[Finding]:
@@ -28,11 +25,10 @@ def device_findings(facts: Facts) -> Iterator[Finding]:
         yield from _driver(facts, device)
     yield from _conflict(facts)
     for file in facts.files:
-        yield from _permission(file)
+        yield from _permission(facts, file)
     yield from _holders(facts)
     yield from _answers(facts)
     yield from _heat(facts)
-    yield from _log(facts)
 
 
 def _absent(facts: Facts) -> Finding:
@@ -48,9 +44,7 @@ def _absent(facts: Facts) -> Finding:
         rule="device-absent",
         severity="error" if expected else "warning",
         message="Hailo's software is installed, but no Hailo device is on the PCI bus",
-        fix="lspci -d 1e60:  # after this: power off, reseat the PCIe ribbon cable (contacts the right way, both "
-        "latches "
-        "closed), power on",
+        fix=repair(facts, "absent"),
         source="HailoRT status 74",
     )
 
@@ -73,19 +67,20 @@ def _driver(facts: Facts, device: PciDevice) -> Iterator[Finding]:
             severity="error",
             message=f"the driver {device.driver} is bound to {device.address}, but there is no /dev/hailo* or "
             "/dev/h1x-*: it failed to start the device, most often for want of firmware",
-            fix=f"sudo dmesg | grep -i hailo; {reinstall_line(facts, chip)}  # then power off and on",
+            fix=f"sudo dmesg | grep -i hailo  # shows why; then: {repair(facts, 'firmware')}",
             source="HailoRT status 64",
         )
 
 
 def _no_driver(facts: Facts, device: PciDevice, chip: Chip) -> Finding:
     loaded = [module.name for module in facts.modules]
-    where = f"{chip.name} at {device.address} has no driver bound"
+    where, why = f"{chip.name} at {device.address} has no driver bound", refusal_in(facts.kernel_log)
     if chip.module in loaded or any(_major(module.version) == chip.generation for module in facts.modules):
         return Finding(
             rule="driver-unbound",
             severity="error",
-            message=f"{where} although {' and '.join(loaded)} is loaded: the driver refused it",
+            message=f"{where} although {' and '.join(loaded)} is loaded: the driver refused it"
+            + (f" ({why})" if why else ""),
             fix="sudo dmesg | grep -i hailo  # shows why; then power off and on",
         )
     if loaded:
@@ -94,13 +89,13 @@ def _no_driver(facts: Facts, device: PciDevice, chip: Chip) -> Finding:
             severity="error",
             message=f"{where}: {' and '.join(loaded)} is loaded, which drives another generation; it needs "
             f"{chip.module}",
-            fix=f"sudo apt install {chip.meta_package}  # it replaces the other stack; then reboot",
+            fix=repair(facts, "replace-stack"),
         )
     return Finding(
         rule="driver-missing",
         severity="error",
         message=f"{where} and no Hailo kernel module is loaded",
-        fix=f"sudo modprobe {chip.module} || sudo apt install dkms {chip.meta_package}  # then reboot",
+        fix=f"sudo modprobe {chip.module}  # when it is not found: {repair(facts, 'install')}",
         source="HailoRT status 64",
     )
 
@@ -115,18 +110,17 @@ def _conflict(facts: Facts) -> Iterator[Finding]:
             rule="driver-conflict",
             severity="warning",
             message=f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
-            fix=f"echo 'blacklist {spare}' | sudo tee /etc/modprobe.d/hailo-blacklist.conf && sudo update-initramfs -u"
-            "  # then reboot",
+            fix=repair(facts, "blacklist", module=spare),
         )
 
 
-def _permission(file: DeviceFile) -> Iterator[Finding]:
+def _permission(facts: Facts, file: DeviceFile) -> Iterator[Finding]:
     if file.open_errno in FORBIDDEN:
         yield Finding(
             rule="device-permission",
             severity="error",
             message=f"this user may not open {file.path} (mode {file.mode}, owner {file.uid}, group {file.gid})",
-            fix=UDEV_LINE,
+            fix=repair(facts, "permission", path=file.path),
             source="HailoRT status 36 with errno 13",
         )
     elif file.open_errno == errno.EBUSY:
@@ -220,38 +214,6 @@ def _heat(facts: Facts) -> Iterator[Finding]:
             message="the Raspberry Pi's CPU is throttled now",
             fix="cool the board",
             source="get_throttled",
-        )
-
-
-def _log(facts: Facts) -> Iterator[Finding]:
-    text = "\n".join(facts.kernel_log or ())
-    module = "hailo1x_pci" if any(module.name == "hailo1x_pci" for module in facts.modules) else "hailo_pci"
-    if "Setting max_desc_page_size to 16384" in text:
-        yield Finding(
-            rule="page-size",
-            severity="warning",
-            message="the driver chose descriptor pages of 16384 bytes; some hosts take only 4096 and fail with status "
-            "8",
-            fix=f"echo 'options {module} force_desc_page_size=4096' | sudo tee /etc/modprobe.d/{module}.conf # then "
-            "reboot",
-            source="kernel log",
-        )
-    lowered = text.lower()
-    if "failed to enable msi" in lowered or ("msi" in lowered and "no space left" in lowered):
-        yield Finding(
-            rule="pcie-interrupt",
-            severity="error",
-            message="the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this",
-            fix="sudo rpi-eeprom-update -a  # and reboot; if it stays: plug the device in without a switch",
-            source="kernel log",
-        )
-    if "timeout" in lowered and "firmware" in lowered:
-        yield Finding(
-            rule="firmware-load",
-            severity="warning",
-            message="the kernel log has a firmware timeout of the device",
-            fix="power the board off and on (a reboot may not reset the device)",
-            source="kernel log",
         )
 
 

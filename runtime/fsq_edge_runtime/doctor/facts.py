@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from fsq_edge_runtime.doctor.driver_build import DriverBuild, driver_build
 from fsq_edge_runtime.doctor.hardware import DeviceFile, Holder, KernelModule, PciDevice, hardware_of
+from fsq_edge_runtime.doctor.platform_kind import in_container, system_kind
 from fsq_edge_runtime.doctor.system import Interpreter, System
 
 PROBE_MODULE = "fsq_edge_runtime.doctor.device_probe"
@@ -17,6 +19,11 @@ DEBIAN_PACKAGES = (
     *("hailo-dkms", "python3-hailort", "python3-h10-hailort", "hailofw"),
 )
 THROTTLE_FILE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+HALF_STATES = ("half-configured", "half-installed", "unpacked", "triggers-awaited", "triggers-pending")
+# Lines about the accelerator's driver, and about what takes the device away: supply, module signature.
+_TOLD = re.compile(
+    r"hailo|find_vma|under-?voltage|module verification|unsigned module|Lockdown: modprobe", re.IGNORECASE
+)
 _VERSION = re.compile(r"(\d+\.\d+\.\d+)")
 
 
@@ -63,7 +70,13 @@ class Facts:
         packages: versions of numpy, onnxruntime, onnx, torch (None: not installed).
         cuda: what is known of CUDA without importing torch, empty without torch.
         throttled: the Raspberry Pi firmware's throttle bits, None elsewhere.
-        kernel_log: lines of the kernel log about Hailo; None when it may not be read.
+        kernel_log: lines of the kernel log about Hailo, its module's faults and the supply; None when it may not be
+            read.
+        system: kind of system, see :func:`fsq_edge_runtime.doctor.platform_kind.system_kind`; it decides which repair
+            exists.
+        container: whether this is a container, whose host has the kernel and the driver.
+        half: packages of the stack that are not configured to the end, and their state.
+        build: what there is of the driver's module on disk.
     """
 
     os_name: str
@@ -86,11 +99,15 @@ class Facts:
     cuda: str
     throttled: int | None
     kernel_log: tuple[str, ...] | None
+    system: str = "other"
+    container: bool = False
+    half: dict[str, str] = field(default_factory=dict)
+    build: DriverBuild = field(default_factory=DriverBuild)
 
     @property
     def has_software(self) -> bool:
         """Whether any part of Hailo's software is installed."""
-        return bool(self.debian or self.library or self.cli or self.binding or self.modules)
+        return bool(self.debian or self.half or self.library or self.cli or self.binding or self.modules)
 
     @property
     def library_version(self) -> str | None:
@@ -107,10 +124,12 @@ def gather(system: System) -> Facts:
     hardware = hardware_of(system)
     cli = _version(_stdout(system, "hailortcli", "--version"))
     binding = _binding_version(system)
+    kernel = (system.read("/proc/sys/kernel/osrelease") or "").strip()
+    states = _debian(system)
     return Facts(
         os_name=release.get("PRETTY_NAME", "unknown"),
         codename=release.get("VERSION_CODENAME", ""),
-        kernel=(system.read("/proc/sys/kernel/osrelease") or "").strip(),
+        kernel=kernel,
         board=(system.read("/proc/device-tree/model") or "").strip(),
         machine=system.machine(),
         pci=hardware.pci,
@@ -118,7 +137,7 @@ def gather(system: System) -> Facts:
         files=hardware.files,
         holders=hardware.holders,
         holders_hidden=hardware.holders_hidden,
-        debian=_debian(system),
+        debian={name: version for name, (version, state) in states.items() if state == "installed"},
         library=_libraries(system),
         cli=cli,
         binding=binding,
@@ -128,6 +147,10 @@ def gather(system: System) -> Facts:
         cuda=_cuda(system),
         throttled=_throttled(system),
         kernel_log=_kernel_log(system),
+        system=system_kind(system, release, kernel),
+        container=in_container(system),
+        half={name: state for name, (_, state) in states.items() if state in HALF_STATES},
+        build=driver_build(system, kernel),
     )
 
 
@@ -146,11 +169,12 @@ def _stdout(system: System, *words: str) -> str:
     return result.stdout if result else ""
 
 
-def _debian(system: System) -> dict[str, str]:
+def _debian(system: System) -> dict[str, tuple[str, str]]:
+    """Return version and state of each package of the stack that the package manager knows."""
     # A package that is not installed prints to standard error and makes the exit code 1; the others still print.
     text = _stdout(system, "dpkg-query", "-W", "-f=${Package} ${Version} ${db:Status-Status}\n", *DEBIAN_PACKAGES)
     rows = (line.split() for line in text.splitlines())
-    return {row[0]: row[1] for row in rows if len(row) == 3 and row[2] == "installed"}
+    return {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
 
 
 def _libraries(system: System) -> tuple[str, ...]:
@@ -217,4 +241,4 @@ def _kernel_log(system: System) -> tuple[str, ...] | None:
     result = system.run("dmesg", "--color=never")
     if result is None or result.exit_code != 0:
         return None
-    return tuple(line for line in result.stdout.splitlines() if "hailo" in line.lower())[-200:]
+    return tuple(line for line in result.stdout.splitlines() if _TOLD.search(line))[-200:]

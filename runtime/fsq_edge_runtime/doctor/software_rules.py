@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.hardware import Chip
+from fsq_edge_runtime.doctor.repairs import repair
 from fsq_edge_runtime.findings import Finding
 
 
@@ -13,7 +14,7 @@ def software_findings(facts: Facts) -> Iterator[Finding]:
     """Yield what is wrong with the installed stack and with this Python."""
     chip = next((device.chip for device in facts.pci if device.chip), None)
     yield from _generation(facts, chip)
-    yield from _versions(facts, chip)
+    yield from _versions(facts)
     yield from _shadow(facts)
     yield from _firmware(facts)
     yield from _binding(facts, chip)
@@ -26,32 +27,14 @@ def _major(version: str | None) -> int | None:
     return int(head) if head.isdigit() else None
 
 
-def _package(facts: Facts, chip: Chip | None) -> str:
-    if chip is not None:
-        return chip.meta_package
-    return "hailo-h10-all" if _major(facts.library_version) == 5 else "hailo-all"
-
-
-def reinstall_line(facts: Facts, chip: Chip | None) -> str:
-    """Return the command that brings every installed package of the stack to the release of the package source.
-
-    The meta package alone would not do: reinstalling it leaves what it stands for as it is.
-    """
-    meta = _package(facts, chip)
-    others = (name for name in sorted(facts.debian) if name not in ("hailo-all", "hailo-h10-all"))
-    return f"sudo apt update && sudo apt install --reinstall {' '.join((meta, *others))}"
-
-
 def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     library = facts.library_version
     if chip is not None and _major(library) not in (None, chip.generation):
-        other = "hailo-h10-all" if chip.generation == 4 else "hailo-all"
         yield Finding(
             rule="stack-generation",
             severity="error",
             message=f"{chip.name} needs HailoRT {chip.generation}.x, but {library} is installed",
-            fix=f"sudo apt remove {other}; sudo apt install {chip.meta_package}  # the two exclude each other; then "
-            "reboot",
+            fix=repair(facts, "replace-stack"),
         )
     four = {"hailo-all", "hailort", "python3-hailort"} & set(facts.debian)
     five = {"hailo-h10-all", "h10-hailort", "python3-h10-hailort"} & set(facts.debian)
@@ -60,13 +43,12 @@ def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             rule="stack-both",
             severity="error",
             message=f"packages of both stacks are installed: {', '.join(sorted(four | five))}",
-            fix=f"sudo apt install {_package(facts, chip)}  # it replaces the other stack",
+            fix=repair(facts, "replace-stack"),
         )
 
 
-def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
+def _versions(facts: Facts) -> Iterator[Finding]:
     """Driver, library and binding must agree to the last number; name the pair that does not."""
-    remedy = f"{reinstall_line(facts, chip)}  # then power the board off and on"
     library = facts.library_version
     bound = {device.driver for device in facts.pci if device.driver}
     for module in facts.modules:
@@ -76,7 +58,7 @@ def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
                 rule="driver-version",
                 severity="error",
                 message=f"the driver {module.name} is {module.version}, the library is {library}: they must be equal",
-                fix=remedy,
+                fix=repair(facts, "same-release"),
                 source="HailoRT status 76",
             )
     if facts.binding not in (None, "unknown") and library and facts.binding != library:
@@ -84,7 +66,7 @@ def _versions(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             rule="binding-version",
             severity="error",
             message=f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
-            fix=f"{remedy}, or install the wheel of HailoRT {library}",
+            fix=repair(facts, "same-release-library"),
         )
     if len(facts.library) > 1:
         yield Finding(
@@ -104,7 +86,7 @@ def _shadow(facts: Facts) -> Iterator[Finding]:
                 rule="driver-shadowed",
                 severity="warning",
                 message=f"{module.name} comes from the kernel's own tree ({module.path}), not from the package's build",
-                fix="sudo apt install --reinstall dkms hailort-pcie-driver; sudo depmod -a  # then reboot",
+                fix=repair(facts, "shadowed"),
                 source=f"Raspberry Pi OS {facts.codename or ''}".strip(),
             )
 
@@ -136,16 +118,15 @@ def _binding(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             severity="error",
             message=f"{packaged} is installed for the system, "
             "but this virtual environment does not see system packages",
-            fix="python3 -m venv --system-site-packages .venv && .venv/bin/pip install fsq-edge",
+            fix=repair(facts, "venv"),
             source="PEP 668",
         )
         return
-    package = "python3-h10-hailort" if chip is not None and chip.generation == 5 else "python3-hailort"
     yield Finding(
         rule="binding-missing",
         severity="error" if chip else "warning",
         message="hailo_platform, HailoRT's Python binding, is not installed for this Python",
-        fix=f"sudo apt install {package}  # and use a virtual environment made with --system-site-packages",
+        fix=repair(facts, "binding"),
     )
 
 
@@ -157,7 +138,7 @@ def _idle_binding(facts: Facts) -> Iterator[Finding]:
             rule="binding-idle",
             severity="warning",
             message=f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
-            fix="sudo apt update && sudo apt full-upgrade  # to HailoRT 4.20 or newer; then power the board off and on",
+            fix=f"{repair(facts, 'same-release')}  # HailoRT 4.20 or newer",
             source="read in the sources of 4.18.0; corrected in those of 4.20.0",
         )
 

@@ -1,0 +1,186 @@
+"""Reads a log line by line and says what is behind its errors: which node or layer, why, and how to fix it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from fsq_edge_compile.checker.rulebook import rulebook
+from fsq_edge_compile.explain.report import LogFinding, LogReport
+from fsq_edge_compile.explain.status_forms import status_code
+from fsq_edge_compile.explain.table import LogRow, LogTable, log_table
+from fsq_edge_runtime.status import describe
+
+MAX_LINE = 4000
+MAX_FINDINGS = 500
+MAX_SEARCHED = 600  # characters of a line that patterns see: what a line means stands at its start
+MAX_CONSEQUENCES = 50
+SHOWN_TEXT = 300
+
+# Docker, journald and loguru put one or two time stamps before the program's own line.
+_STAMPS = re.compile(r"^(?:\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?\]?\s?)+")
+_ERROR_IN_NODE = re.compile(r"(?P<kind>[A-Z]\w*(?:Error|Exception))(?: in op (?P<node>[^\s:]+))?:")
+_END_NODES = re.compile(r"using these end node names:\s*(?P<names>.+)", re.IGNORECASE)
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?::|$)")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was read so far; ``in_traceback`` is True until the exception at the end of a Python traceback."""
+
+    table: LogTable
+    findings: dict[tuple[str, str, str, str], LogFinding] = field(default_factory=dict)
+    rows: dict[str, LogRow] = field(default_factory=dict)
+    envelopes: list[LogFinding] = field(default_factory=list)
+    unexplained: dict[str, int] = field(default_factory=dict)
+    end_nodes: tuple[str, ...] = ()
+    in_traceback: bool = False
+
+    def take(self, number: int, raw: str) -> None:
+        """Read one line."""
+        line = _STAMPS.sub("", raw[:MAX_LINE].rstrip())
+        raised = self._ends_traceback(line)
+        recommended = _END_NODES.search(line)
+        if recommended:
+            names = (name.strip(" .'\"[]") for name in recommended["names"].split(","))
+            self.end_nodes = tuple(name for name in names if name)
+        line = line.strip()[:MAX_SEARCHED]
+        if not line or any(pattern.search(line) for pattern in self.table.harmless):
+            return
+        row, found = explain_line(number, line)
+        if row is not None and row.envelope and found is not None:
+            self.envelopes.append(found)
+        elif found is not None:
+            self._add(found, row)
+        elif len(self.unexplained) < MAX_FINDINGS and (raised or self._is_trouble(line)):
+            self.unexplained.setdefault(line[:SHOWN_TEXT], number)
+
+    def _is_trouble(self, line: str) -> bool:
+        return any(pattern.search(line) for pattern in self.table.trouble)
+
+    def _add(self, found: LogFinding, row: LogRow | None) -> None:
+        if row is not None:
+            self.rows[row.id] = row
+        key = (found.node, found.layer, found.rule or found.id, found.cause)
+        if key in self.findings:
+            self.findings[key] = _behind(self.findings[key], [found.line])
+        elif len(self.findings) < MAX_FINDINGS:
+            self.findings[key] = found
+
+    def _ends_traceback(self, line: str) -> bool:
+        """Whether this line is the exception of a traceback, whatever its class is called."""
+        if _TRACEBACK.search(line):
+            self.in_traceback = True
+            return False
+        if self.in_traceback and line and not line[0].isspace():
+            self.in_traceback = False
+            return bool(_RAISED.match(line))
+        return False
+
+    def report(self) -> LogReport:
+        """Return what was read, consequences behind their causes."""
+        findings = _fold(list(self.findings.values()), self.rows)
+        if findings:
+            findings[0] = _behind(findings[0], [envelope.line for envelope in self.envelopes])
+        elif self.envelopes:
+            findings = [_behind(self.envelopes[0], [envelope.line for envelope in self.envelopes[1:]])]
+        return LogReport(
+            tuple(findings), self.end_nodes, tuple((number, text) for text, number in self.unexplained.items())
+        )
+
+
+def explain_log(lines: Iterable[str]) -> LogReport:
+    """Read a log line by line.
+
+    Args:
+        lines: of a DFC, HailoRT, kernel or package log, with or without line ends; each is cut at ``MAX_LINE``
+            characters.
+    """
+    reading = _Reading(log_table())
+    for number, raw in enumerate(lines, start=1):
+        reading.take(number, raw)
+    return reading.report()
+
+
+def explain_line(number: int, line: str) -> tuple[LogRow | None, LogFinding | None]:
+    """Return the row that explains a line and what it says; the row is None for a bare status code of HailoRT.
+
+    Args:
+        number: of the line in its log, from 1.
+        line: without time stamp.
+    """
+    table = log_table()
+    for row in table.rows:
+        match = row.pattern.search(line)
+        if match:
+            return row, _from_row(number, line, row, match, table)
+    code = status_code(line)
+    if not code:
+        return None, None
+    status = describe(code)
+    name = f"hailort.{code}"
+    source = "HailoRT's public status codes; causes from runs without a device and public reports"
+    text = line[:SHOWN_TEXT]
+    return None, LogFinding(
+        number, text, name, "", "", "", name, "load", str(status), status.fix, source, confidence="medium"
+    )
+
+
+def _from_row(number: int, line: str, row: LogRow, match: re.Match[str], table: LogTable) -> LogFinding:
+    named = _ERROR_IN_NODE.search(line)
+    groups = {name: value for name, value in match.groupdict().items() if value}
+    op, layer = groups.get("op", ""), groups.get("layer", "").strip("'\"")
+    operator = rulebook().operators.get(op)
+    rule = operator.rule if operator is not None else None
+    if layer:
+        kind = table.kind(layer)
+        groups |= {"layer": layer, "kind": kind.name, "advice": kind.advice}
+    cause = _filled(row.cause, groups)
+    return LogFinding(
+        line=number,
+        text=line[:SHOWN_TEXT],
+        id=row.id,
+        node=(groups.get("node") or (named["node"] if named else "") or ""),
+        layer=layer,
+        op=op,
+        rule=rule.id if rule else row.rule,
+        stage=row.stage,
+        cause=f"{op}: {cause}" if op else cause,
+        fix=rule.fix if rule and rule.fix else _filled(row.fix, groups),
+        source=row.source,
+        confidence=row.confidence,
+    )
+
+
+def _filled(text: str, groups: dict[str, str]) -> str:
+    """Put a line's own words into a text; a group that the line does not have becomes "?"."""
+    return re.sub(r"\{(\w+)\}", lambda match: groups.get(match[1], "?"), text)
+
+
+def _fold(findings: list[LogFinding], rows: dict[str, LogRow]) -> list[LogFinding]:
+    """Put what follows from another finding behind it."""
+    for cause in list(findings):
+        row = rows.get(cause.id)
+        if row is None or not row.explains or cause.id not in {finding.id for finding in findings}:
+            continue
+        followers = [finding for finding in findings if finding.id in row.explains and finding is not cause]
+        lines = list(_lines_of(followers))
+        findings = [
+            _behind(finding, lines) if finding.id == cause.id and finding.line == cause.line else finding
+            for finding in findings
+            if finding not in followers
+        ]
+    return findings
+
+
+def _lines_of(findings: Iterable[LogFinding]) -> Iterator[int]:
+    for finding in findings:
+        yield finding.line
+        yield from finding.consequences
+
+
+def _behind(finding: LogFinding, lines: Iterable[int]) -> LogFinding:
+    known = sorted({*finding.consequences, *lines} - {finding.line})
+    return replace(finding, consequences=tuple(known[:MAX_CONSEQUENCES]))
