@@ -1,0 +1,247 @@
+"""Public reports: the lines as they were reported, and what the report proved to be behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from fsq_edge_compile.explain import explain_log
+
+
+@dataclass(frozen=True)
+class Report:
+    """A log of a public report.
+
+    Attributes:
+        source: where it was reported.
+        log: its error lines, shortened.
+        first: id of the row that must name the cause.
+        words: what cause and fix must say.
+        never: what no cause or fix may say.
+    """
+
+    source: str
+    log: str
+    first: str
+    words: tuple[str, ...]
+    never: tuple[str, ...] = ()
+
+
+REPORTS = {
+    "concat-agent": Report(
+        "public compile log of a YOLO11n for the 8L",
+        "[error] Mapping Failed\n[error] No successful assignments: concat21 errors: Agent infeasible\n",
+        "alloc-layer",
+        ("concat21", "before the concat"),
+        ("too wide",),
+    ),
+    "softmax-apu": Report(
+        "public compile log of a vision transformer for the 10H",
+        "slice1 failed on kernel validation: slice1 has 2 APUs but max allowed is 1\n"
+        "BackendAllocatorException: No successful assignments: ne_activation_ew_sub_softmax4\n",
+        "alloc-apus",
+        ("slice1", "2 APUs", "the most is 1"),
+    ),
+    "bias-16-bit": Report(
+        "public notes on segmentation heads compiled without a GPU",
+        "DW resources calculation failed: more than 1 subclusters are needed for 16bit L2 biases and contexts at "
+        "activation2\nactivation2 failed on kernel validation: 16x4 is not supported\nAgent infeasible\n",
+        "alloc-16bit",
+        ("activation2", "16-bit", "GPU"),
+    ),
+    "no-partition": Report(
+        "public compile log of an LSTM for the 8L",
+        "[error] Mapping Failed (allocation time: 1m 44s)\nCompiler could not find a valid partition to contexts. Most "
+        "commom error is: Automri finished with too many resources on context_2 with 62/184 failures.\n"
+        "[error] Failed to produce compiled graph\n",
+        "no-partition-count",
+        ("context_2", "62 of 184"),
+    ),
+    "assertion": Report(
+        "public notes on DeepLab at 640x480",
+        "[info] Single context flow failed: Recoverable single context error\n"
+        "compiler: ../src/allocator/network_graph_appender.cpp:402: Assertion `src_node.output_format() == "
+        "(*first_succ)->input_format()' failed.\n"
+        "[error] BackendAllocatorException: Compilation failed with unexpected crash\n",
+        "alloc-shortcut",
+        ("skip connection", "smaller input"),
+    ),
+    "expected-conv": Report(
+        "public notes on YOLOv8 with nms_postprocess",
+        "AllocatorScriptParserException: Error in the last layers of the model, expected conv but found "
+        "LayerType.depth_to_space layer.\n",
+        "nms-layer",
+        ("convolutions of the detection heads", "end nodes"),
+    ),
+    "nms-file": Report(
+        "public notes on the model zoo's wheel",
+        "AllocatorScriptParserException: Post-process config file isn't found in "
+        "../cfg/postprocess_config/yolov8n_nms_config.json\n",
+        "nms-file",
+        ("yolov8n_nms_config.json",),
+    ),
+    "nan": Report(
+        "https://github.com/hailo-ai/hailo_model_zoo/issues/136",
+        "hailo_sdk_client.sdk_backend.sdk_backend_exceptions.BackendValueError: Unsupported NaN values were found in "
+        "params\n",
+        "nan-params",
+        ("NaN", "BatchNorm"),
+    ),
+    "meta-architecture": Report(
+        "https://github.com/hailo-ai/hailo_model_zoo/issues/86",
+        "ValueError: 'yolov8' is not a valid NMSMetaArchitectures\n",
+        "nms-architecture",
+        ("yolov8", "releases"),
+    ),
+    "zoo-choice": Report(
+        "https://github.com/hailo-ai/hailo-rpi5-examples/issues/54",
+        "hailomz compile: error: argument model_name: invalid choice: 'yolov8s' (choose from )\n",
+        "zoo-choice",
+        ("yolov8s", "repository"),
+    ),
+    "vdevice": Report(
+        "https://github.com/blakeblackshear/frigate/issues/11961",
+        "2024-11-15 00:51:01.368061656  Traceback (most recent call last):\n"
+        '2024-11-15 00:51:01.368063064    File "/opt/frigate/plugins/hailo8l.py", line 72, in __init__\n'
+        "2024-11-15 00:51:01.368069342  NameError: name 'VDevice' is not defined\n",
+        "binding-missing",
+        ("Python binding",),
+    ),
+    "hef-none": Report(
+        "https://github.com/blakeblackshear/frigate-hass-addons/issues/206",
+        "2025-01-19 10:00:20.301700612  [2025-01-19 12:00:20] frigate.detectors.plugins.hailo8l ERROR   : Failed to "
+        "initialize Hailo device: HEF can only be created from a file path (str) or a buffer (bytes)\n",
+        "hef-path-type",
+        ("model path",),
+    ),
+    "haos-76": Report(
+        "https://github.com/blakeblackshear/frigate-hass-addons/issues/241",
+        "[HailoRT] [error] CHECK failed - Driver version (4.21.0) is different from library version (4.19.0)\n"
+        "hailo_platform.pyhailort.pyhailort.HailoRTException: libhailort failed with error: 76 "
+        "(HAILO_INVALID_DRIVER_VERSION)\n",
+        "driver-library",
+        ("4.21.0", "4.19.0", "container"),
+    ),
+    "packages-gone": Report(
+        "https://github.com/theNetworkChuck/frigate-nvr-guide/issues/3",
+        "Package hailort is not available, but is referred to by another package.\n"
+        "Error: Unable to locate package hailo-dkms\nError: Version '4.19.0-3' for 'hailort' was not found\n",
+        "package-gone",
+        ("trixie", "apt-cache policy"),
+    ),
+    "firmware": Report(
+        "https://github.com/nerves-project/nerves_system_rpi5/pull/39",
+        "[ 2.256484] hailo 0000:01:00.0: Probing: mapped bar 0 - 0000000009aa613a 16384\n"
+        "[ 2.256695] hailo 0000:01:00.0: Firmware file not found (/lib/firmware/hailo/hailo8_fw.bin), please upload "
+        "the firmware manually\n",
+        "firmware-missing",
+        ("/lib/firmware/hailo",),
+    ),
+    "wrong-driver": Report(
+        "https://github.com/hailo-ai/hailo-apps/issues/111",
+        "[  172.770575] hailo1x 0000:02:00.0: Probing: Failed init pcie resources\n"
+        "[  172.770617] hailo1x 0000:02:00.0: probe with driver hailo1x failed with error -22\n",
+        "wrong-driver",
+        ("10H", "4.x"),
+    ),
+    "headers": Report(
+        "https://github.com/miskcoo/ugreen_leds_controller/issues/42 (the form of DKMS on Proxmox)",
+        "Error! Your kernel headers for kernel 6.8.12-4-pve cannot be found at /lib/modules/6.8.12-4-pve/build\n",
+        "kernel-headers",
+        ("6.8.12-4-pve", "proxmox-headers"),
+    ),
+    "dkms-ubuntu": Report(
+        "https://github.com/staralt/dxgkrnl-dkms/issues/10 (the form of DKMS on Ubuntu)",
+        "Error! Bad return status for module build on kernel: 6.11.0-1012-azure (x86_64)\n"
+        "Consult /var/lib/dkms/hailo_pci/4.20.0/build/make.log for more information.\n"
+        "dpkg: error processing package hailort-pcie-driver (--configure):\n",
+        "dkms-build",
+        ("6.11.0-1012-azure", "older than the kernel"),
+    ),
+    "secure-boot": Report(
+        "https://github.com/AdnanHodzic/displaylink-debian/issues/7 (the form of modprobe)",
+        "modprobe: ERROR: could not insert 'hailo_pci': Required key not available\n",
+        "module-signature",
+        ("Secure Boot",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_public_report_is_explained(name: str) -> None:
+    report = REPORTS[name]
+    found = explain_log(report.log.splitlines())
+    said = " ".join(f"{finding.cause} {finding.fix}" for finding in found.findings)
+    assert found.findings[0].id == report.first
+    assert all(word in said for word in report.words), said
+    assert not any(word in said for word in report.never)
+    assert found.unexplained == ()
+    assert found.exit_code == 0
+
+
+def test_what_follows_stands_behind_its_cause() -> None:
+    log = (
+        "[HailoRT] [error] Can't find hailort driver class.",
+        "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_DRIVER_NOT_INSTALLED(64)",
+        "modprobe: FATAL: Module hailo_pci not found in directory /lib/modules/6.12.109+rpt-rpi-2712",
+    )
+    (finding,) = explain_log(log).findings
+    assert (finding.id, finding.line, finding.consequences) == ("module-not-found", 3, (1, 2))
+    assert "6.12.109+rpt-rpi-2712" in finding.cause
+    assert finding.to_dict()["consequences"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dpkg: error: subprocess returned error exit status 10",
+        "[ERROR] tool ended with exit status 4",
+        "E: Sub-process returned an error code (1), status 26",
+    ],
+)
+def test_an_exit_status_of_another_program_is_no_status_of_hailort(line: str) -> None:
+    assert not any(finding.rule.startswith("hailort.") for finding in explain_log([line]).findings)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[error] something that nobody has reported",
+        "<Hailo Model Zoo ERROR> no such thing",
+        "[ 12.3] hailo 0001:01:00.0: frobnication failed",
+        "[ 12.3] WARNING: CPU: 1 PID: 7 at kernel/time.c:3",
+        "[HailoRT] [critical] the sky fell",
+        "make: *** No rule to make target 'all'.  Stop.",
+        "some_tool.errors.NobodyKnows: what",
+        "Segmentation fault (core dumped)",
+    ],
+)
+def test_an_error_line_is_explained_or_listed(line: str) -> None:
+    report = explain_log(["[info] fine", line])
+    assert report.findings or report.unexplained == ((2, line),)
+    assert report.exit_code == (1 if report.unexplained else 0)
+
+
+def test_an_exception_of_any_name_at_the_end_of_a_traceback_is_listed() -> None:
+    log = ["Traceback (most recent call last):", '  File "a.py", line 1', "StrangeThingHappened: seven"]
+    assert explain_log(log).unexplained == ((3, "StrangeThingHappened: seven"),)
+
+
+def test_patterns_do_not_depend_on_case() -> None:
+    (finding,) = explain_log(["NO SUCCESSFUL ASSIGNMENTS: Concat7 errors:"]).findings
+    assert finding.layer == "Concat7"
+
+
+@pytest.mark.parametrize("line", ["[info] Single context flow failed: Recoverable", "[debug] No successful assignment"])
+def test_what_the_compiler_only_notes_is_no_error(line: str) -> None:
+    report = explain_log([line])
+    assert (report.findings, report.unexplained) == ((), ())
+
+
+def test_advice_depends_on_the_kind_of_layer() -> None:
+    fixes = {
+        name: explain_log([f"No successful assignments: net/{name} errors:"]).findings[0].fix
+        for name in ("conv3", "concat4", "matmul5", "fc2", "slice1", "whatever9")
+    }
+    assert len(set(fixes.values())) == len(fixes)
