@@ -220,3 +220,53 @@ def test_a_physical_cause_stands_above_its_consequences(check: Callable[[Machine
 
 def test_no_rule_is_its_own_cause() -> None:
     assert all(rule not in follows for rule, follows in causes())
+
+
+# Sources of what follows: notes of incidents in public repositories, github.com/hailo-ai/hailo-rpi5-examples, issue 193.
+
+
+def test_a_module_of_a_one_off_build_is_left_behind_by_a_new_kernel(check: Callable[[Machine], Checkup]) -> None:
+    machine = Machine("ubuntu").stack("4.23.0")
+    machine.with_file("lib/modules/6.8.0-1051-raspi/kernel/drivers/misc/hailo_pci.ko")
+    machine.with_file(f"lib/modules/{machine.kernel}/modules.dep", "a.ko:")
+    assert check(machine).findings[0].rule == "driver-kernel"
+
+
+def test_the_kernels_own_driver_is_the_cause_of_the_mismatch(check: Callable[[Machine], Checkup]) -> None:
+    machine = Machine().stack("4.23.0").driver("hailo_pci", "4.20.0")
+    path = f"/lib/modules/{KERNEL}/kernel/drivers/media/pci/hailo/hailo_pci.ko.xz\n"
+    machine.record["commands"]["modinfo -n hailo_pci"] = {"stdout": path}
+    assert check(machine).because == {"driver-version": "driver-shadowed"}
+
+
+def test_a_second_library_is_the_cause_of_the_mismatch(check: Callable[[Machine], Checkup]) -> None:
+    machine = Machine().stack("4.20.0", "hailo_pci").with_file("usr/local/lib/libhailort.so.5.2.0")
+    machine.record["commands"]["hailortcli --version"] = {"stdout": "HailoRT-CLI version 5.2.0"}
+    checkup = check(machine)
+    assert checkup.findings[0].rule == "library-mixed"
+    assert "/usr/local" in checkup.findings[0].fix
+    assert set(checkup.because) == {"stack-generation", "driver-version", "binding-version"}
+
+
+@pytest.mark.parametrize(("code", "rule"), [("-5", "driver-unbound"), ("-2", "firmware-missing")])
+def test_why_the_driver_refused_the_device(check: Callable[[Machine], Checkup], code: str, rule: str) -> None:
+    machine = Machine().stack("4.20.0").driver("hailo_pci", "4.20.0", bound=False)
+    machine.log(f"[ 3.1] hailo 0001:01:00.0: probe with driver hailo failed with error {code}")
+    found = check(machine).findings
+    assert found[0].rule == rule
+    assert any(f"failed with error {code}" in finding.message for finding in found)
+
+
+def test_under_voltage_in_the_kernel_log_alone(check: Callable[[Machine], Checkup]) -> None:
+    machine = Machine().stack("4.20.0", "hailo_pci")
+    machine.log("[  510.0] hwmon hwmon2: Undervoltage detected!", "[  942.1] hailo 0001:01:00.0: Device disconnected")
+    assert [finding.rule for finding in check(machine).findings] == ["power-supply", "device-lost"]
+
+
+def test_two_stacks_at_once(check: Callable[[Machine], Checkup]) -> None:
+    packages = "hailo-all 4.20.0+1 installed\nh10-hailort 5.1.1 installed\npython3-hailort 4.20.0-1 installed\n"
+    machine = Machine().stack("5.1.1", packages=packages).driver("hailo1x_pci", "5.1.1")
+    machine.with_file(f"{PCI}/device", "0x45c4")
+    (finding,) = check(machine).findings
+    assert finding.rule == "stack-both"
+    assert "hailo-h10-all" in finding.fix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -245,3 +246,150 @@ def test_advice_depends_on_the_kind_of_layer() -> None:
         for name in ("conv3", "concat4", "matmul5", "fc2", "slice1", "whatever9")
     }
     assert len(set(fixes.values())) == len(fixes)
+
+
+# Reports that were looked at after the table was written: (log, pattern that cause or fix must match). Sources:
+# threads of github.com/hailo-ai (hailo-rpi5-examples 189 and 193, Hailo-Application-Code-Examples 143 and 353), of
+# github.com/DeGirum/hailo_examples (12), and notes in public repositories.
+LATER_REPORTS = {
+    "system-role": (
+        (
+            "[HailoRT] [error] CHECK failed - System role messages can only be provided on the first prompt",
+            "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_INVALID_OPERATION(6)",
+        ),
+        "system",
+    ),
+    "vstream-activate": (
+        (
+            "[HailoRT] [error] CHECK failed - Trying to write to vstream before its network group is activated",
+            "HailoRTStatusException: 69",
+        ),
+        "activat",
+    ),
+    "async-timeout": (
+        (
+            "[HailoRT] [error] CHECK failed - Waiting for async job to finish has failed with timeout (10000ms)",
+            "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_TIMEOUT(4)",
+            "[HailoRT] [error] Non-recoverable Async Infer Pipeline error. status error code: HAILO_TIMEOUT(4)",
+            "[HailoRT] [error] Shutting down the pipeline with status HAILO_TIMEOUT(4)",
+        ),
+        "did not answer|in time",
+    ),
+    "rpc": (
+        ("[HailoRT] [critical] Executing pipeline terminate failed with status HAILO_RPC_FAILED(77)",),
+        "service",
+    ),
+    "soc-driver": (
+        (
+            "[ 7.1] hailo1x 0001:01:00.0: Mismatch Driver version pcie driver 5:4:0 pci_ep driver 5:3:0",
+            "[ 7.2] hailo1x 0001:01:00.0: hailo_soc_get_driver_info has failed with err -22",
+            "[HailoRT] [error] CHECK failed - Driver version (5.4.0) is different from library version (5.3.0)",
+        ),
+        "5\\.4\\.0.*5\\.3\\.0",
+    ),
+    "gpu-exhausted": (
+        (
+            "hailo_model_optimization.acceleras.utils.acceleras_exceptions.AccelerasResourceError: GPU "
+            "memory has been exhausted. Please try to use Quantization-Aware Fine-Tuning with lower bat"
+            "ch size or run on CPU.",
+        ),
+        "GPU.*batch",
+    ),
+    "probe-5": (
+        ("[ 3.1] hailo: probe of 0001:01:00.0 failed with error -5",),
+        "cable|power",
+    ),
+    "slice": (
+        (
+            "hailo_sdk_client.model_translator.exceptions.ParsingWithRecommendationException: Parsing f"
+            "ailed. The errors found in the graph are:",
+            " UnsupportedLSTMLayerError in op LSTM__159: activation types ['Sigmoid', 'Tanh', 'Tanh', '"
+            "Sigmoid', 'Tanh', 'Tanh'] are not supported",
+            " UnsupportedSliceLayerError in op Slice__166: Failed to create slice layer at vertex Slice"
+            "__166. Slice on axis 1 is not supported",
+        ),
+        "bidirectional.*[Ss]lice",
+    ),
+    "bilstm-shape": (
+        (
+            "      hailo_model_optimization.acceleras.utils.acceleras_exceptions.BadInputsShape: Data s"
+            "hape (5, 1) for layer bilstm_model/input_layer1 doesn't match network's input shape (1, 5,"
+            " 1)",
+        ),
+        "shape",
+    ),
+    "apt-space": (
+        ("E: You don't have enough free space in /var/cache/apt/archives/",),
+        "disk|space",
+    ),
+    "calib-permission": (
+        ("PermissionError: [Errno 13] Permission denied: 'frame_00001.npy'",),
+        "permission|read",
+    ),
+    "no-vstreams": (
+        ("AttributeError: 'ConfiguredNetwork' object has no attribute 'create_input_vstreams'",),
+        "release|InferModel|attribute",
+    ),
+    "descriptors": (
+        (
+            "[HailoRT] [error] CHECK failed - Got HAILO_TIMEOUT while waiting for descriptors in write_"
+            "buffer (channel_id=0:2)",
+            "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_TIMEOUT(4) - HwWriteElement3_yolo"
+            "v8m/input_layer1 (H2D) failed with status=HAILO_TIMEOUT(4)",
+        ),
+        "did not answer|in time",
+    ),
+    "undefined-symbol": (
+        (
+            "ImportError: /usr/lib/python3/dist-packages/hailo_platform/pyhailort/_pyhailort.so: undefi"
+            "ned symbol: _ZN7hailort20ConfiguredInferModel20get_async_queue_sizeEv",
+        ),
+        "release",
+    ),
+    "probe -2": (
+        ("[ 3.1] hailo 0001:01:00.0: probe with driver hailo failed with error -2",),
+        "firmware",
+    ),
+    "ioctl": (
+        (
+            "[HailoRT] [error] Ioctl HAILO_QUERY_DRIVER_INFO failed due to inappropriate ioctl for devi"
+            "ce (can happen due to version mismatch or unsupported feature)",
+            "[HailoRT] [error] Failed to query driver info with HAILO_DRIVER_INVALID_IOCTL(86)",
+            "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_DRIVER_INVALID_IOCTL(86)",
+        ),
+        "release",
+    ),
+    "ioctl dmesg": (
+        ("[ 8.1] hailo 0001:01:00.0: Invalid general ioctl code 0x400c6701 (nr: 1)",),
+        "release",
+    ),
+    "no hailo module": (
+        (
+            "Traceback (most recent call last):",
+            '  File "detection.py", line 7, in <module>',
+            "ModuleNotFoundError: No module named 'hailo'",
+        ),
+        "tappas",
+    ),
+    "tappas version": (
+        ("TAPPAS_VERSION is 3.31.0 not in the list of required versions 3.29.1 3.30.0.",),
+        "release|version",
+    ),
+    "pip dependencies": (
+        (
+            "ERROR: pip's dependency resolver does not currently take into account all the packages tha"
+            "t are installed. This behaviour is the source of the following dependency conflicts.",
+            "hailort 4.23.0 requires contextlib2, which is not installed.",
+        ),
+        "contextlib2|environment",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATER_REPORTS)
+def test_a_later_report_is_explained(name: str) -> None:
+    log, wanted = LATER_REPORTS[name]
+    found = explain_log(log)
+    said = " ".join(f"{finding.cause} {finding.fix}" for finding in found.findings)
+    assert re.search(wanted, said), said
+    assert found.exit_code == 0

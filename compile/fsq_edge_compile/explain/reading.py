@@ -17,11 +17,13 @@ MAX_FINDINGS = 500
 MAX_SEARCHED = 600  # characters of a line that patterns see: what a line means stands at its start
 MAX_CONSEQUENCES = 50
 SHOWN_TEXT = 300
+MAX_DISTANCE = 3  # lines from HailoRT's own words to the status line that repeats them
 
 # Docker, journald and loguru put one or two time stamps before the program's own line.
 _STAMPS = re.compile(r"^(?:\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?\]?\s?)+")
 _ERROR_IN_NODE = re.compile(r"(?P<kind>[A-Z]\w*(?:Error|Exception))(?: in op (?P<node>[^\s:]+))?:")
 _END_NODES = re.compile(r"using these end node names:\s*(?P<names>.+)", re.IGNORECASE)
+_OWN_WORDS = re.compile(r"^\[HailoRT[^]]*\]\s*\[(?:error|critical)\]\s*(?:CHECK\w* failed - )?(?P<said>.+)")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(?::|$)")
 
@@ -53,9 +55,20 @@ class _Reading:
         if row is not None and row.envelope and found is not None:
             self.envelopes.append(found)
         elif found is not None:
-            self._add(found, row)
+            self._add(found if row is not None else self._with_own_words(found), row)
         elif len(self.unexplained) < MAX_FINDINGS and (raised or self._is_trouble(line)):
             self.unexplained.setdefault(line[:SHOWN_TEXT], number)
+
+    def _with_own_words(self, status: LogFinding) -> LogFinding:
+        """Put HailoRT's own words, which stand just before its status line, into that line's cause."""
+        near = [(text, number) for text, number in self.unexplained.items() if 0 < status.line - number <= MAX_DISTANCE]
+        own = [(match["said"], text, number) for text, number in near if (match := _OWN_WORDS.search(text))]
+        if not own:
+            return status
+        for _, text, _ in own:
+            del self.unexplained[text]
+        cause = f'HailoRT says: "{own[0][0]}"; its status is {status.cause}'
+        return _behind(replace(status, cause=cause), [number for _, _, number in own])
 
     def _is_trouble(self, line: str) -> bool:
         return any(pattern.search(line) for pattern in self.table.trouble)
@@ -155,8 +168,9 @@ def _from_row(number: int, line: str, row: LogRow, match: re.Match[str], table: 
 
 
 def _filled(text: str, groups: dict[str, str]) -> str:
-    """Put a line's own words into a text; a group that the line does not have becomes "?"."""
-    return re.sub(r"\{(\w+)\}", lambda match: groups.get(match[1], "?"), text)
+    """Put a line's own words into a text; a group that the line does not have leaves nothing behind."""
+    filled = re.sub(r"\{(\w+)\}", lambda match: groups.get(match[1], ""), text)
+    return re.sub(r" ?\(\)|(?<= ) +| (?=[,.;:])", "", filled).strip(" :;")
 
 
 def _fold(findings: list[LogFinding], rows: dict[str, LogRow]) -> list[LogFinding]:

@@ -190,7 +190,13 @@ def _heat(facts: Facts) -> Iterator[Finding]:
             fix="give it a heat sink and moving air",
             source="HailoRT's log in a public report",
         )
+    yield from _supply(facts)
+
+
+def _supply(facts: Facts) -> Iterator[Finding]:
+    """Yield under-voltage, from the firmware's bits where there are any, else from the kernel log."""
     bits = facts.throttled or 0
+    logged = any("voltage detected" in line.lower() for line in facts.kernel_log or ())
     if bits & 0b0001:
         yield Finding(
             rule="power-supply",
@@ -199,13 +205,13 @@ def _heat(facts: Facts) -> Iterator[Finding]:
             fix="use the 27 W (5 V, 5 A) supply",
             source="get_throttled bit 0",
         )
-    elif bits & 0x10000:
+    elif bits & 0x10000 or logged:
         yield Finding(
             rule="power-supply",
             severity="warning",
-            message="the Raspberry Pi saw under-voltage since boot",
-            fix="use the 27 W (5 V, 5 A) supply",
-            source="get_throttled bit 16",
+            message="the board saw under-voltage since boot; PCIe devices fail first",
+            fix="use the 27 W (5 V, 5 A) supply of the Raspberry Pi 5, or one as strong",
+            source="kernel log" if logged else "get_throttled bit 16",
         )
     if bits & 0b1110:
         yield Finding(

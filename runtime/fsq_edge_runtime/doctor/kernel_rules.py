@@ -11,7 +11,8 @@ from fsq_edge_runtime.findings import Finding
 
 _SIGNATURE = re.compile(r"required key not available|unsigned module is rejected|lockdown: .*unsigned module", re.I)
 _FIRMWARE = re.compile(
-    r"firmware file not found|direct firmware load for \S*hailo\S* failed|hailo.*fw\S*\.bin.*-2\b", re.I
+    r"firmware file not found|direct firmware load for \S*hailo\S* failed|hailo.*(fw\S*\.bin.*|failed with error )-2\b",
+    re.I,
 )
 _FAULT = re.compile(r"find_vma|BUG: |Oops|\+0x[0-9a-f]+/0x[0-9a-f]+ \[hailo", re.I)
 _LOST = re.compile(r"hailo.*(device disconnected|device inaccessible)", re.I)

@@ -68,7 +68,17 @@ def _versions(facts: Facts) -> Iterator[Finding]:
             message=f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
             fix=repair(facts, "same-release-library"),
         )
-    if len(facts.library) > 1:
+    other = next((module.version for module in facts.modules if module.version in facts.library), None)
+    if len(facts.library) > 1 and library and other not in (None, library):
+        yield Finding(
+            rule="library-mixed",
+            severity="error",
+            message=f"programs load libhailort {library}, while {other}, the driver's release, is installed as well",
+            fix="which -a hailortcli; ls /usr/local/lib/libhailort* /usr/local/bin/hailort*  # remove what was "
+            "installed by hand, often there; then: sudo ldconfig",
+            source="HailoRT status 76 or 86",
+        )
+    elif len(facts.library) > 1:
         yield Finding(
             rule="library-twice",
             severity="warning",
