@@ -222,7 +222,7 @@ def test_no_rule_is_its_own_cause() -> None:
     assert all(rule not in follows for rule, follows in causes())
 
 
-# Sources of what follows: notes of incidents in public repositories, github.com/hailo-ai/hailo-rpi5-examples, issue 193.
+# Sources of what follows: incident notes in public repositories, github.com/hailo-ai/hailo-rpi5-examples, issue 193.
 
 
 def test_a_module_of_a_one_off_build_is_left_behind_by_a_new_kernel(check: Callable[[Machine], Checkup]) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fsq_edge_runtime.findings import Confidence, Stage
+from fsq_edge_runtime.findings import Confidence, Finding, Stage
 
 SCHEMA_VERSION = 1
+_FIELDS = ("line", "text", "id", "node", "layer", "op", "rule", "stage", "cause", "fix", "source", "confidence")
 
 
-@dataclass(frozen=True, slots=True)
-class LogFinding:
-    """One cause that a log shows, in plain words.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFinding(Finding):
+    """One cause that a log shows, in plain words; the message is the cause, with the numbers of the line.
 
     Attributes:
         line: number in the log, from 1.
@@ -23,9 +24,6 @@ class LogFinding:
         op: operator that it names; empty when it names none.
         rule: rule of ``check`` that says the same, or ``hailort.CODE``; empty when there is none.
         stage: compiler stage, or load.
-        cause: what is behind it, with the numbers of the line.
-        fix: what to change.
-        source: where this is known from.
         confidence: how far the evidence carries.
         consequences: numbers of the error lines that follow from this one, in order.
     """
@@ -36,18 +34,19 @@ class LogFinding:
     node: str
     layer: str
     op: str
-    rule: str
     stage: Stage
-    cause: str
-    fix: str
-    source: str
     confidence: Confidence
     consequences: tuple[int, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the finding as plain JSON values."""
-        values = {name: getattr(self, name) for name in LogFinding.__slots__}
-        return values | {"consequences": list(self.consequences)}
+    @property
+    def cause(self) -> str:
+        """What is behind the line."""
+        return self.message
+
+    def to_dict(self, *names: str) -> dict[str, Any]:
+        """Return the finding as plain JSON values: the named fields in that order, or all of the report's."""
+        values = {name: getattr(self, name) for name in names or (*_FIELDS, "consequences")}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
