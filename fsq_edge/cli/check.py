@@ -10,7 +10,7 @@ import click
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
-from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.errors import FsqEdgeError, UsageError
 
 if TYPE_CHECKING:
     import onnx
@@ -94,7 +94,13 @@ def command(
     from fsq_edge_compile.checker.checking import examine
 
     shapes = _parse_shapes(input_shapes)
-    examination = examine(model, arch, dfc, input_shapes=shapes or None)
+    try:
+        examination = examine(model, arch, dfc, input_shapes=shapes or None)
+    except FsqEdgeError as error:
+        # A script that reads the JSON gets an answer for a broken file too; the error line follows on standard error.
+        failed = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        write_json({"schema_version": 1, "model": Path(model).name, "arch": arch, **failed}, json_to)
+        raise
     report = examination.report
     result: dict[str, Any] = report.to_dict()
     show_report(report, screen)

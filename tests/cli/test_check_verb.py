@@ -231,3 +231,12 @@ def test_nodes_of_one_name_are_told_apart(tmp_path: Path, capsys: Capture) -> No
     assert (code, value["start_nodes"], value["end_nodes"]) == (1, ["same"], ["Relu_1"])
     assert "file.unnamed-nodes" in {finding["rule"] for finding in value["findings"]}
     assert len({node.name for node in onnx.load(tmp_path / "fixed.onnx").graph.node}) == 4
+
+
+def test_missing_external_data_ends_with_65_and_an_answer_in_json(full: str, tmp_path: Path, capsys: Capture) -> None:
+    model = onnx.load(full)
+    onnx.save(model, tmp_path / "side.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    (tmp_path / "weights.bin").unlink()
+    code, value = as_json([str(tmp_path / "side.onnx")], capsys)
+    assert (code, value["exit_code"], value["model"]) == (65, 65, "side.onnx")
+    assert "weights.bin" in value["error"]

@@ -173,7 +173,7 @@ def fsq_model(classes: int = 7) -> onnx.ModelProto:
     return graph.model(logits, label, dtypes={label: TensorProto.INT64})
 
 
-def run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def outputs_of(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What onnxruntime makes of a model, with nothing optimised."""
     with Prover(model) as prover:
         return prover.run(model, feeds)

@@ -16,7 +16,7 @@ from fsq_edge_compile.checker.rewrites.proving import largest_difference, random
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_runtime.errors import DataError
-from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder, run
+from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder, outputs_of
 from tests.factories.reported_cases import keras_gelu, torch_gelu
 
 
@@ -224,8 +224,8 @@ def test_a_rewrite_makes_the_model_fit_and_keeps_its_outputs(name: str) -> None:
     assert check(result.model).verdict == "full"
     onnx.checker.check_model(result.model, full_check=True)
     feeds = random_feeds(model, 4, (-3.0, 3.0), seed=7)
-    before_outputs = run(model, feeds)
-    after_outputs = run(result.model, feeds)
+    before_outputs = outputs_of(model, feeds)
+    after_outputs = outputs_of(result.model, feeds)
     assert largest_difference(before_outputs, after_outputs) <= 1e-4
 
 
@@ -315,7 +315,7 @@ def test_the_host_tail_survives_every_pass() -> None:
     model = fsq_model()
     result = fix(model)
     feeds = random_feeds(model, 8, (-3.0, 3.0), seed=3)
-    expected, found = run(model, feeds), run(result.model, feeds)
+    expected, found = outputs_of(model, feeds), outputs_of(result.model, feeds)
     assert largest_difference(expected, found) <= 1e-4
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from fsq_edge_compile import check, split
 from fsq_edge_compile.checker.splitting import write_parts
 from fsq_edge_runtime.errors import DataError
-from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder, run
+from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder, outputs_of
 
 
 def three_heads() -> onnx.ModelProto:
@@ -88,8 +88,8 @@ def test_the_parts_compute_what_the_model_computes(name: str, tmp_path: Path) ->
     known = dict(feeds)
     for part in parts:
         onnx.checker.check_model(onnx.load(written[part]), full_check=True)
-        known.update(run(onnx.load(written[part]), [known])[0])
-    for output, value in run(model, [feeds])[0].items():
+        known.update(outputs_of(onnx.load(written[part]), [known])[0])
+    for output, value in outputs_of(model, [feeds])[0].items():
         np.testing.assert_array_equal(known[output], value)
 
 
