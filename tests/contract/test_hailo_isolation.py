@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -45,6 +46,11 @@ def in_ms(milliseconds: float) -> int:
 
 def child_of(backend: HailoProcess) -> int:
     return backend._child._process.pid
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def ends(pid: int, within_s: float = 5.0) -> bool:
@@ -357,6 +363,33 @@ def test_no_device_and_no_binding_are_told_apart(make: Make, tmp_path: Path) -> 
     )
     with pytest.raises(BackendError, match=r"cannot be imported: libhailort\.so"):
         open_device(rig.bundle, FallbackPolicy())
+
+
+def test_a_process_that_cannot_be_started_is_one_error_and_leaves_nothing_open(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make(4)
+    open_before = descriptors()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(BackendError, match="cannot be started: No such file") as caught:
+        rig.device()
+    assert caught.value.exit_code == 69
+    del caught  # it holds the shared memory
+    assert descriptors() == open_before
+
+
+def test_opening_and_closing_leaves_no_descriptor_and_no_process(make: Make) -> None:
+    rig = make(4)
+    rig.device().close()
+    open_before = descriptors()
+    for _ in range(3):
+        backend = rig.device()
+        backend.infer(rig.frames[:1])
+        pid = child_of(backend)
+        backend.close()
+        assert ends(pid, 0.1)
+        del backend
+    assert descriptors() <= open_before
 
 
 def test_selection_isolates_the_installed_binding_and_nothing_else(make: Make) -> None:

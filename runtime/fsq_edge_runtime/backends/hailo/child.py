@@ -64,40 +64,25 @@ class DeviceChild:
         depth: int,
         open_timeout_s: float,
     ) -> None:
-        line, its_line = pair()
-        questions, its_questions = pair()
-        frames = SharedFrames.make(frame_shape, output_size)
-        files = os.memfd_create("fsq-edge-hefs")
-        said, its_said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # what does not fit is lost, nobody waits for it
-        try:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            line, its_line = pair()
+            questions, its_questions = pair()
+            for end, stack in ((line, ours), (questions, ours), (its_line, theirs), (its_questions, theirs)):
+                stack.callback(end.close)
+            frames = SharedFrames.make(frame_shape, output_size)
+            theirs.callback(os.close, frames)
+            files = os.memfd_create("fsq-edge-hefs")
+            theirs.callback(os.close, files)
+            said, its_said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # what does not fit is lost, nobody waits for it
+            ours.callback(os.close, said)
+            theirs.callback(os.close, its_said)
             for data in hefs.values():
                 _write_all(files, data)
             self.shared = SharedFrames(frames, frame_shape, output_size)
             sizes = {name: len(data) for name, data in hefs.items()}
             job = Job(sizes, frame_shape, output_size, depth, open_timeout_s, frames, files)
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "fsq_edge_runtime.backends.hailo.worker",
-                    *map(str, (its_line.fileno(), its_questions.fileno())),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=its_said,
-                stderr=its_said,
-                pass_fds=(its_line.fileno(), its_questions.fileno(), frames, files),
-                env=_environment(),
-            )
-        except BaseException:
-            os.close(said)
-            line.close()
-            questions.close()
-            raise
-        finally:
-            for descriptor in (frames, files, its_said):
-                os.close(descriptor)
-            its_line.close()
-            its_questions.close()
+            self._process = _start((its_line.fileno(), its_questions.fileno()), (frames, files), its_said)
+            ours.pop_all()  # from here on kill() closes them
         self.line, self._questions = Line(line), Line(questions)
         self._said = os.fdopen(said, "rb", buffering=0)
         self._asker: OwnerThread | None = None
@@ -198,6 +183,27 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _start(ends: tuple[int, int], files: tuple[int, int], said: int) -> subprocess.Popen[bytes]:
+    """Start the device process with these descriptors, its output going to the last.
+
+    Raises:
+        BackendError: the system does not start it.
+    """
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", WORKER, *map(str, ends)],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            pass_fds=(*ends, *files),
+            env=_environment(),
+        )
+    except OSError as error:
+        raise BackendError(
+            f"the device process cannot be started: {error.strerror or error}", hint="run: fsq-edge doctor"
+        ) from error
 
 
 def _environment() -> dict[str, str]:

@@ -104,7 +104,7 @@ class Line:
     def send(self, message: bytes) -> bool:
         """Send a message and return whether the other side is there; never waits for it to be read."""
         try:
-            self._end.send(message, socket.MSG_NOSIGNAL)
+            self._end.send(message, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
         except OSError:  # gone, or so far behind that the queue is full
             return False
         return True
