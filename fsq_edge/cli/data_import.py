@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,12 @@ DEFAULT_MAP = Path("map.yaml")
 @click.option(
     "--guess", is_flag=True, help="Look at the files and write the map, with a reason a line; import nothing."
 )
+@click.option(
+    "--labels",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A label file to lay over the recordings, as `data label` does; give the option once for each.",
+)
 @click.option("--name", default="", help="Name of the data set (default: the map's).")
 @click.option("--force", is_flag=True, help="With --guess: replace a map that is there.")
 @output_options
@@ -41,6 +48,7 @@ def import_command(
     map_file: Path | None,
     preset: str | None,
     guess: bool,
+    labels: tuple[Path, ...],
     name: str,
     force: bool,
     json_to: str | None,
@@ -67,9 +75,21 @@ def import_command(
     from fsq_edge.data.importing.importer import import_files
 
     wanted = _wanted(paths, map_file, preset, name)
-    record = import_files(paths, wanted, out)
+    record = _import_labelled(paths, wanted, out, labels) if labels else import_files(paths, wanted, out)
     _show(record, out, shown)
     write_json({"schema_version": 1, "out": str(out), **record.to_dict()}, json_to)
+
+
+def _import_labelled(paths: tuple[Path, ...], wanted: ImportMap, out: Path, labels: tuple[Path, ...]) -> ImportRecord:
+    """Import and label in one step: ``out`` appears with its labels, or not at all."""
+    from fsq_edge.data.importing.importer import import_files
+    from fsq_edge.data.labels import LabelSettings, label_folder
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as staging:
+        record = import_files(paths, wanted, Path(staging) / "unlabelled")
+        label_folder(Path(staging) / "unlabelled", labels, LabelSettings(), out)
+    return record
 
 
 def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown: Console, json_to: str | None) -> None:

@@ -309,3 +309,31 @@ def test_no_map_and_a_plain_table_say_how_to_get_one(capsys, tmp_path):
     assert call(capsys, "import", tmp_path / "none", "--out", tmp_path / "o")[0] == 66
     assert call(capsys, "import", path)[0] == 64
     assert call(capsys, "import", path, "--preset", "nope", "--out", tmp_path / "o")[0] == 64
+
+
+def test_labels_are_laid_over_in_the_same_step_or_nothing_appears(capsys, tmp_path):
+    samples = still_and_moving(500, rate_hz=50)
+    write_table(tmp_path / "raw" / "rex.csv", columns(samples, time=np.arange(500) / 50))
+    (tmp_path / "labels.csv").write_text("start,stop,label\n2,5,walk\n")
+    words = (
+        "import",
+        tmp_path / "raw",
+        "--map",
+        the_map(tmp_path, PLAIN),
+        "--labels",
+        tmp_path / "labels.csv",
+        "--out",
+    )
+    assert call(capsys, *words, tmp_path / "o", "--quiet") == (0, "", "")
+    dataset = open_dataset(f"folder:{tmp_path / 'o'}")
+    assert dataset.classes == ("walk",)
+    assert (dataset.recordings[0].labels == 0).sum() == 150
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {
+        "dataset.json",
+        "import.json",
+        "labelling.json",
+        "rex.npz",
+    }
+    (tmp_path / "labels.csv").write_text("start,stop,label\n200,500,walk\n")
+    assert call(capsys, *words, tmp_path / "p")[0] == 65
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.csv", "map.yaml", "o", "raw"]

@@ -83,6 +83,23 @@ def test_a_stated_zone_is_subtracted(zone):
     assert np.isnan(TextClock(TimeForm("iso", zoned=True)).seconds([cell, "nonsense"])[1])
 
 
+@pytest.mark.parametrize(
+    ("cell", "truth"),
+    [
+        ("2014-05-07 13:29:50.439000+0100 [Europe/London]", "2014-05-07T12:29:50.439+00:00"),
+        ("2012-05-23 16:47:50:250", "2012-05-23T16:47:50.250+00:00"),
+        ("2012-5-3 6:07:08,5", "2012-05-03T06:07:08.500+00:00"),
+        ("2012-05-03T06:07Z", "2012-05-03T06:07:00+00:00"),
+    ],
+)
+def test_spellings_of_iso_that_files_hold(cell, truth):
+    form = recognize_time("time", [cell])
+    assert form is not None
+    assert form.kind == "iso"
+    for cells in ([cell], [cell, "2020-01-01"]):
+        assert TextClock(form).seconds(cells)[0] == datetime.fromisoformat(truth).timestamp()
+
+
 def test_impossible_dates_are_missing():
     got = TextClock(TimeForm("iso")).seconds(["2023-02-29T10:00:00", "2023-02-28T10:00:00", "2023-13-01T10:00:00"])
     assert np.isnan(got).tolist() == [True, False, True]

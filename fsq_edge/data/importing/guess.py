@@ -13,10 +13,12 @@ from fsq_edge.data.importing.inputs import InputFile, find_inputs
 from fsq_edge.data.importing.patterns import match_name
 from fsq_edge.data.importing.reader import choose_reader, known_readers
 from fsq_edge.data.importing.series import usual_rate
-from fsq_edge.data.importing.sketch import Fact, Sketch, convertible, sketch_file
+from fsq_edge.data.importing.sketch import Fact, Sketch, SketchedChannel, convertible, sketch_file, slug
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.tables.units import sensor_of_word
 
 DOUBT = "CHECK: "
+NOTHING = "no columns of sensor values"
 SAME_RATE = 0.05
 
 
@@ -76,7 +78,9 @@ def guess_map(paths: Iterable[Path], name: str = "imported") -> Guess:
 
 def _sketches(files: Sequence[InputFile]) -> tuple[list[Sketch], dict[str, str]]:
     readers = known_readers()
-    found, passed_over = [], {}
+    found: list[Sketch] = []
+    unsure: list[Sketch] = []
+    passed_over: dict[str, str] = {}
     for file in files:
         try:
             reader = choose_reader(file, "", readers)
@@ -84,22 +88,43 @@ def _sketches(files: Sequence[InputFile]) -> tuple[list[Sketch], dict[str, str]]
         except DataError as error:
             passed_over[file.name] = error.message.removeprefix(f"{file.name}: ")
             continue
-        if sketch.channels and (
-            sketch.time_columns or sketch.description.time or any(c.unit.value for c in sketch.channels)
-        ):
-            found.append(sketch)
+        if not sketch.channels:
+            passed_over[file.name] = NOTHING
         else:
-            passed_over[file.name] = "no columns of sensor values"
+            sure = sketch.time_columns or sketch.description.time or any(c.unit.value for c in sketch.channels)
+            (found if sure else unsure).append(sketch)
+    if not found:
+        found, unsure = unsure, []  # better a map with doubts than none
+    passed_over |= {sketch.file.name: NOTHING for sketch in unsure}
+    _part_sensors(found)
     if any(map(_has_accelerometer, found)):
         # Beside accelerometers, tables of anything else (battery, temperature, orientation) are no recordings.
-        rest = [s for s in found if not any(c.channel.partition("_")[0] in _SENSORS for c in s.channels)]
+        rest = [s for s in found if not any(map(_is_sensor, s.channels))]
         for sketch in rest:
             passed_over[sketch.file.name] = "no accelerometer, gyroscope or magnetometer in it"
         found = [sketch for sketch in found if sketch not in rest]
     return found, passed_over
 
 
-_SENSORS = ("acc", "gyro", "mag", "lin", "gravity")
+def _is_sensor(channel: SketchedChannel) -> bool:
+    return channel.channel[-2:] in ("_x", "_y", "_z") and sensor_of_word(channel.channel)[0] is not None
+
+
+def _part_sensors(sketches: Sequence[Sketch]) -> None:
+    """Rename channels of files that stand beside files of other sensors and would give the channels of those again.
+
+    ``HighGAccelerometer.csv`` beside ``Inertial.csv`` is a second accelerometer, not a second recording.
+    """
+    by_size = sorted(sketches, key=lambda sketch: -len(sketch.channels))
+    for i, small in enumerate(by_size):
+        names = {channel.channel for channel in small.channels}
+        beside = (s for s in by_size[:i] if PurePosixPath(s.file.name).parent == PurePosixPath(small.file.name).parent)
+        larger = next((s for s in beside if names < {channel.channel for channel in s.channels}), None)
+        if larger is not None and sensor_of_word(small.file.stem)[0] is not None:
+            small.channels = [
+                SketchedChannel(f"{slug(small.file.stem)}_{found.channel[-1]}", found.column, found.unit)
+                for found in small.channels
+            ]
 
 
 def _has_accelerometer(sketch: Sketch) -> bool:

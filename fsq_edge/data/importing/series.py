@@ -45,6 +45,7 @@ USUAL_RATES: tuple[float, ...] = (
 USUAL_RATES += (90, 100, 102.4, 104, 119, 120, 125, 128, 148, 200, 204.8, 208, 238, 240, 250, 256, 400, 416, 500, 512)
 USUAL_RATES += (800, 833, 1000, 1024, 1600, 2000, 3200)
 SNAP = 0.025
+HOLE_PERIODS = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,10 @@ def measure_timing(spool: Spool, hole_s: float) -> Timing:
 
     Args:
         spool: closed.
-        hole_s: a step longer than this is a hole.
+        hole_s: a step longer than this is a hole, if it is also longer than two and a half usual steps.
     """
+    usual = np.diff(spool.times(0, min(spool.length, EXAMINED)))
+    hole_s = max(hole_s, HOLE_PERIODS * float(np.median(usual))) if usual.size else hole_s
     steps = holes = 0
     inside = outside = longest = 0.0
     first = last = np.nan

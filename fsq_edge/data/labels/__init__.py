@@ -4,4 +4,4 @@ from fsq_edge.data.labels.formats import FORMATS, read_label_file
 from fsq_edge.data.labels.interval import LabelFile, LabelSpan
 from fsq_edge.data.labels.labelling import LabelSettings, label_folder
 
-__all__ = ["FORMATS", "LabelFile", "LabelSpan", "LabelSettings", "label_folder", "read_label_file"]
+__all__ = ["FORMATS", "LabelFile", "LabelSettings", "LabelSpan", "label_folder", "read_label_file"]

@@ -27,9 +27,9 @@ _ISO = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}([.,:]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?(\s*\[[\w/+-]+\])?)?\Z"
 )
 _CLOCK = re.compile(r"\d{1,2}:\d{2}:\d{2}([.,:]\d+)?\Z")
-_DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,4}([/.])\d{1,2}\2\d{2,4})\Z")
+_DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,4}([/.])\d{1,2}\2\d{1,4})\Z")
 _DATED = re.compile(
-    r"(\d{1,4})([/.-])(\d{1,2})\2(\d{2,4})[ T]+\d{1,2}:\d{2}"
+    r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})[ T]+\d{1,2}:\d{2}"
     r"(?P<seconds>:\d{2}(?P<dot>[.,])?\d*)?(?P<half>\s*[AaPp][Mm])?\Z"
 )
 # From this many seconds on a number is a time since 1970 (2001) and no longer one since the start (31 years).
@@ -217,8 +217,9 @@ def _dated(cells: Sequence[str]) -> TimeForm:
 
 
 def _read_iso(cell: str) -> datetime:
-    plain = re.sub(r"(?<=:\d\d):(?=\d)", ".", cell.partition("[")[0].strip().replace(",", "."))
-    return datetime.fromisoformat(re.sub(r"\s+(?=[Z+-])", "", plain))
+    plain = re.sub(r"(:\d\d:\d\d):(?=\d)", r"\1.", cell.partition("[")[0].strip().replace(",", "."))
+    whole, dot, rest = re.sub(r"\s+(?=[Z+-])", "", plain).partition(".")
+    return datetime.fromisoformat(re.sub(r"(?<!\d)(\d)(?!\d)", r"0\1", whole) + dot + rest)
 
 
 def _each(cells: Sequence[str], read: object) -> tuple[Float64Array, Float64Array]:
