@@ -136,7 +136,7 @@ class TableRows:
         return stream, text, values
 
     def _times(self, texts: list[str], lines: list[int]) -> Float64Array | None:
-        if self._form.clock is None:
+        if self._form.clock is None or not self._form.clock.is_time:
             return None
         times = self._form.clock.seconds(texts)
         bad = np.flatnonzero(~np.isfinite(times))
