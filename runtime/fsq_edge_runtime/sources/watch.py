@@ -122,7 +122,7 @@ class WatchedSource:
         if stream.back > BACK_SHARE * stream.looked:
             self._notices.say(
                 "live back",
-                f"the time steps back at {stream.back} of the first {stream.looked} samples of stream {chunk.stream!r}: "
+                f"the time steps back in {stream.back} of {stream.looked} samples of stream {chunk.stream!r}: "
                 "is the first value of a row really its time?",
             )
         if stream.lacking > TURNS_SHARE * stream.looked:
