@@ -95,6 +95,47 @@ def test_nothing_but_nan_abstains_window_by_window_and_exits_0(place: Path, caps
 
 
 @pytest.mark.parametrize(
+    ("times", "word"),
+    [
+        (np.arange(400) * 0.3, "fell into 400 stretches"),
+        (np.zeros(400), "399 repeat a timestamp"),
+        (None, "a window needs 2 s"),
+    ],
+)
+def test_no_run_ends_well_without_a_window_or_a_word(
+    place: Path, capsys: pytest.CaptureFixture[str], times: np.ndarray | None, word: str
+) -> None:
+    timed = {} if times is None else {"timestamps": times}
+    samples = motion(400) if timed else motion(60)
+    if times is not None and not times.any():
+        samples[:] = samples[0]  # one sample again and again: duplicates, and no packet
+    np.savez(place / "none.npz", samples=samples, **timed)
+    assert run(["run", str(place / "dog.fsqb"), "--source", f"npz:{place / 'none.npz'}", "--quiet"]) == 0
+    assert word in capsys.readouterr().err
+
+
+def test_a_recording_in_another_form_is_said_on_standard_error(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = "Timestamp;acc_x;acc_y;acc_z;gyr_x;gyr_y;gyr_z\n"
+    body = "".join(f"{20 * n};" + ";".join(f"{v:.5f}" for v in row) + "\n" for n, row in enumerate(motion(300)))
+    (place / "ms.csv").write_text(head + body.replace(".", ","))
+    source = f"csv:{place / 'ms.csv'}"
+    assert run(["run", str(place / "dog.fsqb"), "--source", source]) == 0
+    shown = capsys.readouterr()
+    assert "separated by ';'" in shown.err
+    assert "milliseconds" in shown.err
+    assert sum(line["type"] == "decision" for line in lines_of(shown.out)) == 5
+    assert run(["run", str(place / "dog.fsqb"), "--source", source, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_devices_and_pipes_are_no_recordings(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(place / "fifo")
+    for text in ("npz:/dev/zero", "csv:/dev/zero", f"csv:{place / 'fifo'}", f"npz:{place / 'fifo'}", f"csv:{place}"):
+        assert run(["run", str(place / "dog.fsqb"), "--source", text]) == 66
+        assert "not a regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("name", "text", "code", "message"),
     [
         ("empty.csv", "", 65, "is empty"),

@@ -14,6 +14,7 @@ import pytest
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 from fsq_edge_runtime.mqtt_link import MqttAddress
 from fsq_edge_runtime.sinks.mqtt import MqttSink
+from fsq_edge_runtime.sources import Notices
 from fsq_edge_runtime.sources.mqtt import MqttSource
 from fsq_edge_runtime.stream.records import StreamEvent
 from tests.factories.bundles import motion
@@ -193,3 +194,46 @@ def test_no_broker_is_unavailable_and_a_bad_address_is_usage() -> None:
         with pytest.raises(UsageError):
             MqttAddress.parse(text)
     assert MqttAddress.parse("mqtts://me@host/a/%23?qos=2") == MqttAddress("host", 8883, "a/#", "me", 2, True, None, "")
+
+
+def test_messages_wait_by_their_bytes_and_none_is_larger_than_a_megabyte(broker: Broker) -> None:
+    source = MqttSource(MqttAddress.parse(broker.address("imu/big")), 6)
+    sender = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    sender.connect("127.0.0.1", broker.port)
+    sender.loop_start()
+    try:
+        filler = b'{"t": 1, "x": [0, 0, 1, 0, 0, 0], "note": "' + b"n" * (900 << 10) + b'"}'
+        for _ in range(30):
+            sender.publish("imu/big", filler, qos=1).wait_for_publish(10)
+        sender.publish("imu/big", b" " * (1 << 20) + filler, qos=1).wait_for_publish(10)
+        eventually(lambda: source.counters["malformed"] == 1, "the message that is too large")
+        assert source.counters["messages"] == 31
+        assert source.counters["dropped"] == 30 - (16 << 20) // len(filler)
+        stop = threading.Event()
+        reading = source.chunks(stop)
+        next(reading)
+        stop.set()  # what still waits is not read, but counted
+        assert list(reading) == []
+        assert source.counters["samples"] + source.counters["dropped"] == 30
+    finally:
+        sender.disconnect()
+        sender.loop_stop()
+        source.close()
+
+
+def test_messages_that_are_all_malformed_are_said_with_an_example(broker: Broker) -> None:
+    said: list[str] = []
+    source = MqttSource(MqttAddress.parse(broker.address("imu/odd")), 6, Notices(said.append))
+    sender = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    sender.connect("127.0.0.1", broker.port)
+    sender.loop_start()
+    try:
+        with Reader(source):
+            for number in range(25):
+                sender.publish("imu/odd", f"acc={number}", qos=1).wait_for_publish(10)
+            eventually(lambda: said, "a word")
+        assert len(said) == 1
+        assert "acc=19" in said[0]
+    finally:
+        sender.disconnect()
+        sender.loop_stop()

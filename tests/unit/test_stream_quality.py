@@ -120,3 +120,53 @@ def test_flags_that_do_not_abstain_are_still_reported():
 def test_a_full_scale_for_an_unknown_channel_is_refused():
     with pytest.raises(DataError, match="acc_w"):
         QualityCheck(CONFIG, StreamSettings(full_scale={"acc_w": 2.0}))
+
+
+def turning(rms: float, count: int = 100) -> np.ndarray:
+    """A body at work whose rotation has this root mean square, rad/s."""
+    rng = np.random.default_rng(3)
+    window = rng.normal(0, 1, (count, 6)) * [0.3, 0.3, 0.3, 1, 1, 1] + [0, 0, 1, 0, 0, 0]
+    window[:, 3:] *= rms / np.sqrt((window[:, 3:] ** 2).sum(axis=1).mean())
+    return window
+
+
+@pytest.mark.parametrize(
+    ("rms", "flagged"),
+    [(2.0, False), (8.0, False), (0.8 * 57.3, True), (0.3 * 57.3, True), (2.0 / 57.3, True), (0.5, False)],
+)
+def test_a_gyroscope_in_the_wrong_unit_is_noticed(rms, flagged):
+    config = preprocess_config(mean=(0.0,) * 12, std=(0.5, 0.5, 0.7, 1.0, 1.0, 1.0, *(1.0,) * 6))
+    window = turning(rms)
+    flags, check = flags_of(window, config=config)
+    assert flags == (("units:gyroscope",) if flagged else ())
+    assert not flagged or check.abstains(flags)
+    assert flags_of(window, config=config, check_gravity=False)[0] == ()
+
+
+def test_errors_of_transfer_are_no_other_unit():
+    config = preprocess_config(mean=(0.0,) * 12, std=(0.5, 0.5, 0.7, 1.0, 1.0, 1.0, *(1.0,) * 6))
+    window = turning(2.0)
+    window[20:23, 4] = 139.0
+    assert flags_of(window.copy(), config=config)[0] == ()
+    window[20:23, 4] = 1e4
+    assert flags_of(window, config=config)[0] == ("range:gyr_y",)
+
+
+def test_a_rotation_that_is_out_of_range_shows_the_unit_too():
+    config = preprocess_config(mean=(0.0,) * 12, std=(0.5, 0.5, 0.7, 1.0, 1.0, 1.0, *(1.0,) * 6))
+    flags = flags_of(turning(200.0), config=config)[0]
+    assert flags[-1] == "units:gyroscope"
+    assert flags[0] == "range:gyr_x"
+
+
+def test_a_gyroscope_at_rest_is_in_any_unit():
+    config = preprocess_config(mean=(0.0,) * 12, std=(0.5, 0.5, 0.7, 1.0, 1.0, 1.0, *(1.0,) * 6))
+    assert flags_of(still(), config=config)[0] == ()
+
+
+def test_a_model_in_degrees_per_second_is_checked_in_degrees():
+    channels = tuple((f"{s}_{a}", u) for s, u in (("acc", "g"), ("gyr", "deg/s")) for a in "xyz")
+    config = preprocess_config(channels, mean=(0.0,) * 12, std=(0.5, 0.5, 0.7, 57.0, 57.0, 57.0, *(1.0,) * 6))
+    degrees = turning(2.0) * [1, 1, 1, 57.3, 57.3, 57.3]
+    assert flags_of(degrees, config=config)[0] == ()
+    assert flags_of(turning(2.0), config=config)[0] == ("units:gyroscope",)

@@ -273,3 +273,73 @@ def test_one_stream_allocates_nothing_but_its_results(timed):
     assert 300 < (held - dropped) / 200 < 1200  # the record, its scores and numbers
     # Views and iterators inside numpy, gone when push returns; the percentile leaves out what other threads do.
     assert np.percentile(peaks[500:], 95) < 6000
+
+
+def rotation_bundle() -> Bundle:
+    return random_bundle(
+        preprocess=preprocess_config(mean=(0.0,) * 12, std=(0.5, 0.5, 0.7, 1.0, 1.0, 1.0, *(1.0,) * 6))
+    )
+
+
+def test_slow_windows_after_one_that_turned_too_fast_are_doubted_in_every_form_of_push():
+    rng = np.random.default_rng(5)
+    samples = rng.normal(0, 1, (50 * 60, 6)) * [0.2, 0.2, 0.2, 0.5, 0.5, 0.5] + [0, 0, 1, 0, 0, 0]
+    samples[500:600, 3:] *= 57.3
+    samples = samples.astype(np.float32)
+    bundle = rotation_bundle()
+    with bundle.open_session(backend="onnx", deadline_ms=0) as session:
+        single = [(d.seq, d.label, d.quality) for d in session.push(samples)]
+    with bundle.open_session(backend="onnx", deadline_ms=0) as session:
+        batch = [(d.seq, d.label, d.quality) for d in session.push_many([("0", samples, None)])]
+    assert single == batch
+    doubted = [seq for seq, _, quality in single if "units:gyroscope" in quality]
+    assert doubted == list(range(doubted[0], doubted[-1] + 1))
+    assert doubted[0] in (8, 9)
+    assert len(doubted) == pytest.approx(23, abs=2)  # those that hold the turn, and twenty after the last
+    assert all(label is None for seq, label, _ in single if seq in doubted)
+    assert single[-1][2] == ()
+
+
+def test_a_drain_that_is_out_of_time_counts_the_rest_as_overrun():
+    bundle = random_bundle()
+    with bundle.open_session(backend="onnx", source_rate_hz=200.0, deadline_ms=0) as session:
+        for name in range(40):
+            session.push(motion(397), None, str(name))
+        pending = session.drain(deadline_ns=time.monotonic_ns())
+        totals = session.totals
+    assert len(pending) == 40
+    assert {decision.missed for decision in pending} == {"overrun"}
+    assert totals.windows == totals.missed == 40
+    with bundle.open_session(backend="onnx", source_rate_hz=200.0, deadline_ms=0) as session:
+        session.push(motion(397))
+        assert [d.missed for d in session.drain(deadline_ns=time.monotonic_ns() + 10**12)] == [None]
+
+
+def test_a_stream_costs_little_memory():
+    with random_bundle().open_session(backend="onnx", deadline_ms=0) as session:
+        session.push(motion(10), None, "warm")
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for name in range(200):
+                session.push(motion(5), None, str(name))
+            each = (tracemalloc.get_traced_memory()[0] - before) / 200
+        finally:
+            tracemalloc.stop()
+    assert each < 24_000, f"{each:.0f} bytes a stream"
+
+
+def test_gaps_of_a_fast_model_are_bridged_in_bounded_memory():
+    bundle = random_bundle(preprocess=preprocess_config(sample_rate_hz=10_000.0))
+    samples = np.tile(np.asarray([0, 0, 1, 0, 0, 0], np.float32), (1500, 1)) + motion(1500) * 0.01
+    times = np.arange(1500) * 0.099  # each step is bridged by a thousand grid samples: 36 MB of them
+    with bundle.open_session(backend="onnx", deadline_ms=0) as session:
+        state = session._open("fast", session.settings)
+        tracemalloc.start()
+        try:
+            windows = sum(1 for _ in state.take(samples, times))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert windows == pytest.approx(1499 * 990 / 50, rel=0.01)
+    assert peak < 16e6, f"{peak / 1e6:.0f} MB"

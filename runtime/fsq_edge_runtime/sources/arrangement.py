@@ -104,6 +104,8 @@ class Packets:
 
     def _spread(self, times: Float64Array) -> Float64Array:
         spread = np.array(times)
+        if not len(times):
+            return spread
         starts = np.flatnonzero(np.diff(times, prepend=np.nan) != 0)
         for first, end in zip(starts.tolist(), [*starts[1:].tolist(), len(times)], strict=True):
             count, at = end - first, float(times[first])

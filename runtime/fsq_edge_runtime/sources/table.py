@@ -136,7 +136,7 @@ class TableRows:
         return stream, text, values
 
     def _times(self, texts: list[str], lines: list[int]) -> Float64Array | None:
-        if self._form.clock is None:
+        if self._form.clock is None or not self._form.clock.is_time:
             return None
         times = self._form.clock.seconds(texts)
         bad = np.flatnonzero(~np.isfinite(times))
@@ -255,7 +255,10 @@ def _say(
         notices.say(f"preamble {name}", f"{name}: {said}")
     if dialect.delimiter != "," or dialect.decimal == ",":
         comma = ", numbers are written with a decimal comma" if dialect.decimal == "," else ""
-        notices.say(f"separator {name}", f"{name}: columns are separated by {NAMES[dialect.delimiter]}{comma}")
+        notices.say(
+            f"separator {name}",
+            f"{name}: columns are separated by {NAMES.get(dialect.delimiter, repr(dialect.delimiter))}{comma}",
+        )
     if dialect.units_line:
         said = f"{name}: line {dialect.units_line} holds units; they are the bundle's where they are known"
         notices.say(f"units {name}", said)

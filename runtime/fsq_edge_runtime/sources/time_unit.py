@@ -15,6 +15,8 @@ from fsq_edge_runtime.tables.units import TIME_UNITS
 
 UNITS: tuple[NumberUnit, ...] = ("s", "ms", "us", "ns")
 NOT_FAR = 1.5  # powers of ten: a unit whose step is within 30 times of the expected one is not doubted
+LEAST_COUNTED = 7
+CLOSE = 0.5  # powers of ten: at 500 to 2,000 Hz a step of one may well be a millisecond
 LONG_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
@@ -42,6 +44,14 @@ def unit_of_step(times: Float64Array, period_s: float, named: NumberUnit | None 
     return named if named and far[named] < NOT_FAR else min(UNITS, key=far.__getitem__)
 
 
+def counts_samples(times: Float64Array, period_s: float) -> bool:
+    """Whether values count samples, one by one, and are no times; arguments as :func:`unit_of_step`."""
+    steps = np.diff(times[np.isfinite(times)])
+    if len(steps) < LEAST_COUNTED or not (steps == 1.0).all():
+        return False
+    return not any(abs(math.log10(period_s * PER_SECOND[unit])) < CLOSE for unit in PER_SECOND)
+
+
 class TimeColumn:
     """Reads the times of a table's rows.
 
@@ -53,19 +63,24 @@ class TimeColumn:
 
     Attributes:
         said: how the times are read, where that is not plain seconds; else empty.
+        is_time: False where the column only counts the rows.
     """
 
     def __init__(self, name: str, cells: Sequence[str], decimal: str, period_s: float) -> None:
         self._comma = decimal == ","
         self._clock: TextClock | None = None
         self._unit: NumberUnit = "s"
-        self.said = ""
+        self.said, self.is_time = "", True
         form = recognize_time(name, cells, decimal) if cells else None
         if form is not None and form.kind in ("iso", "clock", "pattern"):
             self._clock = TextClock(form)
             self.said = _describe(name, cells, form)
             return
         numbers = self._numbers(cells)
+        if unit_of_name(name) is None and counts_samples(numbers, period_s):
+            self.is_time = False
+            self.said = f"column {name!r} counts the samples and is not read as a time: they come at the nominal rate"
+            return
         self._unit = unit_of_step(numbers, period_s, unit_of_name(name))
         if self._unit != "s":
             steps = np.diff(numbers)

@@ -11,10 +11,11 @@ from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.sources.arrangement import PACKED_SHARE, TURNS_SHARE
 from fsq_edge_runtime.sources.base import Chunk, Source
 from fsq_edge_runtime.sources.notices import Notices
-from fsq_edge_runtime.sources.time_unit import LONG_NAMES, unit_of_step
+from fsq_edge_runtime.sources.time_unit import LONG_NAMES, counts_samples, unit_of_step
 from fsq_edge_runtime.tables.times import PER_SECOND
 
 DECIDED_AT = 8  # times of a stream that decide on its unit: fewer may be one packet's
+BACK_SHARE = 0.2  # of the samples whose time is before that of the one before
 LOOKED_AT = 64  # samples of a stream that are examined
 MAX_STREAMS = 4096
 
@@ -22,12 +23,13 @@ MAX_STREAMS = 4096
 class _Stream:
     """What the first samples of one stream show."""
 
-    __slots__ = ("lacking", "looked", "per_second", "repeats", "seen")
+    __slots__ = ("back", "lacking", "last", "looked", "per_second", "repeats", "seen")
 
     def __init__(self) -> None:
-        self.per_second = 0  # 0 until it is decided
+        self.per_second = 0  # 0 until it is decided; negative where the values count the samples
         self.seen: Float64Array = np.empty(0)
-        self.looked = self.repeats = self.lacking = 0
+        self.last: Float64Array = np.empty(0)
+        self.looked = self.repeats = self.lacking = self.back = 0
 
 
 class WatchedSource:
@@ -66,7 +68,11 @@ class WatchedSource:
                 continue
             if not stream.per_second:
                 self._decide(stream, chunk)
-            yield chunk if stream.per_second <= 1 else chunk._replace(timestamps=chunk.timestamps / stream.per_second)
+            if stream.per_second < 0:
+                yield chunk._replace(timestamps=None)
+            else:
+                seconds = chunk.timestamps / max(1, stream.per_second)
+                yield chunk if stream.per_second <= 1 else chunk._replace(timestamps=seconds)
 
     def close(self) -> None:
         """Close the source."""
@@ -78,6 +84,11 @@ class WatchedSource:
             return
         stream.seen = np.unique(np.concatenate((stream.seen, chunk.timestamps[-LOOKED_AT:])))[:LOOKED_AT]
         if len(stream.seen) < DECIDED_AT:
+            return
+        if counts_samples(stream.seen, self._period_s):
+            stream.per_second = -1
+            said = f"the times of stream {chunk.stream!r} count the samples: from now on they come at the nominal rate"
+            self._notices.say("live time", said)
             return
         unit = unit_of_step(stream.seen, self._period_s)
         stream.per_second = PER_SECOND[unit]
@@ -94,8 +105,11 @@ class WatchedSource:
         present = np.isfinite(chunk.samples)
         stream.lacking += int((present.any(axis=1) & ~present.all(axis=1)).sum())
         if chunk.timestamps is not None:
-            times = np.concatenate((stream.seen[-1:], chunk.timestamps))
-            stream.repeats += int((np.diff(times) == 0).sum())
+            times = np.concatenate((stream.last, chunk.timestamps))
+            stream.last = chunk.timestamps[-1:]
+            steps = np.diff(times)
+            stream.repeats += int((steps == 0).sum())
+            stream.back += int((steps < 0).sum())
         stream.looked += len(chunk.samples)
         if stream.looked < LOOKED_AT:
             return
@@ -105,9 +119,15 @@ class WatchedSource:
                 f"{stream.repeats} of the first {stream.looked} samples of stream {chunk.stream!r} repeat a timestamp "
                 "and are dropped: packets under one time; send a time for each sample, or none at all",
             )
+        if stream.back > BACK_SHARE * stream.looked:
+            self._notices.say(
+                "live back",
+                f"the time steps back in {stream.back} of {stream.looked} samples of stream {chunk.stream!r}: "
+                "is the first value of a row really its time?",
+            )
         if stream.lacking > TURNS_SHARE * stream.looked:
             self._notices.say(
                 "live turns",
-                f"{stream.lacking} of the first {stream.looked} samples of stream {chunk.stream!r} lack some channels: "
+                f"{stream.lacking} of the first {stream.looked} samples of stream {chunk.stream!r} lack channels: "
                 "sensors in turns; send every channel with each sample",
             )

@@ -26,6 +26,7 @@ WINDOW_GRAVITY = (0.2, 5.0)
 RADIANS = {"rad/s": 1.0, "deg/s": math.radians(1), "°/s": math.radians(1), "dps": math.radians(1)}
 FASTER_THAN_TRAINING = math.sqrt(math.degrees(1))
 SURELY_TURNING = (10.0, 34.9)  # rad/s, least and largest limit
+TURNING_SHARE = 0.1  # of the samples beyond the limit: fewer may be errors of transfer
 SLOWER_THAN_TRAINING = 1 / 40
 SHAKING = 0.1  # of gravity, standard deviation of the acceleration's norm
 ROTATION_FLAG = "units:gyroscope"
@@ -85,6 +86,7 @@ class QualityCheck:
         self._gyro_triad = slice(first, first + 3)
         self._gyroscope = self.window[self._gyro_triad].reshape(-1)
         self._turn_low, self._turn_high = slow**2 * size[1], fast**2 * size[1]
+        self._fastest = np.float32(fast)
         self._abstaining = frozenset(settings.abstain_on)
 
     def sound(self, window: Float32Array) -> bool:
@@ -148,7 +150,8 @@ class QualityCheck:
         energy = float(np.vdot(self._accelerometer, self._accelerometer))
         if self._gravity and not flags and not self._energy_low <= energy <= self._energy_high:
             flags.append("units")
-        if self.checks_rotation and not flags and self._rotation_is_off():
+        measured = all(flag.startswith("range") for flag in flags)
+        if self.checks_rotation and measured and self._rotation_is_off():
             flags.append(ROTATION_FLAG)
         flags += self._name("stuck", [_longest_run(row) >= self._stuck_run for row in filled])
         if ring is not None and self._rate_is_off(ring, start):
@@ -163,7 +166,9 @@ class QualityCheck:
         """Whether :attr:`window` turns faster than it can, or shakes without turning."""
         energy = float(np.vdot(self._gyroscope, self._gyroscope))
         if energy > self._turn_high:
-            return True
+            three = self.window[self._gyro_triad]
+            share = (np.einsum("ct,ct->t", three, three) > self._fastest**2).mean()
+            return bool(share >= TURNING_SHARE)
         if energy >= self._turn_low or not self._gravity:
             return False
         three = self.window[self._triad]
