@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, write_json
 from fsq_edge_runtime.files import read_bounded
 
@@ -27,12 +28,11 @@ key_option = click.option(
 @click.command("install")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option(
+@default_option(
     "--backend",
-    type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
-    default="auto",
-    show_default=True,
-    help="Run the self-test on this backend, the one that will run the bundle.",
+    "auto",
+    click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
+    "Run the self-test on this backend, the one that will run the bundle.",
 )
 @key_option
 @output_options
