@@ -17,10 +17,8 @@ from fsq_edge_runtime.files import read_bounded
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.install import Installed
 
-
-key_option = click.option(
+key_option = path_option(
     "--key",
-    type=click.Path(path_type=Path),
     help="Refuse a bundle whose signature this public key does not verify (Ed25519, PEM; default: none needed).",
 )
 

@@ -1,7 +1,5 @@
 """Calibration, int8 preview and parity as facts and tables, for the terminal and for the pages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fsq_edge.report.document import Fact, Table

@@ -1,7 +1,5 @@
 """Sections and tables of a report on a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from rich.box import SIMPLE_HEAD

@@ -1,15 +1,12 @@
 """What ``fsq-edge bench`` found, as sections that the terminal and the page share; their tables fit 80 columns."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from fsq_edge.report.document import Cell, Section, Table
 from fsq_edge.report.terminal import Shown, section_lines
 from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, ModeResult, PairResult
-from fsq_edge_benchmarks.measure.distribution import RANKS, Distribution, duration
-from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
+from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES, RANKS, Distribution, duration
 
 PERCENTILES: Final = tuple(RANKS)
 BAR_COLUMNS: Final = 16
