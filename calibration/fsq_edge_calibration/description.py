@@ -1,7 +1,5 @@
 """Frames described channel by channel, in memory that does not grow with their number."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

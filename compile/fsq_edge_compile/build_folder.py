@@ -68,9 +68,6 @@ class ExportRecord(Artefact):
 class BuildFolder:
     """Reads the parts of one BUILD folder.
 
-    Args:
-        path: the folder.
-
     Raises:
         MissingInputError: it does not exist.
     """

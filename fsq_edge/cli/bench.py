@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsq_edge.cli.options import names_of, path_option
+from fsq_edge.cli.options import default_option, names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
@@ -115,13 +115,13 @@ def command() -> None:
 )
 @path_option("--html", metavar="FILE", help="Write an HTML page with the distributions to this file.")
 @path_option("--baseline", metavar="FILE", help="Compare with this result, which an earlier call wrote with --json.")
-@click.option(
+@default_option(
     "--max-regress",
+    "10%",
+    None,
+    "Largest growth of decision / bare against --baseline before exit 1, such as 10%.",
     callback=share,
     metavar="SHARE",
-    default="10%",
-    show_default=True,
-    help="Largest growth of decision / bare against --baseline before exit 1, such as 10%.",
 )
 @click.option("--allow-disturbed", is_flag=True, help="Take disturbed runs for good, too.")
 @output_options

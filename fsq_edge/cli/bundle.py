@@ -11,6 +11,7 @@ from rich.markup import escape
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
 from fsq_edge.cli.bundle_device import install, rollback
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.files import read_bounded
@@ -35,20 +36,11 @@ command.add_command(rollback)
     "and nothing is written, unless --force."
 )
 @click.argument("build", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Write the bundle here: a file NAME.fsqb, or a folder, whose name has no suffix.",
+@path_option(
+    "--out", required=True, help="Write the bundle here: a file NAME.fsqb, or a folder, whose name has no suffix."
 )
 @click.option("--name", help="Call the model this (default: the name in export.json).")
-@click.option(
-    "--arch",
-    type=click.Choice(ARCHES),
-    default="hailo8l",
-    show_default=True,
-    help="Check the device graph for this chip.",
-)
+@default_option("--arch", "hailo8l", click.Choice(ARCHES), "Check the device graph for this chip.")
 @gate_options
 @force_option
 @output_options
@@ -86,11 +78,7 @@ def build(
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    help="Require a signature that this public key verifies (Ed25519, PEM; default: none).",
-)
+@path_option("--key", help="Require a signature that this public key verifies (Ed25519, PEM; default: none).")
 @output_options
 def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> None:
     """Check every byte of a bundle, how its parts fit, and with --key who made it.

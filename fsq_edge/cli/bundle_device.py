@@ -10,16 +10,15 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, output_options, write_json
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.install import Installed
 
-
-key_option = click.option(
+key_option = path_option(
     "--key",
-    type=click.Path(path_type=Path),
     help="Refuse a bundle whose signature this public key does not verify (Ed25519, PEM; default: none needed).",
 )
 
@@ -27,12 +26,11 @@ key_option = click.option(
 @click.command("install")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option(
+@default_option(
     "--backend",
-    type=click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
-    default="auto",
-    show_default=True,
-    help="Run the self-test on this backend, the one that will run the bundle.",
+    "auto",
+    click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
+    "Run the self-test on this backend, the one that will run the bundle.",
 )
 @key_option
 @output_options

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.output import console, need, output_options, write_json
 from fsq_edge.deploy.calibration import calibrate
 from fsq_edge_calibration import METHODS
 from fsq_edge_runtime.files import write_file
@@ -28,45 +29,27 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
     "64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
 @click.argument("source", metavar="RUN|DATA")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Write the set to this BUILD folder, or to this file NAME.npz. It is needed unless --audit is given.",
+@path_option(
+    "--out", help="Write the set to this BUILD folder, or to this file NAME.npz. It is needed unless --audit is given."
 )
-@click.option("--size", type=click.IntRange(1, 4096), default=1024, show_default=True, help="Choose this many windows.")
-@click.option(
-    "--method",
-    type=click.Choice(METHODS),
-    default="class-balanced",
-    show_default=True,
-    help="Choose the windows by this method.",
-)
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed the random choices with this number."
-)
+@default_option("--size", 1024, click.IntRange(1, 4096), "Choose this many windows.")
+@default_option("--method", "class-balanced", click.Choice(METHODS), "Choose the windows by this method.")
+@default_option("--seed", 0, click.IntRange(0), "Seed the random choices with this number.")
 @click.option(
     "--subjects",
     metavar="A,B",
     help="With DATA: choose windows of these subjects only (default: the training subjects of BUILD, or all).",
 )
-@click.option(
-    "--preprocess",
-    type=click.Path(path_type=Path),
-    help="With DATA: preprocess the windows as this preprocess.json says (default: that of BUILD).",
+@path_option(
+    "--preprocess", help="With DATA: preprocess the windows as this preprocess.json says (default: that of BUILD)."
 )
-@click.option(
-    "--audit", "audited", type=click.Path(path_type=Path), help="Audit this npz or npy file and choose no windows."
-)
-@click.option(
-    "--against", type=click.Path(path_type=Path), help="Compare the set channel by channel with this other set."
-)
+@path_option("--audit", "audited", help="Audit this npz or npy file and choose no windows.")
+@path_option("--against", help="Compare the set channel by channel with this other set.")
 @click.option("--allow-small", is_flag=True, help="Accept fewer than 64 windows, for a smoke test (default: refuse).")
 @click.option(
     "--npy", is_flag=True, help="Also write the frames alone, as NAME.npy, for the compiler's own tools (default: no)."
 )
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="Write an HTML report with a plot of every channel to this file."
-)
+@path_option("--report", help="Write an HTML report with a plot of every channel to this file.")
 @output_options
 def command(
     source: str,
@@ -139,13 +122,10 @@ def _show(show: Console, audit: CalibrationAudit, written: Path | None) -> None:
 
 
 def _show_comparison(show: Console, compared: Sequence[ChannelComparison] | None, other: str) -> None:
+    from fsq_edge.deploy.int8_tables import channel_table
+    from fsq_edge.report.terminal import rich_table
+
     if compared is None:
         show.print(f"{other} cannot be compared: one of the sets has not the shape of frames")
         return
-    cells = [
-        (row.name, f"{row.psi:.3f}", f"{row.range_coverage:.0%}", f"{row.quantile_shift:.2f}", f"{row.lag1_other:.2f}",
-         f"{row.lag1_reference:.2f}")
-        for row in compared
-    ]  # fmt: skip
-    headings = ["channel", "PSI", "range covered", "quantile shift", "lag-1", "lag-1 there"]
-    show.print(table(f"against {other}", headings, cells))
+    show.print(rich_table(channel_table(compared, other)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
+from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import FsqEdgeError, UsageError
@@ -27,7 +28,7 @@ Shapes = dict[str, tuple[int, ...]]
     "They speak of MODEL as given, whatever --fix makes of it; --explain exits 0.",
 )
 @click.argument("model", required=False, metavar="MODEL")
-@click.option("--arch", type=click.Choice(ARCHES), default="hailo8l", show_default=True, help="Check for this chip.")
+@default_option("--arch", "hailo8l", click.Choice(ARCHES), "Check for this chip.")
 @click.option(
     "--dfc",
     metavar="VERSION",

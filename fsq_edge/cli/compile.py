@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
@@ -35,9 +36,7 @@ SHOWN_REFUSALS = 10
 )
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--arch", type=click.Choice(ARCHES), required=True, help="Compile for this chip.")
-@click.option(
-    "--plan", type=click.Path(path_type=Path), help="Only write what a machine with the DFC needs, to this folder."
-)
+@path_option("--plan", help="Only write what a machine with the DFC needs, to this folder.")
 @click.option(
     "--dfc-python", metavar="PATH", help="Run the DFC in this Python interpreter, which has hailo_sdk_client."
 )
@@ -51,29 +50,19 @@ SHOWN_REFUSALS = 10
     metavar="VERSION",
     help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Compile in this folder (default: BUILD/compiled/ARCH).")
-@click.option(
+@path_option("--out", help="Compile in this folder (default: BUILD/compiled/ARCH).")
+@default_option(
     "--optimization-level",
-    type=click.Choice(["0", "1", "2", "4"]),
-    default="2",
-    show_default=True,
-    help="Ask the DFC for this optimisation level; below 1,024 windows it is written as 0.",
+    "2",
+    click.Choice(["0", "1", "2", "4"]),
+    "Ask the DFC for this optimisation level; below 1,024 windows it is written as 0.",
 )
 @click.option(
     "--output-16bit", is_flag=True, help="Quantise the output to 16 bits, so that fewer codes flip (default: 8 bits)."
 )
-@click.option(
-    "--script",
-    type=click.Path(path_type=Path),
-    help="Use this model script (.alls) after linting it (default: one is generated).",
-)
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0.01),
-    default=120.0,
-    show_default=True,
-    metavar="MINUTES",
-    help="Stop the compiler after this many minutes.",
+@path_option("--script", help="Use this model script (.alls) after linting it (default: one is generated).")
+@default_option(
+    "--time-limit", 120.0, click.FloatRange(min=0.01), "Stop the compiler after this many minutes.", metavar="MINUTES"
 )
 @force_option
 @output_options

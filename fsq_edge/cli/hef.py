@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import show_findings
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, output_options, table, write_json
 from fsq_edge_runtime.bundle.hef_match import finding_rows
 from fsq_edge_runtime.errors import UsageError
@@ -31,7 +32,7 @@ def command() -> None:
 
 @command.command("inspect")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--bundle", "bundle_path", type=click.Path(path_type=Path), help="Compare the HEF with this bundle.")
+@path_option("--bundle", "bundle_path", help="Compare the HEF with this bundle.")
 @click.option(
     "--device", metavar="NAME", help="Say whether this device loads it, for example hailo8l (default: no device)."
 )

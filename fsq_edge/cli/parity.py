@@ -9,7 +9,8 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.gate_report import gate_options
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.options import path_option
+from fsq_edge.cli.output import console, need, output_options, write_json
 from fsq_edge_runtime.files import write_file
 
 if TYPE_CHECKING:
@@ -24,20 +25,14 @@ if TYPE_CHECKING:
     "64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--run",
-    "run_folder",
-    type=click.Path(path_type=Path),
-    help="Take torch and the held-out windows from this run folder.",
-)
-@click.option(
+@path_option("--run", "run_folder", help="Take torch and the held-out windows from this run folder.")
+@path_option(
     "--windows",
-    type=click.Path(path_type=Path),
     help="Compare on the held-out windows of this npz: windows (N, C, T) in raw units, labels (N,) and, optionally, "
     "subjects (N,) (default: the 16 self-test windows of the bundle).",
 )
 @gate_options
-@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report to this file.")
+@path_option("--report", help="Write an HTML report to this file.")
 @output_options
 def command(
     bundle: Path,
@@ -75,23 +70,9 @@ def command(
 
 
 def _show(ladder: LadderReport, show: Console) -> None:
-    def share(value: float | None) -> str:
-        return "" if value is None else f"{value:.2%}"
+    from fsq_edge.deploy.int8_tables import rung_table
+    from fsq_edge.report.terminal import rich_table
 
-    rows = []
-    for rung in ladder.rungs:
-        if rung.skipped:
-            rows.append((rung.name, "", "", "", "", escape(f"not run: {rung.skipped}")))
-            continue
-        difference = "" if rung.max_abs_difference is None else f"{rung.max_abs_difference:.1e}"
-        f1 = rung.macro_f1
-        score = "" if f1 is None else f"{f1.value:.4f} ({f1.low:.4f} to {f1.high:.4f})"
-        state = "[red]lost[/red]" if rung.lost else "holds"
-        rows.append((rung.name, difference, share(rung.code_agreement), share(rung.label_agreement), score, state))
-    headings = ["rung", "max |dt|", "codes agree", "labels agree", "macro-F1, 95 %", ""]
-    show.print(table(f"{ladder.n_windows} windows", headings, rows))
-    for rung in ladder.rungs:
-        for reason in rung.lost:
-            show.print(f"{rung.name}: {reason}", markup=False, soft_wrap=True)
+    show.print(rich_table(rung_table(ladder)))
     if ladder.blame:
         show.print(f"first to lose: [red]{ladder.blame}[/red]: {escape(ladder.cause)}", soft_wrap=True)

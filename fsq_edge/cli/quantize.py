@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.gate_report import gate_options
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
 from fsq_edge_runtime.errors import UsageError
@@ -18,7 +19,6 @@ from fsq_edge_runtime.files import write_file
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fsq_edge_compile.int8.layer_errors import LayerError
     from fsq_edge_compile.int8.preview import Int8Preview
 
 RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
@@ -30,43 +30,20 @@ RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
     "`bundle build` will refuse them); 64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--calib",
-    type=click.Path(path_type=Path),
-    help="Read ranges from this calibration set (default: BUILD/calibration.npz).",
-)
-@click.option(
-    "--method",
-    type=click.Choice(RANGE_METHODS),
-    default="minmax",
-    show_default=True,
-    help="Choose the ranges of activations by this method.",
-)
+@path_option("--calib", help="Read ranges from this calibration set (default: BUILD/calibration.npz).")
+@default_option("--method", "minmax", click.Choice(RANGE_METHODS), "Choose the ranges of activations by this method.")
 @click.option(
     "--sixteen-bit-output",
     is_flag=True,
     help="Round the output to 16 bits, as a16_w16 on output_layer1 does (default: 8 bits).",
 )
-@click.option(
-    "--windows",
-    type=click.IntRange(1, 4096),
-    default=256,
-    show_default=True,
-    help="Read the ranges from the first this many windows of the set.",
+@default_option(
+    "--windows", 256, click.IntRange(1, 4096), "Read the ranges from the first this many windows of the set."
 )
-@click.option(
-    "--alternatives/--no-alternatives",
-    default=True,
-    show_default=True,
-    help="Measure the other methods and the 16-bit output too.",
-)
+@default_option("--alternatives/--no-alternatives", True, None, "Measure the other methods and the 16-bit output too.")
 @gate_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Write the int8 graph of a bare ONNX file here (default: NAME_int8.onnx).",
-)
-@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report to this file.")
+@path_option("--out", help="Write the int8 graph of a bare ONNX file here (default: NAME_int8.onnx).")
+@path_option("--report", help="Write an HTML report to this file.")
 @output_options
 def command(
     model: Path,
@@ -141,6 +118,8 @@ def _bare(
     windows: int,
     **options: Any,
 ) -> None:
+    from fsq_edge.deploy.int8_tables import layer_table
+    from fsq_edge.report.terminal import rich_table
     from fsq_edge_compile.int8.layer_errors import layer_errors
     from fsq_edge_compile.int8.quantize import quantize_preview
 
@@ -151,7 +130,7 @@ def _bare(
     target = out or model.with_name(f"{model.stem}_int8.onnx")
     errors = layer_errors(model, quantized, calibration.frames_nchw)
     write_file(target, quantized)
-    show.print(_layer_table(errors))
+    show.print(rich_table(layer_table(errors)))
     show.print(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder", markup=False)
     write_json(
         {"schema_version": 1, "model": str(target), "layers": [asdict(error) for error in errors], **options}, json_to
@@ -159,29 +138,18 @@ def _bare(
 
 
 def _show(preview: Int8Preview, show: Console) -> None:
-    report, scores = preview.report, preview.report.scores
+    from fsq_edge.deploy.int8_tables import layer_table, preview_facts
+    from fsq_edge.report.terminal import rich_table
+
     output = "16-bit" if preview.sixteen_bit_output else "8-bit"
     show.print(
         f"int8 preview in onnxruntime, {preview.method}, {output} output, {preview.calibration_windows} windows; "
-        f"judged on {report.n_windows} held-out windows",
+        f"judged on {preview.report.n_windows} held-out windows",
         soft_wrap=True,
     )
-    by_dimension = ", ".join(f"{rate:.2%}" for rate in report.flip_rate_by_dimension)
-    rows = [
-        ("codes that flip", f"{report.code_flip_rate:.2%}", f"by dimension {by_dimension}"),
-        ("labels that change", f"{report.label_change_rate:.2%}", ""),
-        ("near a boundary", f"{report.near_boundary_share:.1%}", "of the windows, within 0.05 of a step"),
-        ("logit MSE", f"{report.logit_mse:.4f}", ""),
-    ]
-    if scores is not None:
-        f1, float_f1, drop = scores.macro_f1_other, scores.macro_f1_reference, scores.drop_points
-        rows += [
-            ("accuracy", f"{scores.accuracy_other:.4f}", f"float {scores.accuracy_reference:.4f}"),
-            ("macro-F1", f"{f1.value:.4f}", f"95 % {f1.low:.4f} to {f1.high:.4f}; float {float_f1.value:.4f}"),
-            ("macro-F1 lost", f"{drop.value:.2f} points", f"95 % {drop.low:.2f} to {drop.high:.2f}, paired"),
-        ]
-    show.print(table("", ["", "int8 preview", ""], rows))
-    show.print(_layer_table(preview.errors))
+    facts = [(fact.name, fact.value, fact.note) for fact in preview_facts(preview)]
+    show.print(table("", ["", "int8 preview", ""], facts))
+    show.print(rich_table(layer_table(preview.errors)))
     show.print("worst: " + ", ".join(preview.worst_layers), markup=False, soft_wrap=True)
     if preview.refit is None:
         show.print("no validation windows in the build: temperature and thresholds stay those of float")
@@ -198,20 +166,3 @@ def _show(preview: Int8Preview, show: Console) -> None:
         show.print(f"tried {item.name}: {changed}")
     for line in preview.suggestions:
         show.print(f"[yellow]suggestion[/yellow]: {escape(line)}", soft_wrap=True)
-
-
-def _layer_table(errors: tuple[LayerError, ...]) -> Any:
-    from fsq_edge_compile.int8.layer_errors import short_name
-
-    rows = [
-        (
-            escape(short_name(error.layer)),
-            error.kind,
-            f"{error.snr_db:.1f}",
-            f"{error.own_snr_db:.1f}",
-            f"{error.low:.2f} to {error.high:.2f}",
-            "" if error.flip_rate_alone is None else f"{error.flip_rate_alone:.2%}",
-        )
-        for error in errors
-    ]
-    return table("layers", ["layer", "what", "SNR so far, dB", "SNR alone, dB", "range", "flips alone"], rows)

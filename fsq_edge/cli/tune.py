@@ -9,15 +9,11 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.options import default_option, names_of, path_option
-from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json, write_text
+from fsq_edge.cli.output import console, force_option, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
-    from rich.table import Table
 
-    from fsq_edge.report.document import Cell
     from fsq_edge.tuning.tune import Tuned
     from fsq_edge_runtime.bundle.bundle import Bundle
 
@@ -118,10 +114,11 @@ def command(
 
 
 def _show(tuned: Tuned, before: Bundle, screen: Console) -> None:
-    from fsq_edge.tuning.scores import FRONT_COLUMNS, SCORE_COLUMNS, front_rows, score_rows, settings_text
+    from fsq_edge.report.terminal import rich_table
+    from fsq_edge.tuning.scores import front_table, score_table, settings_text
 
     report = tuned.report
-    screen.print(_plain("Pareto front, on the recordings fitted on", FRONT_COLUMNS, front_rows(tuned.result)))
+    screen.print(rich_table(front_table(tuned.result, "Pareto front, on the recordings fitted on")))
     screen.print(f"fitted on    {tuned.division.fitted_on}", markup=False, soft_wrap=True)
     screen.print(f"reported on  {tuned.division.reported_on}", markup=False, soft_wrap=True)
     if tuned.abstained:
@@ -132,7 +129,7 @@ def _show(tuned: Tuned, before: Bundle, screen: Console) -> None:
     screen.print(f"recordings   {report.dataset}, {report.recordings}", markup=False, soft_wrap=True)
     hop = f"{report.hop_samples} samples ({report.hop_ms:g} ms), was {before.preprocess.hop_samples}"
     screen.print(f"hop          {hop}")
-    screen.print(_plain("Event score", SCORE_COLUMNS, score_rows(report)))
+    screen.print(rich_table(score_table(report, "Event score")))
     screen.print(f"chosen       {settings_text(tuned.decision)}", markup=False, soft_wrap=True)
     if tuned.decision_int8 is not None:
         screen.print(f"int8         {settings_text(tuned.decision_int8)}", markup=False, soft_wrap=True)
@@ -140,12 +137,6 @@ def _show(tuned: Tuned, before: Bundle, screen: Console) -> None:
         screen.print("note: the bundle cannot tell whether the network was trained on these recordings")
     for line in tuned.broken:
         screen.print(f"[yellow]does not hold[/yellow]: {escape(line)}", soft_wrap=True)
-
-
-def _plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
-    from fsq_edge.report.document import cell_text
-
-    return table(title, columns, [[cell_text(cell) for cell in row] for row in rows])
 
 
 def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) -> None:

@@ -1,16 +1,14 @@
 """The dataset folder: ``dataset.json`` and one npz per recording."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from fsq_edge.data.archive import read_npz, write_npz
-from fsq_edge.data.recording import Channel, Dataset, Recording
+from fsq_edge.data.recording import Channel, Dataset, Recording, Text
 from fsq_edge_runtime.arrays import AnyArray, Int16Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
@@ -18,15 +16,7 @@ from fsq_edge_runtime.files import new_folder, write_synced
 
 DESCRIPTION = "dataset.json"
 
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
-Unit = Annotated[str, Field(max_length=32)]  # empty where it is not known
-
-
-class ChannelEntry(StrictModel):
-    """A channel as written."""
-
-    name: Text
-    unit: Unit
+_SHARED = ("name", "channels", "sample_rate_hz", "mirror", "classes", "licence", "source")  # with ``Dataset``
 
 
 class RecordingEntry(StrictModel):
@@ -43,7 +33,7 @@ class DatasetDescription(Artefact):
     KIND: ClassVar[str] = DESCRIPTION
 
     name: Text
-    channels: tuple[ChannelEntry, ...] = Field(min_length=1, max_length=1024)
+    channels: tuple[Channel, ...] = Field(min_length=1, max_length=1024)
     sample_rate_hz: float = Field(gt=0, le=1e6)
     mirror: tuple[int, ...] | None = None
     classes: tuple[Text, ...] = Field(min_length=1, max_length=32767)
@@ -67,24 +57,14 @@ def read_folder(folder: Path) -> Dataset:
             empty or damaged file, a path that leaves the folder.
     """
     description = DatasetDescription.load(folder / DESCRIPTION)
-    channels = tuple(Channel(entry.name, entry.unit) for entry in description.channels)
     seen: set[str] = set()
     recordings = []
     for entry in description.recordings:
         if entry.file in seen:
             raise DataError(f"{folder / DESCRIPTION} names the file {entry.file!r} twice")
         seen.add(entry.file)
-        recordings.append(_read_recording(folder, entry, channels))
-    return Dataset(
-        name=description.name,
-        channels=channels,
-        sample_rate_hz=description.sample_rate_hz,
-        classes=description.classes,
-        recordings=tuple(recordings),
-        mirror=description.mirror,
-        licence=description.licence,
-        source=description.source,
-    )
+        recordings.append(_read_recording(folder, entry, description.channels))
+    return Dataset(recordings=tuple(recordings), **{name: getattr(description, name) for name in _SHARED})
 
 
 def _read_recording(folder: Path, entry: RecordingEntry, channels: tuple[Channel, ...]) -> Recording:
@@ -141,16 +121,8 @@ def write_folder(dataset: Dataset, folder: Path) -> None:
     """
     with new_folder(folder) as building:
         entries = [_write_recording(building, number, recording) for number, recording in enumerate(dataset.recordings)]
-        description = DatasetDescription(
-            name=dataset.name,
-            channels=tuple(ChannelEntry(name=channel.name, unit=channel.unit) for channel in dataset.channels),
-            sample_rate_hz=dataset.sample_rate_hz,
-            mirror=dataset.mirror,
-            classes=dataset.classes,
-            licence=dataset.licence,
-            source=dataset.source,
-            recordings=tuple(entries),
-        )
+        shared = {name: getattr(dataset, name) for name in _SHARED}
+        description = DatasetDescription(recordings=tuple(entries), **shared)
         write_synced(building / DESCRIPTION, description.to_json().encode())
 
 

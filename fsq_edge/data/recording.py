@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int16Array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.preprocess import ChannelSpec
 
 UNLABELLED = -1
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One sensor axis.
+    """One sensor axis, in memory and in the files that name channels.
 
     Attributes:
         name: e.g. ``acc_x``; unique within a data set.
-        unit: ``g``, ``m/s2``, ``rad/s``, ``deg/s``, ``uT`` or the user's own.
+        unit: ``g``, ``m/s2``, ``rad/s``, ``deg/s``, ``uT`` or the user's own; empty where it is not known.
     """
 
-    name: str
-    unit: str
+    name: Text
+    unit: Annotated[str, Field(max_length=32)]
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,5 @@
 """What the demo writes: ``summary.json``, the closing table and ``report.html``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The HTML pages of calibration, int8 preview and parity."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fsq_edge.deploy.int8_figures import (
@@ -12,11 +10,11 @@ from fsq_edge.deploy.int8_figures import (
     layer_figure,
     rung_figure,
 )
+from fsq_edge.deploy.int8_tables import channel_table, layer_table, preview_facts, rung_table
 from fsq_edge.report.document import Fact, Picture, Section, Table
 from fsq_edge.report.html import render
 from fsq_edge_calibration import CalibrationAudit, compare_channels
 from fsq_edge_compile.build_folder import BuildFolder
-from fsq_edge_compile.int8.layer_errors import short_name
 from fsq_edge_compile.int8.preview import Int8Preview
 from fsq_edge_compile.parity.ladder import LadderReport
 from fsq_edge_runtime.tail import FsqTail
@@ -64,11 +62,6 @@ def calibration_sections(audit: CalibrationAudit) -> list[Section]:
     sections = [Section("Calibration set", text, facts=facts, tables=findings)]
     if found is None or training is None:
         return sections
-    cells = [
-        (row.name, f"{row.psi:.3f}", f"{row.range_coverage:.0%}", f"{row.quantile_shift:.2f}", f"{row.lag1_other:.2f}",
-         f"{row.lag1_reference:.2f}")
-        for row in compare_channels(training, found)
-    ]  # fmt: skip
     figures = [
         Picture(
             channel_range_figure(training, found),
@@ -78,41 +71,21 @@ def calibration_sections(audit: CalibrationAudit) -> list[Section]:
     ]
     if training.codes and found.codes:
         figures.append(Picture(code_figure(training, found), "Share of windows by FSQ code."))
-    columns = ["channel", "PSI", "range covered", "quantile shift, sigma", "lag-1", "lag-1 in training"]
-    sections.append(Section("Channels against training", tables=[Table(columns, cells)], figures=figures))
+    table = channel_table(compare_channels(training, found), "training")
+    sections.append(Section("Channels against training", tables=[table], figures=figures))
     return sections
 
 
 def preview_sections(preview: Int8Preview, levels: Sequence[int]) -> list[Section]:
     """Return what int8 costs, where it is lost, and what would help."""
-    report, scores = preview.report, preview.report.scores
     output = "16-bit" if preview.sixteen_bit_output else "8-bit"
-    facts = [
-        Fact("Codes that flip", f"{report.code_flip_rate:.2%}", f"n = {report.n_windows} held-out windows"),
-        Fact("Labels that change", f"{report.label_change_rate:.2%}"),
-        Fact("Near a boundary", f"{report.near_boundary_share:.1%}", "of windows, within 0.05 of a rounding step"),
-        Fact("Logit MSE", f"{report.logit_mse:.4f}"),
-    ]
-    if scores is not None:
-        drop, f1 = scores.drop_points, scores.macro_f1_other
-        facts += [
-            Fact("Macro-F1", f"{f1.value:.4f}", f"95 % {f1.low:.3f} to {f1.high:.3f}; "
-                 f"float {scores.macro_f1_reference.value:.4f}"),
-            Fact("Macro-F1 lost", f"{drop.value:.2f} points", f"95 % {drop.low:.2f} to {drop.high:.2f}, paired"),
-            Fact("Accuracy", f"{scores.accuracy_other:.4f}", f"float {scores.accuracy_reference:.4f}"),
-        ]  # fmt: skip
     how = f"Ranges by {preview.method} over {preview.calibration_windows} windows, {output} output."
-    flips = Picture(flip_figure(report.flip_rate_by_dimension, levels), "Share of windows whose digit changes.")
-    rows = [
-        (short_name(e.layer), e.kind, f"{e.snr_db:.1f}", f"{e.own_snr_db:.1f}", f"{e.low:.2f} to {e.high:.2f}",
-         None if e.flip_rate_alone is None else f"{e.flip_rate_alone:.2%}")
-        for e in preview.errors
-    ]  # fmt: skip
+    flips = Picture(flip_figure(preview.report.flip_rate_by_dimension, levels), "Share of windows whose digit changes.")
     worst = ", ".join(f"`{name}`" for name in preview.worst_layers)
     layers = Section(
         "Layers",
         f"Worst: {worst}.",
-        tables=[Table(["layer", "what", "SNR so far, dB", "SNR alone, dB", "range", "codes flipped alone"], rows)],
+        tables=[layer_table(preview.errors)],
         figures=[Picture(layer_figure(preview.errors), "Every rounded tensor by itself, and the network up to it.")],
     )
     tried = [(i.name, f"{i.code_flip_rate:.2%}", f"{i.label_change_rate:.2%}") for i in preview.alternatives]
@@ -122,7 +95,12 @@ def preview_sections(preview: Int8Preview, levels: Sequence[int]) -> list[Sectio
         advice,
         tables=[Table(["alternative", "codes that flip", "labels that change"], tried)] if tried else (),
     )
-    return [Section("What int8 costs", how, facts=facts, figures=[flips]), layers, others, *_refit_sections(preview)]
+    return [
+        Section("What int8 costs", how, preview_facts(preview), figures=[flips]),
+        layers,
+        others,
+        *_refit_sections(preview),
+    ]
 
 
 def _refit_sections(preview: Int8Preview) -> list[Section]:
@@ -143,27 +121,9 @@ def _refit_sections(preview: Int8Preview) -> list[Section]:
 
 def parity_sections(ladder: LadderReport) -> list[Section]:
     """Return the ladder as a table and a figure."""
-
-    def share(value: float | None) -> str | None:
-        return None if value is None else f"{value:.2%}"
-
-    rows = []
-    for rung in ladder.rungs:
-        score = rung.macro_f1
-        rows.append(
-            (
-                rung.name,
-                None if rung.max_abs_difference is None else f"{rung.max_abs_difference:.1e}",
-                share(rung.code_agreement),
-                share(rung.label_agreement),
-                None if score is None else f"{score.value:.4f} ({score.low:.3f} to {score.high:.3f})",
-                f"not run: {rung.skipped}" if rung.skipped else "; ".join(rung.lost) or "holds",
-            )
-        )
     gates = (
         f"{ladder.n_windows} held-out windows. Gates: code agreement at least {ladder.gates.min_code_agreement:.0%}, "
         f"macro-F1 drop at most {ladder.gates.max_drop_points:g} points."
     )
-    columns = ["rung", "largest difference of t", "codes agree", "labels agree", "macro-F1, 95 %", ""]
     figure = Picture(rung_figure(ladder), "Dashed: the gate on code agreement.")
-    return [Section("Rungs", gates, tables=[Table(columns, rows)], figures=[figure])]
+    return [Section("Rungs", gates, tables=[rung_table(ladder)], figures=[figure])]

@@ -1,7 +1,5 @@
 """How the channels of scored windows differ from those that the network was trained on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,11 +50,7 @@ class ChannelShift:
 
 
 class ChannelCounter:
-    """Adds up windows, batch by batch.
-
-    Args:
-        preprocess: the run's preprocessing, with the training statistics.
-    """
+    """Adds up windows, batch by batch."""
 
     def __init__(self, preprocess: PreprocessConfig) -> None:
         self._channels = preprocess.channels

@@ -1,7 +1,5 @@
 """The folder that an evaluation leaves behind."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

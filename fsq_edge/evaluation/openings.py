@@ -1,7 +1,5 @@
 """``openings.json``: every look at the test split of a run, so that a second one cannot pass for a first."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -45,10 +43,6 @@ class Openings(Artefact):
 
 def record_opening(folder: Path, model_sha256: str) -> Openings:
     """Write down that the test split is about to be opened, before any score is known.
-
-    Args:
-        folder: the run folder.
-        model_sha256: hash of its weights.
 
     Returns:
         All openings so far, this one last.

@@ -1,12 +1,12 @@
 """A report as data: sections of text, facts, tables and pictures, written as Markdown here and as HTML in ``html``."""
 
-from __future__ import annotations
-
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 PICTURE_FOLDER = "figures"
+_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 
 Cell = str | int | float | None
 
@@ -99,6 +99,20 @@ def cell_text(cell: Cell) -> str:
     if isinstance(cell, bool | str):
         return str(cell)
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:.3f}"
+
+
+def shown_cells(table: Table) -> tuple[list[list[str]], list[bool]]:
+    """Return a table's cells as text, and which columns hold numbers only.
+
+    Raises:
+        ValueError: a row has not as many cells as columns.
+    """
+    rows = [[cell_text(cell) for cell in row] for row in table.rows]
+    wrong = next((row for row in rows if len(row) != len(table.columns)), None)
+    if wrong is not None:
+        raise ValueError(f"a row has {len(wrong)} cells under {len(table.columns)} columns: {wrong}")
+    columns = list(zip(*rows, strict=True)) or [()] * len(table.columns)
+    return rows, [bool(column) and all(cell == "–" or _NUMBER.match(cell) for cell in column) for column in columns]
 
 
 def to_markdown(title: str, sections: Sequence[Section], *, subtitle: str = "", notices: Sequence[str] = ()) -> str:

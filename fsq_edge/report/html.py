@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from fsq_edge.report.document import Picture, Section, Table, cell_text
+from fsq_edge.report.document import Picture, Section, shown_cells
 from fsq_edge_runtime.extras import need
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATE = "report.html"
-_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 _INLINE = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\((https?://[^\s)]+|[\w./#-]+)\)")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/\s]+={0,2}\s*$")
 
@@ -40,7 +39,7 @@ def render(title: str, sections: Sequence[Section], *, subtitle: str = "", notic
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=_shown)
+    environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=shown_cells)
     parts = {"notices": list(notices), "sections": list(sections)}
     return str(environment.from_string(source).render(title=title, subtitle=subtitle, **parts))
 
@@ -93,14 +92,3 @@ def _picture(picture: Picture) -> Markup:
     return Markup(  # noqa: S704 - base64 only, checked above
         f'<img alt="{escape(picture.caption)}" src="data:image/png;base64,{"".join(image.split())}">'
     )
-
-
-def _shown(table: Table) -> dict[str, list[list[str]] | list[bool]]:
-    """Return a table's cells as text, and which columns hold numbers only and are set flush right."""
-    rows = [[cell_text(cell) for cell in row] for row in table.rows]
-    wrong = next((row for row in rows if len(row) != len(table.columns)), None)
-    if wrong is not None:
-        raise ValueError(f"a row has {len(wrong)} cells under {len(table.columns)} columns: {wrong}")
-    columns = list(zip(*rows, strict=True)) or [()] * len(table.columns)
-    numeric = [bool(column) and all(cell == "–" or bool(_NUMBER.match(cell)) for cell in column) for column in columns]
-    return {"rows": rows, "numeric": numeric}

@@ -1,7 +1,5 @@
 """Values of any kind as what JSON can hold."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

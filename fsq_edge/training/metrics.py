@@ -1,7 +1,5 @@
 """What a pass over windows gave: loss, accuracy, macro-F1, and how the code book is used."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -62,12 +60,7 @@ class Pass:
 
 
 class PassCounter:
-    """Collects the batches of a pass without waiting for the device.
-
-    Args:
-        classes: number of classes.
-        codes: size of the code book.
-    """
+    """Collects the batches of a pass without waiting for the device."""
 
     def __init__(self, classes: int, codes: int) -> None:
         self._classes, self._codes = classes, codes

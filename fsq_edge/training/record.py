@@ -1,7 +1,5 @@
 """``run.json``: what a run was made from, how it went, and what its files hash to."""
 
-from __future__ import annotations
-
 import math
 import platform
 import subprocess

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
 from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
 from fsq_edge.report.html import render
-from fsq_edge.tuning.scores import FRONT_COLUMNS, SCORE_COLUMNS, front_rows, score_rows, seconds, settings_text
+from fsq_edge.tuning.scores import front_table, score_table, seconds, settings_text
 from fsq_edge.tuning.search import SearchResult
 from fsq_edge.tuning.tune import Tuned
 
@@ -86,14 +86,14 @@ def tune_page(tuned: Tuned, report: EventReport) -> str:
                 Fact("Added onset delay", f"{seconds(best.added_delay_median_s) or 'n/a'} s", "median"),
             ],
         ),
-        Section("Event score", FLATTERING, tables=[Table(SCORE_COLUMNS, score_rows(report))]),
+        Section("Event score", FLATTERING, tables=[score_table(report)]),
         Section(
             "Pareto front",
             "Of the recordings fitted on. No setting is better than one of the front in false events, misses and "
             "delay at once. The chosen one may lie above it: the front is that of people the network knows, and the "
             "rule keeps a margin for others.",
             figures=[Picture(svg_text(pareto_figure(tuned.result, tuned.chosen), TITLE), TITLE, "pareto")],
-            tables=[Table(FRONT_COLUMNS, front_rows(tuned.result))],
+            tables=[front_table(tuned.result)],
         ),
         Section("Classes", "Of the recordings reported on.", tables=[_classes(raw, best)]),
         Section("How it was made", tables=[Table(("", "value"), _facts(report))]),

@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsq_edge.report.document import Cell
+from fsq_edge.report.document import Cell, Table
 from fsq_edge.tuning.search import SearchResult
 from fsq_edge_runtime.decision import DecisionSettings
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.event_report import EventReport, EventScore
 
-SCORE_COLUMNS = ("", "false/h (95 %)", "missed", "repeats", "delay s", "p90 s", "added s")
-FRONT_COLUMNS = ("false/h", "missed", "added delay s", "repeats", "settings")
 
-
-def score_cells(score: EventScore) -> list[Cell]:
-    """Return the row of one score, in the order of ``SCORE_COLUMNS`` after the first."""
+def _score_cells(score: EventScore) -> list[Cell]:
     low, high = score.false_per_hour_95
     return [
         f"{score.false_per_hour:.1f} ({low:.1f}-{high:.1f})",
@@ -30,13 +26,14 @@ def score_cells(score: EventScore) -> list[Cell]:
     ]
 
 
-def score_rows(report: EventReport) -> list[list[Cell]]:
-    """Return the rows of the table of scores; those named ``fit`` are of the recordings fitted on."""
+def score_table(report: EventReport, caption: str = "") -> Table:
+    """Return the table of scores; those named ``fit`` are of the recordings fitted on."""
     rows = [("raw argmax", report.raw), ("tuned", report.tuned)]
     if report.int8_preview is not None:
         rows.append(("int8 preview", report.int8_preview))
     rows += [("fit: raw argmax", report.fit_raw), ("fit: tuned", report.fit_tuned)]
-    return [[name, *score_cells(score)] for name, score in rows]
+    columns = ("", "false/h (95 %)", "missed", "repeats", "delay s", "p90 s", "added s")
+    return Table(columns, [[name, *_score_cells(score)] for name, score in rows], caption)
 
 
 def settings_text(settings: DecisionSettings) -> str:
@@ -45,11 +42,11 @@ def settings_text(settings: DecisionSettings) -> str:
     return ", ".join(f"{name} {value}" for name, value in changed.items()) or "raw argmax"
 
 
-def front_rows(result: SearchResult, limit: int = 12) -> list[list[Cell]]:
+def front_table(result: SearchResult, caption: str = "", limit: int = 12) -> Table:
     """Return rows of the front, at most ``limit`` of them, spread evenly over it."""
     count = len(result.front)
     shown = result.front[np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64))]
-    return [
+    rows: list[list[Cell]] = [
         [
             f"{result.false_per_hour[at]:.1f}",
             f"{result.missed[at]} of {result.events}",
@@ -59,6 +56,7 @@ def front_rows(result: SearchResult, limit: int = 12) -> list[list[Cell]]:
         ]
         for at in shown.tolist()
     ]
+    return Table(("false/h", "missed", "added delay s", "repeats", "settings"), rows, caption)
 
 
 def seconds(value: float | None) -> str | None:

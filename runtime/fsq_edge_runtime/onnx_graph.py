@@ -34,9 +34,6 @@ class GraphEnd:
 def read_graph_end(model: bytes) -> GraphEnd:
     """Return the node that makes the graph's first output.
 
-    Args:
-        model: an ONNX file, inline weights.
-
     Raises:
         DataError: the bytes are not an ONNX model with an output.
     """

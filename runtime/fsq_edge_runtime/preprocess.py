@@ -99,11 +99,7 @@ class PreprocessConfig(Artefact):
 
 
 class Preprocessor:
-    """Applies one :class:`PreprocessConfig`.
-
-    Args:
-        config: the saved configuration.
-    """
+    """Applies one :class:`PreprocessConfig`."""
 
     def __init__(self, config: PreprocessConfig) -> None:
         self.config = config

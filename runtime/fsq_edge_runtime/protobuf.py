@@ -154,10 +154,6 @@ class Message:
     def message(self, number: int, name: str) -> Message:
         """Return a singular submessage, empty when absent; parts written separately are merged as protobuf merges them.
 
-        Args:
-            number: field number.
-            name: what the submessage is called in error paths.
-
         Raises:
             WireError: it is not a message, nested too deep, or written in many large parts.
         """

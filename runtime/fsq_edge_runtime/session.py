@@ -153,7 +153,8 @@ class Session:
         for start in self._take(state, samples, timestamps):
             decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
-            self._emit(decision)
+            if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
+                self._emit(decision)
             if self._classifier.failure is not None:
                 self._classifier.raise_failure()
             begun = time.monotonic_ns()

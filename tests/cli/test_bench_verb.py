@@ -65,12 +65,12 @@ def test_tables_fit_80_columns_and_break_no_word(
     assert max(map(len, lines)) <= 80
     heads = [line.split() for line in lines if line.startswith("mode")]
     assert heads == [
-        ["mode", "backend", "p50", "p90", "p95", "p99", "p99.9", "samples"],
+        ["mode", "backend", "p50", "p90", "p95", "p99", "p99.9", "most", "n"],
         ["mode", "backend", "ours", "bare", "ratio", "95", "%", "windows/s", "valid"],
         ["mode", "backend", "CPU", "RSS", "MB", "deg", "C", "MHz", "W", "preempted", "spin"],
     ]
     text = "\n".join(lines)
-    assert "n/a: too few samples; needed: p50 11, p90 64, p95 130, p99 662, p99.9 6,636" in text
+    assert "A dash: too few samples; needed: p50 11, p90 64, p95 130, p99 662, p99.9 6,636" in text
     assert "hop pushed to decision returned" in text
 
 

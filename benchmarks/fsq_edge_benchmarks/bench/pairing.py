@@ -1,7 +1,5 @@
 """Two contestants in turns: A B B A, so that whatever changes with time or with the order meets both alike."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time
@@ -11,9 +9,8 @@ from typing import Any, Final
 
 from fsq_edge_benchmarks.bench import pair_block
 from fsq_edge_benchmarks.bench.contestant import Subject, feed_of
-from fsq_edge_benchmarks.bench.disturbance import MAX_WAITED, disturbances
 from fsq_edge_benchmarks.bench.result import PairResult
-from fsq_edge_benchmarks.bench.spin import SpinLoop
+from fsq_edge_benchmarks.bench.spin import MAX_WAITED, SpinLoop, disturbances
 from fsq_edge_benchmarks.measure import ratio
 from fsq_edge_benchmarks.measure.children import child_environment, first_line_of
 from fsq_edge_benchmarks.measure.distribution import Distribution

@@ -5,15 +5,13 @@ verdict goes by the 99th percentile, which decides whether deadlines hold, and b
 measured. What cannot be measured is called unmeasured, never estimated.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from fsq_edge_benchmarks.measure.percentiles import percentile
+from fsq_edge_benchmarks.measure.distribution import percentile
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend

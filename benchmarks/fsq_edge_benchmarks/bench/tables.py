@@ -1,218 +1,154 @@
-"""What ``fsq-edge bench`` prints: tables that fit 80 columns, and below them what they must be read with."""
+"""What ``fsq-edge bench`` found, as sections that the terminal and the page share; their tables fit 80 columns."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
-
+from fsq_edge.report.document import Cell, Section, Table
+from fsq_edge.report.terminal import Shown, section_lines
 from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, ModeResult, PairResult
-from fsq_edge_benchmarks.measure.distribution import RANKS, Distribution, duration
-from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
+from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES, RANKS, Distribution, duration
 
-PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p99.9")
+PERCENTILES: Final = tuple(RANKS)
 BAR_COLUMNS: Final = 16
-NONE: Final = "-"
-Shown = str | Table | Text
+RATIO_IS: Final = "ours and the bare network in turns in one process: medians, their ratio with a bootstrap interval"
+VALID_IS: Final = (
+    "A run is valid when the core was there all the time and as fast at its end as at its beginning, by the process's "
+    "CPU time, the kernel's counters and a calibrated loop beside the run."
+)
 
 
 def result_lines(result: BenchResult) -> Iterator[Shown]:
     """Yield what a person wants to see of a result."""
     machine = result.machine
-    yield Text(f"{result.bundle.name} on {machine.text()}")
-    yield Text(", ".join(f"{name} {version}" for name, version in machine.versions.items()), style="dim")
-    yield ""
-    yield _columns("latency", ["mode", "backend", *PERCENTILES, "samples"], [_latency(run) for run in result.runs])
-    yield from _missing([run.ours for run in result.runs])
-    yield ""
-    yield _columns(
-        "against the bare network, in turns in one process (medians)",
-        ["mode", "backend", "ours", "bare", "ratio", "95 %", "windows/s", "valid"],
-        [_ratio(run) for run in result.runs],
-    )
-    yield ""
-    for run in result.runs:
-        if run.stages:
-            yield _stages(run)
-            yield ""
-    if result.pair:
-        yield from _pair(result.pair)
-        yield ""
-    yield _columns(
-        "used meanwhile",
-        ["mode", "backend", "CPU", "RSS MB", "deg C", "MHz", "W", "preempted", "spin"],
-        [_resources(run) for run in result.runs],
-    )
-    yield ""
-    yield from _remarks(result)
-    if result.comparison:
-        yield ""
-        yield from comparison_lines(result.comparison)
+    yield f"{result.bundle.name} on {machine.text()}"
+    yield ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + "\n"
+    for section in bench_sections(result):
+        yield from section_lines(section)
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[Shown]:
     """Yield what a person wants to see of a comparison."""
-    rows = [
-        (
-            line.mode,
-            line.backend,
-            f"{line.before:.3f}",
-            f"{line.after:.3f}",
-            f"{line.change:+.1%}",
-            line.verdict + ("" if line.valid else ", disturbed"),
-        )
-        for line in comparison.lines
+    return section_lines(_comparison(comparison))
+
+
+def bench_sections(result: BenchResult) -> list[Section]:
+    """Return the sections of a result, without pictures."""
+    runs = result.runs
+    needed = ", ".join(f"p{rank:g} {count:,}" for rank, count in MINIMUM_SAMPLES.items())
+    missing = f"A dash: too few samples; needed: {needed}"
+    reasons = _said(runs, lambda run: run.reasons) or "Nothing disturbed these runs."
+    sections = [
+        Section("Latency", missing, tables=[_latency(runs), _ratios(runs)]),
+        Section("Stages", tables=[_stages(run) for run in runs if run.stages]),
+        *([_pair(result.pair)] if result.pair else []),
+        *([_comparison(result.comparison)] if result.comparison else []),
+        Section("Resources", tables=[_resources(runs)]),
+        Section("Timed", _said(runs, lambda run: [run.sample])),
+        Section("Bare", _said(runs, lambda run: [run.bare_is])),
+        Section("Notes", _said(runs, lambda run: run.notes)),
+        Section("Validity", f"{VALID_IS}\n\n{reasons}"),
+        Section("Placement", result.placement),
     ]
-    limit = "" if comparison.max_regress is None else f", limit {comparison.max_regress:+.0%}"
-    yield _columns(
-        f"ratio to the bare network, before and after{limit}",
-        ["mode", "backend", "before", "after", "change", "verdict"],
-        rows,
-    )
-    yield from _listed("notes", [("", note) for note in comparison.notes])
+    return [section for section in sections if section.text or section.tables]
 
 
-def _columns(title: str, names: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 2) -> Table:
-    """Return a table whose first ``texts`` columns are words and whose others are numbers; no cell is ever broken."""
-    shown = Table(
-        title=escape(title),
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for at, name in enumerate(names):
-        shown.add_column(escape(name), no_wrap=True, justify="left" if at < texts else "right")
-    for row in rows:
-        shown.add_row(*(escape(cell) for cell in row))
-    return shown
+def _said(runs: Sequence[ModeResult], texts: Callable[[ModeResult], Sequence[str]]) -> str:
+    """Return a list of what is said of runs, each text once, behind the runs that it is said of."""
+    said: dict[str, list[str]] = {}
+    for run in runs:
+        for text in texts(run):
+            said.setdefault(text, []).append(f"{run.mode} {run.backend}")
+    return "\n".join(f"- {', '.join(who)}: {text}" for text, who in said.items())
 
 
-def _listed(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[Shown]:
-    """Yield a heading and lines of a name and a text, the text wrapped beside the name."""
-    if not rows:
-        return
-    shown = Table.grid(padding=(0, 2))
-    shown.add_column(no_wrap=True)
-    shown.add_column(overflow="fold")
-    for name, text in rows:
-        shown.add_row(*([f"  {escape(name)}", escape(text)] if name else [" ", escape(text)]))
-    yield Text(title, style="bold")
-    yield shown
+def _latency(runs: Sequence[ModeResult]) -> Table:
+    rows: list[list[Cell]] = []
+    for run in runs:
+        rows.append([run.mode, run.backend, "ours", *_cells(run.ours)])
+        if run.bare:
+            rows.append(["", "", "bare", *_cells(run.bare)])
+    return Table(["mode", "backend", "", *PERCENTILES, "most", "n"], rows, "latency")
 
 
-def _missing(found: Sequence[Distribution]) -> Iterator[Shown]:
-    """Yield what n/a means, for the percentiles that it stands for."""
-    absent = [name for name in PERCENTILES if any(_value(one, name) is None for one in found)]
-    if absent:
-        needed = ", ".join(f"{name} {MINIMUM_SAMPLES[RANKS[name]]:,}" for name in absent)
-        yield Text(f"n/a: too few samples; needed: {needed}", style="dim")
-
-
-def _latency(run: ModeResult) -> list[str]:
-    return [run.mode, run.backend, *_shown(run.ours), f"{run.ours.samples:,}"]
-
-
-def _ratio(run: ModeResult) -> list[str]:
-    return [
-        run.mode,
-        run.backend,
-        _cell(run.ours, "p50"),
-        _cell(run.bare, "p50") if run.bare else NONE,
-        f"{run.ratio.value:.2f}" if run.ratio else "n/a",
-        f"{run.ratio.low:.2f} to {run.ratio.high:.2f}" if run.ratio else NONE,
-        f"{run.windows_per_s:,.0f}" if run.windows_per_s else NONE,
-        "yes" if run.valid else "NO",
+def _ratios(runs: Sequence[ModeResult]) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            run.mode,
+            run.backend,
+            _text(run.ours.p50),
+            _text(run.bare.p50) if run.bare else None,
+            f"{run.ratio.value:.2f}" if run.ratio else None,
+            f"{run.ratio.low:.2f} to {run.ratio.high:.2f}" if run.ratio else None,
+            f"{run.windows_per_s:,.0f}" if run.windows_per_s else None,
+            "yes" if run.valid else "NO",
+        ]
+        for run in runs
     ]
-
-
-def _resources(run: ModeResult) -> list[str]:
-    used = run.resources
-    return [
-        run.mode,
-        run.backend,
-        duration(run.cpu_us) if run.cpu_us else NONE,
-        f"{used.rss_mb:.0f}" if used.rss_mb is not None else NONE,
-        f"{used.temperature_c[1]:.0f}" if used.temperature_c else NONE,
-        f"{used.clock_mhz[1]:,}" if used.clock_mhz else NONE,
-        f"{used.power_w:.1f}" if used.power_w is not None else NONE,
-        f"{used.preemptions:,}",
-        f"{run.spin.slowdown:.2f} x" if run.spin else NONE,
-    ]
+    return Table(["mode", "backend", "ours", "bare", "ratio", "95 %", "windows/s", "valid"], rows, RATIO_IS)
 
 
 def _stages(run: ModeResult) -> Table:
     """Return a run's stages, each with a bar as long as its median; ``total`` is their sum without ingest and sink."""
     medians = {name: found.p50 or 0.0 for name, found in run.stages.items() if name != "total"}
     most = max(medians.values(), default=0.0) or 1.0
-    found = list(run.stages.values())
-    names = [name for name in PERCENTILES if name == "p50" or any(_value(one, name) is not None for one in found)]
-    rows = [
-        [stage, *(_cell(one, name) for name in names), "█" * round(BAR_COLUMNS * medians.get(stage, 0.0) / most)]
-        for stage, one in run.stages.items()
+    rows: list[list[Cell]] = [
+        [stage, *_cells(found), "█" * round(BAR_COLUMNS * medians.get(stage, 0.0) / most)]
+        for stage, found in run.stages.items()
     ]
-    shown = _columns(f"stages of {run.mode} on {run.backend}", ["stage", *names, ""], rows, texts=1)
-    shown.columns[-1].justify = "left"
-    return shown
+    return Table(["stage", *PERCENTILES, "most", "n", ""], rows, f"stages of {run.mode} on {run.backend}")
 
 
-def _pair(pair: PairResult) -> Iterator[Shown]:
-    yield _columns(
-        f"A against B, {pair.how}",
-        ["", *PERCENTILES, "samples"],
-        [["A", *_shown(pair.a_us), f"{pair.a_us.samples:,}"], ["B", *_shown(pair.b_us), f"{pair.b_us.samples:,}"]],
-        texts=1,
-    )
+def _pair(pair: PairResult) -> Section:
     low, high = pair.ratio.low, pair.ratio.high
     verdict = "as fast as A" if low <= 1.0 <= high else "slower than A" if low > 1.0 else "faster than A"
-    yield Text(f"B / A {pair.ratio.value:.3f} (95 % {low:.3f} to {high:.3f}): B is {verdict}")
-    yield from _listed("where", [("A", pair.a), ("B", pair.b), *(("not valid", reason) for reason in pair.reasons)])
+    text = [f"B / A {pair.ratio.value:.3f} (95 % {low:.3f} to {high:.3f}): B is {verdict}", ""]
+    text += [f"- A: {pair.a}", f"- B: {pair.b}", *(f"- not valid: {reason}" for reason in pair.reasons)]
+    rows: list[list[Cell]] = [["A", *_cells(pair.a_us)], ["B", *_cells(pair.b_us)]]
+    return Section("Pair", "\n".join(text), tables=[Table(["", *PERCENTILES, "most", "n"], rows, pair.how)])
 
 
-def _remarks(result: BenchResult) -> Iterator[Shown]:
-    runs = result.runs
-    yield from _listed("timed", _by_mode(runs, [run.sample for run in runs]))
-    yield from _listed("bare", _by_mode(runs, [run.bare_is for run in runs]))
-    shared = list(dict.fromkeys(note for run in runs for note in run.notes if _is_shared(note, runs)))
-    own = [(f"{run.mode} {run.backend}", note) for run in runs for note in run.notes if note not in shared]
-    yield from _listed("notes", [*own, *(("", note) for note in shared)])
-    yield from _listed("not valid", [(f"{run.mode} {run.backend}", why) for run in runs for why in run.reasons])
-    yield from _listed("placement", [("", result.placement)] if result.placement else [])
+def _comparison(comparison: Comparison) -> Section:
+    rows: list[list[Cell]] = [
+        [line.mode, line.backend, line.before, line.after, f"{line.change:+.1%}",
+         line.verdict + ("" if line.valid else ", disturbed")]
+        for line in comparison.lines
+    ]  # fmt: skip
+    limit = "" if comparison.max_regress is None else f", limit {comparison.max_regress:+.0%}"
+    caption = f"ratio to the bare network, before and after{limit}"
+    table = Table(["mode", "backend", "before", "after", "change", "verdict"], rows, caption)
+    return Section("Comparison", "\n".join(f"- {note}" for note in comparison.notes), tables=[table])
 
 
-def _is_shared(note: str, runs: Sequence[ModeResult]) -> bool:
-    return sum(note in run.notes for run in runs) > 1
+def _resources(runs: Sequence[ModeResult]) -> Table:
+    columns = ["mode", "backend", "CPU", "RSS MB", "deg C", "MHz", "W", "preempted", "spin"]
+    rows: list[list[Cell]] = []
+    for run in runs:
+        used = run.resources
+        rows.append(
+            [
+                run.mode,
+                run.backend,
+                _text(run.cpu_us),
+                None if used.rss_mb is None else f"{used.rss_mb:.0f}",
+                _change(used.temperature_c),
+                _change(used.clock_mhz),
+                None if used.power_w is None else f"{used.power_w:.1f}",
+                used.preemptions,
+                None if run.spin is None else f"{run.spin.slowdown:.2f} x",
+            ]
+        )
+    return Table(columns, rows, "used meanwhile, CPU time a window; spin: the loop beside the run, against a calm one")
 
 
-def _by_mode(runs: Sequence[ModeResult], texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what is said of each run, once a mode where it is the same for all its backends."""
-    said: dict[str, dict[str, str]] = {}
-    for run, text in zip(runs, texts, strict=True):
-        said.setdefault(run.mode, {})[run.backend] = text
-    lines = []
-    for mode, by_backend in said.items():
-        if len(set(by_backend.values())) == 1:
-            lines.append((mode, next(iter(by_backend.values()))))
-        else:
-            lines += [(f"{mode} {backend}", text) for backend, text in by_backend.items()]
-    return lines
+def _cells(found: Distribution) -> list[Cell]:
+    """Return durations as text; what the samples do not support is None, which is shown as a dash."""
+    values: list[float | None] = [getattr(found, name.replace(".", "_")) for name in PERCENTILES]
+    return [*map(_text, values), duration(found.maximum), found.samples]
 
 
-def _shown(durations: Distribution) -> list[str]:
-    return [_cell(durations, name) for name in PERCENTILES]
+def _text(us: float | None) -> str | None:
+    return None if us is None else duration(us)
 
 
-def _cell(durations: Distribution, name: str) -> str:
-    value = _value(durations, name)
-    return "n/a" if value is None else duration(value)
-
-
-def _value(durations: Distribution, name: str) -> float | None:
-    value: float | None = getattr(durations, name.replace(".", "_"))
-    return value
+def _change(pair: tuple[float, float] | None) -> str | None:
+    return None if pair is None else f"{pair[0]:g}-{pair[1]:g}"

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 class TorchBackend:
     """Runs a trained run's network, as a backend of the bundle that was made from it.
 
-    Args:
-        folder: the run.
-        bundle: its preprocessing must be the run's.
-
     Raises:
         MissingInputError: no such run.
         DataError: another run than the bundle's.

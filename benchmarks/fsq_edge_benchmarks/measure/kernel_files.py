@@ -1,7 +1,5 @@
 """The small text files in which the kernel shows its state; one that is not there reads as empty."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

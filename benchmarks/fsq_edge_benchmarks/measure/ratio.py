@@ -1,7 +1,5 @@
 """The ratio of two medians of durations that were taken in turns, with an interval."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -21,11 +19,6 @@ _FIELDS: Final = {"value", "low", "high", "confidence"}
 def interval_json(interval: Interval) -> dict[str, float]:
     """Return an interval as results write it, with the confidence that it aims at."""
     return {**asdict(interval), "confidence": LEVEL}
-
-
-def interval_text(interval: Interval) -> str:
-    """Return ``1.62 (1.60 to 1.65)``."""
-    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
 def _read(found: Any) -> Any:

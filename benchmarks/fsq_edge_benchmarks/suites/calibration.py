@@ -3,8 +3,6 @@
 python -m fsq_edge_benchmarks.suites.calibration
 """
 
-from __future__ import annotations
-
 import resource
 import sys
 import tempfile

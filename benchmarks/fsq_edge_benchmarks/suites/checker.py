@@ -3,8 +3,6 @@
 Run: ``python -m fsq_edge_benchmarks.suites.checker``.
 """
 
-from __future__ import annotations
-
 import statistics
 import subprocess
 import sys
@@ -105,9 +103,6 @@ def long_network(nodes: int) -> onnx.ModelProto:
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Time the check.
-
-    Args:
-        quick: a small network, one tenth of the nodes and few rounds: whether it runs, not how fast.
 
     Returns:
         ``file_bytes``; ``first_check_s`` in a fresh process after its imports; ``check_s`` in this one, and

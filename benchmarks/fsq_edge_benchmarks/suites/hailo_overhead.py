@@ -12,8 +12,6 @@ process of its own, as a stream uses it, with frames in shared memory. What the 
 stream that a silent or lost device cannot stop.
 """
 
-from __future__ import annotations
-
 import os
 import queue
 import sys
@@ -26,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_benchmarks.bench.contestant import fake_device, isolated_fake_device
-from fsq_edge_benchmarks.measure.percentiles import percentile
+from fsq_edge_benchmarks.measure.distribution import percentile
 from fsq_edge_benchmarks.suites.command import run_command
 
 FRAME: Final = (12, 2, 50)

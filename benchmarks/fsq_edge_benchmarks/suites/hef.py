@@ -1,7 +1,5 @@
 """How long reading a HEF takes, against merely hashing its bytes. Run: ``python -m fsq_edge_benchmarks.suites.hef``."""
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import tempfile

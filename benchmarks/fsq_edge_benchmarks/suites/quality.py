@@ -3,8 +3,6 @@
 python -m fsq_edge_benchmarks.suites.quality
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

@@ -7,8 +7,6 @@ A suite that fails stops no other. Results go to ``benchmarks/results``; quick o
 ``build/bench``. Exit codes: 0 all ran, and every target holds; 1 a suite failed, or a full run misses a target.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -111,11 +109,6 @@ def _record(
 
 def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
     """Run suites one after the other, write what each found, and say how it went.
-
-    Args:
-        suites: which.
-        quick: only show that they run.
-        folder: for the results.
 
     Returns:
         The exit code.

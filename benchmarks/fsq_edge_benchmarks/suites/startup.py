@@ -3,8 +3,6 @@
 python -m fsq_edge_benchmarks.suites.startup [--quick]
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile
@@ -36,9 +34,6 @@ print([time.perf_counter_ns() - wall, time.process_time_ns() - cpu], flush=True)
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Time imports and cold starts in fresh processes, in turns.
-
-    Args:
-        quick: few starts, to show that it runs.
 
     Returns:
         ``imports``: milliseconds of each statement, wall and CPU, at the median; ``import_ratio`` and

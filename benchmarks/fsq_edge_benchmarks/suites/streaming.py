@@ -5,8 +5,6 @@ Every figure stands next to the bare network in the same run, on the fixed netwo
 python -m fsq_edge_benchmarks.suites.streaming [--quick]
 """
 
-from __future__ import annotations
-
 import io
 import json
 import sys
@@ -39,9 +37,6 @@ SENSOR_HZ: Final = 100.0
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Measure all three.
-
-    Args:
-        quick: few windows, to show that it runs.
 
     Returns:
         ``single``: by kind of push (with and without timestamps) the distributions of ``decision`` and ``bare``,
@@ -102,13 +97,7 @@ def single_stream(bundle: Bundle, decisions: int, *, timed: bool) -> dict[str, A
 
 
 def many_streams(bundle: Bundle, streams: int, rounds: int) -> dict[str, Any]:
-    """Push a hop of every stream at a time, in turns with onnxruntime's best batches over as many ready frames.
-
-    Args:
-        bundle: with a batched device graph.
-        streams: how many.
-        rounds: pushes of all of them.
-    """
+    """Push a hop of every stream at a time, in turns with onnxruntime's best batches over as many ready frames."""
     hop = bundle.preprocess.hop_samples
     windows = motion_windows(streams, seed=2)
     bare, how = bare_batches(bundle.read("encoder-batch"), Preprocessor(bundle.preprocess).frames(windows))
@@ -131,9 +120,6 @@ def many_streams(bundle: Bundle, streams: int, rounds: int) -> dict[str, Any]:
 
 def cpu_share(seconds: float) -> dict[str, Any]:
     """Run one stream of 100 Hz, sample by sample at its own pace, from a live source to a sink of JSON lines.
-
-    Args:
-        seconds: of the stream.
 
     Returns:
         Shares of one core: ``used`` by the process, ``network`` by the bare network for as many windows, ``sensor`` by

@@ -3,8 +3,6 @@
 python -m fsq_edge_benchmarks.suites.table [--check]
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 python -m fsq_edge_benchmarks.suites.training [--quick]
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,9 +20,6 @@ ROUNDS, QUICK_ROUNDS = 7, 2
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Time epochs of the training loop and of the bare loop in turns; one torch thread each.
-
-    Args:
-        quick: two rounds, to show that it runs.
 
     Returns:
         ``bare_s``, ``epoch_s``, ``epoch_with_validation_s`` (medians of the rounds), ``ratio`` and

@@ -6,8 +6,6 @@ calibration size above what the file holds or a second normalisation it does not
 Source: commands and values seen in public projects and in Hailo's own examples.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,9 +74,6 @@ def write_model_script(options: ScriptOptions) -> str:
 
     The optimisation level is written as 0 where the DFC would silently drop it to 0 (fewer than 1,024 windows), so
     that the file says what happens.
-
-    Args:
-        options: what to ask for.
 
     Raises:
         ValueError: the generated script does not pass the linter: an option is out of range.

@@ -1,7 +1,5 @@
 """One temperature for all logits, fitted on held-out groups: it moves confidence, never the answer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The calibration audit of a BUILD folder, made again from the files that are there."""
 
-from __future__ import annotations
-
 from fsq_edge_calibration import CalibrationAudit, audit_set, load_calibration_set
 from fsq_edge_compile.build_folder import BuildFolder
 

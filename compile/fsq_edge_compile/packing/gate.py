@@ -1,7 +1,5 @@
 """The gates before a compiler or a bundle: check, calibration audit and parity ladder, or a recorded reason."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fsq_edge_compile.build_folder import BuildFolder

@@ -5,15 +5,13 @@ train, val and test become the sessions of that name. Where the metadata name th
 behind each window (as ours do), leak checks look behind the windows too.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
 import numpy as np
 
 from fsq_edge.data.archive import read_npy
-from fsq_edge.data.folder import ChannelEntry, narrow_labels
+from fsq_edge.data.folder import narrow_labels
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.splitting.splits import Split
 from fsq_edge.data.splitting.stretches import ROLES
@@ -121,7 +119,7 @@ def write_stored_windows(
         metadata = StoredWindowsMetadata(
             name=dataset.name,
             synthetic=dataset.source.startswith("synthetic"),
-            channels=tuple(ChannelEntry(name=channel.name, unit=channel.unit) for channel in dataset.channels),
+            channels=dataset.channels,
             sample_rate_hz=dataset.sample_rate_hz,
             window_samples=window_samples,
             hop_samples=hop_samples,

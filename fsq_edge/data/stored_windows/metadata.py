@@ -1,7 +1,5 @@
 """What lies beside windows already cut: ``NAME_metadata.json``, ours or another's."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from fsq_edge.data.folder import ChannelEntry, Text
-from fsq_edge.data.recording import Channel
+from fsq_edge.data.recording import Channel, Text
 from fsq_edge_runtime.artefact import MAX_JSON_BYTES, Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded
@@ -37,7 +34,7 @@ class StoredWindowsMetadata(Artefact):
 
     name: Text
     synthetic: bool
-    channels: tuple[ChannelEntry, ...] = Field(min_length=1)
+    channels: tuple[Channel, ...] = Field(min_length=1)
     sample_rate_hz: float = Field(gt=0)
     window_samples: int = Field(ge=1)
     hop_samples: int = Field(ge=1)
@@ -91,9 +88,8 @@ def read_metadata(x_file: Path) -> Declared:
     if isinstance(value, dict) and "schema_version" not in value:
         return _foreign(name, path, value)
     metadata = StoredWindowsMetadata.from_json(text, origin=str(path))
-    channels = tuple(Channel(channel.name, channel.unit) for channel in metadata.channels)
     return Declared(
-        metadata.name, channels, metadata.sample_rate_hz, metadata.classes, metadata.licence, metadata.source,
+        metadata.name, metadata.channels, metadata.sample_rate_hz, metadata.classes, metadata.licence, metadata.source,
         metadata.windows,
     )  # fmt: skip
 

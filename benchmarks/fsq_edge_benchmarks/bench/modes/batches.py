@@ -1,7 +1,5 @@
 """Many windows at once: recordings in batches (``offline``), or many streams whose windows become due together."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np
@@ -15,13 +13,7 @@ WARM_UP: Final = 5
 
 
 def measure_offline(subject: Subject, rounds: int, windows: int) -> ModeResult:
-    """Time ``predict`` on batches of independent windows.
-
-    Args:
-        subject: freshly opened.
-        rounds: batches to time.
-        windows: in a batch.
-    """
+    """Time ``predict`` on batches of independent windows."""
     session = subject.session
     given = subject.bundle.selftest.windows
     batch = np.ascontiguousarray(given[np.arange(windows) % len(given)])
@@ -41,13 +33,7 @@ def measure_offline(subject: Subject, rounds: int, windows: int) -> ModeResult:
 
 
 def measure_multi(subject: Subject, rounds: int, streams: int) -> ModeResult:
-    """Time ``push_many`` of one hop for every stream, each of which makes a window due.
-
-    Args:
-        subject: freshly opened.
-        rounds: hops of every stream to time.
-        streams: how many.
-    """
+    """Time ``push_many`` of one hop for every stream, each of which makes a window due."""
     session = subject.session
     piece, _ = feed_of(subject.bundle)
     names = [str(index) for index in range(streams)]

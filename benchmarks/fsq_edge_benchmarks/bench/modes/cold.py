@@ -1,7 +1,5 @@
 """From the start of ``fsq-edge run`` to its first decision, the window being full from the beginning."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Sequence
@@ -10,12 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.bench.disturbance import disturbances
 from fsq_edge_benchmarks.bench.modes import cold_phases
 from fsq_edge_benchmarks.bench.result import ModeResult
+from fsq_edge_benchmarks.bench.spin import disturbances
 from fsq_edge_benchmarks.measure.children import Child, child_environment, first_line_of
-from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
+from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES, Distribution
 from fsq_edge_benchmarks.measure.ratio import difference_of_medians, ratio_of_medians
 from fsq_edge_benchmarks.measure.resources import Meter
 from fsq_edge_runtime.bundle.bundle import Bundle

@@ -1,7 +1,5 @@
 """One stream, the next hop as soon as the last is answered: the latency of a decision, as MLPerf's SingleStream."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,12 +13,7 @@ WARM_UP: Final = 300
 
 
 def measure_single(subject: Subject, decisions: int) -> ModeResult:
-    """Time decisions from the call with a window's last hop to the decision returned.
-
-    Args:
-        subject: freshly opened.
-        decisions: how many to time.
-    """
+    """Time decisions from the call with a window's last hop to the decision returned."""
     session = subject.session
     piece, samples = feed_of(subject.bundle)
     bare, bare_is = subject.bare(first_frames(subject.bundle, 1))

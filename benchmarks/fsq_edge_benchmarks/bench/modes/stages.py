@@ -4,8 +4,6 @@ The engine times grid, preprocess, inference and decision; what it calls decisio
 samples (``ingest``), the tail and writing the decision (``sink``) are timed after the run, on the same kind of data.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -28,13 +26,7 @@ NOTE: Final = (
 
 
 def stages_of(subject: Subject, decisions: Sequence[Decision], samples: int) -> dict[str, Distribution]:
-    """Return the durations by stage, in the order in which a window meets them.
-
-    Args:
-        subject: that took them.
-        decisions: of the windows timed.
-        samples: that came with each window's last push.
-    """
+    """Return the durations by stage, in the order in which a window meets them."""
     by_stage: dict[str, Float64Array] = {}
     for stage in decisions[0].latency_us if decisions else ():
         by_stage[stage] = 1e3 * np.asarray([decision.latency_us[stage] for decision in decisions])

@@ -1,7 +1,5 @@
 """Ours and the bare network in turns, the spin loop after each pair, and what that gives as a result."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +8,9 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from fsq_edge_benchmarks.bench.contestant import Subject
-from fsq_edge_benchmarks.bench.disturbance import disturbances
 from fsq_edge_benchmarks.bench.result import Mode, ModeResult, SpinRecord
-from fsq_edge_benchmarks.bench.spin import SpinLoop
-from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.percentiles import MINIMUM_SAMPLES
+from fsq_edge_benchmarks.bench.spin import SpinLoop, disturbances
+from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES, Distribution
 from fsq_edge_benchmarks.measure.ratio import difference_of_medians, ratio_of_medians
 from fsq_edge_benchmarks.measure.resources import Meter, Resources
 from fsq_edge_runtime.arrays import Int64Array
@@ -96,20 +92,7 @@ def mode_result(
     notes: Sequence[str] = (),
     disturbed: Sequence[str] = (),
 ) -> ModeResult:
-    """Put together what a mode found.
-
-    Args:
-        mode: which.
-        subject: what was measured.
-        timed: the durations.
-        sample: what one duration is of.
-        bare_is: what the comparison is.
-        windows: in one duration, of both sides.
-        warm_up: calls before those that count.
-        stages: durations by stage.
-        notes: besides the subject's own.
-        disturbed: reasons against the run that the mode found itself.
-    """
+    """Put together what a mode found."""
     ours, bare = Distribution.of(timed.ours_ns), Distribution.of(timed.bare_ns)
     reasons = (*disturbances(timed.resources, timed.spin, sleeps=timed.sleeps or subject.waits), *disturbed)
     enough = len(timed.ours_ns) >= MINIMUM_SAMPLES[50]

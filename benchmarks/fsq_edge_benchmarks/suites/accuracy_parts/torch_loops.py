@@ -24,12 +24,7 @@ MOST_MISSING = 0.05  # share of a window
 
 
 class TorchLoops:
-    """Classifies one window at a time.
-
-    Args:
-        network: in evaluation mode.
-        config: its preprocessing.
-    """
+    """Classifies one window at a time."""
 
     def __init__(self, network: Conv2dFSQ, config: PreprocessConfig) -> None:
         import torch
