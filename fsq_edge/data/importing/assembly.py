@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fsq_edge.data.archive import StoredArray, write_npz
-from fsq_edge.data.folder import DESCRIPTION, ChannelEntry, DatasetDescription, RecordingEntry
+from fsq_edge.data.folder import DESCRIPTION, DatasetDescription, RecordingEntry
 from fsq_edge.data.importing.account import RecordingAccount
 from fsq_edge.data.importing.grid import Sensor, merge
 from fsq_edge.data.importing.import_map import ImportMap
@@ -121,7 +121,7 @@ class Assembly:
             spool.remove()
         description = DatasetDescription(
             name=self._map.name,
-            channels=tuple(ChannelEntry(name=channel.name, unit=channel.unit) for channel in channels),
+            channels=tuple(channels),
             sample_rate_hz=rate,
             mirror=self._map.mirror,
             classes=classes or (NO_CLASS,),
