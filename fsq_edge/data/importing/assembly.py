@@ -223,6 +223,9 @@ class Assembly:
 
 def _write(path: Path, spool: Spool, start: int, stop: int, places: Int16Array, timed: bool, folder: Path) -> int:
     """Write one recording from a part of a spool; return how many samples have a label."""
+    if (start, stop) == (0, spool.length) and not len(places):
+        _write_spool(path, spool, timed)
+        return 0
     numbers = np.concatenate([places, np.array([-1], np.int16)])  # -1 stays -1
     part = Spool(folder, spool.channels)
     labelled = 0
@@ -232,16 +235,20 @@ def _write(path: Path, spool: Spool, start: int, stop: int, places: Int16Array, 
         labelled += int((labels >= 0).sum())
         part.append(times, samples, labels)
     part.close()
-    n = stop - start
-    arrays = {
-        "samples": StoredArray(part.paths[1], "<f4", (n, spool.channels)),
-        "labels": StoredArray(part.paths[2], "<i2", (n,)),
-    }
-    if timed:
-        arrays["timestamps"] = StoredArray(part.paths[0], "<f8", (n,))
-    write_npz(path, arrays)
+    _write_spool(path, part, timed)
     part.remove()
     return labelled
+
+
+def _write_spool(path: Path, spool: Spool, timed: bool) -> None:
+    n = spool.length
+    arrays = {
+        "samples": StoredArray(spool.paths[1], "<f4", (n, spool.channels)),
+        "labels": StoredArray(spool.paths[2], "<i2", (n,)),
+    }
+    if timed:
+        arrays["timestamps"] = StoredArray(spool.paths[0], "<f8", (n,))
+    write_npz(path, arrays)
 
 
 def _recording_name(group: Sequence[Piece], subject: str) -> str:

@@ -172,7 +172,7 @@ class TimeOrder:
             self._last = float(max(self._last, times.max()))
             self._last_row = samples[-1:].copy()
         kept = ~late
-        found = times[kept], samples[kept], labels[kept]
+        found = (times[kept], samples[kept], labels[kept]) if late.any() else (times, samples, labels)
         return self._spread_out(*found) if self._spread else found
 
     def take_counts(self) -> list[tuple[str, int, int]]:

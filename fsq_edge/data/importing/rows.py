@@ -246,7 +246,9 @@ class FileRows:
             spread = self._section.time is not None and self._section.time.spread
             self._order[group] = TimeOrder(spread=spread)
         lines = np.array([block.line(0)]) if not len(rows) else rows
-        found = self._order[group].add(times[rows], samples[rows], labels[rows])
+        whole = len(rows) == len(block)  # then nothing need be copied
+        part = (times, samples, labels) if whole else (times[rows], samples[rows], labels[rows])
+        found = self._order[group].add(*part)
         for reason, count, at in self._order[group].take_counts():
             if reason not in self.counts.dropped:
                 self.counts.note(f"line {block.line(int(lines[at]))}: a {reason}")

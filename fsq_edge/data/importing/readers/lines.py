@@ -14,7 +14,7 @@ from fsq_edge_runtime.arrays import Int64Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.tables.dialect import Dialect
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 1 << 20
 _NEWLINE, _RETURN, _QUOTE = 10, 13, 34
 
@@ -61,7 +61,7 @@ class LineFilter:
         return (
             _QUOTE not in data
             and not (self._comment and self._comment in data)
-            and data.count(self._delimiter) == lines * (self._width - 1)
+            and data.count(bytes((self._delimiter,))) == lines * (self._width - 1)
         )
 
     def apply(self, data: bytes, first_line: int) -> LineBlock:
