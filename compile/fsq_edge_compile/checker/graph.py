@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,17 @@ class Node:
         return self.inputs[index] if index < len(self.inputs) else ""
 
 
+class Names(tuple[str, ...]):
+    """Tensor names in order, with a test for membership that takes no longer for many."""
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+
 @dataclass(slots=True)
 class Graph:
     """Nodes, tensors and their relations; made once by ``normalise`` and then only read.
@@ -74,6 +86,7 @@ class Graph:
     _consumers: dict[str, list[Node]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.inputs, self.outputs = Names(self.inputs), Names(self.outputs)
         self._producer = {name: node for node in self.nodes for name in node.outputs if name}
         self._consumers = {}
         for node in self.nodes:

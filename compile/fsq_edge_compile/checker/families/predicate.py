@@ -56,10 +56,6 @@ class Context:
         """Whether some reader of the first output is one of these operators."""
         return any(reader.op in ops for reader in self.graph.consumers(self.node.outputs[0]))
 
-    def leaves_graph(self) -> bool:
-        """Whether an output of the node is an output of the graph."""
-        return any(name in self.graph.outputs for name in self.node.outputs if name)
-
 
 Predicate = Callable[[Context], Iterator[Breach]]
 
