@@ -78,9 +78,15 @@ def test_hailort_looks_the_name_of_the_group_up_among_those_of_its_cores(arch: s
     data = hef_bytes(arch=arch, layout=layout)
     outer = having(data, (2, 1), write([(1, 2, b"other")]))
     inner = having(data, (*CORE[layout], 1), write([(1, 2, b"other")]))
-    one_name = layout in ("classic", "partial")  # the group is its core; or it is named after its first partial group
-    assert ("looks the one up" in inspect_hef(outer).fault) == (not one_name)
-    assert ("looks the one up" in inspect_hef(inner).fault) == (not one_name)
+    # In the classic layouts the group is its core, or named after the partial group that is its core.
+    assert ("looks the one up" in inspect_hef(outer).fault) == (layout == "net-flow")
+    assert ("looks the one up" in inspect_hef(inner).fault) == layout.startswith("net-flow")
+
+
+def test_a_net_flow_group_of_partial_layouts_needs_a_partial_group_beside_its_core() -> None:
+    data = hef_bytes(arch="hailo8l", layout="net-flow-partial")
+    assert inspect_hef(data).fault == ""
+    assert "no partial network groups beside its core op" in inspect_hef(without(data, (2, 7))).fault
 
 
 def test_a_net_flow_group_is_named_by_its_metadata() -> None:

@@ -4,7 +4,8 @@ HailoRT's parser takes the first element of lists that it has not counted and fo
 with the file. A file that lacks those crashes the process, so :func:`find_hazard` looks first.
 
 Source: HailoRT's MIT-licensed hef.proto, hef.cpp, file_utils.cpp and context_switch_actions.cpp of 4.23 and 5.2; the
-missing buffer indices, the unnamed net-flow group and format version 0 were also seen to crash the genuine parser.
+missing buffer indices, the unnamed net-flow group, format version 0 and a net-flow group of partial layouts without a
+partial group of its own were also seen to crash the genuine parser of 4.23.
 """
 
 from __future__ import annotations
@@ -59,9 +60,13 @@ def _check_group(group: Message, ccws_bytes: int, *, net_flow: bool, partial: bo
     inner = "core_op" if net_flow else "network_group"
     partials = [one.message(1, inner) for one in outer.messages(7, "partial")]
     cores = partials if partial else [outer]
+    if partial and 7 not in group:
+        raise _HazardError(
+            f"{group.path}: no partial network groups beside its core op, of which the first is read: {_CRASH}"
+        )
     # HailoRT names the group after its first partial group, else after its own metadata, and looks that name up among
-    # the names of the cores; a net-flow group has its partial groups inside the core op.
-    named = partials[0] if partials and not net_flow else group
+    # the names of the cores; a net-flow group has partial groups of its own and others inside the core op.
+    named = next((one.message(1, "network_group") for one in group.messages(7, "partial")), group)
     name = _name(named)
     names = [_name(core) for core in cores]
     if not name or name not in names:

@@ -79,7 +79,7 @@ def _report(header: HefHeader, proto: bytes, size: int, sha256: str) -> HefRepor
     net_flow = arch.NET_FLOW in extensions and head.uint(4, bits=64) > 0  # HailoRT ignores them in format version 0
     groups, undeclared = [], False
     for group in root.messages(2, "network_group"):
-        only_ops = 8 in group and 3 not in group and 7 not in group
+        only_ops = 8 in group and not _has_contexts(group)
         undeclared = undeclared or (only_ops and not net_flow)
         groups.append(read_group(group, net_flow=net_flow or only_ops, partial=architecture.partial))
     if not groups:
@@ -109,6 +109,11 @@ def _report(header: HefHeader, proto: bytes, size: int, sha256: str) -> HefRepor
             undeclared=undeclared,
         ),
     )
+
+
+def _has_contexts(group: Message) -> bool:
+    """Whether the classic layout, with or without partial groups, has anything to run."""
+    return 3 in group or any(3 in one.message(1, "network_group") for one in group.messages(7, "partial"))
 
 
 def _extension_name(number: int) -> str:

@@ -96,6 +96,8 @@ class FakeErrors:
         namespace = SimpleNamespace(**names)
 
         def get_status_message(status_code: int) -> str:
+            if status_code > 0x7FFFFFFF:
+                raise FakeFatalError(f"HailoRT crashes on the status {status_code}: SIGSEGV")
             if status_code not in STATUS:
                 raise namespace.HailoStatusInvalidValueException(f"Value {status_code} is not a valid status")
             return describe(status_code).name

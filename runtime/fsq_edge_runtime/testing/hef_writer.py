@@ -204,13 +204,10 @@ def _group(
         _nested(2 if index < len(inputs) else 3, _pad(network, spec, index))
         for index, spec in enumerate([*inputs, *outputs])
     )
-    # HailoRT takes the name from the group's metadata, not from field 10.
-    return (
-        _nested(1, _text(1, network))
-        + names
-        + _nested(8, _text(1, "core"), pads, _nested(4, core))
-        + _text(10, network)
-    )
+    named = _nested(1, _text(1, network))  # HailoRT takes the group's name from here, not from field 10
+    if layout.endswith("partial"):  # these architectures take it from the first partial group, which must be there
+        named += _nested(7, _nested(1, named + names))
+    return named + names + _nested(8, _text(1, "core"), pads, _nested(4, core)) + _text(10, network)
 
 
 def _contexts(network: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], count: int) -> bytes:
@@ -221,12 +218,17 @@ def _contexts(network: str, inputs: Sequence[TensorSpec], outputs: Sequence[Tens
         edges[-1].append(_edge(network, spec, 1) + _nested(5, _number(1, count - 1)) + _pad_index(index))
     for index in range(count - 1):  # what one context leaves for the next never reaches the host
         between = TensorSpec(f"between{index}", (1, 8, 16))
-        edges[index].append(_edge(network, between, 1) + _nested(5, _number(1, index), _number(3, 1)))
-        edges[index + 1].append(_edge(network, between, 0) + _nested(5, _number(1, index + 1), _number(3, 1)))
+        edges[index].append(_edge(network, between, 1) + _switch(index, index + 1))
+        edges[index + 1].append(_edge(network, between, 0) + _switch(index + 1, index))
     return b"".join(
         _nested(3, _number(1, index), _nested(3, _text(1, f"context_{index}"), *(_nested(2, edge) for edge in layers)))
         for index, layers in enumerate(edges)
     )
+
+
+def _switch(context: int, other: int) -> bytes:
+    """What a stream between contexts says of its other end; HailoRT asks for at least one."""
+    return _nested(5, _number(1, context), _number(3, 1), _nested(8, _number(1, other)))
 
 
 def _edge(network: str, spec: TensorSpec, direction: int) -> bytes:

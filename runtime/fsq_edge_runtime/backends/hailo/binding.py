@@ -15,6 +15,7 @@ from fsq_edge_runtime.errors import BackendError
 
 Binding = Any
 MODULE = "hailo_platform"
+MAX_STATUS = 9999  # the newest library knows fewer than a hundred
 # HailoRT 5.x waits 10 s (45 s when it uploads and configures) for a device that has gone silent, and several of its
 # calls hold Python's interpreter lock meanwhile. It takes whole seconds; 1 is the least that lets a device answer. It
 # bounds configuring, too: a network that takes longer to upload cannot be configured under it. So the device process,
@@ -94,9 +95,10 @@ def guard_status_texts(module: Binding) -> None:
     """Let the binding's callback survive a status code that its library does not know.
 
     The binding asks the library for the text of every failed inference's status, inside the callback, and raises for an
-    unknown number; an exception that leaves a callback aborts the process.
+    unknown number; an exception that leaves a callback aborts the process. A number beyond 31 bits is negative to the
+    library, which then reads before the beginning of its table and crashes: it is never asked for one.
 
-    Source: observed with the 5.2 binding (statuses 98, 200 and 4000000000); 4.23 has the same lines.
+    Source: observed with the 5.2 binding (statuses 98, 200 and 4000000000) and with the 4.23 binding (the crash).
     """
     inner = getattr(getattr(module, "pyhailort", None), "pyhailort", None)
     ask = getattr(inner, "get_status_message", None)
@@ -105,7 +107,7 @@ def guard_status_texts(module: Binding) -> None:
 
     def text_of(status_code: Any) -> str:
         try:
-            return str(ask(status_code))
+            return str(ask(status_code)) if 0 <= int(status_code) <= MAX_STATUS else "UNKNOWN"
         except Exception:  # noqa: BLE001 - whatever it raises would abort the process
             return "UNKNOWN"
 
