@@ -14,7 +14,7 @@ from fsq_edge.data.importing.import_map import ColumnSource, FileSection, Import
 from fsq_edge.data.importing.inputs import InputFile, find_inputs
 from fsq_edge.data.importing.labels_column import LabelNumbers
 from fsq_edge.data.importing.patterns import match_name
-from fsq_edge.data.importing.reader import Description, Reader, choose_reader, known_readers
+from fsq_edge.data.importing.reader import Block, Description, Reader, choose_reader, known_readers
 from fsq_edge.data.importing.rows import FileRows, Group, RowCounts, Samples, plan_channels
 from fsq_edge.data.importing.series import examine, measure_timing
 from fsq_edge.data.importing.spool import Spool
@@ -95,7 +95,7 @@ def _read(
     channels = tuple(Channel(plan.channel, plan.unit) for plan in plans)
     rows = FileRows(file.name, section, description, plans, assembly.labels, parts.get("label", ""))
     spools: dict[Group, Spool] = {}
-    blocks = reader.blocks(file, description, rows.columns)
+    blocks = _one_ahead(reader.blocks(file, description, rows.columns))
     for group, times, samples, labels in chain(chain.from_iterable(map(rows.add, blocks)), _ending(rows)):
         if group not in spools:
             spools[group] = Spool(assembly.folder, len(plans))
@@ -140,6 +140,15 @@ def _read(
         zone=rows.times.decision,
         facts=dict(description.facts),
     )
+
+
+def _one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Yield blocks while the next one is already being read: parsing mostly runs without the interpreter lock."""
+    with ThreadPoolExecutor(1) as reading:
+        coming = reading.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reading.submit(next, blocks, None)
+            yield block
 
 
 def _ending(rows: FileRows) -> Iterator[Samples]:
