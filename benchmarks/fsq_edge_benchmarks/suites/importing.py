@@ -46,8 +46,8 @@ def run(quick: bool = False) -> dict[str, Any]:
         quick: 4 MB and two minutes, to show that it runs.
 
     Returns:
-        ``csv`` (bytes, ratio of CPU times to pandas in turns, seconds, the most memory in MB) and ``cwa`` (samples,
-        seconds).
+        ``csv`` (bytes, ratios of the times to those of pandas, in turns, seconds, the most memory in MB) and ``cwa``
+        (samples, seconds).
     """
     size, repeats = (4 << 20, 1) if quick else (1 << 30, 3)
     with tempfile.TemporaryDirectory() as folder:

@@ -123,7 +123,8 @@ SUITES: Final = (
         "Import",
         "A CSV of 1 GB against pandas' read_csv of it, in turns, and a cwa file of four hours; a process each.",
         (
-            Figure("CPU time / pandas.read_csv", "csv/cpu_ratio", "x", at_most=1.5),
+            Figure("time / pandas.read_csv", "csv/wall_ratio", "x", at_most=1.5),
+            Figure("CPU time / pandas.read_csv", "csv/cpu_ratio", "x"),
             Figure("most memory, CSV of 1 GB", "csv/most_mb", "MB", at_most=300.0),
             Figure("four hours of an AX3 at 100 Hz", "cwa/seconds", "s", at_most=3.0),
         ),

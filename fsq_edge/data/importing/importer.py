@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fsq_edge.data.importing.import_map import ColumnSource, FileSection, Import
 from fsq_edge.data.importing.inputs import InputFile, find_inputs
 from fsq_edge.data.importing.labels_column import LabelNumbers
 from fsq_edge.data.importing.patterns import match_name
-from fsq_edge.data.importing.reader import Description, Reader, choose_reader, known_readers
+from fsq_edge.data.importing.reader import Block, Description, Reader, choose_reader, known_readers
 from fsq_edge.data.importing.rows import FileRows, Group, RowCounts, Samples, plan_channels
 from fsq_edge.data.importing.series import examine, measure_timing
 from fsq_edge.data.importing.spool import Spool
@@ -46,9 +47,13 @@ def import_files(paths: Iterable[Path], wanted: ImportMap, out: Path) -> ImportR
         labels = LabelNumbers()
         assembly = Assembly(wanted, labels, Path(spools))
         entries = []
-        for file, number, parts in chosen:
-            reader = choose_reader(file, wanted.files[number].reader, readers)
-            entries.append(_read(file, reader, number, parts, assembly, wanted))
+        # Hashing needs no interpreter lock, so it costs no time of its own where a second core is free.
+        with ThreadPoolExecutor(1) as hashing:
+            for file, number, parts in chosen:
+                reader = choose_reader(file, wanted.files[number].reader, readers)
+                digest = hashing.submit(file.sha256)
+                entry = _read(file, reader, number, parts, assembly, wanted)
+                entries.append(entry.model_copy(update={"sha256": digest.result()}))
         accounts = assembly.write(building)
         record = ImportRecord(
             map=wanted.to_dict(), inputs=tuple(entries), recordings=accounts, passed_over=tuple(passed_over)
@@ -90,7 +95,7 @@ def _read(
     channels = tuple(Channel(plan.channel, plan.unit) for plan in plans)
     rows = FileRows(file.name, section, description, plans, assembly.labels, parts.get("label", ""))
     spools: dict[Group, Spool] = {}
-    blocks = reader.blocks(file, description, rows.columns)
+    blocks = _one_ahead(reader.blocks(file, description, rows.columns))
     for group, times, samples, labels in chain(chain.from_iterable(map(rows.add, blocks)), _ending(rows)):
         if group not in spools:
             spools[group] = Spool(assembly.folder, len(plans))
@@ -122,7 +127,7 @@ def _read(
     counts = rows.counts
     return InputEntry(
         file=file.name,
-        sha256=file.sha256(),
+        sha256="",
         bytes=file.size(),
         reader=reader.name,
         section=number + 1,
@@ -135,6 +140,15 @@ def _read(
         zone=rows.times.decision,
         facts=dict(description.facts),
     )
+
+
+def _one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Yield blocks while the next one is already being read: parsing mostly runs without the interpreter lock."""
+    with ThreadPoolExecutor(1) as reading:
+        coming = reading.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reading.submit(next, blocks, None)
+            yield block
 
 
 def _ending(rows: FileRows) -> Iterator[Samples]:

@@ -206,7 +206,8 @@ class FileRows:
                 values = values * plan.factor
             with np.errstate(over="ignore"):
                 samples[:, i] = values
-        samples[np.isinf(samples)] = np.nan
+        if np.isinf(samples).any():
+            samples[np.isinf(samples)] = np.nan
         return samples, bad
 
     def _label_numbers(self, block: Block, keep: BoolArray) -> Int16Array:
@@ -258,7 +259,10 @@ class FileRows:
 
     def _count(self, samples: Float32Array) -> None:
         self.counts.kept += len(samples)
-        for plan, missing in zip(self._plans, np.isnan(samples).sum(axis=0).tolist(), strict=True):
+        gone = np.isnan(samples)
+        if not gone.any():
+            return
+        for plan, missing in zip(self._plans, gone.sum(axis=0).tolist(), strict=True):
             if missing:
                 self.counts.missing[plan.channel] += missing
 
