@@ -136,6 +136,15 @@ def test_a_row_that_cannot_be_used_names_its_line(tmp_path: Path) -> None:
         recording(tmp_path, "timestamp," + ",".join(NAMES), [*PLAIN[:50], "noon" + PLAIN[50][4:], *PLAIN[51:]])
 
 
+def test_a_last_line_that_is_cut_is_said_and_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv"
+    path.write_text("\n".join(["timestamp," + ",".join(NAMES), *PLAIN])[:-25])
+    said: list[str] = []
+    chunks = list(open_source(f"csv:{path}", CONFIG, notices=Notices(said.append)).chunks(threading.Event()))
+    assert sum(len(chunk.samples) for chunk in chunks) == COUNT - 1
+    assert f"the last line, {COUNT + 1}, is cut" in said[0]
+
+
 def test_packets_under_one_time_are_spread(tmp_path: Path) -> None:
     packed = [f"{number // 5 * 0.1 + 0.08:.2f}," + line.partition(",")[2] for number, line in enumerate(PLAIN)]
     chunks, said = recording(tmp_path, "timestamp," + ",".join(NAMES), packed)

@@ -55,7 +55,7 @@ def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
     """Yield ``count`` recordings in turn: the kind (``csv``, ``npz``, ``jsonl``) and the bytes."""
     rng = random.Random(seed)
     texts = [form.text.encode() for form in (*RECORDINGS, *RECORDINGS, *LIVE) if form.samples]
-    texts = [text[: 60 * ROWS] for text in texts]
+    texts = [text[: text.rindex(b"\n", 0, 60 * ROWS) + 1] for text in texts]
     lines = _json_lines()
     kinds: tuple[tuple[str, Callable[[], bytes]], ...] = (
         ("csv", lambda: _mutate_text(rng.choice(texts), rng)),

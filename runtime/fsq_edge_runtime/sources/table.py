@@ -99,6 +99,7 @@ class TableRows:
         self._file, self._form, self._name, self._notices = file, form, name, notices
         self._line = form.dialect.first_row_line - 1
         self._comma = form.dialect.decimal == ","
+        self._ended = True  # the line that was read last has an end
 
     def blocks(self, rows: int) -> Iterator[Cells]:
         """Give the rows in order, consecutive ones of one stream together, at most ``rows`` at a time.
@@ -121,7 +122,10 @@ class TableRows:
                 texts.append(text)
                 lines.append(self._line)
         except (RowError, csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{self._name}: line {self._line}: {error}") from error
+            if self._ended or not held:
+                raise DataError(f"{self._name}: line {self._line}: {error}") from error
+            # A logger that lost its power, or a file that is still written.
+            self._notices.say("cut line", f"{self._name}: the last line, {self._line}, is cut and skipped: {error}")
         if held:
             yield stream, self._times(texts, lines), held
 
@@ -187,6 +191,7 @@ class TableRows:
             self._file.readline(MAX_LINE)
         while line := self._file.readline(MAX_LINE + 1):
             self._line += 1
+            self._ended = line.endswith(("\n", "\r"))
             if len(line) > MAX_LINE:
                 raise RowError(f"longer than {MAX_LINE} characters")
             if not (mark and line.startswith(mark)):
