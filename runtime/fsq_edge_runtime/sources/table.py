@@ -132,7 +132,10 @@ class TableRows:
     def _row(self, cells: list[str]) -> tuple[str, str, list[float]]:
         columns = self._form.columns
         try:
-            values = [self._number(cells[column]) for column in columns.channels]
+            try:
+                values = [float(cells[column]) for column in columns.channels]
+            except ValueError:
+                values = [self._number(cells[column]) for column in columns.channels]
             text = "" if columns.time is None else cells[columns.time].strip()
             stream = DEFAULT_STREAM if columns.stream is None else stream_id(cells[columns.stream])
         except IndexError as error:
