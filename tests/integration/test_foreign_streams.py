@@ -104,6 +104,15 @@ def test_times_in_smaller_units_by_their_step(tmp_path: Path, per_second: int) -
     assert len(said) == 1
 
 
+def test_a_loggers_file_without_a_time_says_at_which_rate_it_is_taken(tmp_path: Path) -> None:
+    untimed = [line.partition(",")[2] for line in PLAIN]
+    assert recording(tmp_path, ",".join(NAMES), untimed)[1] == []
+    _, said = recording(
+        tmp_path, "// Sample rate: 120.0Hz\nCounter," + ",".join(NAMES), [f"7,{line}" for line in untimed]
+    )
+    assert any("no column holds the time: samples are taken to come at 50 Hz" in line for line in said)
+
+
 def test_a_needed_column_twice_is_refused(tmp_path: Path) -> None:
     for header in ("timestamp," + ",".join(NAMES) + ",acc_x", "timestamp," + ",".join(NAMES) + ",timestamp"):
         with pytest.raises(DataError, match="two columns are called"):

@@ -82,6 +82,9 @@ def read_form(
     dialect = Dialect(dialect.encoding, delimiter, decimal, at + 1, units_line, first, dialect.comment)
     clock = _clock(lines, dialect, header, columns, period_s)
     _say(dialect, lines, header, columns, clock, name, notices)
+    if clock is None and (columns.unused or dialect.header_line > 1):  # a logger's own file, not one made for a model
+        rate = f"{1.0 / period_s:.6g} Hz (--source-rate)"
+        notices.say(f"time {name}", f"{name}: no column holds the time: samples are taken to come at {rate}")
     return TableForm(dialect, header, columns, clock)
 
 
@@ -210,7 +213,7 @@ def _find_header(lines: Sequence[str], dialect: Dialect, wanted: Sequence[Wanted
     """Return the position of the header, its cells and its delimiter; where none fits, the one that looks like it."""
     for delimiter in dict.fromkeys((dialect.delimiter, *DELIMITERS)):
         for at, line in enumerate(lines[:HEADER_LINES]):
-            cells = _split(line, delimiter)
+            cells = _split(line.lstrip("#%/ \ufeff") if delimiter != " " else line, delimiter)
             if len(cells) >= len(wanted) and names_channels(cells, wanted):
                 return at, cells, delimiter
     at = max(0, dialect.header_line - 1)
