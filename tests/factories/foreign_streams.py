@@ -142,6 +142,36 @@ RECORDINGS = (
         ("share the timestamp", "spread"),
     ),
     Foreign(
+        "header-in-a-comment",
+        "a camera rig's debug log (writeIMUFrameCSV): the header stands behind a number sign, quaternions behind",
+        lines(lambda i, v: f"{1714780797 + i / RATE:.6f},{joined(v)},1,0,0,0", f"# timestamp,{NAMES},qw,qx,qy,qz\n"),
+        ("not read: qw",),
+    ),
+    Foreign(
+        "sd-card-sketch",
+        "SD card logger of a sketch: Time;msDelta;Acc_X;..., many more columns, semicolons and points",
+        lines(
+            lambda i, v: f"{20 * i};20;{joined(v, ';')};1.5;2.5;-33.4",
+            f"Time;msDelta;{';'.join(n.title() for n in NAMES.split(','))};Tilt_X;Tilt_Y;Lat\n",
+        ),
+        ("';'", "milliseconds", "msDelta"),
+    ),
+    Foreign(
+        "phone-app-mixed-case",
+        "step tracking app: timestamp,acc_X,..., milliseconds since 1970, a header that ends in a blank",
+        lines(
+            lambda i, v: f"{1714780797000 + 20 * i},{joined(v)},1.5,48.2",
+            f"timestamp,{NAMES.replace('_x', '_X').replace('_y', '_Y').replace('_z', '_Z')},speed,latitude \n",
+        ),
+        ("milliseconds", "speed, latitude"),
+    ),
+    Foreign(
+        "edge-impulse-windows",
+        "IMU data set layout for Edge Impulse: time_ms, pads shorter captures with rows of NaN",
+        lines(lambda i, v: f"{20 * i},{joined(v)}", f"time_ms,{NAMES}\n"),
+        ("milliseconds",),
+    ),
+    Foreign(
         "restarted-logger",
         "a data logger that appends after a power cut and writes its header again",
         lines(

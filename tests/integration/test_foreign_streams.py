@@ -104,6 +104,15 @@ def test_times_in_smaller_units_by_their_step(tmp_path: Path, per_second: int) -
     assert len(said) == 1
 
 
+def test_a_loggers_file_without_a_time_says_at_which_rate_it_is_taken(tmp_path: Path) -> None:
+    untimed = [line.partition(",")[2] for line in PLAIN]
+    assert recording(tmp_path, ",".join(NAMES), untimed)[1] == []
+    _, said = recording(
+        tmp_path, "// Sample rate: 120.0Hz\nCounter," + ",".join(NAMES), [f"7,{line}" for line in untimed]
+    )
+    assert any("no column holds the time: samples are taken to come at 50 Hz" in line for line in said)
+
+
 def test_a_needed_column_twice_is_refused(tmp_path: Path) -> None:
     for header in ("timestamp," + ",".join(NAMES) + ",acc_x", "timestamp," + ",".join(NAMES) + ",timestamp"):
         with pytest.raises(DataError, match="two columns are called"):
@@ -134,6 +143,15 @@ def test_a_row_that_cannot_be_used_names_its_line(tmp_path: Path) -> None:
         )
     with pytest.raises(DataError, match="line 52: the time 'noon'"):
         recording(tmp_path, "timestamp," + ",".join(NAMES), [*PLAIN[:50], "noon" + PLAIN[50][4:], *PLAIN[51:]])
+
+
+def test_a_last_line_that_is_cut_is_said_and_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv"
+    path.write_text("\n".join(["timestamp," + ",".join(NAMES), *PLAIN])[:-25])
+    said: list[str] = []
+    chunks = list(open_source(f"csv:{path}", CONFIG, notices=Notices(said.append)).chunks(threading.Event()))
+    assert sum(len(chunk.samples) for chunk in chunks) == COUNT - 1
+    assert f"the last line, {COUNT + 1}, is cut" in said[0]
 
 
 def test_packets_under_one_time_are_spread(tmp_path: Path) -> None:

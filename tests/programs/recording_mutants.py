@@ -55,10 +55,11 @@ def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
     """Yield ``count`` recordings in turn: the kind (``csv``, ``npz``, ``jsonl``) and the bytes."""
     rng = random.Random(seed)
     texts = [form.text.encode() for form in (*RECORDINGS, *RECORDINGS, *LIVE) if form.samples]
-    texts = [text[: 60 * ROWS] for text in texts]
+    texts = [text[: text.rindex(b"\n", 0, 60 * ROWS) + 1] for text in texts]
+    tables = sum(bool(form.samples) for form in (*RECORDINGS, *RECORDINGS))
     lines = _json_lines()
     kinds: tuple[tuple[str, Callable[[], bytes]], ...] = (
-        ("csv", lambda: _mutate_text(rng.choice(texts), rng)),
+        ("csv", lambda: _mutate_text(rng.choice(texts[:tables]), rng)),
         ("npz", lambda: _mutate_npz(rng)),
         ("jsonl", lambda: _mutate_text(rng.choice((lines, rng.choice(texts))), rng)),
     )

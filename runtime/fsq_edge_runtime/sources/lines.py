@@ -181,6 +181,8 @@ class LineParser:
 
     def _no_header(self) -> DataError:
         first = self._before_header[0]
+        if "\x00" in first:
+            return DataError(f"{self._origin} is no UTF-8 text", hint="UTF-16, perhaps: convert it to UTF-8 first")
         said = next((one for one in self._before_header if re.search(r"[a-zA-Z]", one)), first)
         try:
             cells = split_cells(said, bare_delimiter(said))

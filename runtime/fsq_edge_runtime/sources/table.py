@@ -82,6 +82,9 @@ def read_form(
     dialect = Dialect(dialect.encoding, delimiter, decimal, at + 1, units_line, first, dialect.comment)
     clock = _clock(lines, dialect, header, columns, period_s)
     _say(dialect, lines, header, columns, clock, name, notices)
+    if clock is None and (columns.unused or dialect.header_line > 1):  # a logger's own file, not one made for a model
+        rate = f"{1.0 / period_s:.6g} Hz (--source-rate)"
+        notices.say(f"time {name}", f"{name}: no column holds the time: samples are taken to come at {rate}")
     return TableForm(dialect, header, columns, clock)
 
 
@@ -99,6 +102,7 @@ class TableRows:
         self._file, self._form, self._name, self._notices = file, form, name, notices
         self._line = form.dialect.first_row_line - 1
         self._comma = form.dialect.decimal == ","
+        self._ended = True  # the line that was read last has an end
 
     def blocks(self, rows: int) -> Iterator[Cells]:
         """Give the rows in order, consecutive ones of one stream together, at most ``rows`` at a time.
@@ -121,14 +125,20 @@ class TableRows:
                 texts.append(text)
                 lines.append(self._line)
         except (RowError, csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{self._name}: line {self._line}: {error}") from error
+            if self._ended or not held:
+                raise DataError(f"{self._name}: line {self._line}: {error}") from error
+            # A logger that lost its power, or a file that is still written.
+            self._notices.say("cut line", f"{self._name}: the last line, {self._line}, is cut and skipped: {error}")
         if held:
             yield stream, self._times(texts, lines), held
 
     def _row(self, cells: list[str]) -> tuple[str, str, list[float]]:
         columns = self._form.columns
         try:
-            values = [self._number(cells[column]) for column in columns.channels]
+            try:
+                values = [float(cells[column]) for column in columns.channels]
+            except ValueError:
+                values = [self._number(cells[column]) for column in columns.channels]
             text = "" if columns.time is None else cells[columns.time].strip()
             stream = DEFAULT_STREAM if columns.stream is None else stream_id(cells[columns.stream])
         except IndexError as error:
@@ -187,6 +197,7 @@ class TableRows:
             self._file.readline(MAX_LINE)
         while line := self._file.readline(MAX_LINE + 1):
             self._line += 1
+            self._ended = line.endswith(("\n", "\r"))
             if len(line) > MAX_LINE:
                 raise RowError(f"longer than {MAX_LINE} characters")
             if not (mark and line.startswith(mark)):
@@ -202,7 +213,7 @@ def _find_header(lines: Sequence[str], dialect: Dialect, wanted: Sequence[Wanted
     """Return the position of the header, its cells and its delimiter; where none fits, the one that looks like it."""
     for delimiter in dict.fromkeys((dialect.delimiter, *DELIMITERS)):
         for at, line in enumerate(lines[:HEADER_LINES]):
-            cells = _split(line, delimiter)
+            cells = _split(line.lstrip("#%/ \ufeff") if delimiter != " " else line, delimiter)
             if len(cells) >= len(wanted) and names_channels(cells, wanted):
                 return at, cells, delimiter
     at = max(0, dialect.header_line - 1)
