@@ -42,6 +42,10 @@ def receptive_field(blocks: int, kernel: int) -> int:
     Args:
         blocks: convolutions of ``kernel`` samples, a pool by two after each but the last.
         kernel: odd kernel length in samples.
+
+    Example:
+        >>> receptive_field(3, 9)  # samples
+        60
     """
     field, stride = 1, 1
     for block in range(blocks):

@@ -125,11 +125,6 @@ class CalibrationSet:
                 hint="fsq-edge calibrate RUN --out BUILD makes the right one",
             )
 
-    def channel_ranges(self) -> Float32Array:
-        """Return (C', 2) float32: smallest and largest value of each channel."""
-        axes = (0, 1, 2)
-        return np.stack([self.frames_nhwc.min(axis=axes), self.frames_nhwc.max(axis=axes)], axis=1)
-
     def save(self, path: Path) -> None:
         """Write ``calibration.npz`` (pickle-free; key ``frames_nhwc`` for the compiler), whole or not at all."""
         fields = [name for name in CalibrationRecord.model_fields if name != "schema_version"]

@@ -116,6 +116,10 @@ def psi(reference: Sequence[int], other: Sequence[int]) -> float:
 
     Bins are merged until each holds a twentieth of the reference, so that empty tails do not decide. Below 0.1 is
     read as equal, above 0.25 as shifted.
+
+    Example:
+        >>> psi([10, 20, 10], [10, 20, 10]), round(psi([10, 20, 10], [20, 10, 10]), 2)
+        (0.0, 0.35)
     """
     a = np.asarray(reference, dtype=np.float64) / max(sum(reference), 1)
     b = np.asarray(other, dtype=np.float64) / max(sum(other), 1)

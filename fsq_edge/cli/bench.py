@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.options import default_option, names_of, path_option
+from fsq_edge.cli.options import F, default_option, names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ def share(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
     return found
 
 
+def _size(name: str, metavar: str, kind: Any, help: str) -> Callable[[F], F]:
+    return click.option(name, metavar=metavar, type=kind, help=help)
+
+
 GATE_EXITS = (
     "Exit codes: 0 good; 1 a ratio grew by more than --max-regress; 2 a gate was asked for, nothing regressed, but a "
     "run was disturbed, so that nothing is proven (--allow-disturbed takes it for good)."
@@ -92,27 +96,11 @@ def command() -> None:
     "A B B A.",
 )
 @click.option("--quick", is_flag=True, help="Take fewer samples: no p99.9, and fewer rounds of everything.")
-@click.option(
-    "--decisions",
-    metavar="N",
-    type=click.IntRange(1, 1_000_000),
-    help="Decisions timed in single mode (default 7,000).",
-)
-@click.option(
-    "--seconds",
-    metavar="S",
-    type=click.FloatRange(0.1, 3600),
-    help="Seconds of stream in paced mode (default: 20 decisions).",
-)
-@click.option(
-    "--streams", metavar="N", type=click.IntRange(1, 4096), help="Streams at once in multi mode (default 64)."
-)
-@click.option(
-    "--windows", metavar="N", type=click.IntRange(1, 4096), help="Windows in a batch in offline mode (default 256)."
-)
-@click.option(
-    "--starts", metavar="N", type=click.IntRange(1, 1000), help="Process starts timed in cold mode (default 20)."
-)
+@_size("--decisions", "N", click.IntRange(1, 1_000_000), "Decisions timed in single mode (default 7,000).")
+@_size("--seconds", "S", click.FloatRange(0.1, 3600), "Seconds of stream in paced mode (default: 20 decisions).")
+@_size("--streams", "N", click.IntRange(1, 4096), "Streams at once in multi mode (default 64).")
+@_size("--windows", "N", click.IntRange(1, 4096), "Windows in a batch in offline mode (default 256).")
+@_size("--starts", "N", click.IntRange(1, 1000), "Process starts timed in cold mode (default 20).")
 @path_option("--html", metavar="FILE", help="Write an HTML page with the distributions to this file.")
 @path_option("--baseline", metavar="FILE", help="Compare with this result, which an earlier call wrote with --json.")
 @default_option(

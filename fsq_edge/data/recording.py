@@ -28,7 +28,7 @@ class Channel:
 
     name: Text
     unit: Annotated[str, Field(max_length=32)]
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, revalidate_instances="always")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,6 +46,10 @@ def find_triads(channels: Sequence[Channel]) -> tuple[Triad, ...]:
 
     Their names differ in one letter only, which runs through x, y, z in either case and may stand anywhere: ``acc_x``,
     ``ax``, ``x-acc``, ``AccX_left``. Numbered channels are no triad: they may be three sensors of one axis each.
+
+    Example:
+        >>> [triad.name for triad in find_triads([Channel(f"acc_{axis}", "g") for axis in "xyz"])]
+        ['acc']
     """
     found, at = [], 0
     while at + 3 <= len(channels):

@@ -93,7 +93,12 @@ class Section:
 
 
 def cell_text(cell: Cell) -> str:
-    """Return a cell as it is shown: whole numbers with separators, others with three decimals, None as a dash."""
+    """Return a cell as it is shown: whole numbers with separators, others with three decimals, None as a dash.
+
+    Example:
+        >>> [cell_text(cell) for cell in (1234, 0.5, None)]
+        ['1,234', '0.500', '–']
+    """
     if cell is None:
         return "–"
     if isinstance(cell, bool | str):

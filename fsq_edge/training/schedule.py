@@ -20,6 +20,10 @@ def default_epochs(n_windows: int, steps_per_epoch: int, most_passes: int) -> in
 
     32, fewer where that would show more than ``most_passes`` windows, more where it would be under 1,000 steps; never
     below 5 or above 400.
+
+    Example:
+        >>> default_epochs(n_windows=1_000, steps_per_epoch=15, most_passes=65_000)
+        67
     """
     epochs = max(min(EPOCHS, most_passes // n_windows), math.ceil(LEAST_STEPS / steps_per_epoch))
     return min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS)

@@ -14,7 +14,7 @@ FIT_SHARE = 0.6  # of subjects, recordings or time, where the bundle does not sa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Division:
-    """Two division that share no recording.
+    """Two parts of the recordings that share none.
 
     Attributes:
         fit: what the settings are chosen by.
@@ -53,7 +53,7 @@ def divide_recordings(
         provenance: the bundle's.
         subjects: to fit on; empty chooses as above.
         seed: of the share.
-        gap_samples: left out between two division of one recording.
+        gap_samples: left out between the two parts of one recording.
         force: why the run's test subjects may be fitted on.
 
     Raises:

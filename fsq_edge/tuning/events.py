@@ -53,6 +53,10 @@ def label_events(labels: IntArray, times: Float64Array, *, classes: int, period_
         times: (n,) seconds, ascending.
         classes: K.
         period_s: time that the last sample of a stretch stands for.
+
+    Example:
+        >>> label_events(np.array([0, 0, 1, -1]), np.arange(4.0), classes=2, period_s=1.0)
+        [Event(label=0, onset=0.0, offset=2.0), Event(label=1, onset=2.0, offset=3.0)]
     """
     edges = np.flatnonzero(np.diff(labels)) + 1
     starts, ends = np.concatenate(([0], edges)), np.concatenate((edges, [len(labels)]))
@@ -78,7 +82,7 @@ class Truth:
     Attributes:
         classes: K.
         events: that are scored, in order of time; those that the end cuts off are not.
-        spans: per event of these, (first, last + 1) of the decisions that may find it.
+        spans: per scored event, (first, last + 1) of the decisions that may find it.
         explained: (2, K, T) int64, 1 where the truth explains a decision of that class: by any event, by a scored one.
         labelled_s: seconds that have a label.
         at: (T,) label of the truth at each decision, below 0 for none.

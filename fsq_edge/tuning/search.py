@@ -129,6 +129,10 @@ def pareto_front(costs: Float64Array) -> Int64Array:
     """Return the positions of the rows (S, M) that no other row beats: none is as low everywhere and lower somewhere.
 
     Of equal rows the first stays. Rows come in ascending order.
+
+    Example:
+        >>> pareto_front(np.array([[1.0, 5.0], [2.0, 2.0], [3.0, 3.0]])).tolist()
+        [0, 1]
     """
     order = np.lexsort(costs.T[::-1])
     kept: list[int] = []

@@ -44,7 +44,7 @@ class Tuned:
         broken: limits that do not hold on the recordings reported on, one line each.
         unsigned: the bundle was signed; the signature was dropped because the content changed.
         abstained: windows without an answer.
-        windows: that became due, on both division.
+        windows: that became due, in both parts.
     """
 
     result: SearchResult

@@ -153,5 +153,10 @@ class DecisionChain:
 
 
 def hops(milliseconds: float, hop_ms: float) -> int:
-    """Return how many hops it takes until so many milliseconds have passed: rounded up to whole hops."""
+    """Return how many hops it takes until so many milliseconds have passed: rounded up to whole hops.
+
+    Example:
+        >>> hops(600.0, 200.0), hops(250.0, 200.0)
+        (3, 2)
+    """
     return math.ceil(milliseconds / hop_ms - 1e-9)

@@ -35,7 +35,7 @@ def watchdog_interval_s() -> float | None:
 
 
 class Watchdog:
-    """Tells systemd that the process is well, as often as it wants to hear it."""
+    """Reports to systemd that the process is well, as often as it asks for."""
 
     def __init__(self) -> None:
         self._interval_s = watchdog_interval_s()

@@ -167,7 +167,12 @@ class FsqTail:
 
 
 def softmax(logits: Float32Array, temperature: float = 1.0) -> Float32Array:
-    """Return probabilities (..., classes) of logits (..., classes) divided by ``temperature``."""
+    """Return probabilities (..., classes) of logits (..., classes) divided by ``temperature``.
+
+    Example:
+        >>> softmax(np.array([[0.0, 0.0]], dtype=np.float32), 1.0).tolist()
+        [[0.5, 0.5]]
+    """
     scaled = logits / np.float32(temperature)
     weights = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float32)

@@ -82,8 +82,8 @@ def test_coverage_reaches_rare_motion_before_it_repeats_common_motion(motion: Mo
 def test_extremes_hold_the_widest_values(motion: MotionWindows) -> None:
     everything = Preprocessor(motion.preprocess).frames(motion.windows)
     chosen = build(motion, size=128, method="extremes")
-    assert np.allclose(chosen.channel_ranges()[:, 0], everything.min(axis=(0, 2, 3)))
-    assert np.allclose(chosen.channel_ranges()[:, 1], everything.max(axis=(0, 2, 3)))
+    assert np.allclose(chosen.frames_nhwc.min(axis=(0, 1, 2)), everything.min(axis=(0, 2, 3)))
+    assert np.allclose(chosen.frames_nhwc.max(axis=(0, 1, 2)), everything.max(axis=(0, 2, 3)))
 
 
 def test_the_same_seed_gives_the_same_set_and_another_seed_another(motion: MotionWindows) -> None:

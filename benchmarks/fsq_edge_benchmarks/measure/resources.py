@@ -12,7 +12,7 @@ from fsq_edge_benchmarks.measure.kernel_files import fields, number, text
 from fsq_edge_runtime.artefact import StrictModel
 
 # Bits of the Raspberry Pi's firmware word: under-voltage, clock capped, throttled, soft temperature limit; the upper
-# half says the same of the time since boot. Source: Raspberry Pi documentation, vcgencmd get_throttled.
+# half holds these bits for the time since boot. Source: Raspberry Pi documentation, vcgencmd get_throttled.
 PI_NOW_MASK: Final = 0x0000F
 PI_EVER_MASK: Final = 0xF0000
 PI_THROTTLED: Final = "sys/devices/platform/soc/soc:firmware/get_throttled"

@@ -39,7 +39,7 @@ LATENCY_CALLS, QUICK_LATENCY_CALLS = 100, 11
 class Trial:
     """One contender, fold and seed, in words that another process can be told.
 
-    Args:
+    Attributes:
         contender: place in ``contenders_of``.
         source: a data source.
         fold: held-out subjects.

@@ -4,7 +4,7 @@ python -m fsq_edge_benchmarks.suites.quality
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,40 +69,28 @@ def _families(windows: Float32Array, finite: BoolArray | None) -> dict[str, Call
     timestamps = np.arange(windows.shape[0] * windows.shape[2]) / RATE_HZ
     codes = np.random.default_rng(1).integers(0, 240, len(windows))
 
-    def missing(_: int) -> None:
-        counter = MissingCounter(9, 10)
-        for block in blocks:
-            counter.feed(windows[block])
+    def fed(make: Callable[[], Any], *columns: Sequence[Any]) -> Callable[[int], object]:
+        def measure(_: int) -> None:
+            counter = make()
+            for row in zip(*columns, strict=True):
+                counter.feed(*row)
 
-    def moments(_: int) -> None:
-        counter = MomentCounter(9)
-        for block, mask in zip(blocks, masks, strict=True):
-            counter.feed(windows[block], mask)
-
-    def stuck(_: int) -> None:
-        counter = StuckCounter(9, 50)
-        for block, mask in zip(blocks, masks, strict=True):
-            counter.feed(windows[block], mask)
+        return measure
 
     def units(_: int) -> None:
         sampler = NormSampler(CHANNELS, windows.shape[0] * windows.shape[2])
-        for block in blocks:
-            sampler.feed(windows[block])
+        for block in some:
+            sampler.feed(block)
         sampler.result()
 
-    def timing(_: int) -> None:
-        TimingCounter(RATE_HZ, 0.1).feed(timestamps)
-
-    def code_book(_: int) -> None:
-        QualityControl().validate_codes(codes, 240)
-
+    some = [windows[block] for block in blocks]
     return {
-        "missing and gaps": missing,
-        "moments": moments,
-        "stuck and saturated": stuck,
+        "missing and gaps": fed(lambda: MissingCounter(9, 10), some),
+        "moments": fed(lambda: MomentCounter(9), some, masks),
+        "stuck and saturated": fed(lambda: StuckCounter(9, 50), some, masks),
         "units": units,
-        "timing": timing,
-        "code book": code_book,
+        "timing": lambda _: TimingCounter(RATE_HZ, 0.1).feed(timestamps),
+        "code book": lambda _: QualityControl().validate_codes(codes, 240),
     }
 
 

@@ -121,7 +121,7 @@ class SuiteResult(Artefact):
         machine: where.
         quick: made to show that it runs, not to be kept.
         seconds: that it took; None where its own command ran it.
-        others_cores: cores that other processes kept busy meanwhile, on average; None where the kernel does not tell.
+        others_cores: cores that other processes kept busy meanwhile, on average; None where the kernel does not say.
         result: what the module's ``run`` returned.
     """
 

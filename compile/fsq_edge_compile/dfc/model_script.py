@@ -103,6 +103,10 @@ def lint_model_script(text: str, calibration_windows: int, *, generation: int = 
         text: the .alls file.
         calibration_windows: windows in the calibration file.
         generation: of the DFC, 3 or 5.
+
+    Example:
+        >>> [finding.message for finding in lint_model_script("performance_mode(max)", 1024)]
+        ['performance_mode does not exist in any DFC']
     """
     findings: list[Finding] = []
     for number, line in enumerate(text.splitlines(), start=1):

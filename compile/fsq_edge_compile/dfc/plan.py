@@ -243,33 +243,10 @@ echo "wrote {network}.hef: fsq-edge bundle add-hef BUNDLE {network}.hef"
 
 def _readme(plan: Plan, target: Target) -> str:
     pairing, package = PAIRS[target.generation]
-    forced = "".join(f"* Forced: {reason}\n" for reason in plan.forced)
     channels, height, width = plan.input_shape[1:]
-    return f"""# {plan.network} for {plan.arch}
-
-Compile this network with Hailo's Dataflow Compiler (DFC). The DFC comes from Hailo's developer zone, runs on x86-64
-Linux with Python 3.10 to 3.12, and needs an environment of its own. This folder needs nothing else: `compile.py`
-imports only numpy and `hailo_sdk_client`.
-
-    /path/to/dfc/bin/python compile.py      # or: bash compile.sh, the same with Hailo's three commands
-
-* Target {plan.arch}: DFC {target.dfc}. The device must run the HailoRT of the same release, or it may load the file
-  and answer wrongly: {pairing}. On Raspberry Pi OS HailoRT is
-  the package `{package}`.
-* Input `{plan.input_name}` {list(plan.input_shape)} in ONNX, (H, W, C) = ({height}, {width}, {channels}) on the device.
-* Output: the node `{plan.end_nodes[0]}`, in [-1, 1]. Rounding and the classifier stay on the host.
-* `calib.npy`: {plan.calibration_windows} windows of training data, NHWC float32, normalised on the host already;
-  `model.alls` must not normalise again. Below 1,024 windows, or without a GPU, the DFC drops its optimisation level
-  to 0 without saying so.
-* Compatibility check before this plan was written: {plan.check or "not run"}.
-{forced}
-`SHA256SUMS` names every file (`sha256sum --check SHA256SUMS`); `compile.py` checks what it reads.
-
-Out come the HEF with a record beside it (`.hef.json`), the HARs of each stage, `emulator.npz` (what the DFC's emulator
-makes of `windows.npz`, held-out windows: native, fp_optimized, quantized), `result.json` and the DFC's logs. Then:
-
-    fsq-edge hef inspect {plan.network}.hef --bundle BUNDLE
-    fsq-edge bundle add-hef BUNDLE {plan.network}.hef
-
-Written by fsq-edge. No DFC was available to its makers: the calls are those seen in public projects.
-"""
+    return resources.files(__package__).joinpath("plan_readme.md").read_text(encoding="utf-8").format(
+        network=plan.network, arch=plan.arch, dfc=target.dfc, pairing=pairing, package=package,
+        input_name=plan.input_name, input_shape=list(plan.input_shape), end_node=plan.end_nodes[0], channels=channels,
+        height=height, width=width, calibration_windows=plan.calibration_windows, check=plan.check or "not run",
+        forced="".join(f"* Forced: {reason}\n" for reason in plan.forced),
+    )  # fmt: skip

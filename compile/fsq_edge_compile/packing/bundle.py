@@ -80,7 +80,12 @@ def build_bundle(
 
 
 def plain_name(text: str) -> str:
-    """Return a model name made of letters, digits, ``_`` and ``-``: what a data set calls itself may be any text."""
+    """Return a model name made of letters, digits, ``_`` and ``-``: what a data set calls itself may be any text.
+
+    Example:
+        >>> plain_name("Dog (left), v2.1")
+        'Dog_left_v2_1'
+    """
     return re.sub(r"[^A-Za-z0-9_\-]+", "_", text).strip("_")[:64] or "model"
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from fsq_edge_calibration import CalibrationAudit, audit_set, load_calibration_set
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.report import CheckReport
-from fsq_edge_compile.packing.audit import audit_build
 from fsq_edge_compile.parity.build_rungs import ladder_of_build
 from fsq_edge_compile.parity.ladder import Gates, LadderReport
 from fsq_edge_runtime.bundle.edit import check_reason
@@ -63,3 +63,25 @@ def check_gate(
     if ladder is not None and not ladder.passed:
         shut.append(f"the parity ladder loses at {ladder.blame}")
     return Gate(report, calibration, tuple(f"{gate}: {force}" for gate in shut) if force else (), ladder)
+
+
+def audit_build(build: BuildFolder) -> tuple[CalibrationAudit | None, list[str]]:
+    """Audit the calibration set of a BUILD folder against the training split that its record describes.
+
+    Returns:
+        ``(audit, reasons)``: None without reasons where the folder has nothing in int8.
+    """
+    if not build.has("calibration.npz"):
+        if build.has("encoder_int8.onnx"):
+            return None, ["encoder_int8.onnx is there but calibration.npz, which it was made with, is not"]
+        return None, []
+    calibration = load_calibration_set(build.path / "calibration.npz")
+    if not build.has("calibration.json"):
+        return None, ["the set was never audited: calibration.json is missing"]
+    record = CalibrationAudit.from_json(build.read("calibration.json"), origin="calibration.json")
+    if record.frames_sha256 != calibration.frames_sha256:
+        return None, ["calibration.json describes another set than calibration.npz"]
+    if record.training is None:
+        return None, ["calibration.json does not describe the training split"]
+    audit = audit_set(calibration, record.training, build.preprocess, allow_small=record.allow_small)
+    return audit, [f"{finding.rule}: {finding.message}" for finding in audit.errors]

@@ -1,4 +1,4 @@
-"""Where a decision spends its time: the stages that the engine's clock tells, and those around it, timed apart.
+"""Where a decision spends its time: the stages that the engine's clock gives, and those around it, timed apart.
 
 The engine times grid, preprocess, inference and decision; what it calls decision begins with the host tail. Reading
 samples (``ingest``), the tail and writing the decision (``sink``) are timed after the run, on the same kind of data.

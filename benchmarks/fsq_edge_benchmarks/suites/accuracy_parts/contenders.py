@@ -26,7 +26,7 @@ Predictor = Callable[[Float32Array], Int64Array]
 class Contender:
     """One way to classify windows.
 
-    Args:
+    Attributes:
         name: as shown.
         fit: takes a split and a seed, returns the predictor and the number of trained parameters, if it counts them.
         seeds: whether it is run for every seed, or once because it is a reference.

@@ -17,7 +17,7 @@ REPLICATES = 10_000
 class Outcome:
     """One contender on one fold with one seed.
 
-    Args:
+    Attributes:
         accuracy: on the fold's test windows.
         macro_f1: on them, too.
         tallies: subject -> (3, K) right, true and predicted windows of each class.
