@@ -36,6 +36,7 @@ def test_a_sound_file_has_no_hazard(sound: tuple[bytes, tuple[int, ...]]) -> Non
 
 HAZARDS: dict[str, tuple[tuple[int, ...], int | bytes | None, str]] = {
     "no buffer indices": ((*BASE, 13), None, "no buffer indices"),
+    "buffer indices that are a number": ((*BASE, 13), 7, "has wire type 0"),
     "no bytes per value": ((*BASE, 12), None, "0 bytes per value"),
     "four billion features": ((*BASE, 5), 0xFFFFFFFF, "features"),
     "declared as a mux": ((*EDGE, 2), 1, "declared as layer type 1"),

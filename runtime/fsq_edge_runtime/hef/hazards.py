@@ -60,7 +60,7 @@ def _check_group(group: Message, ccws_bytes: int, *, net_flow: bool, partial: bo
     inner = "core_op" if net_flow else "network_group"
     partials = [one.message(1, inner) for one in outer.messages(7, "partial")]
     cores = partials if partial else [outer]
-    if partial and 7 not in group:
+    if partial and not list(group.messages(7, "partial")):
         raise _HazardError(
             f"{group.path}: no partial network groups beside its core op, of which the first is read: {_CRASH}"
         )
@@ -74,7 +74,7 @@ def _check_group(group: Message, ccws_bytes: int, *, net_flow: bool, partial: bo
             f"{group.path}: the metadata of the network group names it {name!r}, that of its core {names[0]!r}: "
             "HailoRT looks the one up among the others and fails (IndexError)"
         )
-    if 4 not in group and not (partials and not net_flow and 4 in partials[0]):
+    if not group.texts(4) and not (partials and not net_flow and partials[0].texts(4)):
         contexts = list(outer.messages(3, "context"))
         if not contexts:
             raise _HazardError(f"{group.path}: neither an order of the outputs nor contexts to take it from: {_CRASH}")
@@ -92,7 +92,7 @@ def _core_op(group: Message) -> Message:
     for op in group.messages(8, "op"):
         if op.only_one_of(4, 5, 6) == 4:
             core = op.message(4, "core_op")
-        elif 2 not in op or 3 not in op:
+        elif not list(op.messages(2, "pad")) or not list(op.messages(3, "pad")):
             raise _HazardError(f"{op.path}: a host operation without input or output pads: {_CRASH}")
     if core is None:
         raise _HazardError(f"{group.path}: net-flow layout without a core op: {_CRASH}")
@@ -142,7 +142,7 @@ def _check_layer(layer: Message, member: int, *, to_device: bool, per_feature: b
             _check_layer(plane.message(1, "layer"), 3, to_device=to_device, per_feature=per_feature)
         return
     base = layer.message(2, "base")
-    if 13 not in base:
+    if not list(base.messages(13, "indices")):  # read, not only found: of another wire type HailoRT sees none
         raise _HazardError(
             f"{layer.path}: no buffer indices (base field 13), of which HailoRT takes the first: {_CRASH}"
         )
