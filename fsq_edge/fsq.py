@@ -9,6 +9,8 @@ Source: Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made Simple", a
 appendix; numerically the ``FSQ`` class of vector-quantize-pytorch.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple

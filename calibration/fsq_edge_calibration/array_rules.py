@@ -1,5 +1,7 @@
 """Rules on the array itself, whoever wrote it: type, layout, missing values, noise, constants, duplicates."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from typing import Final
 

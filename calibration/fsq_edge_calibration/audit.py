@@ -1,5 +1,7 @@
 """The audit of a calibration set: is this what the device graph saw in training?"""
 
+from __future__ import annotations
+
 import hashlib
 from typing import Any, ClassVar, Final
 

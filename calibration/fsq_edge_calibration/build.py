@@ -1,5 +1,7 @@
 """From training windows to a calibration set: choose, preprocess, turn channels last."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Final
 

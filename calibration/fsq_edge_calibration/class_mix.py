@@ -4,6 +4,8 @@ A class-balanced set of a data set that is nine tenths standing has other histog
 sound. What matters is whether any mix of the training classes explains it.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 import numpy as np

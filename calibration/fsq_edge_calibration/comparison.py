@@ -1,5 +1,7 @@
 """Two distributions side by side: the set and the training split, or one set and another."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Final
 

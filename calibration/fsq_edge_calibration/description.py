@@ -1,5 +1,7 @@
 """Frames described channel by channel, in memory that does not grow with their number."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

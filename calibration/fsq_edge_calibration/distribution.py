@@ -1,5 +1,7 @@
 """What frames look like, channel by channel: the yardstick of the audit, small enough to travel in a JSON file."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 

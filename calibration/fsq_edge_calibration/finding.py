@@ -1,5 +1,7 @@
 """How the audit's rules say what they found."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence, Sized
 from functools import partial
 

@@ -1,5 +1,7 @@
 """Which training windows an array of frames holds: whose they are, when the file itself does not say."""
 
+from __future__ import annotations
+
 from typing import Final
 
 import numpy as np

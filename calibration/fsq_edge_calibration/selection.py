@@ -4,6 +4,8 @@ Every method returns an order in which each prefix is itself a fair selection: H
 ``calibset_size`` windows of a file.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, get_args
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Rules on a set against the training split: normalisation, domain, ranges, classes, subjects, codes."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from typing import Final
 

@@ -1,5 +1,7 @@
 """ONNX files as this project writes and cuts them: static, inline weights, opset and IR that both DFC lines parse."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 from collections.abc import Mapping, Sequence

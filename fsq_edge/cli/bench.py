@@ -131,7 +131,7 @@ def measure(
     """Measure BUNDLE, or compare two results that --json wrote.
 
     Every run times the bare network in the same process, in turns, and prints the ratio: it says more than the
-    microseconds of one machine. Percentiles that the number of samples cannot support are n/a. Runs that something
+    microseconds of one machine. Percentiles that the number of samples cannot support are a dash. Runs that something
     disturbed are marked as not valid.
     """
     from fsq_edge_benchmarks.bench.bench import BenchSettings, run_bench

@@ -1,5 +1,7 @@
 """``fsq-edge demo``: the whole chain on real data that ships with a package."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
 

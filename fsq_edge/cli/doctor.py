@@ -1,5 +1,7 @@
 """``fsq-edge doctor``: what is wrong with this machine, and the line that fixes it."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

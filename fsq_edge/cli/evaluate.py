@@ -1,5 +1,7 @@
 """``fsq-edge evaluate``: score a run on windows that it was not trained on."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Literal
 

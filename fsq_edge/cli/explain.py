@@ -1,5 +1,7 @@
 """``fsq-edge explain``: a compiler or HailoRT log in plain words."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path

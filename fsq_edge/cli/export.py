@@ -1,5 +1,7 @@
 """``fsq-edge export``: from a run folder to ONNX graphs and the rest of a BUILD folder."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click

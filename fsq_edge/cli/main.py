@@ -1,5 +1,7 @@
 """The root command: lazy verbs, exit codes, one line and a hint for every error."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import re

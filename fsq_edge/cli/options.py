@@ -1,5 +1,7 @@
 """Options that many verbs have: a path, and a value whose default the help shows."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,5 +1,7 @@
 """One recording's npz file: written aligned and whole, read as a memory map wherever the layout admits it."""
 
+from __future__ import annotations
+
 import errno
 import io
 import math

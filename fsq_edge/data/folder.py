@@ -1,5 +1,7 @@
 """The dataset folder: ``dataset.json`` and one npz per recording."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path, PurePosixPath
 from typing import ClassVar

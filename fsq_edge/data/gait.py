@@ -6,6 +6,8 @@ of g at a walk, about 1 g at a trot and several g when galloping or landing, bre
 to be plausible, not fitted to any animal.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -5,6 +5,8 @@ exact rate, the accelerometer is the motion plus gravity turned into the trunk, 
 field under that rotation, too. What the sensors add (mounting angle, bias, noise, range, resolution) comes last.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """From the name of a data source to its data set: ``watch``, ``quadruped``, ``folder:PATH``."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What a data set holds, as plain JSON values."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

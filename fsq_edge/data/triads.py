@@ -1,5 +1,7 @@
 """Which channels are the x, y and z axis of one sensor, and what that sensor measures."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

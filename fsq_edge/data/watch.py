@@ -1,5 +1,7 @@
 """`watch`: shoulder exercises recorded with a smartwatch, the real data that ships inside the seglearn wheel."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

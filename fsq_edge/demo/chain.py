@@ -1,5 +1,7 @@
 """The stages of the demo, each real, each handing its result to the next."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,5 +1,7 @@
 """What the demo writes: ``summary.json``, the closing table and ``report.html``."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

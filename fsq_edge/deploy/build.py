@@ -1,5 +1,7 @@
 """From a run folder to a BUILD folder: the graphs with everything else that is known about the model."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from pathlib import Path

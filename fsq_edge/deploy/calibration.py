@@ -1,5 +1,7 @@
 """``fsq-edge calibrate`` as a Python call: choose a calibration set from training windows, or audit one."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What a compilation of a BUILD folder gave: its HEF against the bundle of the build, and ``compile.json``."""
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any
 

@@ -1,5 +1,7 @@
 """From a trained model to ONNX: the full graph, the device graph and the host tail, proven equal to torch."""
 
+from __future__ import annotations
+
 import tempfile
 import warnings
 from dataclasses import dataclass

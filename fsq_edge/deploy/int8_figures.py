@@ -1,5 +1,7 @@
 """Figures of calibration and int8 as SVG text: ranges and histograms of channels, layer errors, flips, rungs."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import matplotlib as mpl

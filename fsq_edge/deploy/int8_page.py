@@ -1,5 +1,7 @@
 """The HTML pages of calibration, int8 preview and parity."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from fsq_edge.deploy.int8_figures import (

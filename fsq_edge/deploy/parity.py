@@ -1,5 +1,7 @@
 """The parity ladder of a bundle or a BUILD folder, with torch from a run where one is given."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any, Final
 

@@ -1,5 +1,7 @@
 """How the channels of scored windows differ from those that the network was trained on."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

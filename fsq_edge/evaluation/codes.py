@@ -1,5 +1,7 @@
 """What each code of the quantiser stands for: the classes it is seen with, its purity and support."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,6 +4,8 @@ Each function returns one ``<svg>`` element. Text and axes are drawn in ``curren
 shows through on a light and on a dark ground. Only matplotlib's figure objects are used: no pyplot, no global state.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 

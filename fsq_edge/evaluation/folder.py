@@ -1,5 +1,7 @@
 """The folder that an evaluation leaves behind."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os

@@ -1,5 +1,7 @@
 """Bootstrap intervals over subjects: what another draw of people or animals might have scored."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

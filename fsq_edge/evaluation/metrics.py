@@ -1,5 +1,7 @@
 """The scores of a set of predictions, with n, intervals, baselines, classes, subjects, calibration and codes."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """``openings.json``: every look at the test split of a run, so that a second one cannot pass for a first."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar

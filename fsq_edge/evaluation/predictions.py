@@ -1,5 +1,7 @@
 """What the torch model of a run says about windows, and the file that keeps it."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass

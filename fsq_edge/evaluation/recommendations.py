@@ -1,5 +1,7 @@
 """What to do next, each line from a rule and with the figure that set it off."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from fsq_edge.evaluation.metrics import Evaluation

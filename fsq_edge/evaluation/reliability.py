@@ -1,5 +1,7 @@
 """How far probabilities can be believed: reliability bins, expected calibration error, Brier score, log loss."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

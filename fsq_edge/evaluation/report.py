@@ -1,5 +1,7 @@
 """The sections of the evaluation report, for Markdown and for HTML."""
 
+from __future__ import annotations
+
 from fsq_edge.evaluation import figures
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.recommendations import recommendations

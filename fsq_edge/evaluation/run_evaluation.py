@@ -1,5 +1,7 @@
 """A run scored on held-out windows: predictions, temperature, scores, and what a reader must know about them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any

@@ -1,5 +1,7 @@
 """Which windows a run is scored on: its own held-out part, or another data set of the same channels and classes."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import Literal
 

@@ -4,6 +4,8 @@ Text and axes are drawn in ``currentColor``, so a page's own text colour shows t
 Only matplotlib's figure objects are used: no pyplot, no global state.
 """
 
+from __future__ import annotations
+
 import io
 import re
 import warnings

@@ -1,5 +1,7 @@
 """A report as data: sections of text, facts, tables and pictures, written as Markdown here and as HTML in ``html``."""
 
+from __future__ import annotations
+
 import base64
 import re
 from collections.abc import Sequence

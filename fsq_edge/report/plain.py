@@ -1,5 +1,7 @@
 """Values of any kind as what JSON can hold."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

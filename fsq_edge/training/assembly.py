@@ -1,5 +1,7 @@
 """From a configuration and its windows to a loop that is ready to run."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import replace

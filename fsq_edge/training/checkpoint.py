@@ -1,5 +1,7 @@
 """Files that are there whole or not at all: weights, and the state that an interrupted training resumes from."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

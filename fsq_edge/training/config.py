@@ -1,5 +1,7 @@
 """The training configuration: what a person edits in YAML, checked on loading, written out whole with every run."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """The quality control that data pass before they are trained on."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import torch

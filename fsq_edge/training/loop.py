@@ -1,5 +1,7 @@
 """The loop: epochs of optimiser steps, validation, the best weights, and the state to resume from."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Callable, Mapping

@@ -1,5 +1,7 @@
 """What a pass over windows gave: loss, accuracy, macro-F1, and how the code book is used."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,5 +1,7 @@
 """``run.json``: what a run was made from, how it went, and what its files hash to."""
 
+from __future__ import annotations
+
 import math
 import platform
 import subprocess

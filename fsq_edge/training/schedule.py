@@ -1,5 +1,7 @@
 """How long training runs and how fast it learns: the number of epochs, one-cycle, plateau."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 

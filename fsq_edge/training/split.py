@@ -1,5 +1,7 @@
 """Which windows train, which choose the epoch, which are kept for the report: from a configuration, repeatably."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 

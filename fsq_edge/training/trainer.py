@@ -1,5 +1,7 @@
 """Training from windows in three parts to a run folder."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from collections.abc import Callable, Iterator

@@ -1,5 +1,7 @@
 """Passes of a trained network over unchanged windows."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Data-parallel training: which process this is, and what the processes exchange."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -4,6 +4,8 @@ The runtime's chain decides one window of one stream in a microsecond; a search 
 beside each other and all settings of one smoothing advance together. A test holds the two to equal labels.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

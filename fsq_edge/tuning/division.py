@@ -1,5 +1,7 @@
 """Which recordings the settings are fitted on, and which report how they do."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """The event score: tallies of streams summed up to what reports show and ``events.json`` keeps in the bundle."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

@@ -20,6 +20,8 @@ until 0.5 s after the word is found, positive beyond 1 s after it is false) and 
 TIST 2(1) 6, for classes that follow one another: inserted, deleted, fragmented are here false, missed, repeat.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """Every window of every stream inferred once, by the session that a device runs; all settings are tried on that."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """The search: which settings are tried, what each costs, the Pareto front, and the rule that chooses one."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """From recordings to continuous labelled streams, in the classes of a bundle."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

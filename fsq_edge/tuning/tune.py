@@ -1,5 +1,7 @@
 """The whole of ``tune``: recordings in, a bundle with fitted decision settings and their event score out."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """Run the modes on the backends and put the result together: what ``fsq-edge bench`` calls."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,5 +1,7 @@
 """Figures of a benchmark as SVG text: distributions on a logarithmic axis, and where a decision spends its time."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import matplotlib as mpl

@@ -1,5 +1,7 @@
 """Two results side by side, and the gate: by how much did decision / bare grow."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, Line, ModeResult

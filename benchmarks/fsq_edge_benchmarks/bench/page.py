@@ -1,5 +1,7 @@
 """A benchmark result as one self-contained HTML page."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 

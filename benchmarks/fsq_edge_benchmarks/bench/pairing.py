@@ -1,5 +1,7 @@
 """Two contestants in turns: A B B A, so that whatever changes with time or with the order meets both alike."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 import time

@@ -5,6 +5,8 @@ verdict goes by the 99th percentile, which decides whether deadlines hold, and b
 measured. What cannot be measured is called unmeasured, never estimated.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The result of ``fsq-edge bench`` as a versioned document."""
 
+from __future__ import annotations
+
 from typing import ClassVar, Literal
 
 from pydantic import Field

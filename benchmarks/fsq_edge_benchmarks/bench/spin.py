@@ -3,6 +3,8 @@
 It runs between samples in the thread that is timed; a second thread would steal the core that it is to watch.
 """
 
+from __future__ import annotations
+
 import time
 from typing import Final
 

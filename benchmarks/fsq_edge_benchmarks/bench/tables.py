@@ -1,5 +1,7 @@
 """What ``fsq-edge bench`` found, as sections that the terminal and the page share; their tables fit 80 columns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 

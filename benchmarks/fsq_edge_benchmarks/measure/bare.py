@@ -1,5 +1,7 @@
 """The bare network: plain calls of onnxruntime on ready frames, nothing of ours around them."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from typing import Final

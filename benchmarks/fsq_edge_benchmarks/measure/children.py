@@ -1,5 +1,7 @@
 """Fresh interpreters that find the packages which this one uses."""
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import resource

@@ -1,5 +1,7 @@
 """Many durations of one kind as a few numbers: the percentiles that their count supports, and a histogram."""
 
+from __future__ import annotations
+
 from typing import Final, Self
 
 import numpy as np

@@ -4,6 +4,8 @@ Three (1, 9) convolutions over 12 graph channels of 2 rows of 50 samples, 59,000
 window costs does not depend on what the network has learnt.
 """
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 import numpy as np

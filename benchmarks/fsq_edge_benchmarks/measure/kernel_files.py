@@ -1,5 +1,7 @@
 """The small text files in which the kernel shows its state; one that is not there reads as empty."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 

@@ -1,5 +1,7 @@
 """The ratio of two medians of durations that were taken in turns, with an interval."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from typing import Annotated, Any, Final, TypeAlias
 

@@ -1,5 +1,7 @@
 """What a run costs besides time: CPU, memory, and temperature, power and throttling where the kernel shows them."""
 
+from __future__ import annotations
+
 import resource
 import time
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Durations of calls, one after the other or in turns, so that what changes with time meets all of them alike."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar

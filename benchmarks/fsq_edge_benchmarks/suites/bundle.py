@@ -1,5 +1,7 @@
 """How long verifying and installing a bundle takes. Run: ``python -m fsq_edge_benchmarks.suites.bundle``."""
 
+from __future__ import annotations
+
 import hashlib
 import sys
 import tempfile

@@ -3,6 +3,8 @@
 python -m fsq_edge_benchmarks.suites.calibration
 """
 
+from __future__ import annotations
+
 import resource
 import sys
 import tempfile

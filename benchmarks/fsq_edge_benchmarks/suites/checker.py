@@ -3,6 +3,8 @@
 Run: ``python -m fsq_edge_benchmarks.suites.checker``.
 """
 
+from __future__ import annotations
+
 import statistics
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """The command line that every suite has: ``python -m fsq_edge_benchmarks.suites.NAME [--quick] [--json FILE]``."""
 
+from __future__ import annotations
+
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -4,6 +4,8 @@ One fixed network, one hop pushed into a session to its decision returned, in tu
 graph and a ready frame.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import tempfile

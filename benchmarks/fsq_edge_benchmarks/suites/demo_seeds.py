@@ -3,6 +3,8 @@
 python -m fsq_edge_benchmarks.suites.demo_seeds [--quick] [--runs DIR] [--json FILE]
 """
 
+from __future__ import annotations
+
 import sys
 import tempfile
 from pathlib import Path

@@ -12,6 +12,8 @@ process of its own, as a stream uses it, with frames in shared memory. What the 
 stream that a silent or lost device cannot stop.
 """
 
+from __future__ import annotations
+
 import os
 import queue
 import sys

@@ -1,5 +1,7 @@
 """How long reading a HEF takes, against merely hashing its bytes. Run: ``python -m fsq_edge_benchmarks.suites.hef``."""
 
+from __future__ import annotations
+
 import hashlib
 import sys
 import tempfile

@@ -5,6 +5,8 @@ python -m fsq_edge_benchmarks.suites.int8 [--quick] [--seeds 0,1,2] [--runs DIR]
 A preview in onnxruntime on a CPU; nothing here ran on a Hailo device.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Raw windows to frames, one and many, and the filling of gaps, against the plain numpy that one would write."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping
 from typing import Any, Final

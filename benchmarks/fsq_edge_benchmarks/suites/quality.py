@@ -3,6 +3,8 @@
 python -m fsq_edge_benchmarks.suites.quality
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any

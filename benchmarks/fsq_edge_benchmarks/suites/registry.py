@@ -1,5 +1,7 @@
 """Every suite that ``make bench`` runs, the timed ones first: training heats a machine up."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from fsq_edge_benchmarks.suites.suite import Figure, Suite

@@ -7,6 +7,8 @@ A suite that fails stops no other. Results go to ``benchmarks/results``; quick o
 ``build/bench``. Exit codes: 0 all ran, and every target holds; 1 a suite failed, or a full run misses a target.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os

@@ -5,6 +5,8 @@ The input has everything a day has: gaps, duplicates, late samples, clock jumps,
 python -m fsq_edge_benchmarks.suites.soak [--quick] [--hours H]
 """
 
+from __future__ import annotations
+
 import gc
 import os
 import sys

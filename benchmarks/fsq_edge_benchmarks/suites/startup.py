@@ -3,6 +3,8 @@
 python -m fsq_edge_benchmarks.suites.startup [--quick]
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import tempfile

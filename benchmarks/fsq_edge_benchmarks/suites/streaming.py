@@ -5,6 +5,8 @@ Every figure stands next to the bare network in the same run, on the fixed netwo
 python -m fsq_edge_benchmarks.suites.streaming [--quick]
 """
 
+from __future__ import annotations
+
 import io
 import json
 import sys

@@ -1,5 +1,7 @@
 """What a suite is: a module with ``run(quick)``, the figures that are worth a line of the table, and its result."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

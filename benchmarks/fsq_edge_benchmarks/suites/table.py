@@ -3,6 +3,8 @@
 python -m fsq_edge_benchmarks.suites.table [--check]
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping
 from pathlib import Path

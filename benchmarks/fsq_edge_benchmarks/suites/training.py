@@ -3,6 +3,8 @@
 python -m fsq_edge_benchmarks.suites.training [--quick]
 """
 
+from __future__ import annotations
+
 import sys
 import tempfile
 from collections.abc import Callable

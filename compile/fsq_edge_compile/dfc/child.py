@@ -1,5 +1,7 @@
 """A child process with its output read line by line, a time limit, and nothing left running behind it."""
 
+from __future__ import annotations
+
 import os
 import queue
 import signal

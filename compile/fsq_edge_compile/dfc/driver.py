@@ -1,5 +1,7 @@
 """Running a plan: another interpreter, a container, or this interpreter; live, bounded, and with everything kept."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import os

@@ -1,5 +1,7 @@
 """What the DFC's emulator made of held-out windows: three rungs of the parity ladder."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final

@@ -6,6 +6,8 @@ calibration size above what the file holds or a second normalisation it does not
 Source: commands and values seen in public projects and in Hailo's own examples.
 """
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,5 +1,7 @@
 """A plan: the folder with everything that a machine with the DFC needs to make a HEF from a BUILD folder."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import re

@@ -1,5 +1,7 @@
 """How two versions of a device graph agree: codes first, because accuracy hides bad calibration."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Final
 

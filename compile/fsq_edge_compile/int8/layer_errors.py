@@ -1,5 +1,7 @@
 """Where int8 loses: the rounding error of every activation and weight, and the codes that each flips by itself."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The whole int8 preview of a BUILD folder: model, agreement, layers, alternatives, host parameters."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """Every activation of a graph, frame by frame: what ranges and layer errors are read from."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from typing import Any
 

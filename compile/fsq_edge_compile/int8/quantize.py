@@ -7,6 +7,8 @@ the last layer is computed on the wide accumulator, as on the device; only its r
 on average over the calibration set is taken back in the bias of the last layer, as compilers do.
 """
 
+from __future__ import annotations
+
 import logging
 import tempfile
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """The range of every activation over a calibration set, by one of four methods, in bounded memory."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 

@@ -4,6 +4,8 @@ Quantisation shifts scores. Thresholds are moved so that each is passed by as la
 ``tune`` chose for the float network is then chosen for the int8 one, without the recordings that it was tuned on.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 

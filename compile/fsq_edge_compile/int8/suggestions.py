@@ -1,5 +1,7 @@
 """What would help an int8 preview: alternatives that were tried, not guessed."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """One temperature for all logits, fitted on held-out groups: it moves confidence, never the answer."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

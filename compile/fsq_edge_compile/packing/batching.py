@@ -1,5 +1,7 @@
 """The device graph with a symbolic batch: one network for many windows at once, on the CPU only."""
 
+from __future__ import annotations
+
 import numpy as np
 import onnx
 from onnx import numpy_helper

@@ -1,5 +1,7 @@
 """From a BUILD folder to a bundle."""
 
+from __future__ import annotations
+
 import contextlib
 import re
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """The gates before a compiler or a bundle: check, calibration audit and parity ladder, or a recorded reason."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from fsq_edge_calibration import CalibrationAudit, audit_set, load_calibration_set

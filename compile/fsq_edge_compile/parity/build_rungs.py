@@ -1,5 +1,7 @@
 """The rungs of a BUILD folder: torch, the graphs of the export, the int8 preview, the compiler's emulator."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

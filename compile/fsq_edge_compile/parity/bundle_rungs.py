@@ -1,5 +1,7 @@
 """Rungs that run on a device too: a bundle's CPU graph, its int8 preview, its HEF. Nothing here needs onnx."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Final
 

@@ -1,5 +1,7 @@
 """k-fold cross-validation of every honest split."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from fsq_edge.data.recording import Dataset

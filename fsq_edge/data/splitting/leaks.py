@@ -1,5 +1,7 @@
 """Does anything of the test stand on the training side? Asked before every training, by source interval and group."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, NamedTuple

@@ -1,5 +1,7 @@
 """Honest splits: by subject, by recording, in time with a gap, or as the data declare them."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations

@@ -1,5 +1,7 @@
 """Source recordings in an order that takes every class in proportion."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any

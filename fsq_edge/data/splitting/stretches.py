@@ -1,5 +1,7 @@
 """Stretches of time: every recording cut into parts that take different sides, with a gap between."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal

@@ -1,5 +1,7 @@
 """A random split of windows: refused while they overlap, and marked for ever when it is forced."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,6 +5,8 @@ train, val and test become the sessions of that name. Where the metadata name th
 behind each window (as ours do), leak checks look behind the windows too.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """What lies beside windows already cut: ``NAME_metadata.json``, ours or another's."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -125,7 +125,7 @@ class WindowClassifier:
         """
         placed = time.monotonic_ns()
         due = self._checked(state, start)
-        if self._check.checks_rotation:
+        if due.flags or due.seq < state.doubted_until:
             due = self._doubted(due)
         if due.flags and self._check.abstains(due.flags):
             return self._unanswered(due, None)

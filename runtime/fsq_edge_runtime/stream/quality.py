@@ -104,7 +104,11 @@ class QualityCheck:
             and not self._energy_low <= np.vdot(self._accelerometer, self._accelerometer) <= self._energy_high
         ):
             return False
-        if self.checks_rotation and self._rotation_is_off():
+        if (
+            self.checks_rotation
+            and not self._turn_low <= np.vdot(self._gyroscope, self._gyroscope) <= self._turn_high
+            and self._rotation_is_off()
+        ):
             return False
         # Across the border of two channels as well: what is found there is not a run.
         np.equal(self._later, self._earlier, self._repeated)

@@ -1,5 +1,7 @@
 """Many windows at once: recordings in batches (``offline``), or many streams whose windows become due together."""
 
+from __future__ import annotations
+
 from typing import Final
 
 import numpy as np

@@ -1,5 +1,7 @@
 """From the start of ``fsq-edge run`` to its first decision, the window being full from the beginning."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 from collections.abc import Sequence

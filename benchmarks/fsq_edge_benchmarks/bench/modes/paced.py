@@ -1,5 +1,7 @@
 """One stream at the sensor's own rate, so that what idling does (cold caches, a lower clock) shows."""
 
+from __future__ import annotations
+
 import itertools
 import time
 from typing import Final

@@ -1,5 +1,7 @@
 """One stream, the next hop as soon as the last is answered: the latency of a decision, as MLPerf's SingleStream."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Final
 

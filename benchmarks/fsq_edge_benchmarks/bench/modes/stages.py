@@ -4,6 +4,8 @@ The engine times grid, preprocess, inference and decision; what it calls decisio
 samples (``ingest``), the tail and writing the decision (``sink``) are timed after the run, on the same kind of data.
 """
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable, Sequence

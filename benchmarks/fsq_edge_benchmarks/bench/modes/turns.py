@@ -1,5 +1,7 @@
 """Ours and the bare network in turns, the spin loop after each pair, and what that gives as a result."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

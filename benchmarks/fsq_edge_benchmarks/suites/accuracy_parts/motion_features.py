@@ -1,5 +1,7 @@
 """Thirteen features of each of nine motion signals: what a random forest is given in place of raw windows."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, FloatArray

@@ -1,5 +1,7 @@
 """What the accuracy benchmark found: scores of one contender, its paired difference to ours, the table."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
