@@ -161,6 +161,17 @@ def test_packets_under_one_time_are_spread(tmp_path: Path) -> None:
     assert "share the timestamp" in said[0]
 
 
+@pytest.mark.parametrize("per_second", [1, 1000])
+def test_whole_seconds_of_an_epoch_are_packets_of_a_second(tmp_path: Path, per_second: int) -> None:
+    body = [
+        f"{(1714780797 + number // 50) * per_second}," + line.partition(",")[2] for number, line in enumerate(PLAIN)
+    ]
+    chunks, said = recording(tmp_path, "timestamp," + ",".join(NAMES), body)
+    times = np.concatenate([chunk.timestamps for chunk in chunks])
+    np.testing.assert_allclose(np.diff(times), 0.02, atol=1e-3)
+    assert any("share the timestamp" in line for line in said)
+
+
 def test_sensors_in_turns_are_joined(tmp_path: Path) -> None:
     t = np.arange(0, 8, 0.01)
     wave = np.sin(2 * np.pi * t[:, None] * np.arange(1, 7) / 5)

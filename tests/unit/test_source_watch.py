@@ -43,6 +43,15 @@ def test_a_stream_without_times_is_passed_on_as_it_is() -> None:
     assert said == []
 
 
+@pytest.mark.parametrize("size", [1, 10, 600])
+def test_a_clock_of_whole_seconds_counts_seconds(size: int) -> None:
+    times = 1.7e9 + np.floor(np.arange(600) / 50)
+    chunks, said = watched(times, motion(600), size)
+    assert np.array_equal(np.concatenate([chunk.timestamps for chunk in chunks]), times)
+    assert len(said) == 1
+    assert "repeat a timestamp" in said[0]
+
+
 def test_packets_under_one_time_are_said_once() -> None:
     _, said = watched(np.repeat(np.arange(100) / 10, 3)[:200], motion(200))
     assert len(said) == 1

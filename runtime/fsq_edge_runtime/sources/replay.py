@@ -18,10 +18,12 @@ from fsq_edge_runtime.sources.columns import Wanted
 from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.npz_recording import BLOCK_ROWS, NpzRecording, as_numbers
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
-from fsq_edge_runtime.sources.table import HEAD_BYTES, TableRows, open_text, read_form
+from fsq_edge_runtime.sources.table import TableRows, open_text
+from fsq_edge_runtime.sources.table_form import read_form
 from fsq_edge_runtime.sources.time_unit import LONG_NAMES, unit_of_step
 from fsq_edge_runtime.tables import numbers_to_seconds
 
+HEAD_BYTES = 1 << 16  # from which a table's form is recognised
 MAX_STREAMS = 4096  # streams of one file whose rows are put in order
 Block = tuple[str, Float32Array, Float64Array | None]  # stream, samples (n, C), times (n,) seconds or None
 

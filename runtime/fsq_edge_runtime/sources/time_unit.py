@@ -31,15 +31,17 @@ def unit_of_step(times: Float64Array, period_s: float, named: NumberUnit | None 
     """Return the unit in which times step about as the nominal rate lets expect.
 
     Args:
-        times: (n,) of one stream, in the unknown unit; not finite values and steps back are left out.
+        times: (n,) of one stream, in the unknown unit, repeated ones among them; not finite values and steps back are
+            left out.
         period_s: nominal time between two samples, seconds.
         named: the unit that a name states: taken unless the steps are far from it.
     """
     steps = np.diff(times[np.isfinite(times)])
-    steps = steps[steps > 0]
-    if not steps.size:
+    rising = steps[steps > 0]
+    if not rising.size:
         return named or "s"
-    step = float(np.median(steps))
+    # A clock of whole seconds, or of packets, stands still between its steps.
+    step = float(np.median(rising)) * len(rising) / np.count_nonzero(steps >= 0)
     far = {unit: abs(math.log10(step / PER_SECOND[unit] / period_s)) for unit in UNITS}
     return named if named and far[named] < NOT_FAR else min(UNITS, key=far.__getitem__)
 

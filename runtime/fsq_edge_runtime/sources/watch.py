@@ -16,6 +16,7 @@ from fsq_edge_runtime.tables.times import PER_SECOND
 
 DECIDED_AT = 8  # times of a stream that decide on its unit: fewer may be one packet's
 BACK_SHARE = 0.2  # of the samples whose time is before that of the one before
+MOST_SEEN = 512  # times after which it is decided however few differ
 LOOKED_AT = 64  # samples of a stream that are examined
 MAX_STREAMS = 4096
 
@@ -82,8 +83,8 @@ class WatchedSource:
         """Decide on the unit of a stream's times once enough different ones have come."""
         if chunk.timestamps is None:
             return
-        stream.seen = np.unique(np.concatenate((stream.seen, chunk.timestamps[-LOOKED_AT:])))[:LOOKED_AT]
-        if len(stream.seen) < DECIDED_AT:
+        stream.seen = np.concatenate((stream.seen, chunk.timestamps[-MOST_SEEN:]))
+        if len(np.unique(stream.seen)) < DECIDED_AT and len(stream.seen) < MOST_SEEN:
             return
         if counts_samples(stream.seen, self._period_s):
             stream.per_second = -1
@@ -93,7 +94,7 @@ class WatchedSource:
         unit = unit_of_step(stream.seen, self._period_s)
         stream.per_second = PER_SECOND[unit]
         if unit != "s":
-            step = float(np.median(np.diff(stream.seen)))
+            step = float(np.median(np.diff(np.unique(stream.seen))))
             self._notices.say(
                 "live time",
                 f"the times of stream {chunk.stream!r} step by {step:.6g}: read as {LONG_NAMES[unit]} from now on; "
