@@ -21,9 +21,9 @@ DEFAULT_OUT = Path("quadruped_data/processed")
 
 @click.group("data")
 def command() -> None:
-    """List, make, inspect and quality-check data sets.
+    """Import, label, list, make, inspect and quality-check data sets.
 
-    SOURCE is watch, quadruped or folder:PATH.
+    SOURCE is watch, quadruped, folder:PATH, or for inspect and qa also logger files.
     """
 
 

@@ -18,7 +18,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("fsq_edge.cli.demo", "the whole chain on real data, with a report"),
-    "data": ("fsq_edge.cli.data", "list, make, inspect and quality-check data sets"),
+    "data": ("fsq_edge.cli.data", "import, label, inspect and quality-check recordings"),
     "train": ("fsq_edge.cli.train", "train a Conv2d-FSQ classifier"),
     "evaluate": ("fsq_edge.cli.evaluate", "score a run on its held-out subjects"),
     "export": ("fsq_edge.cli.export", "graphs, host tail and preprocessing of a run"),

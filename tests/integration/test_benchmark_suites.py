@@ -23,7 +23,6 @@ from fsq_edge_runtime.errors import DataError
 # Those whose smoke test is this one; the others train, or have one beside their own tests.
 QUICK_HERE = (
     "decision", "peers", "preprocessing", "hef", "bundle", "hailo_overhead", "quality", "calibration", "demo_seeds",
-    "importing",
 )  # fmt: skip
 # Limits for a machine that does other work as well; `make bench` on a quiet one judges by the real targets.
 GENEROUS = {

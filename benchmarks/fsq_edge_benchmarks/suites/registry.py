@@ -121,17 +121,6 @@ SUITES: Final = (
         (Figure("slowest family / z-score", "worst_ratio", "x", at_most=1.5),),
     ),
     Suite(
-        "importing",
-        "Import",
-        "A CSV of 1 GB against pandas' read_csv of it, in turns, and a cwa file of four hours; a process each.",
-        (
-            Figure("time / pandas.read_csv", "csv/wall_ratio", "x", at_most=1.5),
-            Figure("CPU time / pandas.read_csv", "csv/cpu_ratio", "x"),
-            Figure("most memory, CSV of 1 GB", "csv/most_mb", "MB", at_most=300.0),
-            Figure("four hours of an AX3 at 100 Hz", "cwa/seconds", "s", at_most=3.0),
-        ),
-    ),
-    Suite(
         "startup",
         "Start-up",
         "Fresh processes: imports, and `fsq-edge run` until its first decision, the window being full.",

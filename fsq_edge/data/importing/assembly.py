@@ -37,7 +37,7 @@ class Piece:
         subject: who was recorded.
         session: the sitting.
         channels: in order.
-        spool: closed.
+        spool: of the samples.
         timing: measured.
         nominal_hz: as the file or the map says.
         timed: the file has times, so the recording keeps them.
@@ -215,7 +215,6 @@ class Assembly:
     def _timing_of(self, spool: Spool, start: int, stop: int) -> Timing:
         part = Spool(self.folder, spool.channels)
         part.append(*spool.read(start, stop))
-        part.close()
         timing = measure_timing(part, self._hole)
         part.remove()
         return timing
@@ -234,7 +233,6 @@ def _write(path: Path, spool: Spool, start: int, stop: int, places: Int16Array, 
         labels = numbers[labels]
         labelled += int((labels >= 0).sum())
         part.append(times, samples, labels)
-    part.close()
     _write_spool(path, part, timed)
     part.remove()
     return labelled

@@ -35,13 +35,13 @@ def merge(sensors: Sequence[Sensor], rate_hz: float, fill_s: float, folder: Path
     back. Grid points in a hole of any sensor are left out. Labels are those of the first sensor that has one.
 
     Args:
-        sensors: closed spools.
+        sensors: their series.
         rate_hz: of the grid.
         fill_s: longest distance that is interpolated, seconds.
         folder: for the new spool.
 
     Returns:
-        The spool, closed, with the channels of all sensors, and how many samples of each sensor lie outside the common
+        The spool with the channels of all sensors, and how many samples of each sensor lie outside the common
         time or in another's hole.
 
     Raises:
@@ -66,7 +66,6 @@ def merge(sensors: Sequence[Sensor], rate_hz: float, fill_s: float, folder: Path
             labels = np.where(labels < 0, marks, labels)
             good &= near
         out.append(grid[good], np.concatenate(parts, axis=1)[good], labels[good])
-    out.close()
     return out, {cursor.name: cursor.outside(begin, end) for cursor in cursors}
 
 

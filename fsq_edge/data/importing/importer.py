@@ -102,7 +102,6 @@ def _read(
         spools[group].append(times, samples, labels)
     _check(file.name, rows.counts, wanted)
     for group, spool in spools.items():
-        spool.close()
         if not spool.length:
             continue
         hole = wanted.gaps.longer_than_ms / 1000

@@ -75,7 +75,7 @@ def measure_timing(spool: Spool, hole_s: float) -> Timing:
     """Measure a series' rate and holes.
 
     Args:
-        spool: closed.
+        spool: of the series.
         hole_s: a step longer than this is a hole, if it is also longer than two and a half usual steps.
     """
     usual = np.diff(spool.times(0, min(spool.length, EXAMINED)))

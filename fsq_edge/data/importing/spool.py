@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -25,30 +25,17 @@ class Spool:
     def __init__(self, folder: Path, channels: int) -> None:
         self.channels = channels
         self.length = 0
-        descriptors = [tempfile.mkstemp(dir=folder, prefix=kind) for kind in ("times-", "samples-", "labels-")]
-        self.paths = tuple(Path(name) for _, name in descriptors)
-        self._files = [open(descriptor, "wb") for descriptor, _ in descriptors]  # noqa: PTH123, SIM115 - descriptors
+        self._folder = Path(tempfile.mkdtemp(dir=folder))
+        self.paths = tuple(self._folder / name for name in ("times", "samples", "labels"))
+        for path in self.paths:
+            path.touch()
 
     def append(self, times: Float64Array, samples: Float32Array, labels: Int16Array) -> None:
-        """Add n samples: float64 (n,), float32 (n, C), int16 (n,)."""
-        for file, part, dtype in zip(self._files, (times, samples, labels), ("<f8", "<f4", "<i2"), strict=True):
-            file.write(np.ascontiguousarray(part, dtype=dtype).tobytes())
+        """Add n samples: float64 (n,), float32 (n, C), int16 (n,). No file stays open between calls."""
+        for path, part, dtype in zip(self.paths, (times, samples, labels), ("<f8", "<f4", "<i2"), strict=True):
+            with path.open("ab") as file:
+                file.write(np.ascontiguousarray(part, dtype=dtype).data)
         self.length += len(times)
-
-    def close(self) -> None:
-        """Finish writing; reading is possible from now on."""
-        for file in self._files:
-            file.close()
-
-    def __enter__(self) -> Spool:
-        """Return the spool."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def read(self, start: int, stop: int) -> tuple[Float64Array, Float32Array, Int16Array]:
         """Return a part, copied."""
@@ -73,9 +60,7 @@ class Spool:
 
     def remove(self) -> None:
         """Delete the files."""
-        self.close()
-        for path in self.paths:
-            path.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _part(path: Path, dtype: str, start: int, stop: int) -> AnyArray:
