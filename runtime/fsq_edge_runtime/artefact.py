@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,8 +15,10 @@ from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
-# Terminal controls and text-direction overrides: artefacts come from outside and their text is printed and logged.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+MAX_JSON_DEPTH = 64  # lists and objects inside each other; what this project writes has at most 8
+# Terminal controls, text-direction overrides, and halves of characters, which no output can encode: artefacts come from
+# outside and their text is printed and logged.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class StrictModel(BaseModel):
@@ -47,14 +50,7 @@ class Artefact(StrictModel):
             DataError: too large, not JSON, an unknown schema version, an unknown or missing key, a wrong type.
         """
         where = origin or cls.KIND
-        if len(text) > MAX_JSON_BYTES:
-            raise DataError(f"{where}: {len(text)} bytes is more than the {MAX_JSON_BYTES} allowed for {cls.KIND}")
-        try:
-            value = json.loads(text, object_pairs_hook=_unique)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: not valid JSON ({error})", hint=f"write {cls.KIND} again") from error
-        if _has_control(value):
-            raise DataError(f"{where}: a text in it has control characters", hint=f"repair or rewrite {cls.KIND}")
+        value = read_json(text, where, what=cls.KIND)
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != cls.VERSION:
             raise DataError(
@@ -92,6 +88,29 @@ class Artefact(StrictModel):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def read_json(text: str | bytes, where: str, *, what: str = "the file") -> Any:
+    """Return the value of a JSON text that may be hostile: bounded size and depth, finite numbers, printable text.
+
+    Args:
+        text: JSON, UTF-8, at most 16 MiB.
+        where: file name for the error message.
+        what: what the hint calls it.
+
+    Raises:
+        DataError: too large, nested too deep, not JSON, a key twice, a number that is none, or control characters.
+    """
+    if len(text) > MAX_JSON_BYTES:
+        raise DataError(f"{where}: {len(text)} bytes is more than the {MAX_JSON_BYTES} allowed for {what}")
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON ({error})", hint=f"write {what} again") from error
+    fault = _fault(value)
+    if fault:
+        raise DataError(f"{where}: {fault}", hint=f"repair or rewrite {what}")
+    return value
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object; a key given twice would be read by one parser as the first and by another as the last."""
     value = dict(pairs)
@@ -100,9 +119,26 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _has_control(value: Any) -> bool:
-    if isinstance(value, str):
-        return _CONTROL.search(value) is not None
-    if isinstance(value, dict):
-        return any(_has_control(key) or _has_control(item) for key, item in value.items())
-    return isinstance(value, list) and any(_has_control(item) for item in value)
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number of JSON")
+
+
+def _fault(value: Any) -> str:
+    """Return what is wrong with a value's depth, texts or numbers, without recursion; empty when nothing is."""
+    level: list[Any] = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.keys()
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, str) and _CONTROL.search(item):
+                return "a text in it has control characters"
+            elif isinstance(item, float) and not math.isfinite(item):
+                return "a number in it is larger than any that can be computed with"
+        if not below:
+            return ""
+        level = below
+    return f"lists and objects in it are nested deeper than {MAX_JSON_DEPTH} levels"

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from fsq_edge_runtime.artefact import Artefact
+from fsq_edge_runtime.tail import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 UNKNOWN = -1  # class index of the label `unknown`
 UNKNOWN_LABEL = "unknown"
@@ -33,7 +34,7 @@ class DecisionSettings(Artefact):
 
     KIND: ClassVar[str] = "decision.json"
 
-    temperature: float | None = Field(default=None, gt=0, le=1000)
+    temperature: float | None = Field(default=None, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
     smoothing: Literal["none", "ema", "median"] = "none"
     smoothing_ms: float = Field(default=0.0, ge=0, le=600_000)
     enter: float = Field(default=0.0, ge=0, le=1)

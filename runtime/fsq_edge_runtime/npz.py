@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fsq_edge_runtime.arrays import AnyArray
+from fsq_edge_runtime.files import first_line
 
 MAX_MEMBERS = 64
 
@@ -28,21 +29,28 @@ def read_arrays(data: bytes, names: Sequence[str]) -> list[AnyArray]:
         ValueError: not a sound npz, compressed, objects inside, or a key is missing.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {entry.filename: entry for entry in archive.infolist()}
-            if len(members) > MAX_MEMBERS:
-                raise ValueError(f"{len(members)} arrays, at most {MAX_MEMBERS} are allowed")
-            found = []
-            for name in names:
-                entry = members.get(f"{name}.npy")
-                if entry is None:
-                    raise ValueError(f"the array {name!r} is missing")
-                if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
-                    raise ValueError(f"the array {name!r} is compressed")
-                found.append(_read_array(archive.read(entry), name))
-            return found
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
-        raise ValueError(f"not a sound npz: {error}") from error
+        return _read_members(data, names)
+    except ValueError:
+        raise
+    except Exception as error:
+        # zipfile and numpy's reader of headers, which evaluates a Python literal, raise whatever they come upon.
+        raise ValueError(f"not a sound npz: {first_line(error)}") from error
+
+
+def _read_members(data: bytes, names: Sequence[str]) -> list[AnyArray]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {entry.filename: entry for entry in archive.infolist()}
+        if len(members) > MAX_MEMBERS:
+            raise ValueError(f"{len(members)} arrays, at most {MAX_MEMBERS} are allowed")
+        found = []
+        for name in names:
+            entry = members.get(f"{name}.npy")
+            if entry is None:
+                raise ValueError(f"the array {name!r} is missing")
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
+                raise ValueError(f"the array {name!r} is compressed")
+            found.append(_read_array(archive.read(entry), name))
+        return found
 
 
 def array_names(data: bytes) -> tuple[str, ...]:
@@ -54,8 +62,8 @@ def array_names(data: bytes) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
-        raise ValueError(f"not a sound npz: {error}") from error
+    except Exception as error:
+        raise ValueError(f"not a sound npz: {first_line(error)}") from error
     return tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))
 
 

@@ -1,18 +1,22 @@
 """What the runtime must know of an ONNX file before onnxruntime sees it, read from its bytes without the onnx package.
 
-Source: onnx.proto3 (Apache-2.0). ModelProto: graph 7, functions 25. GraphProto: node 1, initializer 5, output 12,
-sparse_initializer 15. NodeProto: output 2, name 3, op_type 4, attribute 5, domain 7. AttributeProto: t 5, g 6,
-tensors 10, graphs 11, sparse 22 and 23. TensorProto: external_data 13, data_location 14. ValueInfoProto: name 1.
+Source: onnx.proto3 (Apache-2.0). ModelProto: graph 7, functions 25. GraphProto: node 1, initializer 5, input 11, output
+12, sparse_initializer 15. NodeProto: input 1, output 2, name 3, op_type 4, attribute 5, domain 7. AttributeProto: name
+1, i 3, t 5, g 6, tensors 10, graphs 11, sparse 22 and 23. TensorProto: dims 1, name 8, external_data 13, data_location
+14. ValueInfoProto: name 1, type 2. TypeProto: tensor_type 1; its elem_type 1, shape 2. TensorShapeProto: dim 1; its
+dim_value 1, dim_param 2.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.protobuf import FieldBudget, Message, WireError
 
 STANDARD_DOMAINS = ("", "ai.onnx", "com.microsoft")
+_FLOAT = 1  # TensorProto.DataType
 _SUBGRAPHS = (6, 11, 22, 23)  # of an attribute; sparse tensors are not read either
 
 
@@ -47,6 +51,95 @@ def read_graph_end(model: bytes) -> GraphEnd:
     except WireError as error:
         raise DataError(f"the ONNX file cannot be read: {error}") from error
     raise DataError("the ONNX file has no node that makes its output")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPort:
+    """An input or output of a graph.
+
+    Attributes:
+        name: of the tensor.
+        is_float32: whether its elements are float32.
+        shape: sizes; None where one has a name or is not said.
+    """
+
+    name: str
+    is_float32: bool
+    shape: tuple[int | None, ...]
+
+
+def read_graph_ports(model: bytes) -> tuple[list[GraphPort], list[GraphPort]]:
+    """Return the inputs, without those that are constants, and the outputs of an ONNX file.
+
+    Args:
+        model: an ONNX file.
+
+    Raises:
+        DataError: the bytes are not an ONNX model.
+    """
+    try:
+        graph = _root(model).message(7, "graph")
+        constants = {tensor.text(8) for tensor in graph.messages(5, "initializer")}
+        inputs = [port for port in map(_port, graph.messages(11, "input")) if port.name not in constants]
+        return inputs, [_port(value) for value in graph.messages(12, "output")]
+    except WireError as error:
+        raise DataError(f"the ONNX file cannot be read: {error}") from error
+
+
+def _port(value: Message) -> GraphPort:
+    tensor = value.message(2, "type").message(1, "tensor_type")
+    sizes = [None if 2 in dim else dim.uint(1, bits=63) for dim in tensor.message(2, "shape").messages(1, "dim")]
+    return GraphPort(value.text(1), tensor.uint(1) == _FLOAT, tuple(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A node of a graph.
+
+    Attributes:
+        operator: e.g. ``Conv``.
+        domain: empty for the operators of ONNX itself.
+        inputs: names of tensors; empty where an optional one is left out.
+        outputs: names of tensors.
+        axis: its attribute ``axis``; 0 without one.
+    """
+
+    operator: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    axis: int
+
+
+def read_nodes(model: bytes) -> tuple[list[GraphNode], dict[str, tuple[int, ...]]]:
+    """Return the nodes of a graph in file order, and the shapes of its constants by name.
+
+    Args:
+        model: an ONNX file.
+
+    Raises:
+        DataError: the bytes are not an ONNX model, or a constant promises more values than the file could hold.
+    """
+    try:
+        graph = _root(model).message(7, "graph")
+        constants = {}
+        for tensor in graph.messages(5, "initializer"):
+            shape = tensor.uints(1, bits=63)
+            if math.prod(shape) > 8 * len(model):
+                raise DataError(f"the constant {tensor.text(8)!r} promises more values than the file could hold")
+            constants[tensor.text(8)] = shape
+        return [_node(message) for message in graph.messages(1, "node")], constants
+    except WireError as error:
+        raise DataError(f"the ONNX file cannot be read: {error}") from error
+
+
+def _node(node: Message) -> GraphNode:
+    axis = 0
+    for attribute in node.messages(5, "attribute"):
+        if attribute.text(1) == "axis":
+            axis = attribute.uint(3, bits=64)
+            axis -= (axis >> 63) << 64  # two's complement
+    return GraphNode(node.text(4), node.text(7), node.texts(1), node.texts(2), axis)
 
 
 def check_plain_graph(model: bytes, what: str) -> None:

@@ -24,6 +24,11 @@ ZSCORE_FLOOR_SHARE = 1e-3  # of the training std, where the unit has no floor ab
 MIN_STD = 1e-6  # a channel that never moved in training; standardising by less would only amplify rounding
 
 
+MAX_MAGNITUDE = 1e30  # of a mean, and of a std and its inverse: float32 arithmetic with them cannot overflow
+MAX_FRAME_VALUES = 1 << 20  # of one frame: 4 MiB, and every buffer of a session is a multiple of it
+MAX_FILLED_SAMPLES = 1 << 20  # of one gap
+
+
 class ChannelSpec(StrictModel):
     """One sensor channel: its name and physical unit."""
 
@@ -52,15 +57,15 @@ class PreprocessConfig(Artefact):
     KIND: ClassVar[str] = "preprocess.json"
 
     channels: tuple[ChannelSpec, ...] = Field(min_length=1, max_length=256)
-    sample_rate_hz: float = Field(gt=0, le=1e6)
+    sample_rate_hz: float = Field(ge=1e-3, le=1e6)
     window_samples: int = Field(default=100, ge=2, le=65536)
     hop_samples: int = Field(default=50, ge=1, le=65536)
     fold: int = Field(default=2, ge=1, le=64)
     window_zscore: bool = True
-    max_gap_ms: float = Field(default=100.0, ge=0)
+    max_gap_ms: float = Field(default=100.0, ge=0, le=3_600_000)
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    clip_sigma: float = Field(default=5.0, gt=0)
+    clip_sigma: float = Field(default=5.0, ge=1e-6, le=1e6)
     qa: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -70,8 +75,17 @@ class PreprocessConfig(Artefact):
             raise ValueError(f"mean and std need {wanted} values, got {len(self.mean)} and {len(self.std)}")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
+        if (
+            max(map(abs, self.mean)) > MAX_MAGNITUDE
+            or not 1 / MAX_MAGNITUDE <= min(self.std) <= max(self.std) <= MAX_MAGNITUDE
+        ):
+            raise ValueError(f"mean and std must lie within {MAX_MAGNITUDE:g}, std above {1 / MAX_MAGNITUDE:g}")
         if self.window_samples % self.fold:
             raise ValueError(f"window_samples {self.window_samples} is not a multiple of fold {self.fold}")
+        if wanted * self.window_samples > MAX_FRAME_VALUES:
+            raise ValueError(f"{wanted} channels of {self.window_samples} samples, at most {MAX_FRAME_VALUES} values")
+        if self.max_gap_samples > MAX_FILLED_SAMPLES:
+            raise ValueError(f"max_gap_ms spans {self.max_gap_samples} samples, at most {MAX_FILLED_SAMPLES}")
         return self
 
     @property

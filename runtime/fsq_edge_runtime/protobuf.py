@@ -98,6 +98,28 @@ class Message:
             raise WireError(f"{self.path}: field {number} is {value}, more than {bits} bits hold")
         return value
 
+    def uints(self, number: int, *, bits: int = 32) -> tuple[int, ...]:
+        """Return repeated unsigned integers, written packed or one by one.
+
+        Raises:
+            WireError: one does not fit ``bits``, or the file's budget is used up.
+        """
+        numbers: list[int] = []
+        for wire_type, value in self._fields.get(number, []):
+            if wire_type == VARINT:
+                numbers.append(int(value))
+            elif wire_type == BYTES and isinstance(value, memoryview):
+                position = 0
+                while position < len(value):
+                    self._budget.spend(self.path)
+                    one, position = _read_varint(value, position, self.path)
+                    numbers.append(one)
+            else:
+                raise WireError(f"{self.path}: field {number} has wire type {wire_type}, expected 0 or 2")
+        if any(one >> bits for one in numbers):
+            raise WireError(f"{self.path}: field {number} holds a number of more than {bits} bits")
+        return tuple(numbers)
+
     def float32(self, number: int) -> float:
         """Return a 32-bit float, 0.0 when absent."""
         return float(struct.unpack("<f", self._integer(number, FIXED32).to_bytes(4, "little"))[0])

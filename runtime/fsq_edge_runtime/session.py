@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -77,6 +78,8 @@ class Session:
         changes = {"source_rate_hz": source_rate_hz, "deadline_ms": deadline_ms}
         given = {name: value for name, value in changes.items() if value is not None}
         self.settings = (settings or bundle.stream).model_copy(update=given)
+        if not all(math.isfinite(value) for value in given.values()):
+            raise UsageError("a rate or a deadline is not a number", hint="give the sensor's nominal rate in Hz")
         self.decision = decision or bundle.decision_for(backend.name)
         self.on_record = on_record
         config = self._config = bundle.preprocess

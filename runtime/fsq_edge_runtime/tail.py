@@ -22,6 +22,10 @@ BOUND_MARGIN: Final = 1e-3  # the paper's eps: keeps the outermost digits reacha
 MAX_INDEX: Final = 1 << 62  # code indices are int64
 MAX_CODES: Final = 1 << 20  # of a logits table; a grid alone may be larger
 MAX_HEAD_BYTES: Final = 64 * 1024 * 1024
+# Within these a float32 quotient of a logit and a temperature is a number; fitted values lie far inside.
+MIN_TEMPERATURE: Final = 1e-3
+MAX_TEMPERATURE: Final = 1e3
+MAX_LOGIT: Final = 1e30
 
 
 class FsqCodebook:
@@ -69,8 +73,11 @@ class FsqCodebook:
         return np.asarray(t * self.half - self.offset, dtype=np.float32)
 
     def digits(self, t: Float32Array) -> Int64Array:
-        """Return digits (..., D), 0 to L - 1, of t (..., D) in [-1, 1]; rounding is half to even."""
-        return np.rint(self.bounded(t)).astype(np.int64) + self._middle
+        """Return digits (..., D), 0 to L - 1, of t (..., D); rounding is half to even.
+
+        Values beyond [-1, 1], which a quantised output may reach, count as the outermost digit.
+        """
+        return np.rint(self.bounded(np.clip(t, -1.0, 1.0))).astype(np.int64) + self._middle
 
     def index(self, digits: Int64Array) -> Int64Array:
         """Return the code index (...) of digits (..., D)."""
@@ -106,7 +113,7 @@ class FsqTail:
     Args:
         levels: FSQ levels.
         table: (n_codes, classes) float32 logits of the trained head over the whole code book.
-        temperature: positive; divides the logits before the softmax.
+        temperature: 0.001 to 1000; divides the logits before the softmax.
 
     Raises:
         DataError: sizes do not agree or values are not finite.
@@ -119,11 +126,16 @@ class FsqTail:
             raise DataError(f"head: {error}") from error
         if self.codebook.n_codes > MAX_CODES:
             raise DataError(f"head: levels {list(levels)} give {self.codebook.n_codes} codes, at most {MAX_CODES}")
-        self.table: Float32Array = np.ascontiguousarray(table, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            self.table: Float32Array = np.ascontiguousarray(table, dtype=np.float32)
         if self.table.ndim != 2 or len(self.table) != self.codebook.n_codes or self.table.shape[1] < 2:
             raise DataError(f"head: logits table {self.table.shape} does not fit {self.codebook.n_codes} codes")
-        if not np.isfinite(self.table).all() or not (math.isfinite(temperature) and temperature > 0):
-            raise DataError("head: the logits table or the temperature is not finite and positive")
+        if not (np.abs(self.table) <= MAX_LOGIT).all():  # NaN is not less
+            raise DataError(f"head: the logits table holds values that are not numbers up to {MAX_LOGIT:g}")
+        if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
+            raise DataError(
+                f"head: the temperature is {temperature:g}, expected {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+            )
         self.temperature = float(temperature)
 
     def index(self, t: Float32Array) -> Int64Array:
@@ -157,7 +169,7 @@ class FsqTail:
         try:
             levels, table, warmth = read_arrays(data, ("levels", "table", "temperature"))
             temperature = float(warmth)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"head.npz cannot be read: {error}") from error
         if levels.ndim != 1 or levels.dtype.kind not in "iu":
             raise DataError("head.npz: levels must be a list of integers")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.backends.graph_size import check_size
 from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.files import first_line
 
@@ -69,7 +70,8 @@ class OnnxBackend:
 
     def _infer_together(self, frames: Float32Array) -> Float32Array:
         if self._batch_session is None and self._batched is not None:
-            self._batch_session = _load(self._batched)
+            check_size(self._batched, "the batched graph", batch=len(frames))
+            self._batch_session = _open(self._batched)
         try:
             t: Float32Array = self._batch_session.run(["t"], {"input": frames})[0]
         except Exception as error:
@@ -126,6 +128,11 @@ def open_onnx(model: bytes, *, optimize: bool = True, optimized_to: str = "", lo
 
 
 def _load(model: bytes) -> Any:
+    check_size(model, "the device graph")
+    return _open(model)
+
+
+def _open(model: bytes) -> Any:
     try:
         return open_onnx(model)
     except Exception as error:

@@ -15,13 +15,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
+from fsq_edge_runtime.bundle.agreement import check_agreement
 from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_folder
 from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, UsageError
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.npz import read_arrays
-from fsq_edge_runtime.onnx_graph import check_plain_graph
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.tail import FsqTail
@@ -185,7 +185,7 @@ class Bundle:
         self.preprocess = fitted if hop is None else fitted.model_copy(update={"hop_samples": hop})
         self.tail = FsqTail.from_bytes(self.read("head"))
         self.decision = DecisionSettings.from_json(self.read("decision"), origin="decision.json")
-        self._check_agreement()
+        check_agreement(self)
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -328,13 +328,6 @@ class Bundle:
         if not self.has("stream"):
             return StreamSettings()
         return StreamSettings.from_json(self.read("stream"), origin="stream.json")
-
-    def _check_agreement(self) -> None:
-        for entry in self.manifest.files:
-            if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
-                check_plain_graph(self.files[entry.path], entry.path)
-        if self.tail.table.shape[1] != len(self.classes):
-            raise BundleError(f"the head gives {self.tail.table.shape[1]} classes, the manifest {len(self.classes)}")
 
 
 def make_manifest_json(manifest: Manifest) -> bytes:

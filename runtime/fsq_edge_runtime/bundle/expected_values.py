@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float64Array
+from fsq_edge_runtime.artefact import read_json
 from fsq_edge_runtime.errors import BundleError
 from fsq_edge_runtime.preprocess import Preprocessor
 
@@ -65,16 +65,16 @@ def expected_values(bundle: Bundle) -> ExpectedValues:
 def _from_audit(audit: bytes) -> ExpectedValues | None:
     """Read ``calibration.json``: per channel ``low``, ``high`` and ``counts`` over equal bins up to ``clip_sigma``."""
     try:
-        described = json.loads(audit)["found"]
+        described = read_json(audit, "calibration.json")["found"]
         if described is None:
             return None  # the audit could not describe the set, and said why
         clip, channels = float(described["clip_sigma"]), described["channels"]
         counts = np.asarray(np.sum([channel["counts"] for channel in channels], axis=0, dtype=np.float64))
         low = min(float(channel["low"]) for channel in channels)
         high = max(float(channel["high"]) for channel in channels)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise BundleError(f"calibration.json does not describe the calibration set: {error!r}") from error
-    if counts.ndim != 1 or not counts.sum() > 0:
+    if counts.ndim != 1 or not counts.sum() > 0 or counts.min() < 0 or not clip > 0:
         raise BundleError("calibration.json does not describe the calibration set: its histograms are empty")
     edges = np.linspace(-clip, clip, len(counts) + 1)
     shares = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])

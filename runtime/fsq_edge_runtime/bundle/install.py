@@ -27,9 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fsq_edge_runtime.backends.graph_size import check_size
+from fsq_edge_runtime.bundle.agreement import check_evidence
 from fsq_edge_runtime.bundle.archive import CURRENT, FOLDER_DIGEST, MANIFEST, read_files, write_tree
 from fsq_edge_runtime.bundle.bundle import Bundle
-from fsq_edge_runtime.bundle.selftest import SelfTestResult, run_selftest
+from fsq_edge_runtime.bundle.limited_selftest import run_limited_selftest
+from fsq_edge_runtime.bundle.selftest import SelfTestResult
 from fsq_edge_runtime.bundle.signature import check_signature
 from fsq_edge_runtime.errors import BundleError, DataError, MissingInputError, UnavailableError, UsageError
 from fsq_edge_runtime.files import sync_folder, write_file
@@ -72,7 +75,7 @@ def install(
     *,
     backend: str = "auto",
     public_key: bytes | None = None,
-    selftest: Callable[[Bundle, str], SelfTestResult] = run_selftest,
+    selftest: Callable[[Bundle, str], SelfTestResult] = run_limited_selftest,
 ) -> Installed:
     """Verify a bundle, run its self-test on the backend that will run it, and make it the current one.
 
@@ -81,7 +84,7 @@ def install(
         destination: the install folder; made when it does not exist.
         backend: what will run it: ``auto``, ``onnx``, ``onnx-int8`` or ``hailo``.
         public_key: PEM; the bundle must be signed with its private half.
-        selftest: runs the self-test; another one only in tests.
+        selftest: runs the self-test, in a child process with limits; another one only in tests.
 
     Raises:
         MissingInputError: no such bundle.
@@ -138,13 +141,18 @@ def rollback(destination: str | Path, *, public_key: bytes | None = None) -> Ins
 
 
 def verify_parts(bundle: Bundle, public_key: bytes | None = None) -> None:
-    """Check what opening a bundle does not: its signature against a key, and each HEF against its architecture.
+    """Check what opening a bundle does not: its signature against a key, its evidence, each HEF and its architecture.
 
     Raises:
+        DataError: the self-test, the fingerprint, the calibration audit or the event score is damaged.
         BundleError: not signed with this key, or a HEF is damaged or filed under an architecture it is not for.
     """
     if public_key is not None:
         check_signature(bundle, public_key)
+    check_evidence(bundle)
+    for entry in bundle.manifest.files:
+        if entry.role in ("encoder", "encoder-int8"):
+            check_size(bundle.files[entry.path], entry.path)
     for entry in bundle.manifest.files:
         if entry.role != "hef":
             continue

@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail, softmax
 
 # Batches of other sizes may round the last bits of t differently (observed: below 1e-6). Where b lies closer than
@@ -56,9 +56,14 @@ class DecisionHead:
         return row
 
     def codes(self, t: Float32Array) -> tuple[Int64Array, Int64Array]:
-        """Return code indices (N,) of t (N, D), and the rows that lie too near a boundary to trust a batch."""
+        """Return code indices (N,) of t (N, D), and the rows that lie too near a boundary to trust a batch.
+
+        As in :meth:`code`, values beyond [-1, 1] count as the outermost digit, and the code is -1 where t is no number.
+        """
+        lost: BoolArray = np.asarray(np.isnan(t).any(axis=1))
+        t = np.clip(np.where(lost[:, None], np.float32(0.0), t), -1.0, 1.0)
         near = (self.tail.codebook.boundary_distance(t) < BOUNDARY_MARGIN).any(axis=1)
-        return self.tail.index(t), np.flatnonzero(near)
+        return np.where(lost, -1, self.tail.index(t)), np.flatnonzero(near & ~lost)
 
 
 def _exact_thresholds(codebook: FsqCodebook) -> list[list[float]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
+MAX_S = 1e6  # of any duration: eleven days
+Magnitude = Annotated[float, Field(ge=1e-12, le=1e12)]  # float32 holds its inverse and its square
 Flag = Literal["missing", "imputed", "stuck", "clipped", "range", "units", "rate"]
 ALL_FLAGS: tuple[Flag, ...] = ("missing", "imputed", "stuck", "clipped", "range", "units", "rate")
 
@@ -43,20 +45,20 @@ class StreamSettings(Artefact):
 
     KIND: ClassVar[str] = "stream.json"
 
-    source_rate_hz: float | None = Field(default=None, gt=0, le=1e6)
+    source_rate_hz: float | None = Field(default=None, ge=1e-3, le=1e6)
     hop_samples: int | None = Field(default=None, ge=1, le=65536)
     resampler: Literal["auto", "linear", "polyphase"] = "auto"
     jitter_tolerance: float = Field(default=0.25, gt=0, lt=0.5)
-    clock_jump_s: float = Field(default=1.0, gt=0)
-    late_limit: int = Field(default=10, ge=1)
-    deadline_ms: float | None = Field(default=None, ge=0)
+    clock_jump_s: float = Field(default=1.0, gt=0, le=MAX_S)
+    late_limit: int = Field(default=10, ge=1, le=1_000_000)
+    deadline_ms: float | None = Field(default=None, ge=0, le=MAX_S * 1000)
     abstain_on: tuple[Flag, ...] = ALL_FLAGS
-    stuck_ms: float = Field(default=500.0, gt=0)
+    stuck_ms: float = Field(default=500.0, gt=0, le=MAX_S * 1000)
     max_imputed_share: float = Field(default=0.2, ge=0, le=1)
     max_clipped_share: float = Field(default=0.1, ge=0, le=1)
-    max_rate_error: float = Field(default=0.1, gt=0)
-    full_scale: dict[str, float] = Field(default_factory=dict)
-    range_limits: dict[str, float] = Field(default_factory=lambda: dict(RANGE_LIMITS))
+    max_rate_error: float = Field(default=0.1, gt=0, le=1e6)
+    full_scale: dict[str, Magnitude] = Field(default_factory=dict)
+    range_limits: dict[str, Magnitude] = Field(default_factory=lambda: dict(RANGE_LIMITS))
     check_gravity: bool = True
 
     def deadline_ns(self, config: PreprocessConfig) -> int | None:

@@ -1,0 +1,105 @@
+"""Do the parts of a bundle fit together, so that whatever is verified can also be run? The one place of these checks.
+
+Each refusal here stands for a bundle that would be found good, be installed, and then fail at its first window.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fsq_edge_runtime.decision import DecisionSettings, hops
+from fsq_edge_runtime.errors import BundleError, UsageError
+from fsq_edge_runtime.onnx_graph import check_plain_graph, read_graph_ports
+from fsq_edge_runtime.tail import FsqTail
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle.bundle import Bundle
+
+MAX_SPAN_HOPS = 10_000  # of a median of scores: each window sorts so many
+MAX_SELFTEST_WINDOWS = 256
+
+
+def check_agreement(bundle: Bundle) -> None:
+    """Check what a session needs: graphs, heads, decision settings, stream policies.
+
+    Raises:
+        BundleError: two parts do not fit together.
+        DataError: a part is damaged.
+    """
+    heads = [(bundle.tail, bundle.decision), (bundle.tail_for("onnx-int8"), bundle.decision_for("onnx-int8"))]
+    for tail, decision in heads:
+        _check_head(bundle, tail, decision)
+    for entry in bundle.manifest.files:
+        if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
+            check_plain_graph(bundle.files[entry.path], entry.path)
+            _check_ports(bundle, entry.path, batched=entry.role == "encoder-batch")
+    _check_stream(bundle)
+
+
+def check_evidence(bundle: Bundle) -> None:
+    """Check what a session does without: self-test, fingerprint, calibration audit, event score, signature's form.
+
+    Raises:
+        BundleError: one of them is not of this bundle.
+        DataError: one of them is damaged.
+    """
+    from fsq_edge_runtime.bundle.expected_values import expected_values
+    from fsq_edge_runtime.bundle.signature import SIGNATURE_PATH, SignatureFile
+
+    test, codes = bundle.selftest, bundle.tail.codebook.n_codes
+    if len(test.codes) > MAX_SELFTEST_WINDOWS:
+        raise BundleError(f"selftest.npz has {len(test.codes)} windows, at most {MAX_SELFTEST_WINDOWS} are allowed")
+    for name, values, limit in (("codes", test.codes, codes), ("labels", test.labels, len(bundle.classes))):
+        if values.min() < 0 or values.max() >= limit:
+            raise BundleError(
+                f"selftest.npz: {name} reach from {values.min()} to {values.max()}, expected 0 to {limit - 1}"
+            )
+    if not np.isfinite(test.t).all():
+        raise BundleError("selftest.npz: t holds values that are not numbers")
+    counts = bundle.fingerprint.counts
+    if len(counts) != codes or min(counts) < 0 or sum(counts) != bundle.fingerprint.windows:
+        raise BundleError(f"fingerprint.json does not count the {codes} codes of this bundle's head")
+    if bundle.has("calibration"):
+        expected_values(bundle)
+    if bundle.has("signature"):
+        SignatureFile.from_json(bundle.read("signature"), origin=SIGNATURE_PATH)
+    bundle.events  # noqa: B018 - read when it is asked for
+
+
+def _check_head(bundle: Bundle, tail: FsqTail, decision: DecisionSettings) -> None:
+    if tail.table.shape[1] != len(bundle.classes):
+        raise BundleError(f"the head gives {tail.table.shape[1]} classes, the manifest {len(bundle.classes)}")
+    if tail.codebook.levels != bundle.tail.codebook.levels:
+        raise BundleError(
+            f"the int8 head has the levels {tail.codebook.levels}, the head {bundle.tail.codebook.levels}"
+        )
+    hop_ms = 1000.0 * bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz
+    if decision.smoothing == "median" and hops(decision.smoothing_ms, hop_ms) > MAX_SPAN_HOPS:
+        raise BundleError(f"the median of the decision settings spans more than {MAX_SPAN_HOPS} hops of {hop_ms:g} ms")
+
+
+def _check_ports(bundle: Bundle, path: str, *, batched: bool) -> None:
+    inputs, outputs = read_graph_ports(bundle.files[path])
+    batch = None if batched else 1
+    wanted = [("input", (batch, *bundle.preprocess.frame_shape)), ("t", (batch, bundle.tail.codebook.dimensions))]
+    found = [(port.name, port.shape) for port in (*inputs, *outputs)]
+    if found != wanted or not all(port.is_float32 for port in (*inputs, *outputs)):
+        raise BundleError(f"{path} maps {_shown(found)}, this bundle needs {_shown(wanted)}, float32")
+
+
+def _shown(ports: list[tuple[str, tuple[int | None, ...]]]) -> str:
+    return " to ".join(f"{name[:40]!r} {shape}" for name, shape in ports[:4])
+
+
+def _check_stream(bundle: Bundle) -> None:
+    """Make what a session makes of the policies for every stream: whatever it refuses is refused now."""
+    from fsq_edge_runtime.stream.quality import QualityCheck
+    from fsq_edge_runtime.stream.state import StreamState
+
+    try:
+        StreamState("", bundle.preprocess, bundle.stream, bundle.decision, lambda state, gap: None)
+    except UsageError as error:
+        raise BundleError(f"stream.json: {error.message}", hint=error.hint) from error
+    QualityCheck(bundle.preprocess, bundle.stream)
