@@ -271,7 +271,7 @@ HUNGRY = {
         {"r": [1, 1200], "c": [1200, 1]},
     ),
     "a sum over every index": (
-        summed(N("Reshape", ["input", "flat"], ["a"]), N("Einsum", ["a", "a", "a", "a"], ["k"], equation="i,j,k,l->")), {}
+        summed(N("Reshape", ["input", "flat"], ["a"]), N("Einsum", ["a"] * 4, ["k"], equation="i,j,k,l->")), {}
     ),
     "a size known only when it runs": (
         summed(N("NonZero", ["input"], ["z"]), N("Cast", ["z"], ["k"], to=1)), {}
