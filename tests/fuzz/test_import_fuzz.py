@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz.import_mutants import LIMIT_S, mutants, run
+from tests.programs.import_mutants import LIMIT_S, mutants, run
 
 
 def test_damaged_files_are_read_or_refused_and_leave_nothing_behind() -> None:

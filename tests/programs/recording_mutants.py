@@ -11,7 +11,6 @@ import argparse
 import io
 import os
 import random
-import resource
 import sys
 import tempfile
 import threading
@@ -33,6 +32,7 @@ from fsq_edge_runtime.sources.watch import WatchedSource
 from tests.factories.bundles import motion, random_bundle
 from tests.factories.foreign_streams import LIVE, RECORDINGS
 from tests.factories.mutations import flip_bytes
+from tests.programs.memory import peak_mb
 
 LIMIT_MB = 300
 LIMIT_SECONDS = 10.0
@@ -189,10 +189,10 @@ def main() -> int:
             if outcome.startswith("wrong"):
                 wrong += 1
                 print(f"{kind} {number}: {outcome}")
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     counted = ", ".join(f"{what} {count}" for what, count in sorted(outcomes.items()))
-    print(f"recordings: {counted}, peak {peak_mb:.0f} MB")
-    return 1 if wrong or peak_mb > LIMIT_MB else 0
+    print(f"recordings: {counted}, peak {peak:.0f} MB")
+    return 1 if wrong or peak > LIMIT_MB else 0
 
 
 if __name__ == "__main__":

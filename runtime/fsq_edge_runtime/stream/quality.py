@@ -176,8 +176,9 @@ class QualityCheck:
         if energy >= self._turn_low or not self._gravity:
             return False
         three = self.window[self._triad]
-        norms = np.sqrt(np.einsum("ct,ct->t", three, three))
-        return bool(norms.std() > SHAKING * self._gravity)
+        with np.errstate(over="ignore", invalid="ignore"):  # a value far out of range has its own flag; NaN is no shake
+            norms = np.sqrt(np.einsum("ct,ct->t", three, three))
+            return bool(norms.std() > SHAKING * self._gravity)
 
     def _has_run(self) -> bool:
         changes = np.not_equal(self._flat[1:], self._flat[:-1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import random
-import resource
 import tempfile
 import time
 import zipfile
@@ -20,6 +19,7 @@ from fsq_edge.data.importing.importer import import_files
 from fsq_edge_runtime.errors import FsqEdgeError
 from tests.factories.loggers import axivity_file, gt3x_file, still_and_moving, write_table, zip_bytes
 from tests.factories.mutations import flip_bytes
+from tests.programs.memory import peak_mb
 
 LIMIT_MB = 300.0
 LIMIT_S = 10.0
@@ -96,7 +96,7 @@ def run(count: int) -> Counter[str]:
             longest = max(longest, time.process_time() - began)
             if any(path.name.startswith(".out") for path in Path(folder).iterdir()):
                 found["left behind"] += 1
-    found["most_mb"] = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    found["most_mb"] = int(peak_mb())
     found["longest_ms"] = int(1000 * longest)
     return found
 
