@@ -46,6 +46,7 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.programs.onnx_mutants --count 5000 --bombs
 	$(BIN)/python -m tests.programs.onnx_mutants --backend
 	$(BIN)/python -m tests.programs.recording_mutants --count 5000
+	$(BIN)/python -m tests.programs.import_mutants --count 5000
 
 # Whole networks, as every exporter writes them, through the checker: our own, then those of other people's packages.
 # The packages need 10 GB in environments of their own; the exports are kept in build/networks.

@@ -24,7 +24,7 @@ CHANNELS = ", ".join(f"{name}: {{column: {name}, unit: {'g' if name[0] == 'a' el
 MAP = f"files: [{{pattern: '*.csv', time: {{column: time, form: s}}, channels: {{{CHANNELS}}}}}]"
 RATE_HZ, PER_PAGE = 100, 120
 CHILD = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 side, source, target, text = sys.argv[1:]
 begun, cpu = time.monotonic(), time.process_time()
@@ -37,7 +37,10 @@ else:
     from fsq_edge.data.importing.presets import self_explaining_map
     wanted = parse_map(text.encode(), "map") if text else self_explaining_map([Path(source)])
     import_files([Path(source)], wanted, Path(target))
-print(time.monotonic() - begun, time.process_time() - cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+spent = time.monotonic() - begun, time.process_time() - cpu
+# Not ru_maxrss, which begins with the peak of the process that started this one.
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(*spent, int(status["VmHWM"].split()[0]) / 1024)
 """
 
 
