@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Self
 import numpy.typing as npt
 
 from fsq_edge_runtime.backends import Backend
-from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, ReportsSwitches
+from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, BackendSwitch, ReportsSwitches
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
-from fsq_edge_runtime.stream.records import BackendSwitch, Decision, Gap, Predictions, Record
+from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
 from fsq_edge_runtime.stream.samples import SampleInput
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.backends.base import Missed
+from fsq_edge_runtime.backends.base import BackendSwitch, Missed
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.backends.selection import open_backend, select_backend
 from fsq_edge_runtime.errors import BackendError, UsageError
-from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import random_bundle
 from tests.factories.hailo_rig import ARCHITECTURE, Rig, bundle_with_hefs, hef_for, hide_binding, inline, make_rig

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo import binding as binding_module
@@ -23,7 +24,6 @@ from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.hailo.process import HailoProcess
 from fsq_edge_runtime.backends.selection import open_device, select_backend
 from fsq_edge_runtime.errors import BackendError
-from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault, fake_hailo_platform, installed
 from tests.factories.hailo_rig import ProcessRig, make_process_rig
 from tests.factories.silent_device import STATES, stream_through_silence

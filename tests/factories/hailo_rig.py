@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
@@ -20,7 +21,6 @@ from fsq_edge_runtime.backends.hailo.process import HailoProcess
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
 from fsq_edge_runtime.preprocess import Preprocessor
-from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import (
     FakePackage,
     FakePlatform,

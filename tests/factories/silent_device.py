@@ -14,11 +14,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fsq_edge_runtime.backends.base import Missed
+from fsq_edge_runtime.backends.base import BackendSwitch, Missed
 from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.selection import select_backend
-from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault
 from tests.factories.hailo_rig import make_process_rig
 

@@ -8,11 +8,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.backends.base import Missed
+from fsq_edge_runtime.backends.base import BackendSwitch, Missed
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.session import Session
-from fsq_edge_runtime.stream.records import BackendSwitch, Decision, Record
+from fsq_edge_runtime.stream.records import Decision, Record
 from fsq_edge_runtime.testing import Fault, FaultScript
 from tests.factories.bundles import motion, random_bundle
 from tests.factories.hailo_rig import inline, make_rig

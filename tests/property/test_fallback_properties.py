@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsq_edge_runtime.backends.base import Missed
+from fsq_edge_runtime.backends.base import BackendSwitch, Missed
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
-from fsq_edge_runtime.stream.records import BackendSwitch
 from fsq_edge_runtime.testing import Fault, FaultScript
 from tests.factories.hailo_rig import inline, make_rig
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import BackendError
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.stream.records import BackendSwitch
 
 PROCESSOR_BACKENDS: Final = ("onnx", "onnx-int8")  # names of the backends that run on the CPU
 
@@ -28,6 +26,39 @@ class Missed(BackendError):  # noqa: N818 - an outcome of one window, named like
     def __init__(self, reason: str, message: str, *, status: int | None = None) -> None:
         super().__init__(message, status=status)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSwitch:
+    """The choice of the backend, a switch to another, or a change of the device's state (then both names are equal).
+
+    Attributes:
+        from_backend: name of the backend before; None for the choice when the session was opened.
+        to_backend: name of the backend after.
+        cause: one sentence.
+        code: HailoRT's status code, where there is one.
+        t_monotonic: seconds on the monotonic clock; None for the choice at the opening.
+    """
+
+    kind: ClassVar[str] = "backend"
+    stream: ClassVar[str] = ""
+
+    from_backend: str | None
+    to_backend: str
+    cause: str
+    code: int | None = None
+    t_monotonic: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
+        return {
+            "type": self.kind,
+            "from": self.from_backend,
+            "to": self.to_backend,
+            "cause": self.cause,
+            "code": self.code,
+            "t_monotonic": self.t_monotonic,
+        }
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.backends.base import Backend, Missed
+from fsq_edge_runtime.backends.base import Backend, BackendSwitch, Missed
 from fsq_edge_runtime.backends.fallback_policy import (
     DeviceBackend,
     FallbackCounters,
@@ -29,7 +29,6 @@ from fsq_edge_runtime.backends.fallback_policy import (
 from fsq_edge_runtime.backends.shadow import ShadowComparison
 from fsq_edge_runtime.backends.temperature import TemperatureQuestions
 from fsq_edge_runtime.errors import BackendError
-from fsq_edge_runtime.stream.records import BackendSwitch
 
 T = TypeVar("T")
 # What is kept back of a deadline so that the CPU can still answer: the largest of the three amounts below.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.backends.hailo.device import Telemetry
+from fsq_edge_runtime.backends.temperature import Telemetry
 from fsq_edge_runtime.errors import BackendError
 
 

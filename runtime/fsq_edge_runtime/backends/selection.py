@@ -17,12 +17,12 @@ from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.backends.base import BackendSwitch
     from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
     from fsq_edge_runtime.backends.hailo.binding import Binding
     from fsq_edge_runtime.backends.hailo.process import HailoProcess
     from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.stream.records import BackendSwitch
 
 CHOICES = ("auto", "hailo", "onnx", "onnx-int8")
 PROOF_S = 5.0

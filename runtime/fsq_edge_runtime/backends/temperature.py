@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Protocol
-
-from fsq_edge_runtime.backends.hailo.device import Telemetry
 
 # Between two questions to a device that did not answer the last one: from and to.
 SILENT_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What the device says of its state; None where it does not say.
+
+    Attributes:
+        temperature_c: the hotter of the chip's two sensors, degrees Celsius.
+        power_w: watts, on boards with current monitoring only.
+    """
+
+    temperature_c: float | None = None
+    power_w: float | None = None
 
 
 class SaysTemperature(Protocol):

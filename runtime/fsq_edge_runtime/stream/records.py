@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
+from fsq_edge_runtime.backends.base import BackendSwitch
 
 STAGES = ("grid", "preprocess", "inference", "decision", "total")
 
@@ -109,39 +110,6 @@ class Gap:
             "cause": self.cause,
             "t_start": self.t_start,
             "t_end": self.t_end,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class BackendSwitch:
-    """The choice of the backend, a switch to another, or a change of the device's state (then both names are equal).
-
-    Attributes:
-        from_backend: name of the backend before; None for the choice when the session was opened.
-        to_backend: name of the backend after.
-        cause: one sentence.
-        code: HailoRT's status code, where there is one.
-        t_monotonic: seconds on the monotonic clock; None for the choice at the opening.
-    """
-
-    kind: ClassVar[str] = "backend"
-    stream: ClassVar[str] = ""
-
-    from_backend: str | None
-    to_backend: str
-    cause: str
-    code: int | None = None
-    t_monotonic: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields of the JSON line."""
-        return {
-            "type": self.kind,
-            "from": self.from_backend,
-            "to": self.to_backend,
-            "cause": self.cause,
-            "code": self.code,
-            "t_monotonic": self.t_monotonic,
         }
 
 

@@ -22,10 +22,11 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends.hailo.binding import Binding, guard_status_texts, load_binding
-from fsq_edge_runtime.backends.hailo.device import Telemetry, acquire
+from fsq_edge_runtime.backends.hailo.device import acquire
 from fsq_edge_runtime.backends.hailo.hefs import choose_hef, inspect_hefs
 from fsq_edge_runtime.backends.hailo.network import HailoLink
 from fsq_edge_runtime.backends.hailo.request import Ticket
+from fsq_edge_runtime.backends.temperature import Telemetry
 from fsq_edge_runtime.hef import HefReport
 
 if TYPE_CHECKING:

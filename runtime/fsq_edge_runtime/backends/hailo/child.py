@@ -16,7 +16,6 @@ from concurrent.futures import Future
 from typing import Any
 
 from fsq_edge_runtime.backends.hailo.binding import inherited_environment
-from fsq_edge_runtime.backends.hailo.device import Telemetry
 from fsq_edge_runtime.backends.hailo.errors import from_status
 from fsq_edge_runtime.backends.hailo.exchange import (
     ASK,
@@ -30,6 +29,7 @@ from fsq_edge_runtime.backends.hailo.exchange import (
     pair,
 )
 from fsq_edge_runtime.backends.hailo.owner_thread import OwnerThread
+from fsq_edge_runtime.backends.temperature import Telemetry
 from fsq_edge_runtime.errors import BackendError
 
 WORKER = "fsq_edge_runtime.backends.hailo.worker"

@@ -16,29 +16,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fsq_edge_runtime.backends.hailo.binding import Binding
 from fsq_edge_runtime.backends.hailo.owner_thread import OwnerThread, outcome
+from fsq_edge_runtime.backends.temperature import Telemetry
 from fsq_edge_runtime.errors import BackendError
 
 T = TypeVar("T")
 LET_GO_S = 0.002
 CLOSE_S = 2.0  # what takes longer hangs inside the binding; it goes on there, nobody waits for it
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """What the device says of its state; None where it does not say.
-
-    Attributes:
-        temperature_c: the hotter of the chip's two sensors, degrees Celsius.
-        power_w: watts, on boards with current monitoring only.
-    """
-
-    temperature_c: float | None = None
-    power_w: float | None = None
 
 
 def architecture_name(value: object) -> str:

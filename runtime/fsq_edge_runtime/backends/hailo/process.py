@@ -18,11 +18,10 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends.hailo.child import START_S, DeviceChild
-from fsq_edge_runtime.backends.hailo.device import Telemetry
 from fsq_edge_runtime.backends.hailo.errors import from_status
 from fsq_edge_runtime.backends.hailo.exchange import INFER, REQUEST, ROWS, outcome_of
 from fsq_edge_runtime.backends.hailo.hefs import inspect_hefs
-from fsq_edge_runtime.backends.temperature import TemperatureQuestions
+from fsq_edge_runtime.backends.temperature import Telemetry, TemperatureQuestions
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.hef import HefReport
 
