@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from fsq_edge.cli.endings import ending_signals
 from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import output_options, write_json
-from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.runner import Runner
@@ -88,10 +89,11 @@ def command(
 ) -> None:
     """Stream samples through BUNDLE: one record for every window, JSON lines on standard output by default.
 
-    Runs until the sources end, or until SIGTERM (exit 0) or Ctrl-C (exit 130); both drain what is under way.
+    Runs until the sources end, or until SIGTERM, SIGHUP (exit 0) or Ctrl-C (exit 130), which drain what is under way.
+    Within two seconds the process has ended (exit 69 where something that cannot be interrupted holds it up).
     """
     from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.runner import Runner
+    from fsq_edge_runtime.runner import Runner, close_together
     from fsq_edge_runtime.sinks import open_sink
     from fsq_edge_runtime.sources import Notices, open_source
     from fsq_edge_runtime.sources.silence import explain_silence
@@ -101,7 +103,9 @@ def command(
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
     notices = Notices(lambda line: None if quiet else click.echo(f"note: {line}", err=True))
+    stop = threading.Event()
     with ExitStack() as stack:
+        received = stack.enter_context(ending_signals(stop))
         sources = [
             _closing(stack, open_source(text, opened.preprocess, source_rate_hz=source_rate,
                                         paced=pace == "realtime", chunk=chunk, notices=notices))
@@ -111,11 +115,21 @@ def command(
         deadline_ms = None if live else 0.0  # a recording is never late
         session = opened.open_session(backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
         stack.enter_context(session)
-        sinks = [_closing(stack, open_sink(text, latency=latency, scores=scores, queued=live)) for text in sink_texts]
+        sinks: list[Sink] = []
+        stack.callback(close_together, sinks)
+        for text in sink_texts:
+            sinks.append(open_sink(text, latency=latency, scores=scores, queued=live, stop=stop))
         runner = Runner(session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat)
         if metrics is not None:
-            runner.attach(_closing(stack, _open_metrics(metrics, runner)))
-        facts = _run(runner)
+            sinks.append(_open_metrics(metrics, runner))
+            runner.attach(sinks[-1])
+        try:
+            facts = _run(runner, stop)
+        except BrokenPipeError:
+            return  # who reads the output has enough, as `head` does; the other sinks have their end
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
+    _report_losses(sinks)
     config = opened.preprocess
     silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)
     if silent:
@@ -135,33 +149,21 @@ def _closing(stack: ExitStack, opened: Closable) -> Closable:
     return opened
 
 
-def _run(runner: Runner) -> dict[str, Any]:
+def _run(runner: Runner, stop: threading.Event) -> dict[str, Any]:
     from fsq_edge_runtime.systemd import notify
 
-    stop = threading.Event()
-    with _signals(stop) as received:
-        notify("READY=1")
-        facts = runner.run(stop)
-        notify("STOPPING=1")
-    if signal.SIGINT in received:
-        raise KeyboardInterrupt
+    notify("READY=1")
+    facts = runner.run(stop)
+    notify("STOPPING=1")
     return facts
 
 
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[set[int]]:
-    """Let SIGTERM and SIGINT end the run in good order; a second one is not waited for."""
-    received: set[int] = set()
-
-    def handle(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        received.add(number)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _report_losses(sinks: Sequence[Sink]) -> None:
+    """Raise for a live sink that could not write to the end: a full disk costs records, not the stream."""
+    for sink in sinks:
+        error = getattr(sink, "error", None)
+        if error is not None and not isinstance(error, BrokenPipeError):
+            lost = sink.counters["errors"]
+            raise UnavailableError(
+                f"{lost} records were not written to {error.filename or sink.name}: {error.strerror}"
+            )

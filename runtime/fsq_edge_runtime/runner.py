@@ -17,7 +17,12 @@ from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
 from fsq_edge_runtime.stream.records import Record, StreamEvent
 
 MAX_WAITING_SAMPLES = 100_000  # between the sources and the engine: a quarter of an hour of one sensor at 100 Hz
-JOIN_S = 2 * POLL_S
+SLICE = 256  # chunks handed in before the runner looks whether it should stop
+# From the moment the runner sees that it should stop; with POLL_S and the sinks' second it stays below two.
+DRAIN_S = 0.4
+JOIN_S = POLL_S + 0.05
+CLOSE_S = 0.9
+CLOSE_SOURCES_S = 0.2
 
 
 class ChunkQueue:
@@ -103,6 +108,9 @@ class Runner:
         self._reading = 0
         self._recent: dict[str, None] = {}  # streams, the most recent last
         self._forgotten = 0
+        self._failed: set[int] = set()  # sinks that cannot be written, by their place
+        self._end_ns: int | None = None  # when answering ends, once the runner was stopped
+        self._left = 0  # samples that were still waiting then
         session.on_record = self._emit
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
@@ -114,26 +122,43 @@ class Runner:
             OSError: a sink that is not queued cannot be written.
         """
         try:
+            self._run(stop)
+            return self._say_end()
+        finally:
+            close_together(self._sources, CLOSE_SOURCES_S)
+
+    def _run(self, stop: threading.Event) -> None:
+        try:
             if self._live:
                 self._run_live(stop)
             else:
                 for number, source in enumerate(self._sources):
                     for chunk in source.chunks(stop):
                         self._push({}, [self._named(chunk, number)])
-            self._session.drain()
+            self._session.drain(deadline_ns=self._end_ns_of(stop))
         except BaseException:
-            if self._started:
-                self._emit(StreamEvent("end", "", self.facts()))
+            self._failure = None
+            self._say_end(suppress=True)
             raise
-        finally:
-            for source in self._sources:
-                source.close()
-        facts = self.facts()
-        if self._started or self._failure is None:
-            self._emit(StreamEvent("end", "", facts))
-        if self._failure is not None:
-            raise self._failure
+
+    def _say_end(self, *, suppress: bool = False) -> dict[str, Any]:
+        """Write the ``end`` record to every sink that can be written; raise what a source failed of."""
+        facts, failure = self.facts(), self._failure
+        if self._started or (failure is None and not suppress):
+            try:
+                self._emit(StreamEvent("end", "", facts))
+            except OSError:
+                if not suppress:
+                    raise
+        if failure is not None:
+            raise failure
         return facts
+
+    def _end_ns_of(self, stop: threading.Event) -> int | None:
+        """Return when answering must end, monotonic nanoseconds; None while nobody wants the runner to stop."""
+        if self._end_ns is None and stop.is_set():
+            self._end_ns = time.monotonic_ns() + int(DRAIN_S * 1e9)
+        return self._end_ns
 
     def attach(self, sink: Sink) -> None:
         """Add a sink that needs the runner itself, before :meth:`run`."""
@@ -142,6 +167,8 @@ class Runner:
     def facts(self) -> dict[str, Any]:
         """Return the counters of streams, sources and sinks, and of the device where there is one."""
         totals, backend = self._session.totals.to_dict(), self._session.backend
+        totals["received"] += self._left
+        totals["overrun"] += self._left
         device = {"device": backend.state()} if isinstance(backend, ReportsState) else {}
         return {
             "streams": len(self._session.counters),
@@ -165,17 +192,27 @@ class Runner:
         while not stop.is_set():
             finished = ended.is_set()
             lost, chunks = self._queue.take(0.0 if finished else POLL_S)
-            self._push(lost, chunks)
+            self._take_in(lost, chunks, stop)
             self._heartbeat()
             if self._stats_s and time.monotonic() >= next_stats:
                 next_stats += self._stats_s
                 self._emit(StreamEvent("stats", "", self.facts()))
             if finished and not chunks:
                 break
+        deadline = time.monotonic() + JOIN_S
         for thread in threads:
-            thread.join(JOIN_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
         if stop.is_set():
-            self._push(*self._queue.take(0.0))  # what was read before the end is answered, too
+            self._take_in(*self._queue.take(0.0), stop)  # what was read before the end is answered, too
+
+    def _take_in(self, lost: dict[str, int], chunks: list[Chunk], stop: threading.Event) -> None:
+        """Hand in what waited, a slice at a time; what is left when the time is up counts as ``overrun``."""
+        for at in range(0, max(len(chunks), 1), SLICE):
+            end_ns = self._end_ns_of(stop)
+            if end_ns is not None and time.monotonic_ns() > end_ns:
+                self._left += sum(len(chunk.samples) for chunk in chunks[at:])
+                return
+            self._push({} if at else lost, chunks[at : at + SLICE])
 
     def _push(self, lost: dict[str, int], chunks: list[Chunk]) -> None:
         if chunks and not self._started:
@@ -228,5 +265,24 @@ class Runner:
                 ended.set()
 
     def _emit(self, record: Record) -> None:
-        for sink in self._sinks:
-            sink.write(record)
+        failure: OSError | None = None
+        for place, sink in enumerate(self._sinks):
+            if place in self._failed:
+                continue
+            try:
+                sink.write(record)
+            except OSError as error:  # the others get theirs, and the end of the stream, all the same
+                self._failed.add(place)
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+
+def close_together(opened: Sequence[Source | Sink], within_s: float = CLOSE_S) -> None:
+    """Close sources or sinks side by side; what takes longer than ``within_s`` seconds is left to its thread."""
+    threads = [threading.Thread(target=one.close, name="closing", daemon=True) for one in opened]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + within_s
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

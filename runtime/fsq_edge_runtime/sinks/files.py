@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
+import select
+import stat
 import sys
+import threading
+import time
 from pathlib import Path
 
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.stream.records import Decision, Record
 
+POLL_MS = 100
+GRACE_S = 0.3  # for a reader that is only slow, when the stream must end
 COLUMNS = (
     "type",
     "seq",
@@ -35,32 +42,53 @@ class Output:
     Args:
         path: None is standard output.
         append: keep what the file holds.
+        stop: once it is set, a pipe whose reader takes nothing is given up after ``GRACE_S``.
 
     Raises:
         UnavailableError: the file's folder is missing or cannot be written.
     """
 
-    def __init__(self, path: Path | None, *, append: bool = False) -> None:
-        self._path, self._append = path, append
+    def __init__(self, path: Path | None, *, append: bool = False, stop: threading.Event | None = None) -> None:
+        self._path, self._append, self._stop = path, append, stop
+        self._poll: select.poll | None = None  # of what may keep its writer waiting: all but regular files
         self._descriptor: int | None = None
         self._opened = False
         if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
             raise UnavailableError(f"cannot write {path}", hint="is its folder there, and may you write to it?")
 
     def write(self, text: str) -> None:
-        """Write text whole.
+        """Write text whole; what a full disk takes a part of is taken back, so that only whole lines stay.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written; its ``filename`` says where to.
         """
         if not self._opened:
             self._open()
         if self._descriptor is None:
             sys.stdout.write(text)
             return
-        data = memoryview(text.encode())
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        data, written = memoryview(text.encode()), 0
+        try:
+            while written < len(data):
+                if self._poll is None:
+                    written += os.write(self._descriptor, data[written:])
+                else:
+                    self._wait(self._poll)
+                    written += os.write(self._descriptor, data[written : written + select.PIPE_BUF])
+        except OSError as error:
+            if self._poll is None and written:
+                end = os.lseek(self._descriptor, 0, os.SEEK_CUR) - written
+                os.ftruncate(self._descriptor, end)
+                os.lseek(self._descriptor, end, os.SEEK_SET)
+            raise OSError(error.errno, error.strerror, str(self._path or "standard output")) from error
+
+    def _wait(self, poll: select.poll) -> None:
+        given_up = None
+        while not poll.poll(POLL_MS):
+            if self._stop is not None and self._stop.is_set():
+                given_up = given_up or time.monotonic() + GRACE_S
+                if time.monotonic() > given_up:
+                    raise OSError(errno.EAGAIN, "its reader takes nothing")
 
     def close(self) -> None:
         """Close the file; standard output is left open."""
@@ -72,12 +100,21 @@ class Output:
         self._opened = True
         if self._path is not None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self._append else os.O_TRUNC)
-            self._descriptor = os.open(self._path, flags, 0o644)
+            self._descriptor = os.open(self._path, flags, 0o666)
+            self._watch()
             return
         # Past Python's buffer: a reader that hangs must not hold up the end of the process.
+        if sys.stdout is None:
+            raise UnavailableError("this process has no standard output", hint="--sink jsonl:FILE")
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             self._descriptor = sys.stdout.fileno()
+            self._watch()
+
+    def _watch(self) -> None:
+        if self._descriptor is not None and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            self._poll = select.poll()
+            self._poll.register(self._descriptor, select.POLLOUT)
 
 
 class JsonlSink:

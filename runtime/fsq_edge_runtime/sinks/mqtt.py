@@ -12,7 +12,7 @@ from fsq_edge_runtime.sinks.files import json_line
 from fsq_edge_runtime.stream.records import Record
 
 MAX_IN_FLIGHT = 64
-CLOSE_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 0.8
 WAIT_S = 0.1
 
 

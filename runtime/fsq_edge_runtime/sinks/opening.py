@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from fsq_edge_runtime.errors import UsageError
@@ -12,7 +13,9 @@ from fsq_edge_runtime.sinks.queued import QueuedSink
 FORMS = ("jsonl:-", "jsonl:FILE[?append]", "csv:-", "csv:FILE", "mqtt://[USER@]HOST[:PORT]/TOPIC", "http:HOST:PORT")
 
 
-def open_sink(text: str, *, latency: bool = True, scores: bool = False, queued: bool = True) -> Sink:
+def open_sink(
+    text: str, *, latency: bool = True, scores: bool = False, queued: bool = True, stop: threading.Event | None = None
+) -> Sink:
     """Open a sink.
 
     Args:
@@ -20,6 +23,8 @@ def open_sink(text: str, *, latency: bool = True, scores: bool = False, queued: 
         latency: write latencies; without them a replay gives the same bytes every time.
         scores: write the probabilities of every class (JSON lines only).
         queued: put slow sinks behind a bounded queue, as a live stream needs; a replay waits instead and loses nothing.
+
+        stop: once it is set, a file or pipe that takes nothing is given up after a moment.
 
     Raises:
         UsageError: not such a form.
@@ -30,11 +35,11 @@ def open_sink(text: str, *, latency: bool = True, scores: bool = False, queued: 
         path, _, option = place.partition("?")
         if option not in ("", "append"):
             raise UsageError(f"{text!r}: unknown option {option!r}", hint="jsonl:FILE?append")
-        output = Output(None if path == "-" else Path(path), append=option == "append")
+        output = Output(None if path == "-" else Path(path), append=option == "append", stop=stop)
         sink: Sink = JsonlSink(output, latency=latency, scores=scores)
         return QueuedSink(sink) if queued else sink
     if kind == "csv" and place:
-        sink = CsvSink(Output(None if place == "-" else Path(place)))
+        sink = CsvSink(Output(None if place == "-" else Path(place), stop=stop))
         return QueuedSink(sink) if queued else sink
     if kind in ("mqtt", "mqtts"):
         from fsq_edge_runtime.mqtt_link import MqttAddress

@@ -9,7 +9,7 @@ from collections import deque
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.stream.records import Record
 
-CLOSE_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 0.8
 
 
 class QueuedSink:
