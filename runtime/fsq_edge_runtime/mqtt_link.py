@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from fsq_edge_runtime.errors import MissingInputError, UnavailableError, UsageError
+from fsq_edge_runtime.addresses import check_host, redacted
+from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableError, UsageError
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.files import first_line
 
 PASSWORD_VARIABLE = "FSQ_EDGE_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 15
 LONGEST_WAIT_S = 10
+MAX_TEXT_BYTES = 1024  # MQTT itself takes 65,535
+_FORM = "mqtt://[USER@]HOST[:PORT]/TOPIC[?qos=1&ca=FILE]"
 _OPTIONS = ("qos", "ca", "client_id")
 
 
@@ -52,20 +56,36 @@ class MqttAddress:
         Raises:
             UsageError: not such an address; a password in it.
         """
-        url = urlsplit(text)
-        options = parse_qs(url.query)
+        shown = redacted(text)
         try:
+            url = urlsplit(text)
+            options = parse_qs(url.query, keep_blank_values=True)
             port = url.port or (8883 if url.scheme == "mqtts" else 1883)
             qos = int(options.get("qos", ["1"])[0])
-        except ValueError as error:
-            raise UsageError(f"{text!r}: {error}", hint="mqtt://HOST:PORT/TOPIC?qos=1") from error
+        except ValueError as error:  # its message quotes the address
+            raise UsageError(f"{shown!r}: the port or the quality of service is no number", hint=_FORM) from error
         topic = unquote(url.path.lstrip("/"))
         if not url.hostname or not topic or qos not in (0, 1, 2) or set(options) - set(_OPTIONS):
-            raise UsageError(f"{text!r} is not an MQTT address", hint="mqtt://[USER@]HOST[:PORT]/TOPIC[?qos=1&ca=FILE]")
+            raise UsageError(f"{shown!r} is not an MQTT address", hint=_FORM)
         if url.password is not None:
             raise UsageError("an MQTT address must not hold a password", hint=f"put it into {PASSWORD_VARIABLE}")
         ca, client_id = options.get("ca", [None])[0], options.get("client_id", [""])[0] or ""
-        return cls(url.hostname, port, topic, url.username, qos, url.scheme == "mqtts", ca, client_id)
+        if ca is not None and url.scheme != "mqtts":
+            raise UsageError(f"{shown!r}: ca= without encryption", hint="mqtts://... encrypts")
+        for what, value in (("topic", topic), ("client_id", client_id), ("user", url.username or "")):
+            if len(value.encode("utf-8", "replace")) > MAX_TEXT_BYTES or not (value.isprintable() or not value):
+                raise UsageError(f"{shown!r}: the {what} is too long or has control characters")
+        if not _is_filter(topic):
+            raise UsageError(f"{shown!r}: the topic's wildcards are not in places of their own", hint="a/+/b or a/#")
+        host = check_host(url.hostname, text)
+        return cls(host, port, topic, url.username, qos, url.scheme == "mqtts", ca, client_id)
+
+
+def _is_filter(topic: str) -> bool:
+    """Return whether wildcards stand alone in their level, and # in the last one (MQTT 5, section 4.7.1)."""
+    levels = topic.split("/")
+    alone = all(level in ("+", "#") or not set(level) & {"+", "#"} for level in levels)
+    return alone and "#" not in levels[:-1]
 
 
 class MqttLink:
@@ -84,6 +104,7 @@ class MqttLink:
     Raises:
         UnavailableError: paho-mqtt is not installed.
         MissingInputError: the certificate authority's file cannot be read.
+        DataError: it is none.
     """
 
     def __init__(
@@ -107,8 +128,8 @@ class MqttLink:
         where = f"the MQTT broker {self._address.host}:{self._address.port}"
         try:
             self.client.connect(self._address.host, self._address.port, KEEPALIVE_S)
-        except OSError as error:
-            raise UnavailableError(f"cannot reach {where}: {error}", hint="is it running there?") from error
+        except (OSError, ValueError) as error:  # a host name that no resolver takes is a ValueError
+            raise UnavailableError(f"cannot reach {where}: {first_line(error)}", hint="is it running there?") from error
         self.client.loop_start()
         if not self._answered.wait(CONNECT_TIMEOUT_S) or self._refusal:
             self.close()
@@ -142,5 +163,8 @@ def _make_client(address: MqttAddress) -> Any:
     if address.tls:
         if address.ca is not None and not Path(address.ca).is_file():
             raise MissingInputError(f"cannot read the certificate authority {address.ca}")
-        client.tls_set_context(ssl.create_default_context(cafile=address.ca))
+        try:
+            client.tls_set_context(ssl.create_default_context(cafile=address.ca))
+        except (OSError, ValueError) as error:  # an SSLError is an OSError
+            raise DataError(f"{address.ca} is not a certificate authority: {first_line(error)}") from error
     return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from fsq_edge_runtime.addresses import check_host, redacted
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.sinks.files import CsvSink, JsonlSink, Output
@@ -45,10 +46,13 @@ def open_sink(
         from fsq_edge_runtime.mqtt_link import MqttAddress
         from fsq_edge_runtime.sinks.mqtt import MqttSink
 
-        return MqttSink(MqttAddress.parse(text), latency=latency)
+        address = MqttAddress.parse(text)
+        if {"+", "#"} & set(address.topic):
+            raise UsageError(f"{redacted(text)!r}: a topic to publish to has no wildcards")
+        return MqttSink(address, latency=latency)
     if kind == "http":
         return _http(place, text)
-    raise UsageError(f"unknown sink {text!r}", hint="one of " + ", ".join(FORMS))
+    raise UsageError(f"unknown sink {redacted(text)!r}", hint="one of " + ", ".join(FORMS))
 
 
 def _http(place: str, text: str) -> Sink:
@@ -65,6 +69,6 @@ def split_address(place: str, text: str) -> tuple[str, int]:
         UsageError: not an address.
     """
     host, _, port = place.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{text!r} is not an address", hint="HOST:PORT, e.g. 127.0.0.1:8080")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    if not (port.isascii() and port.isdecimal() and len(port) < 6) or int(port) > 65535:
+        raise UsageError(f"{redacted(text)!r} is not an address", hint="HOST:PORT, e.g. 127.0.0.1:8080")
+    return check_host(host.strip("[]") or "127.0.0.1", text), int(port)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs
 
+from fsq_edge_runtime.addresses import redacted
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.sources.base import Source
@@ -78,7 +79,7 @@ def _open_live(kind: str, place: str, wanted: tuple[Wanted, ...], text: str, not
         from fsq_edge_runtime.sources.mqtt import MqttSource
 
         return MqttSource(MqttAddress.parse(text), len(wanted), notices)
-    raise UsageError(f"unknown source {text!r}", hint="one of " + ", ".join(FORMS))
+    raise UsageError(f"unknown source {redacted(text)!r}", hint="one of " + ", ".join(FORMS))
 
 
 def _udp(place: str, wanted: tuple[Wanted, ...], text: str, notices: Notices) -> Source:
