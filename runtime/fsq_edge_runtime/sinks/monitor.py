@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import socket
 import threading
-from functools import cached_property
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from ipaddress import ip_address
-from typing import Any
 
-from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.sinks.files import json_line
+from fsq_edge_runtime.sinks.web import Request, WebServer
 from fsq_edge_runtime.stream.records import Record
 
 MAX_VIEWERS = 16
@@ -45,12 +40,8 @@ class MonitorSink:
         self.counters = {"records": 0, "dropped": 0, "viewers": 0}
         self._viewers: set[queue.Queue[bytes | None]] = set()
         self._lock = threading.Lock()
-        try:
-            self._server = _Server((host, port), _Handler, self)
-        except OSError as error:
-            raise UnavailableError(f"cannot serve http:{host}:{port}: {error.strerror or error}") from error
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True).start()
+        self._server = WebServer(host, port, {"/": _send_page, "/events": self._send_events})
+        self.port = self._server.port
 
     def write(self, record: Record) -> None:
         """Hand a record to every viewer; never blocks."""
@@ -64,8 +55,7 @@ class MonitorSink:
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
         with self._lock:
             for viewer in self._viewers:
                 self._offer(viewer, None)
@@ -96,69 +86,31 @@ class MonitorSink:
             else:
                 return
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], sink: MonitorSink) -> None:
-        self.sink = sink
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, handler)
-
-    @cached_property
-    def is_local(self) -> bool:
-        """Whether only this machine can reach the server."""
-        return ip_address(str(self.server_address[0])).is_loopback
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = 10
-
-    def do_GET(self) -> None:
-        """Answer the page, the events, or 404."""
-        host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-        if self.server.is_local and host not in ("localhost", "127.0.0.1", "[::1]"):
-            self.send_error(HTTPStatus.FORBIDDEN)
-        elif self.path == "/":
-            self._send_page()
-        elif self.path == "/events":
-            self._send_events()
-        else:
-            self.send_error(HTTPStatus.NOT_FOUND)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: standard error belongs to the command line."""
-
-    def _send_page(self) -> None:
-        page = files("fsq_edge_runtime.sinks").joinpath("monitor.html").read_bytes()
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(page)))
-        self.send_header("Content-Security-Policy", _POLICY)
-        self.end_headers()
-        self.wfile.write(page)
-
-    def _send_events(self) -> None:
-        viewer = self.server.sink.join()
+    def _send_events(self, request: Request) -> None:
+        viewer = self.join()
         if viewer is None:
-            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+            request.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
             return
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
         try:
-            while (event := self._next(viewer)) is not None:
-                self.wfile.write(event)
+            request.send_response(HTTPStatus.OK)
+            request.send_header("Content-Type", "text/event-stream")
+            request.send_header("Cache-Control", "no-store")
+            request.end_headers()
+            while (event := _next(viewer)) is not None:
+                request.wfile.write(event)
         except OSError:
             pass  # the viewer went away
         finally:
-            self.server.sink.leave(viewer)
+            self.leave(viewer)
 
-    def _next(self, viewer: queue.Queue[bytes | None]) -> bytes | None:
-        try:
-            return viewer.get(timeout=HEARTBEAT_S)
-        except queue.Empty:
-            return b": still here\n\n"  # finds out whether the viewer is, too
+
+def _send_page(request: Request) -> None:
+    page = files("fsq_edge_runtime.sinks").joinpath("monitor.html").read_bytes()
+    request.send(page, "text/html; charset=utf-8", Content_Security_Policy=_POLICY)
+
+
+def _next(viewer: queue.Queue[bytes | None]) -> bytes | None:
+    try:
+        return viewer.get(timeout=HEARTBEAT_S)
+    except queue.Empty:
+        return b": still here\n\n"  # finds out whether the viewer is, too

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.sinks.web import Request, WebServer
 from fsq_edge_runtime.stream.records import Decision, Record
 
 LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
@@ -50,11 +50,9 @@ class MetricsSink:
         self._missed = self._prometheus.Counter("fsq_edge_missed", "Missed windows", ["reason"], registry=registry)
         self._backend = self._prometheus.Gauge("fsq_edge_backend", "1 for the one in use", ["name"], registry=registry)
         self._current = ""
-        try:
-            self._server, self._thread = self._prometheus.start_http_server(port, host, registry)
-        except OSError as error:
-            raise UnavailableError(f"cannot serve metrics on {host}:{port}: {error.strerror or error}") from error
-        self.port: int = self._server.server_address[1]
+        self._registry = registry
+        self._server = WebServer(host, port, {"/": self._send, "/metrics": self._send})
+        self.port = self._server.port
 
     def write(self, record: Record) -> None:
         """Count a record."""
@@ -75,8 +73,12 @@ class MetricsSink:
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
+
+    def _send(self, request: Request) -> None:
+        exposition: Any = need("prometheus_client.exposition", "metrics", "--metrics")
+        encode, kind = exposition.choose_encoder(request.headers.get("Accept") or "")
+        request.send(encode(self._registry), kind)
 
     def collect(self) -> Iterator[Any]:
         """Yield the session's counters as Prometheus families, at the time they are asked for."""
