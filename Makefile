@@ -45,6 +45,7 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.programs.hef_mutants --count 20000
 	$(BIN)/python -m tests.programs.onnx_mutants --count 5000 --bombs
 	$(BIN)/python -m tests.programs.onnx_mutants --backend
+	$(BIN)/python -m tests.programs.bundle_mutants --count 5000
 	$(BIN)/python -m tests.programs.recording_mutants --count 5000
 	$(BIN)/python -m tests.programs.import_mutants --count 5000
 

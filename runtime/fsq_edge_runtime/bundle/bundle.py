@@ -148,10 +148,11 @@ class SelfTest:
             raise BundleError(f"selftest.npz cannot be read: {error}") from error
         if any(array.dtype.kind not in "fiu" or not array.ndim for array in (windows, t, codes, labels)):
             raise BundleError("selftest.npz: the arrays are not numbers in rows")
-        self.windows: Float32Array = windows.astype(np.float32, copy=False)
-        self.t: Float32Array = t.astype(np.float32, copy=False)
-        self.codes: Int64Array = codes.astype(np.int64, copy=False)
-        self.labels: Int64Array = labels.astype(np.int64, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is judged by the agreement check
+            self.windows: Float32Array = windows.astype(np.float32, copy=False)
+            self.t: Float32Array = t.astype(np.float32, copy=False)
+            self.codes: Int64Array = codes.astype(np.int64, copy=False)
+            self.labels: Int64Array = labels.astype(np.int64, copy=False)
         sizes = {len(self.windows), len(self.t), len(self.codes), len(self.labels)}
         if len(sizes) != 1 or 0 in sizes:
             raise BundleError(f"selftest.npz: the arrays differ in length or are empty: {sorted(sizes)}")
