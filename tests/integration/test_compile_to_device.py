@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +15,17 @@ import pytest
 from fsq_edge.cli.main import run
 from fsq_edge_compile.packing.bundle import build_bundle
 from fsq_edge_runtime.bundle.bundle import Bundle
-from fsq_edge_runtime.testing import fake_hailo_platform, installed
+from fsq_edge_runtime.testing import write_fake_package
 from tests.factories.build_folders import random_build
 from tests.factories.bundles import motion
+from tests.factories.hailo_rig import forget_binding
 
 STANDINS = Path(__file__).parents[1] / "standins"
 
 
-def test_plan_compile_add_install_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_compile_add_install_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     build = random_build(tmp_path / "build", windows=64)
     bundle, plan = tmp_path / "dog.fsqb", tmp_path / "plan"
     build_bundle(build).save(bundle)
@@ -41,13 +45,13 @@ def test_plan_compile_add_install_run(tmp_path: Path, capsys: pytest.CaptureFixt
 
     np.savez(tmp_path / "walk.npz", samples=motion(400, seed=3))
     capsys.readouterr()
-    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), quantized=True)):
-        assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo", "--json", "-"]) == 0
-        report = json.loads(capsys.readouterr().out)
-        assert report["selftest"]["backend"] == "hailo-fake"
-        assert report["selftest"]["label_agreement"] >= 0.8
-        words = ["--source", f"npz:{tmp_path / 'walk.npz'}", "--backend", "hailo"]
-        assert run(["run", str(tmp_path / "dest"), *words]) == 0
+    _plug_in(opened, tmp_path, monkeypatch)
+    assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo", "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["selftest"]["backend"] == "hailo-fake"
+    assert report["selftest"]["label_agreement"] >= 0.8
+    words = ["--source", f"npz:{tmp_path / 'walk.npz'}", "--backend", "hailo"]
+    assert run(["run", str(tmp_path / "dest"), *words]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     decisions = [line for line in lines if line["type"] == "decision"]
     assert len(decisions) == 7
@@ -57,6 +61,14 @@ def test_plan_compile_add_install_run(tmp_path: Path, capsys: pytest.CaptureFixt
     labels = [line["raw_label"] for line in reference if line["type"] == "decision"]
     agree = np.mean([line["raw_label"] == label for line, label in zip(decisions, labels, strict=True)])
     assert agree >= 0.7, "eight bits move a code now and then, not most of them"
+
+
+def _plug_in(bundle: Bundle, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    """Put the fake binding, quantized like a chip, where every process that is started finds it."""
+    package = write_fake_package(folder / "binding", graph=bundle.read("encoder"), quantized=True, **options)
+    forget_binding(monkeypatch)
+    monkeypatch.syspath_prepend(str(package.folder))
+    monkeypatch.setenv("PYTHONPATH", str(package.folder), prepend=os.pathsep)
 
 
 def test_a_hef_calibrated_with_noise_gets_no_further_than_add_hef(
@@ -79,8 +91,8 @@ def test_a_hef_calibrated_with_noise_gets_no_further_than_add_hef(
     opened = Bundle.open(bundle)
     assert opened.manifest.forced == ("add-hef hailo8 in spite of input-limits, input-noise: to see it fail",)
     capsys.readouterr()
-    with installed(fake_hailo_platform(4, graph=opened.read("encoder"), devices=["hailo8"], quantized=True)):
-        assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo"]) == 69
+    _plug_in(opened, tmp_path, monkeypatch, devices=["hailo8"])
+    assert run(["bundle", "install", str(bundle), str(tmp_path / "dest"), "--backend", "hailo"]) == 69
     assert "0 of 16 self-test windows" in capsys.readouterr().err
     assert not (tmp_path / "dest").exists()
 

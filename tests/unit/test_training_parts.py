@@ -39,7 +39,7 @@ def identity(samples: int) -> Preprocessor:
     return Preprocessor(
         PreprocessConfig(
             channels=(ChannelSpec(name="c0", unit="V"),), sample_rate_hz=50.0, window_samples=samples, fold=1,
-            window_zscore=False, mean=(0.0,), std=(1.0,), clip_sigma=1e9,
+            window_zscore=False, mean=(0.0,), std=(1.0,), clip_sigma=1e6,
         )
     )  # fmt: skip
 

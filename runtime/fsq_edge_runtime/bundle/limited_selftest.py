@@ -54,7 +54,9 @@ def main() -> None:
     except MemoryError:
         value = {"error": "BundleError", "message": "its self-test takes too much memory", "hint": ""}
     except FsqEdgeError as error:
-        value = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        # A backend's own kinds of error go over as the public one that they are.
+        public = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
+        value = {"error": public, "message": error.message, "hint": error.hint}
     answers.write(json.dumps(value))
     answers.flush()
 

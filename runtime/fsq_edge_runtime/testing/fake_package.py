@@ -58,6 +58,7 @@ def write_fake_package(
     lives: Sequence[Mapping[int, Fault]] = (),
     opens: Sequence[int] = (),
     temperature_c: float = 45.0,
+    quantized: bool = False,
 ) -> FakePackage:
     """Write a package ``hailo_platform`` whose device computes a graph.
 
@@ -71,6 +72,7 @@ def write_fake_package(
             have none.
         opens: statuses of the first openings of each process.
         temperature_c: what the chip says.
+        quantized: as :func:`~fsq_edge_runtime.testing.fake_hailo_platform` takes it.
     """
     package = _inside(folder)
     settings = {
@@ -80,6 +82,7 @@ def write_fake_package(
         "lives": [{number: dataclasses.asdict(fault) for number, fault in life.items()} for life in lives],
         "opens": list(opens),
         "temperature_c": temperature_c,
+        "quantized": quantized,
     }
     if graph is not None:
         write_file(package / "graph.onnx", graph)
@@ -113,6 +116,7 @@ def become_fake(name: str, folder: str) -> None:
         graph=read_bounded(graph, MAX_GRAPH) if graph.exists() else None,
         devices=settings["devices"],
         faults=script,
+        quantized=settings["quantized"],
     )
     fake.chip.lethal = True
     if settings["zeros"]:
