@@ -134,7 +134,7 @@ def _load(model: bytes) -> Any:
 
 def _open(model: bytes) -> Any:
     try:
-        return open_onnx(model)
+        return open_onnx(model, log_severity=4)  # what it says is in the error
     except Exception as error:
         raise DataError(f"the device graph cannot be loaded by onnxruntime: {first_line(error)}") from error
 
