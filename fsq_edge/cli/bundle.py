@@ -10,10 +10,12 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
 from fsq_edge.cli.bundle_device import install, rollback
+from fsq_edge.cli.bundle_onnx import build_own, network_options
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
+from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ command.add_command(rollback)
     epilog="Exit codes: 0 the bundle is written; 1 the check, the calibration audit or the parity ladder refuses it "
     "and nothing is written, unless --force."
 )
-@click.argument("build", type=click.Path(path_type=Path))
+@click.argument("build", type=click.Path(path_type=Path), required=False)
+@network_options
 @path_option(
     "--out", required=True, help="Write the bundle here: a file NAME.fsqb, or a folder, whose name has no suffix."
 )
@@ -45,7 +48,7 @@ command.add_command(rollback)
 @force_option
 @output_options
 def build(
-    build: Path,
+    build: Path | None,
     out: Path,
     name: str | None,
     arch: str,
@@ -54,11 +57,15 @@ def build(
     force: str,
     json_to: str | None,
     quiet: bool,
+    **network: Any,
 ) -> None:
-    """Make a bundle from the BUILD folder of export, calibrate and quantize.
+    """Make a bundle from the BUILD folder of export, calibrate and quantize, or from --onnx MODEL.
 
     Before, the device graph is checked for the target, the calibration set is audited again, and the parity ladder is
     climbed from torch to the int8 preview, and to the compiler's emulator where BUILD holds a compilation.
+
+    With --onnx, --preprocess and --windows, the network was trained elsewhere: it is rewritten as check --fix does,
+    checked, calibrated, previewed in int8 and compared with the file as it came, in one go.
     """
     need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
@@ -66,7 +73,16 @@ def build(
     from fsq_edge_compile.packing.gate import check_gate
     from fsq_edge_compile.parity.ladder import Gates
 
-    screen, folder = console(quiet, json_to), BuildFolder(build)
+    screen = console(quiet, json_to)
+    if network["onnx"] is not None and build is None:
+        own = build_own(network, screen, json_to, name, arch, min_code_agreement, force)
+        own.save(out)
+        _show(own, screen, f"wrote {out}")
+        write_json(summary(own), json_to)
+        return
+    if build is None or network["onnx"] is not None:
+        raise UsageError("give a BUILD folder or --onnx MODEL, one of the two", hint="fsq-edge bundle build --help")
+    folder = BuildFolder(build)
     gate = check_gate(folder, arch, force=force, parity=Gates(min_code_agreement, max_drop))
     stop_if_shut(screen, gate, json_to, "not built")
     climbed = gate.ladder.to_dict() if gate.ladder else {}

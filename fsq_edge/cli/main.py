@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "quantize": ("fsq_edge.cli.quantize", "int8 preview of the device graph"),
     "compile": ("fsq_edge.cli.compile", "drive Hailo's compiler, or write all it needs"),
     "hef": ("fsq_edge.cli.hef", "read a HEF without HailoRT"),
+    "preprocess": ("fsq_edge.cli.preprocess", "describe what a network takes that was trained elsewhere"),
     "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect and install the deployment package"),
     "parity": ("fsq_edge.cli.parity", "torch to HEF: where do they part"),
     "run": ("fsq_edge.cli.run", "stream a source through a bundle"),

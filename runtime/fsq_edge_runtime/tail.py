@@ -119,6 +119,8 @@ class FsqTail:
         DataError: sizes do not agree or values are not finite.
     """
 
+    kind = "fsq"
+
     def __init__(self, levels: Sequence[int], table: Float32Array, temperature: float = 1.0) -> None:
         try:
             self.codebook = FsqCodebook(levels)
@@ -137,6 +139,25 @@ class FsqTail:
                 f"head: the temperature is {temperature:g}, expected {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
             )
         self.temperature = float(temperature)
+
+    @property
+    def width(self) -> int:
+        """D, the values of ``t``."""
+        return self.codebook.dimensions
+
+    @property
+    def n_classes(self) -> int:
+        """Columns of the logits table."""
+        return int(self.table.shape[1])
+
+    @property
+    def n_answers(self) -> int:
+        """Codes of the code book."""
+        return self.codebook.n_codes
+
+    def boundary_distance(self, t: Float32Array) -> Float32Array:
+        """Return the distance (N,) of t (N, D) from the nearest rounding boundary of any dimension, 0 to 0.5."""
+        return np.asarray(self.codebook.boundary_distance(t).min(axis=-1), dtype=np.float32)
 
     def index(self, t: Float32Array) -> Int64Array:
         """Return the code index (N,) of t (N, D)."""

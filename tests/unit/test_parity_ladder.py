@@ -26,7 +26,7 @@ def rung(name: str, noise: float, kind: str = "exact") -> Rung:
 
 
 def climb(*rungs: Rung, n: int = 400, **options):
-    return run_ladder(FRAMES[:n], LABELS[:n], [rung("torch", 0), *rungs], TAIL.codebook, **options)
+    return run_ladder(FRAMES[:n], LABELS[:n], [rung("torch", 0), *rungs], TAIL, **options)
 
 
 def test_equal_forms_hold_and_the_report_is_plain_json() -> None:
@@ -64,7 +64,7 @@ def test_an_exact_form_may_part_on_a_rounding_boundary_only() -> None:
 
     exact = Rung("onnx", "exact", nudged, "export")
     first = Rung("torch", "exact", lambda given: with_tail(given[:, :, 0, 0], TAIL), "")
-    report = run_ladder(frames, np.zeros(400, int), [first, exact], TAIL.codebook, gates=Gates(0.0, 100.0))
+    report = run_ladder(frames, np.zeros(400, int), [first, exact], TAIL, gates=Gates(0.0, 100.0))
     assert report.rungs[1].code_agreement == 0.0
     assert report.passed
 
@@ -113,8 +113,8 @@ def test_a_rung_may_answer_some_windows_only() -> None:
 
 def test_a_ladder_needs_windows_labels_and_rungs() -> None:
     with pytest.raises(DataError):
-        run_ladder(FRAMES[:0], [], [rung("torch", 0)], TAIL.codebook)
+        run_ladder(FRAMES[:0], [], [rung("torch", 0)], TAIL)
     with pytest.raises(DataError):
-        run_ladder(FRAMES, LABELS, [], TAIL.codebook)
+        run_ladder(FRAMES, LABELS, [], TAIL)
     with pytest.raises(DataError):
-        run_ladder(FRAMES, LABELS[:3], [rung("torch", 0)], TAIL.codebook)
+        run_ladder(FRAMES, LABELS[:3], [rung("torch", 0)], TAIL)

@@ -84,7 +84,7 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
 
         opened, bare_is = TorchBackend(run, bundle), "the same network in eager PyTorch on ready frames, one thread"
     else:
-        graph = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions, bundle.read("encoder")
+        graph = bundle.preprocess.frame_shape, bundle.tail.width, bundle.read("encoder")
         opened = open_backend(bundle, "hailo") if backend == "hailo" else fake_device(*graph)[0]
         bare_is = "the same device on ready frames, through the backend alone"
 

@@ -70,6 +70,34 @@ def quantize_preview(
     return data
 
 
+def quantize_scores(encoder: bytes, frames: Float32Array, *, method: RangeMethod = "minmax") -> bytes:
+    """Return the int8 preview of a device graph that ends in scores instead of an FSQ projection.
+
+    The output is rounded as every activation is: nothing is known beforehand of its range.
+
+    Args:
+        encoder: ``input`` (1, C', H, W) to ``t`` (1, D), any operators.
+        frames: (N, C', H, W) float32, of the calibration set.
+        method: how activation ranges are chosen, one of ``RANGE_METHODS``.
+
+    Raises:
+        UsageError: unknown method.
+        DataError: the graph cannot be read.
+    """
+    if method not in RANGE_METHODS:
+        raise UsageError(f"unknown quantisation method {method!r}", hint="one of " + ", ".join(RANGE_METHODS))
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load_from_string(encoder))
+    except Exception as error:
+        raise DataError(f"the device graph is not a readable ONNX model: {error}") from error
+    ranges = activation_ranges(ActivationProbe(model, activation_names(model)), frames, method)
+    quantized = _insert_qdq(model, ranges, np.ascontiguousarray(frames[:1]))
+    quantized.producer_name = "fsq-edge int8 preview"
+    onnx.checker.check_model(quantized)
+    data: bytes = quantized.SerializeToString()
+    return data
+
+
 def load_device_graph(encoder: bytes | Path) -> Any:
     """Return the ONNX model of a device graph (a ``ModelProto``) whose last node is the Tanh that makes ``t``."""
     data = encoder if isinstance(encoder, bytes) else read_bounded(encoder, MAX_MODEL_BYTES, what="device graph")

@@ -48,9 +48,7 @@ def ladder_of_build(
     if build.has("encoder_int8.onnx"):
         rungs.append(int8_rung(build.read("encoder_int8.onnx"), tail))
     rungs += emulator_rungs(build, held_out.rows, tail)
-    return run_ladder(
-        held_out.frames, held_out.labels, [*rungs, *extra], tail.codebook, gates=gates, groups=held_out.subjects
-    )
+    return run_ladder(held_out.frames, held_out.labels, [*rungs, *extra], tail, gates=gates, groups=held_out.subjects)
 
 
 def emulator_rungs(build: BuildFolder, rows: Int64Array, tail: FsqTail) -> list[Rung]:

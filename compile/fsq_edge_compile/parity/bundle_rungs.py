@@ -16,7 +16,7 @@ from fsq_edge_runtime.backends.hailo.opening import open_hailo
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
-from fsq_edge_runtime.tail import FsqTail
+from fsq_edge_runtime.score_tails import Tail
 
 Forward = Callable[[Float32Array], Float32Array]
 
@@ -86,15 +86,15 @@ def ladder_of_bundle(
     if bundle.has("encoder-int8"):
         rungs.append(int8_rung(bundle.read("encoder-int8"), tail))
     who = None if groups is None else np.asarray(groups)[valid]
-    return run_ladder(frames, truth[valid], [*rungs, *extra], tail.codebook, gates=gates, groups=who)
+    return run_ladder(frames, truth[valid], [*rungs, *extra], tail, gates=gates, groups=who)
 
 
-def with_tail(t: Float32Array, tail: FsqTail) -> Answers:
+def with_tail(t: Float32Array, tail: Tail) -> Answers:
     """Return the answers of a device output ``t`` (N, D)."""
     return Answers(t, tail.index(t), tail.logits(t))
 
 
-def device_rung(open_backend: Callable[[], Backend], tail: FsqTail) -> Callable[[Float32Array], Answers]:
+def device_rung(open_backend: Callable[[], Backend], tail: Tail) -> Callable[[Float32Array], Answers]:
     """Return a rung's ``run`` from a backend, opened when the rung is reached and closed after it."""
 
     def run(frames: Float32Array) -> Answers:
@@ -115,12 +115,12 @@ def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
         binding: a module in the place of ``hailo_platform``; None imports the installed one.
     """
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
+    shape, size = bundle.preprocess.frame_shape, bundle.tail.width
     run = device_rung(lambda: open_hailo(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S), bundle.tail)
     return Rung("hef", "quantised", run, CAUSES["hef"])
 
 
-def int8_rung(model: bytes, tail: FsqTail) -> Rung:
+def int8_rung(model: bytes, tail: Tail) -> Rung:
     """Return the rung of an int8 preview in onnxruntime."""
     run = device_rung(lambda: OnnxBackend(model, name="onnx-int8"), tail)
     return Rung("int8-preview", "quantised", run, CAUSES["int8-preview"], BROKEN["int8-preview"])

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UnavailableError
+from fsq_edge_runtime.score_tails import Tail
 from fsq_edge_runtime.scores import Interval, bootstrap_confusions, confusion, macro_f1, percentile_interval
-from fsq_edge_runtime.tail import FsqCodebook
 
 EXACT_T: Final = 1e-4  # float32 forms of one graph differ in the last bits only
 BOUNDARY_MARGIN: Final = 1e-3  # of b; nearer than this to a rounding boundary two float forms may differ by one step
@@ -143,7 +143,7 @@ def run_ladder(
     frames: Float32Array,
     labels: npt.ArrayLike,
     rungs: Sequence[Rung],
-    codebook: FsqCodebook,
+    tail: Tail,
     *,
     gates: Gates | None = None,
     groups: npt.ArrayLike | None = None,
@@ -155,7 +155,7 @@ def run_ladder(
         frames: (N, C', H, W) float32, of held-out windows.
         labels: (N,) true classes.
         rungs: the first is the reference and must run.
-        codebook: for the distance from rounding boundaries.
+        tail: of the reference, for the distance from rounding boundaries.
         gates: what must hold; None takes the defaults.
         groups: (N,) subject or recording of each window, resampled whole for the intervals.
         seed: of the bootstrap.
@@ -169,7 +169,7 @@ def run_ladder(
         raise DataError(f"a ladder needs rungs and as many labels as windows, got {len(truth)} for {len(frames)}")
     asked = gates or Gates()
     reference = rungs[0].run(frames)
-    near = _near_boundary(reference, codebook)
+    near = _near_boundary(reference, tail)
     results = []
     for place, rung in enumerate(rungs):
         try:
@@ -186,11 +186,10 @@ def run_ladder(
     return LadderReport(len(frames), asked, tuple(results), blamed.name if blamed else "", cause)
 
 
-def _near_boundary(answers: Answers, codebook: FsqCodebook) -> BoolArray:
+def _near_boundary(answers: Answers, tail: Tail) -> BoolArray:
     if answers.t is None:
         return np.zeros(len(answers.codes), dtype=np.bool_)
-    near: BoolArray = codebook.boundary_distance(answers.t).min(axis=1) < BOUNDARY_MARGIN
-    return near
+    return np.asarray(tail.boundary_distance(answers.t) < BOUNDARY_MARGIN)
 
 
 def _compare(

@@ -127,7 +127,7 @@ def open_device(
     from fsq_edge_runtime.backends.hailo.opening import open_hailo
 
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, size = bundle.preprocess.frame_shape, bundle.tail.codebook.dimensions
+    shape, size = bundle.preprocess.frame_shape, bundle.tail.width
     backend = open_hailo(hefs, shape, size, binding=binding, isolated=isolated, timeout_s=policy.deadline_s)
     try:
         _prove(backend, bundle, policy)

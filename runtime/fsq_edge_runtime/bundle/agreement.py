@@ -12,6 +12,7 @@ import numpy as np
 from fsq_edge_runtime.decision import DecisionSettings, hops
 from fsq_edge_runtime.errors import BundleError, UsageError
 from fsq_edge_runtime.onnx_graph import check_plain_graph, read_graph_ports
+from fsq_edge_runtime.score_tails import Tail
 from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def check_agreement(bundle: Bundle) -> None:
         if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
             check_plain_graph(bundle.files[entry.path], entry.path)
             _check_ports(bundle, entry.path, batched=entry.role == "encoder-batch")
+    if bundle.tail.kind != "fsq" and bundle.has("encoder-batch"):
+        # Scores show the last bits, which a batch rounds in another order: a stream's answers would depend on it.
+        raise BundleError(f"a bundle with a head of kind {bundle.tail.kind} takes no graph with a batch")
     _check_stream(bundle)
 
 
@@ -48,7 +52,7 @@ def check_evidence(bundle: Bundle) -> None:
     from fsq_edge_runtime.bundle.expected_values import expected_values
     from fsq_edge_runtime.bundle.signature import SIGNATURE_PATH, SignatureFile
 
-    test, codes = bundle.selftest, bundle.tail.codebook.n_codes
+    test, codes = bundle.selftest, bundle.tail.n_answers
     if len(test.codes) > MAX_SELFTEST_WINDOWS:
         raise BundleError(f"selftest.npz has {len(test.codes)} windows, at most {MAX_SELFTEST_WINDOWS} are allowed")
     for name, values, limit in (("codes", test.codes, codes), ("labels", test.labels, len(bundle.classes))):
@@ -68,13 +72,14 @@ def check_evidence(bundle: Bundle) -> None:
     bundle.events  # noqa: B018 - read when it is asked for
 
 
-def _check_head(bundle: Bundle, tail: FsqTail, decision: DecisionSettings) -> None:
-    if tail.table.shape[1] != len(bundle.classes):
-        raise BundleError(f"the head gives {tail.table.shape[1]} classes, the manifest {len(bundle.classes)}")
-    if tail.codebook.levels != bundle.tail.codebook.levels:
-        raise BundleError(
-            f"the int8 head has the levels {tail.codebook.levels}, the head {bundle.tail.codebook.levels}"
-        )
+def _check_head(bundle: Bundle, tail: Tail, decision: DecisionSettings) -> None:
+    if tail.n_classes != len(bundle.classes):
+        raise BundleError(f"the head gives {tail.n_classes} classes, the manifest {len(bundle.classes)}")
+    if tail.kind != bundle.tail.kind:
+        raise BundleError(f"the int8 head is of kind {tail.kind}, the head of kind {bundle.tail.kind}")
+    usual = bundle.tail
+    if isinstance(tail, FsqTail) and isinstance(usual, FsqTail) and tail.codebook.levels != usual.codebook.levels:
+        raise BundleError(f"the int8 head has the levels {tail.codebook.levels}, the head {usual.codebook.levels}")
     hop_ms = 1000.0 * bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz
     if decision.smoothing == "median" and hops(decision.smoothing_ms, hop_ms) > MAX_SPAN_HOPS:
         raise BundleError(f"the median of the decision settings spans more than {MAX_SPAN_HOPS} hops of {hop_ms:g} ms")
@@ -83,7 +88,7 @@ def _check_head(bundle: Bundle, tail: FsqTail, decision: DecisionSettings) -> No
 def _check_ports(bundle: Bundle, path: str, *, batched: bool) -> None:
     inputs, outputs = read_graph_ports(bundle.files[path])
     batch = None if batched else 1
-    wanted = [("input", (batch, *bundle.preprocess.frame_shape)), ("t", (batch, bundle.tail.codebook.dimensions))]
+    wanted = [("input", (batch, *bundle.preprocess.frame_shape)), ("t", (batch, bundle.tail.width))]
     found = [(port.name, port.shape) for port in (*inputs, *outputs)]
     if found != wanted or not all(port.is_float32 for port in (*inputs, *outputs)):
         raise BundleError(f"{path} maps {_shown(found)}, this bundle needs {_shown(wanted)}, float32")

@@ -23,8 +23,8 @@ from fsq_edge_runtime.errors import BundleError, UsageError
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.score_tails import Tail, read_tail
 from fsq_edge_runtime.stream.settings import StreamSettings
-from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.session import Session
@@ -120,7 +120,7 @@ class Fingerprint(Artefact):
     """``fingerprint.json``: how often each code occurred on the training split.
 
     Attributes:
-        counts: occurrences by code index, as long as the code book.
+        counts: occurrences by code index, as long as the code book; by class where the head has no codes.
         windows: their sum.
     """
 
@@ -135,7 +135,7 @@ class SelfTest:
 
     Args:
         data: ``selftest.npz`` with ``windows`` (K, C, T) float32 raw units, ``t`` (K, D) float32, ``codes`` (K,)
-            int64 and ``labels`` (K,) int64.
+            int64 (classes where the head has no codes) and ``labels`` (K,) int64.
 
     Raises:
         BundleError: damaged or sizes that do not agree.
@@ -184,7 +184,7 @@ class Bundle:
         self.stream = self._read_stream()
         hop = self.stream.hop_samples
         self.preprocess = fitted if hop is None else fitted.model_copy(update={"hop_samples": hop})
-        self.tail = FsqTail.from_bytes(self.read("head"))
+        self.tail: Tail = read_tail(self.read("head"))
         self.decision = DecisionSettings.from_json(self.read("decision"), origin="decision.json")
         check_agreement(self)
 
@@ -252,7 +252,7 @@ class Bundle:
         test = SelfTest(self.read("selftest"))
         count = len(test.windows)
         window = (len(self.preprocess.channels), self.preprocess.window_samples)
-        wanted = [(count, *window), (count, self.tail.codebook.dimensions), (count,), (count,)]
+        wanted = [(count, *window), (count, self.tail.width), (count,), (count,)]
         found = [array.shape for array in (test.windows, test.t, test.codes, test.labels)]
         if found != wanted:
             raise BundleError(f"selftest.npz has the shapes {found}, this bundle needs {wanted}")
@@ -265,10 +265,10 @@ class Bundle:
             return None
         return EventReport.from_json(self.read("events"), origin="events.json")
 
-    def tail_for(self, backend: str) -> FsqTail:
+    def tail_for(self, backend: str) -> Tail:
         """Return the host tail for a backend: the quantised graphs may have one of their own."""
         if backend in INT8_BACKENDS and self.has("head-int8"):
-            return FsqTail.from_bytes(self.read("head-int8"))
+            return read_tail(self.read("head-int8"))
         return self.tail
 
     def decision_for(self, backend: str) -> DecisionSettings:

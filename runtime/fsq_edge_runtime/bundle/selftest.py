@@ -60,7 +60,7 @@ def run_selftest(bundle: Bundle, backend: str = "auto") -> SelfTestResult:
     exact = name == "onnx"
     difference = float(np.abs(found.t - test.t).max())
     same_code = found.codes == test.codes
-    near = bundle.tail.codebook.boundary_distance(test.t).min(axis=-1) < BOUNDARY
+    near = bundle.tail.boundary_distance(test.t) < BOUNDARY
     codes, labels = float(same_code.mean()), float((found.raw_labels == test.labels).mean())
     reason = ""
     if not found.valid.all() or not np.isfinite(difference):

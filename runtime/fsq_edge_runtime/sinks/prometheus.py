@@ -65,7 +65,7 @@ class MetricsSink:
             self._current = record.backend
         if record.missed:
             self._missed.labels(record.missed).inc()
-        elif record.code is not None:
+        elif record.raw_label is not None:
             self._labels.labels(record.label).inc()
             self._latency.observe(record.stages_ns[-1] / 1e9)
         for flag in record.quality:

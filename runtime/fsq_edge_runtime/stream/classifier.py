@@ -17,7 +17,7 @@ from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
-from fsq_edge_runtime.stream.head import DecisionHead
+from fsq_edge_runtime.stream.head import StreamHead, head_of
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG, QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
 from fsq_edge_runtime.stream.settings import StreamSettings
@@ -96,7 +96,7 @@ class WindowClassifier:
         # A window is copied once, from its stream to where its frame is made, and checked there.
         self._writer = FrameWriter(self._preprocess, frame[0])
         self._check = QualityCheck(config, settings, self._writer.raw)
-        self._heads: dict[str, DecisionHead] = {}
+        self._heads: dict[str, StreamHead] = {}
         self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
         self._batch: list[_Collected | _Ended] = []
@@ -105,13 +105,13 @@ class WindowClassifier:
         self.failure: BackendError | None = None
 
     @property
-    def head(self) -> DecisionHead:
+    def head(self) -> StreamHead:
         """The head for the backend now in use: a quantised graph may have one of its own."""
         name = self._backend.name
         head = self._heads.get(name)
         if head is None:
             tail = self._bundle.tail_for(name)
-            head = self._heads[name] = DecisionHead(tail, self._temperature or tail.temperature)
+            head = self._heads[name] = head_of(tail, self._temperature or tail.temperature)
         return head
 
     def decide(self, state: StreamState, start: int, begun: int, arrived: int) -> Decision:
@@ -143,7 +143,7 @@ class WindowClassifier:
             return self._unanswered(due, "deadline")
         spent = (placed - begun, prepared - placed, inferred - prepared)
         head = self.head
-        return self._answered(due, head, head.code(t), spent, inferred, arrived)
+        return self._answered(due, head, head.code(t), t, spent, inferred, arrived)
 
     def lose(self, state: StreamState, start: int) -> Decision:
         """Return the record of a window that nobody waits for any more: missed, without a look at its samples."""
@@ -186,7 +186,7 @@ class WindowClassifier:
         some = self._windows[:n] if len(kept) == n else self._windows[kept]
         frames = self._preprocess.frames(some[:0] if overrun else some)
         prepared = time.monotonic_ns()
-        codes, reasons = self._infer_rows(frames)
+        t, codes, reasons = self._infer_rows(frames)
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
         spent = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
@@ -205,7 +205,7 @@ class WindowClassifier:
             if reason:
                 records.append(self._unanswered(due, reason))
             else:
-                records.append(self._answered(due, head, found[row], spent, inferred, arrived))
+                records.append(self._answered(due, head, found[row], t[row], spent, inferred, arrived))
             row += 1
         return records
 
@@ -233,17 +233,16 @@ class WindowClassifier:
         """Classify independent windows (N, C, T); see :meth:`fsq_edge_runtime.Session.predict`."""
         filled, valid = self._preprocess.fill_gaps(windows)
         head, n = self.head, len(filled)
-        t = np.full((n, head.tail.codebook.dimensions), np.nan, dtype=np.float32)
+        t = np.full((n, head.tail.width), np.nan, dtype=np.float32)
         codes = np.full(n, LOST, dtype=np.int64)
-        probabilities = np.full((n, head.probabilities.shape[1]), np.nan, dtype=np.float32)
+        probabilities = np.full((n, head.tail.n_classes), np.nan, dtype=np.float32)
         labels = np.full(n, UNKNOWN, dtype=np.int64)
         rows = np.flatnonzero(valid)
         for at in range(0, len(rows), MAX_BATCH):
             some = rows[at : at + MAX_BATCH]
             t[some], codes[some] = self._infer_exactly(self._preprocess.frames(filled[some]))
         found = codes >= 0
-        probabilities[found] = head.probabilities[codes[found]]
-        labels[found] = np.asarray(head.raw)[codes[found]]
+        codes[found], labels[found], probabilities[found] = head.judge(codes[found], t[found])
         return Predictions(t, codes, labels, probabilities, found)
 
     def _infer_exactly(self, frames: Float32Array) -> tuple[Float32Array, Int64Array]:
@@ -254,7 +253,7 @@ class WindowClassifier:
         """
         head = self.head
         if not len(frames):
-            return np.empty((0, head.tail.codebook.dimensions), dtype=np.float32), np.empty(0, dtype=np.int64)
+            return np.empty((0, head.tail.width), dtype=np.float32), np.empty(0, dtype=np.int64)
         t = self._backend.infer_batch(frames)
         codes, near = head.codes(t)
         for row in near.tolist():
@@ -262,23 +261,25 @@ class WindowClassifier:
             codes[row] = head.code(t[row])
         return t, codes
 
-    def _infer_rows(self, frames: Float32Array) -> tuple[Int64Array, dict[int, str]]:
-        """Return codes (N,) and, by row, the reason of each that was lost."""
+    def _infer_rows(self, frames: Float32Array) -> tuple[Float32Array, Int64Array, dict[int, str]]:
+        """Return ``t`` (N, D), marks (N,) and, by row, the reason of each that was lost."""
         try:
-            return self._infer_exactly(frames)[1], {}
+            return *self._infer_exactly(frames), {}
         except BackendError as error:
             self._reason(error)
         # By row, so that only what is truly lost is given up.
+        t = np.full((len(frames), self.head.tail.width), np.nan, dtype=np.float32)
         codes, reasons = np.full(len(frames), LOST, dtype=np.int64), {}
         for row in range(len(frames)):
             if self.failure is not None:
                 reasons[row] = "backend"
                 continue
             try:
-                codes[row] = self.head.code(self._backend.infer(frames[row : row + 1]))
+                t[row] = self._backend.infer(frames[row : row + 1])
+                codes[row] = self.head.code(t[row])
             except BackendError as error:
                 reasons[row] = self._reason(error)
-        return codes, reasons
+        return t, codes, reasons
 
     def _reason(self, error: BackendError) -> str:
         """Return why the window is missed; what ends the session is kept until its record is out."""
@@ -319,12 +320,19 @@ class WindowClassifier:
         return new_due(Due, (state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags))
 
     def _answered(
-        self, due: Due, head: DecisionHead, code: int, spent: tuple[int, int, int], inferred: int, arrived: int
+        self,
+        due: Due,
+        head: StreamHead,
+        mark: int,
+        t: Float32Array,
+        spent: tuple[int, int, int],
+        inferred: int,
+        arrived: int,
     ) -> Decision:
-        if code < 0:
+        if mark < 0:
             return self._unanswered(due, "backend")
         state, seq, t_start, t_end, flags = due
-        probabilities = head.row(code)
+        code, raw, probabilities = head.answer(mark, t)
         label, smoothed = state.chain.step(probabilities)
         state.counters.decided += 1
         done = time.monotonic_ns()
@@ -334,7 +342,7 @@ class WindowClassifier:
             t_start,
             t_end,
             UNKNOWN_LABEL if label == UNKNOWN else self._classes[label],
-            self._classes[head.raw[code]],
+            self._classes[raw],
             max(smoothed) if label == UNKNOWN else smoothed[label],
             code,
             flags,

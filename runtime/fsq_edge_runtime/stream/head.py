@@ -3,15 +3,91 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
+from fsq_edge_runtime.score_tails import Tail
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail, softmax
 
 # Batches of other sizes may round the last bits of t differently (observed: below 1e-6). Where b lies closer than
 # this to a rounding boundary, the batch-1 graph decides.
 BOUNDARY_MARGIN = 1e-4
+
+
+class Answer(NamedTuple):
+    """What a head makes of one window.
+
+    Attributes:
+        code: FSQ code index; None where the head has no codes.
+        raw: class with the highest probability.
+        probabilities: (classes,).
+    """
+
+    code: int | None
+    raw: int
+    probabilities: tuple[float, ...]
+
+
+class StreamHead(Protocol):
+    """A trained head as a session uses it: ``t`` to a mark (-1: lost), and a mark to an answer."""
+
+    tail: Tail
+
+    def code(self, t: Float32Array) -> int:
+        """Return the mark of t (D,): the code, or the class where there are no codes; -1 if t is not a number."""
+        ...
+
+    def answer(self, code: int, t: Float32Array) -> Answer:
+        """Return the answer to t (D,), whose mark is ``code``, 0 or more."""
+        ...
+
+    def codes(self, t: Float32Array) -> tuple[Int64Array, Int64Array]:
+        """Return the marks (N,) of t (N, D), and the rows that lie too near a boundary to trust a batch."""
+        ...
+
+    def judge(self, codes: Int64Array, t: Float32Array) -> tuple[Int64Array, Int64Array, Float32Array]:
+        """Return codes (N,), raw classes (N,) and probabilities (N, classes) of marks (N,), 0 or more, and t (N, D)."""
+        ...
+
+
+def head_of(tail: Tail, temperature: float) -> StreamHead:
+    """Return the head of a tail, with the temperature that divides its logits."""
+    return DecisionHead(tail, temperature) if isinstance(tail, FsqTail) else ScoreHead(tail, temperature)
+
+
+class ScoreHead:
+    """A head without codes: probabilities are computed from the scores of each window.
+
+    Args:
+        tail: of class scores or an anomaly score.
+        temperature: divides the logits.
+    """
+
+    def __init__(self, tail: Tail, temperature: float) -> None:
+        self.tail, self._temperature = tail, temperature
+
+    def code(self, t: Float32Array) -> int:
+        """Return the class of t (D,), -1 if a score is not a finite number."""
+        return int(self.tail.index(t[None])[0]) if np.isfinite(t).all() else -1
+
+    def answer(self, code: int, t: Float32Array) -> Answer:
+        """Return the class and the probabilities of t (D,); there is no code."""
+        return Answer(None, code, tuple(softmax(self.tail.logits(t[None]), self._temperature)[0].tolist()))
+
+    def codes(self, t: Float32Array) -> tuple[Int64Array, Int64Array]:
+        """Return classes (N,) of t (N, D), -1 where a score is no finite number; no row needs a second look.
+
+        A bundle with such a head has no graph with a batch, so every row already is the batch-1 graph's.
+        """
+        found: BoolArray = np.asarray(np.isfinite(t).all(axis=1))
+        marks = self.tail.index(np.where(found[:, None], t, np.float32(0.0)))
+        return np.where(found, marks, -1), np.empty(0, dtype=np.int64)
+
+    def judge(self, codes: Int64Array, t: Float32Array) -> tuple[Int64Array, Int64Array, Float32Array]:
+        """Return -1 for every code, the classes and the probabilities."""
+        return np.full_like(codes, -1), codes, softmax(self.tail.logits(t), self._temperature)
 
 
 class DecisionHead:
@@ -28,11 +104,12 @@ class DecisionHead:
     """
 
     def __init__(self, tail: FsqTail, temperature: float) -> None:
-        self.tail = tail
+        self.tail: Tail = tail
+        self._codebook = tail.codebook
         self.probabilities: Float32Array = softmax(tail.table, temperature)
         self.probabilities.setflags(write=False)
         self.raw: list[int] = self.probabilities.argmax(axis=1).tolist()
-        self._rows: dict[int, tuple[float, ...]] = {}
+        self._answers: dict[int, Answer] = {}
         thresholds = _exact_thresholds(tail.codebook)
         self._scale = list(zip(thresholds, tail.codebook.basis.tolist(), strict=True))
 
@@ -48,12 +125,16 @@ class DecisionHead:
             index += bisect_right(thresholds, value) * basis
         return index
 
-    def row(self, code: int) -> tuple[float, ...]:
-        """Return the probabilities of one code; the same object every time."""
-        row = self._rows.get(code)
-        if row is None:
-            row = self._rows[code] = tuple(self.probabilities[code].tolist())
-        return row
+    def answer(self, code: int, t: Float32Array) -> Answer:
+        """Return the answer of one code; the same object every time."""
+        answer = self._answers.get(code)
+        if answer is None:
+            answer = self._answers[code] = Answer(code, self.raw[code], tuple(self.probabilities[code].tolist()))
+        return answer
+
+    def judge(self, codes: Int64Array, t: Float32Array) -> tuple[Int64Array, Int64Array, Float32Array]:
+        """Return the codes (N,) as given, their classes (N,) and their probabilities (N, classes)."""
+        return codes, np.asarray(self.raw, dtype=np.int64)[codes], self.probabilities[codes]
 
     def codes(self, t: Float32Array) -> tuple[Int64Array, Int64Array]:
         """Return code indices (N,) of t (N, D), and the rows that lie too near a boundary to trust a batch.
@@ -62,7 +143,7 @@ class DecisionHead:
         """
         lost: BoolArray = np.asarray(np.isnan(t).any(axis=1))
         t = np.clip(np.where(lost[:, None], np.float32(0.0), t), -1.0, 1.0)
-        near = (self.tail.codebook.boundary_distance(t) < BOUNDARY_MARGIN).any(axis=1)
+        near = (self._codebook.boundary_distance(t) < BOUNDARY_MARGIN).any(axis=1)
         return np.where(lost, -1, self.tail.index(t)), np.flatnonzero(near & ~lost)
 
 

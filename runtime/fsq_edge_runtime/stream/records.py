@@ -142,7 +142,7 @@ class Predictions:
 
     Attributes:
         t: (N, D) float32, output of the device graph; NaN rows where invalid.
-        codes: (N,) int64, -1 where invalid.
+        codes: (N,) int64, -1 where invalid or where the head has no codes.
         raw_labels: (N,) int64 class indices, -1 where invalid.
         probabilities: (N, classes) float32; NaN rows where invalid.
         valid: (N,) bool.

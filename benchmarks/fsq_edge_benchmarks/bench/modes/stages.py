@@ -18,7 +18,7 @@ from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_runtime import Decision
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.sources.lines import LineParser
-from fsq_edge_runtime.stream.head import DecisionHead
+from fsq_edge_runtime.stream.head import head_of
 
 ORDER: Final = ("ingest", "grid", "preprocess", "inference", "tail", "decision", "sink", "total")
 NOTE: Final = (
@@ -56,8 +56,8 @@ def _ingest(subject: Subject, samples: int) -> Callable[[int], object]:
 
 def _tail(subject: Subject) -> Callable[[int], object]:
     tail = subject.bundle.tail_for(subject.name)
-    head, t = DecisionHead(tail, tail.temperature), list(subject.bundle.selftest.t)
-    return lambda index: head.row(head.code(t[index % len(t)]))
+    head, t = head_of(tail, tail.temperature), list(subject.bundle.selftest.t)
+    return lambda index: head.answer(head.code(t[index % len(t)]), t[index % len(t)])
 
 
 def _timed(call: Callable[[int], object], count: int) -> Float64Array:

@@ -1,0 +1,1 @@
+"""A network that was trained elsewhere: from its ONNX file and plain windows to a bundle."""

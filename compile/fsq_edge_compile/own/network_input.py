@@ -1,0 +1,204 @@
+"""What a network that was trained elsewhere takes: its layout, its sensors and how its input was normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.artefact import Artefact, StrictModel, read_json
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.files import first_line, read_bounded
+from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, fit_preprocess
+
+MAX_BYTES: Final = 1 << 20
+NO_CLIP: Final = 1e6  # the widest that preprocess.json allows: a foreign network was trained without clipping
+LAYOUTS: Final = (("C", "T"), ("T", "C"), ("1", "C", "T"), ("C", "1", "T"), ("1", "T", "C"))
+HINT: Final = "fsq-edge preprocess fit --windows W.npy --out FILE writes one to start from"
+
+
+class NoNormalization(StrictModel):
+    """The network takes raw units."""
+
+    kind: Literal["none"] = "none"
+
+
+class GivenNormalization(StrictModel):
+    """(x - mean) / std with the values of the training, in raw units, one a channel."""
+
+    kind: Literal["given"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class FittedNormalization(StrictModel):
+    """(x - mean) / std, fitted on the windows that the bundle is built with."""
+
+    kind: Literal["fitted"]
+
+
+class MinMaxNormalization(StrictModel):
+    """(x - low) / (high - low), one of each a channel, in raw units."""
+
+    kind: Literal["minmax"]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class ZCopiesNormalization(StrictModel):
+    """Every channel raw, then a copy normalised within each window: the network takes 2C channels."""
+
+    kind: Literal["z-copies"]
+
+
+Normalization = Annotated[
+    NoNormalization | GivenNormalization | FittedNormalization | MinMaxNormalization | ZCopiesNormalization,
+    Field(discriminator="kind"),
+]
+
+
+class NetworkInput(Artefact):
+    """The file that ``bundle build --onnx M --preprocess FILE`` reads, JSON or YAML.
+
+    Attributes:
+        layout: order of the axes of one window, without the batch: C channels, T samples, 1 an axis of one.
+        channels: the C sensor channels in the network's order.
+        sample_rate_hz: rate of the windows.
+        window_samples: T.
+        hop_samples: step between windows of a stream.
+        normalization: what the training applied outside the network.
+        max_gap_ms: the longest run of missing samples that is interpolated.
+    """
+
+    KIND: ClassVar[str] = "the preprocess file"
+
+    layout: tuple[Literal["C", "T", "1"], ...] = ("C", "T")
+    channels: tuple[ChannelSpec, ...] = Field(min_length=1, max_length=256)
+    sample_rate_hz: float = Field(ge=1e-3, le=1e6)
+    window_samples: int = Field(ge=2, le=65536)
+    hop_samples: int = Field(ge=1, le=65536)
+    normalization: Normalization = NoNormalization()
+    max_gap_ms: float = Field(default=100.0, ge=0, le=3_600_000)
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.layout not in LAYOUTS:
+            raise ValueError("layout must be one of " + ", ".join(layout_text(layout) for layout in LAYOUTS))
+        count, rule = len(self.channels), self.normalization
+        given = {"given": ("mean", "std"), "minmax": ("low", "high")}.get(rule.kind, ())
+        for name in given:
+            if len(getattr(rule, name)) != count:
+                raise ValueError(f"{name} has {len(getattr(rule, name))} values for {count} channels")
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> NetworkInput:
+        """Read the file, JSON or YAML.
+
+        Raises:
+            MissingInputError: it cannot be read.
+            DataError: neither JSON nor YAML, an unknown key or a value out of range.
+            UnavailableError: YAML without the package PyYAML.
+        """
+        data = read_bounded(path, MAX_BYTES, what="the preprocess file", hint=HINT)
+        value = read_json(data, path.name) if data.lstrip().startswith(b"{") else _yaml(data, path.name)
+        if not isinstance(value, dict):
+            raise DataError(f"{path.name} holds no settings", hint=HINT)
+        try:
+            # Through JSON, where a list may stand for a tuple; YAML reads the 1 of a layout as a number.
+            if isinstance(value.get("layout"), list):
+                value["layout"] = [str(axis) for axis in value["layout"]]
+            return cls.model_validate(value, strict=False)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            field = ".".join(str(part) for part in fault["loc"]) or "document"
+            raise DataError(f"{path.name}: {field}: {fault['msg']}", hint=HINT) from error
+
+    def config(self, windows: Float32Array) -> PreprocessConfig:
+        """Return what the device applies: the rows are not folded, and nothing is clipped below a million sigmas.
+
+        Args:
+            windows: (N, C, T) float32 raw units, read for ``fitted`` only.
+
+        Raises:
+            DataError: statistics out of range, or no window to fit on.
+        """
+        count, rule = len(self.channels), self.normalization
+        mean, std = [0.0] * count, [1.0] * count
+        if isinstance(rule, GivenNormalization):
+            mean, std = list(rule.mean), list(rule.std)
+        elif isinstance(rule, MinMaxNormalization):
+            mean, std = list(rule.low), [high - low for low, high in zip(rule.low, rule.high, strict=True)]
+        copies = isinstance(rule, ZCopiesNormalization)
+        try:
+            config = PreprocessConfig(
+                channels=self.channels,
+                sample_rate_hz=self.sample_rate_hz,
+                window_samples=self.window_samples,
+                hop_samples=self.hop_samples,
+                fold=1,
+                window_zscore=copies,
+                max_gap_ms=self.max_gap_ms,
+                mean=tuple(mean * (2 if copies else 1)),
+                std=tuple(std * (2 if copies else 1)),
+                clip_sigma=NO_CLIP,
+            )
+        except ValidationError as error:
+            raise DataError(f"the preprocess file: {error.errors()[0]['msg']}", hint=HINT) from error
+        return fit_preprocess(windows, config) if isinstance(rule, FittedNormalization) else config
+
+
+def layout_text(layout: Sequence[str]) -> str:
+    """Return a layout as people write it.
+
+    Example:
+        >>> layout_text(("1", "C", "T"))
+        '[1, C, T]'
+    """
+    return f"[{', '.join(layout)}]"
+
+
+def draft_of(windows: Float32Array, rate_hz: float, hop_samples: int, names: Sequence[str] = ()) -> NetworkInput:
+    """Return a first preprocess file for windows: layout [C, T] and the statistics of the windows.
+
+    Args:
+        windows: (N, C, T) float32 raw units.
+        rate_hz: of the windows.
+        hop_samples: step between windows of a stream.
+        names: ``NAME`` or ``NAME:UNIT`` a channel; none gives ch0, ch1 ... without a unit.
+
+    Raises:
+        DataError: no usable window, or another number of names.
+    """
+    count, samples = windows.shape[1:]
+    if names and len(names) != count:
+        raise DataError(f"{len(names)} channel names for windows of {count} channels")
+    pairs = [name.partition(":")[::2] for name in names] or [(f"ch{index}", "") for index in range(count)]
+    try:
+        plain = NetworkInput(
+            channels=tuple(ChannelSpec(name=name, unit=unit) for name, unit in pairs),
+            sample_rate_hz=rate_hz,
+            window_samples=samples,
+            hop_samples=hop_samples,
+            normalization=FittedNormalization(kind="fitted"),
+        )
+    except ValidationError as error:
+        raise DataError(f"the windows do not give a preprocess file: {error.errors()[0]['msg']}") from error
+    fitted = plain.config(np.asarray(windows, dtype=np.float32))
+    given = GivenNormalization(kind="given", mean=fitted.mean, std=fitted.std)
+    return plain.model_copy(update={"normalization": given})
+
+
+def _yaml(data: bytes, name: str) -> Any:
+    need("yaml", "train", "a preprocess file in YAML")
+    import yaml
+
+    try:
+        return yaml.safe_load(data)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{name} is neither JSON nor YAML: {first_line(error)}", hint=HINT) from error

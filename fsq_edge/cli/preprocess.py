@@ -1,0 +1,50 @@
+"""``fsq-edge preprocess fit``: what a network takes that was trained elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from fsq_edge.cli.bundle_onnx import read_windows
+from fsq_edge.cli.options import default_option, names_of, path_option
+from fsq_edge.cli.output import console, need, output_options, write_json, write_text
+from fsq_edge_runtime.errors import DataError
+
+
+@click.group("preprocess")
+def command() -> None:
+    """Describe what a network takes that was trained elsewhere."""
+
+
+@command.command()
+@path_option("--windows", required=True, help="Windows (N, C, T) in raw units, npy or npz with the key windows.")
+@path_option("--out", required=True, help="Write the preprocess file here, as JSON.")
+@default_option("--rate", 50.0, click.FloatRange(0.001, 1e6), "Say how many samples a second the windows have.")
+@click.option("--hop", type=click.IntRange(1, 65536), help="Step between windows, samples (default: half a window).")
+@click.option("--channels", callback=names_of(), metavar="A:UNIT,B", help="Name the channels (default: ch0,ch1).")
+@output_options
+def fit(
+    windows: Path,
+    out: Path,
+    rate: float,
+    hop: int | None,
+    channels: tuple[str, ...] | None,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
+    """Write a preprocess file for windows, with the mean and spread of every channel.
+
+    Then edit it: layout, and normalization, which is what the training applied outside the network. Exit 0.
+    """
+    need("onnx", "compile")
+    from fsq_edge_compile.own.network_input import draft_of
+
+    x, _ = read_windows(windows)
+    if x.ndim != 3 or x.dtype.kind not in "fiu" or not len(x):
+        raise DataError(f"the windows have shape {x.shape} of {x.dtype}, expected (N, C, T) numbers")
+    draft = draft_of(x.astype(np.float32), rate, hop or max(1, x.shape[2] // 2), channels or ())
+    write_text(out, draft.to_json())
+    console(quiet, json_to).print(f"wrote {out}: {x.shape[1]} channels, {x.shape[2]} samples", markup=False)
+    write_json(draft.to_dict(), json_to)
