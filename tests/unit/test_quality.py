@@ -198,7 +198,9 @@ def test_a_true_clock_passes_with_jitter():
 
 def test_rate_drift():
     metrics = timed(np.arange(2000) / 97.0)
-    assert ("rate", "") in rules(metrics)
+    assert ("rate", "") not in rules(metrics)  # steady: a fact, and a warning above 5 %
+    (finding,) = quality_findings(timed(np.arange(2000) / 94.0), QualityThresholds())
+    assert (finding.rule, finding.severity) == ("rate", "warning")
     assert metrics.timing.rate_drift_percentage == pytest.approx(-3, abs=0.01)
     slowing = np.cumsum(np.repeat([0.0095, 0.0105], 1000))
     assert timed(slowing).timing.drift_within_percentage == pytest.approx(-9.5, abs=0.1)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from fsq_edge.data.quality.coarse import stuck_of_coarse
 from fsq_edge.data.quality.counters import MissingCounter, MomentCounter, StuckCounter
 from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics, recommend, total_score
 from fsq_edge.data.quality.thresholds import QualityThresholds
@@ -42,7 +43,8 @@ class Analysis:
         self.channels = channels
         self.missing = MissingCounter(count, int(thresholds.max_gap_ms * sample_rate_hz / 1000 + 1e-9))
         self.moments = MomentCounter(count)
-        self.stuck = StuckCounter(count, min(flat_samples, window_samples or flat_samples))
+        self.flat_samples = min(flat_samples, window_samples or flat_samples)
+        self.stuck = StuckCounter(count, self.flat_samples)
         self.norms = NormSampler(channels, total_samples)
         self.timing = TimingCounter(sample_rate_hz, thresholds.max_gap_ms / 1000)
 
@@ -59,10 +61,15 @@ class Analysis:
             recording: samples (n, C).
             chunk_samples: samples a chunk; 0 takes a cache-sized one. The result does not depend on it.
         """
+        before = self.stuck.flat.copy()
         for chunk in _chunks(recording.samples, chunk_samples or max(1, BLOCK_VALUES // len(self.channels))):
             self._add(np.ascontiguousarray(chunk.T)[None], joined=True)
         self.missing.end()
         self.stuck.end()
+        for channel, samples in stuck_of_coarse(self.channels, recording.samples, self.flat_samples).items():
+            self.stuck.flat[channel] = (
+                before[channel] + samples
+            )  # equal values of a coarse sensor need a live neighbour
         self.norms.end(recording.recording_id)
         if recording.timestamps is not None:
             self.timing.feed(recording.timestamps)

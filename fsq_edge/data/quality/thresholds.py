@@ -24,10 +24,12 @@ class QualityThresholds(StrictModel):
         min_codebook_usage: share of the codes that occur.
         min_perplexity: effective number of codes.
         max_gap_ms: longest run of missing samples that is interpolated.
-        flat_ms: a value that stands exactly still this long is stuck.
+        flat_ms: a value that stands exactly still this long is stuck; on a sensor whose step is as large as its noise
+            only where another of its axes moves meanwhile, or where all three stand still.
         max_flat_percentage: samples in stuck stretches.
         max_saturated_percentage: samples at the channel's largest or smallest value, three or more in a row.
-        max_rate_drift_percentage: difference of the real from the nominal sample rate.
+        max_rate_drift_percentage: change of the rate within a recording.
+        max_rate_offset_percentage: steady difference of the real from the nominal sample rate; more is a warning.
     """
 
     max_nan_percentage: float = Field(default=5.0, ge=0, le=100)
@@ -42,3 +44,4 @@ class QualityThresholds(StrictModel):
     max_flat_percentage: float = Field(default=5.0, ge=0, le=100)
     max_saturated_percentage: float = Field(default=1.0, ge=0, le=100)
     max_rate_drift_percentage: float = Field(default=2.0, ge=0)
+    max_rate_offset_percentage: float = Field(default=5.0, ge=0)

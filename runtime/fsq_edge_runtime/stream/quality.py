@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_runtime.arrays import BoolArray, Float32Array
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing
 from fsq_edge_runtime.stream.ring import SampleRing
@@ -31,6 +30,8 @@ SLOWER_THAN_TRAINING = 1 / 40
 SHAKING = 0.1  # of gravity, standard deviation of the acceleration's norm
 ROTATION_FLAG = "units:gyroscope"
 FULL_SCALE_SHARE = 0.999  # of the full scale: the last code of an ADC may sit just below it
+ALL_STILL = 4  # times as long a still body keeps all axes of a coarse sensor on one value by chance
+LIVE_STEPS = 2.5  # steps of a sensor that an axis moves beyond what step and noise explain
 MOST = 1e15  # beyond this a float32 square may overflow; no signal comes near
 
 
@@ -46,7 +47,7 @@ class QualityCheck:
         window: as given: the samples of the window that was looked at last; finite if they were sound.
 
     Raises:
-        DataError: ``full_scale`` names a channel that the model does not have.
+        DataError: ``full_scale`` or ``sensor_step`` names a channel that the model does not have.
 
     Cost: :meth:`sound` is what every window pays; :meth:`examine` runs only where that fails. All buffers are
     contiguous and as wide as a window, since numpy is slow at broadcasting and slicing arrays of this size.
@@ -55,10 +56,12 @@ class QualityCheck:
     def __init__(self, config: PreprocessConfig, settings: StreamSettings, window: Float32Array | None = None) -> None:
         self._config, self._settings = config, settings
         self._names = [channel.name for channel in config.channels]
-        unknown = sorted(set(settings.full_scale) - set(self._names))
-        if unknown:
-            known = ", ".join(self._names)
-            raise DataError(f"stream.json: full_scale of {unknown[0]!r}", hint=f"the channels are {known}")
+        for key, named in (("full_scale", settings.full_scale), ("sensor_step", settings.sensor_step)):
+            unknown = sorted(set(named) - set(self._names))
+            if unknown:
+                known = ", ".join(self._names)
+                raise DataError(f"stream.json: {key} of {unknown[0]!r}", hint=f"the channels are {known}")
+        self._live = [settings.sensor_step.get(name, 0.0) * LIVE_STEPS for name in self._names]
         self._range = _column([settings.range_limits.get(channel.unit, math.inf) for channel in config.channels])
         self._scale = _column([settings.full_scale.get(name, math.inf) * FULL_SCALE_SHARE for name in self._names])
         limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
@@ -157,7 +160,7 @@ class QualityCheck:
         measured = all(flag.startswith("range") for flag in flags)
         if self.checks_rotation and measured and self._rotation_is_off():
             flags.append(ROTATION_FLAG)
-        flags += self._name("stuck", [_longest_run(row) >= self._stuck_run for row in filled])
+        flags += self._name("stuck", [self._is_stuck(filled, index) for index in range(len(filled))])
         if ring is not None and self._rate_is_off(ring, start):
             flags.append("rate")
         return tuple(flags)
@@ -184,6 +187,21 @@ class QualityCheck:
         changes = np.not_equal(self._flat[1:], self._flat[:-1])
         return changes.tobytes().find(bytes(max(1, self._stuck_run - 1))) >= 0
 
+    def _is_stuck(self, window: Float32Array, index: int) -> bool:
+        """Whether a channel repeats a value longer than a still body explains."""
+        starts, lengths = _long_runs(window[index], self._stuck_run)
+        unit = self._config.channels[index].unit
+        others = [i for i, channel in enumerate(self._config.channels) if i != index and channel.unit == unit]
+        if not self._live[index] or not others:
+            return starts.size > 0
+        limit = np.asarray([self._live[i] or self._live[index] for i in others])
+        all_still = min(ALL_STILL * self._stuck_run, window.shape[1])
+        for start, length in zip(starts, lengths, strict=True):
+            extent = np.ptp(window[others, start : start + length], axis=1)
+            if (extent > limit).any() or (length >= all_still and not extent.any()):
+                return True
+        return False
+
     def _rate_is_off(self, ring: SampleRing, start: int) -> bool:
         if ring.irregular_until <= start:
             return False
@@ -200,8 +218,12 @@ def _column(values: list[float]) -> Float32Array:
     return np.asarray(values, dtype=np.float32)[:, None]
 
 
-def _longest_run(values: Float32Array) -> int:
-    return max(len(list(run)) for _, run in groupby(values.tolist()))
+def _long_runs(values: Float32Array, least: int) -> tuple[Int64Array, Int64Array]:
+    """Starts and lengths of the runs of one value that have at least so many samples."""
+    starts = np.append(np.flatnonzero(np.append(True, values[1:] != values[:-1])), len(values))
+    lengths = np.diff(starts)
+    long = lengths >= least
+    return starts[:-1][long], lengths[long]
 
 
 def _accelerometer(config: PreprocessConfig) -> tuple[int, float]:

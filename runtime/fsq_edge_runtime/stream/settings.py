@@ -37,6 +37,9 @@ class StreamSettings(Artefact):
         max_clipped_share: share of a channel's samples that may sit at its full scale.
         max_rate_error: relative difference allowed between the measured and the nominal source rate.
         full_scale: largest magnitude a channel can report, by channel name, raw units; enables ``clipped``.
+        sensor_step: least difference between two values of a channel, by channel name, raw units. A channel with a
+            step is stuck only where another of its unit moves more than a few steps meanwhile, or where all of that
+            unit repeat four times as long: a coarse sensor repeats values on a still body.
         range_limits: magnitude that no real signal exceeds, by unit; enables ``range``.
         check_gravity: compare the accelerometer's mean square with gravity where the training data held gravity;
             catches g sent as m/s2 and the reverse. The gyroscope's is held to what a body and a sensor can turn, which
@@ -58,6 +61,7 @@ class StreamSettings(Artefact):
     max_clipped_share: float = Field(default=0.1, ge=0, le=1)
     max_rate_error: float = Field(default=0.1, gt=0, le=1e6)
     full_scale: dict[str, Magnitude] = Field(default_factory=dict)
+    sensor_step: dict[str, Magnitude] = Field(default_factory=dict)
     range_limits: dict[str, Magnitude] = Field(default_factory=lambda: dict(RANGE_LIMITS))
     check_gravity: bool = True
 
