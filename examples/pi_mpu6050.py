@@ -44,7 +44,8 @@ SMPLRT_DIV, CONFIG, GYRO_CONFIG, ACCEL_CONFIG, ACCEL_XOUT_H, PWR_MGMT_1, WHO_AM_
 LSB_PER_G, LSB_PER_DEG_S = 8192.0, 65.5  # at the full scales of 4 g and 500 deg/s that are set below
 READING = struct.Struct(">7h")  # acceleration, temperature, rotation
 FACTOR = {"g": 1.0, "m/s2": 9.80665, "deg/s": 1.0, "rad/s": math.pi / 180.0}
-AXES = ("acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z")
+AXES = ("acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z")
+SHORT = {f"gyr_{axis}": f"gyro_{axis}" for axis in "xyz"}  # as many loggers name them
 
 
 class Bus(Protocol):
@@ -113,14 +114,19 @@ class Mpu6050Source:
     def __init__(self, bus: Bus, bundle: Bundle) -> None:
         config = bundle.preprocess
         names = [channel.name for channel in config.channels]
-        unknown = [channel for channel in config.channels if channel.name not in AXES or channel.unit not in FACTOR]
+        axes = [SHORT.get(name, name) for name in names]
+        unknown = [
+            channel
+            for channel, axis in zip(config.channels, axes, strict=True)
+            if axis not in AXES or channel.unit not in FACTOR
+        ]
         if unknown:
             raise UsageError(
                 f"an MPU-6050 has no channel {unknown[0].name!r} in {unknown[0].unit!r}",
                 hint=f"it gives {', '.join(AXES)} in {', '.join(FACTOR)}",
             )
         per_lsb = [1 / LSB_PER_G if axis < 3 else 1 / LSB_PER_DEG_S for axis in range(6)]
-        self._axes = [AXES.index(name) for name in names]
+        self._axes = [AXES.index(axis) for axis in axes]
         self._scale = [
             per_lsb[axis] * FACTOR[channel.unit] for axis, channel in zip(self._axes, config.channels, strict=True)
         ]
@@ -157,7 +163,7 @@ class Mpu6050Source:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Classify the motion of an MPU-6050.")
-    parser.add_argument("bundle", help="NAME.fsqb, of acc_x to gyr_z or some of them")
+    parser.add_argument("bundle", help="NAME.fsqb, of acc_x to gyro_z or some of them")
     parser.add_argument("--bus", default="/dev/i2c-1", help="I2C adapter, or 'simulated'")
     parser.add_argument("--sink", default="jsonl:-", help="as of fsq-edge run")
     parser.add_argument("--seconds", type=float, help="stop after this time")

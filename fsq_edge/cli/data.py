@@ -182,14 +182,14 @@ def qa(
         metrics = monitor.analyze(dataset)
         drawn = timelines_html(dataset) if html_to is not None else ""
     findings = monitor.findings(metrics)
-    passed = not (findings if strict else [finding for finding in findings if finding.severity == "error"])
+    broken = any(finding.severity == "error" for finding in findings)
+    passed = not (findings if strict else broken)
     if html_to is not None:
         page = monitor.generate_report("html")
         head, end, tail = page.rpartition("</body>")
         write_text(html_to, f"{head}{drawn}{end}{tail}" if end else page + drawn)
-    console(quiet, json_to).print(
-        f"{monitor.generate_report()}\n\n{'PASS' if passed else 'FAIL'}", markup=False, soft_wrap=True
-    )
+    verdict = "PASS" if passed else "FAIL" if broken else "FAIL (warnings count, as --strict asks)"
+    console(quiet, json_to).print(f"{monitor.generate_report()}\n\n{verdict}", markup=False, soft_wrap=True)
     write_json({**as_object([(metrics, findings)]), "passed": passed, "strict": strict}, json_to)
     if not passed:
         click.get_current_context().exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, RecordedSystem, 
 from fsq_edge_runtime.hef import HefReport, inspect_hef
 
 _MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "info": "info"}
+
+# What `run` and `bundle` can be asked for beyond the base install: extra, the module that it brings, what for.
+EXTRAS = (
+    ("serial", "serial", "sensors on a serial port"),
+    ("mqtt", "paho", "MQTT sources and sinks"),
+    ("metrics", "prometheus_client", "metrics for Prometheus"),
+    ("sign", "cryptography", "signatures of bundles"),
+)
 
 
 @click.command("doctor")
@@ -37,7 +46,13 @@ def command(bundle_path: Path | None, root: Path | None, json_to: str | None, qu
     checkup = examine(gather(system), _reports(bundle) if bundle else None)
     placement = _placement(bundle, root) if bundle else None
     report = {**checkup.to_dict(), **({"placement": placement} if placement is not None else {})}
-    _show(console(quiet, json_to), checkup, placement)
+    shown = console(quiet, json_to)
+    _show(shown, checkup, placement)
+    if root is None:
+        for extra, module, purpose in EXTRAS:
+            if importlib.util.find_spec(module) is None:
+                line = f"not installed: {purpose}: pip install 'fsq-edge[{extra}]'"
+                shown.print(line, markup=False, soft_wrap=True)
     write_json(report, json_to)
     if not checkup.healthy:
         click.get_current_context().exit(1)

@@ -15,6 +15,7 @@ from fsq_edge_runtime.errors import DataError, MissingInputError
 
 MAX_LOG_BYTES = 256 << 20
 SHOWN_LINES = 20
+PEEKED_BYTES = 1 << 16  # a binary file has a zero byte far before
 
 
 @click.command(
@@ -49,10 +50,19 @@ def _lines(log: str) -> Iterator[str]:
         if path.stat().st_size > MAX_LOG_BYTES:
             raise DataError(f"{path} is larger than {MAX_LOG_BYTES >> 20} MiB", hint=f"tail -c 10000000 {path}")
         with path.open("rb") as file:
+            if b"\0" in file.read(PEEKED_BYTES):
+                raise DataError(f"{path} is not a log: it holds binary data", hint=_reader(path))
+            file.seek(0)
             while line := file.readline(MAX_LINE):
                 yield line.decode("utf-8", "replace")
     except OSError as error:
         raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _reader(path: Path) -> str:
+    """Name the verb that reads a file of this kind."""
+    verb = {".onnx": "check", ".hef": "hef", ".fsqb": "bundle inspect"}.get(path.suffix.lower())
+    return f"fsq-edge {verb} {path}" if verb else "give the text that the compiler or HailoRT printed"
 
 
 def _show(report: LogReport, quiet: bool, json_to: str | None) -> None:

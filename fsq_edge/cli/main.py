@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import importlib.util
+import io
+import os
 import re
 import sys
 import traceback
@@ -14,6 +18,8 @@ import click
 from fsq_edge import __version__
 from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, EXIT_USAGE, FsqEdgeError
 
+# What a disk, a quota or a broken device answers; the error of a standard stream has no file name.
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
@@ -61,6 +67,7 @@ class LazyGroup(click.Group):
 
 @click.command(
     cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 good, 1 and 2 a verb's negative answers, 64 usage, 65 bad data, 66 missing input, "
     "69 unavailable, 70 internal error, 130 interrupted.",
 )
@@ -77,9 +84,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         result = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, not when the interpreter ends
     except FsqEdgeError as error:
         _report(error.message, error.hint)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return EXIT_USAGE
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "fsq-edge"
         _report(error.format_message(), f"{where} --help")
@@ -91,16 +102,41 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _report("interrupted", "")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_output()
+        return 0
+    except SystemExit as end:
+        # Click ends so where the reader of standard output has gone (`run ... | head -1`), which is no failure.
+        if not (isinstance(end.__context__, OSError) and end.__context__.errno == errno.EPIPE):
+            raise
+        _drop_output()
         return 0
     except Exception as error:  # noqa: BLE001 - the last boundary: a defect must end as one code, with its trace
         if isinstance(error, OSError) and error.filename is not None:
             _report(f"{error.filename}: {error.strerror}", "check the path, its owner and the free space")
             return EXIT_UNAVAILABLE
+        if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+            _report(f"cannot write the output: {error.strerror}", "check the free space where the output goes")
+            _drop_output()
+            return EXIT_UNAVAILABLE
         traceback.print_exc()
         _report(f"internal error: {type(error).__name__}: {error}", "please report this with the lines above")
         return EXIT_INTERNAL
     return int(result or 0)
+
+
+def _drop_output() -> None:
+    """Send what standard output still holds to nowhere, so that the interpreter's last flush does not fail."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _replace_unprintable() -> None:
+    """Print a character that the terminal's encoding lacks as an escape, in place of ending with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _report(message: str, hint: str) -> None:
@@ -112,4 +148,5 @@ def _report(message: str, hint: str) -> None:
 
 def main() -> None:
     """Console entry point."""
+    _replace_unprintable()
     sys.exit(run())

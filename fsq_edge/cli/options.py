@@ -45,6 +45,8 @@ def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | Non
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
         if value is None:
             return None
+        if any(not part.strip() for part in value.split(",")) and value.strip(", "):
+            raise click.BadParameter(f"an empty name between commas in {value!r}, write them as A,B", ctx, param)
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
         if not names:
             raise click.BadParameter(f"no name in {value!r}, write them as A,B", ctx, param)

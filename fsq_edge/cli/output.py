@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,7 +60,9 @@ def write_json(value: dict[str, Any], json_to: str | None) -> None:
     """Write one JSON object where ``--json`` asked for it; NaN and Inf become null; a file is replaced whole."""
     if json_to is None:
         return
-    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # In another encoding a character may be missing; JSON's own escapes can be printed in all of them.
+    ascii_only = json_to == "-" and "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    text = json.dumps(finite(value), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
     if json_to == "-":
         click.echo(text, nl=False)
         return
@@ -83,7 +86,19 @@ def write_text(path: Path, text: str) -> None:
         raise UnavailableError(
             f"cannot write {path}: {error.strerror or error}", hint="check the path, its owner and the free space"
         ) from error
+    require_folder(path)
     write_file(path, text.encode())
+
+
+def require_folder(path: Path) -> None:
+    """Refuse a file whose folder would need more than one new folder: a misspelt path makes no tree.
+
+    Raises:
+        UnavailableError: the folder and the one around it do not exist.
+    """
+    folder = path.parent
+    if not folder.exists() and not folder.parent.exists():
+        raise UnavailableError(f"cannot write {path}: the folder {folder} does not exist", hint=f"mkdir -p {folder}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fsq_edge.cli.options import names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.data.sources import check_source
 
 if TYPE_CHECKING:
     from fsq_edge.training import TrainConfig, TrainResult
     from fsq_edge.training.record import EpochRecord
     from fsq_edge.training.split import WindowSides
+
+LINE_EVERY_S = 10.0
 
 
 @click.command(
@@ -65,10 +69,13 @@ def command(
     CONFIG is a YAML file; flags win over it, and without one the measured recipe is used. RUN then holds
     model.safetensors, run.json, preprocess.json, training.log and the events for `tensorboard --logdir RUN`.
     """
+    if data is not None:
+        check_source(data)  # before torch, whose import takes seconds
     for module in ("torch", "safetensors", "yaml"):
         need(module, "train")
     from fsq_edge.training import load_config, train
     from fsq_edge.training.split import open_sides
+    from fsq_edge.training.trainer import CHECKPOINT_FILE
 
     settings = load_config(
         config,
@@ -86,8 +93,13 @@ def command(
     def say(line: str) -> None:
         show.print(f"data quality: {line}", markup=False, soft_wrap=True)
 
-    with _bar(show) as listen:
-        result = train(settings, out, sides=sides, progress=listen, say=say)
+    try:
+        with _bar(show) as listen:
+            result = train(settings, out, sides=sides, progress=listen, say=say)
+    except KeyboardInterrupt:
+        if leads and (out / CHECKPOINT_FILE).exists():
+            click.echo(f"stopped; the same command goes on after the last whole epoch, from {out}", err=True)
+        raise
     _report(show, result, settings)
     if leads:
         write_json(result.to_dict(), json_to)
@@ -113,21 +125,41 @@ def _say_data(show: Console, sides: WindowSides) -> None:
 
 @contextmanager
 def _bar(show: Console) -> Iterator[Callable[[EpochRecord, int], None] | None]:
-    """Show a progress bar on a terminal and nothing elsewhere."""
-    if not show.is_terminal or show.quiet:
+    """Show a progress bar on a terminal; elsewhere a line now and then, so that a log shows that it goes on."""
+    if show.quiet:
         yield None
+        return
+    if not show.is_terminal:
+        yield _lines(show)
         return
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=show) as bar:
         task = bar.add_task("", total=None)
 
         def listen(record: EpochRecord, epochs: int) -> None:
-            text = f"loss {record.train_loss:.3f}"
-            if record.val_macro_f1 is not None:
-                text += f", validation macro-F1 {record.val_macro_f1:.3f}"
-            bar.update(task, total=epochs, completed=record.epoch, description=text)
+            bar.update(task, total=epochs, completed=record.epoch, description=_progress(record))
 
         yield listen
+
+
+def _lines(show: Console) -> Callable[[EpochRecord, int], None]:
+    last = time.monotonic()
+
+    def listen(record: EpochRecord, epochs: int) -> None:
+        nonlocal last
+        if time.monotonic() - last < LINE_EVERY_S:
+            return
+        last = time.monotonic()
+        show.print(f"epoch {record.epoch} of {epochs}: {_progress(record)}", markup=False, soft_wrap=True)
+
+    return listen
+
+
+def _progress(record: EpochRecord) -> str:
+    text = f"loss {record.train_loss:.3f}"
+    if record.val_macro_f1 is not None:
+        text += f", validation macro-F1 {record.val_macro_f1:.3f}"
+    return text
 
 
 def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:

@@ -9,7 +9,8 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.options import default_option, names_of, path_option
-from fsq_edge.cli.output import console, force_option, need, output_options, write_json, write_text
+from fsq_edge.cli.output import console, force_option, need, output_options, require_folder, write_json, write_text
+from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--subjects", callback=names_of(), metavar="A,B",
               help="Fit on these subjects. Default: all that the bundle's run did not hold out.")  # fmt: skip
-@path_option("--out", help="Write the new bundle to this file. Default: replace BUNDLE.")
+@path_option("--out", help="Write the new bundle to this file. Default: replace BUNDLE, unless it is signed.")
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
               help="Step between windows, in samples, here and on the device (default 10).")  # fmt: skip
 @default_option(
@@ -89,6 +90,11 @@ def command(
 
     screen = console(quiet, json_to)
     opened = Bundle.open(bundle)
+    if out is None and opened.has("signature"):
+        raise UsageError(
+            f"{bundle} is signed, and tuning it in place would drop the signature",
+            hint="--out tuned.fsqb writes a new bundle; then fsq-edge bundle sign tuned.fsqb",
+        )
     dataset = open_recordings(recordings, opened)
     tuned = tune_bundle(
         opened,
@@ -144,6 +150,7 @@ def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) ->
         from fsq_edge.tuning.page import pareto_png
         from fsq_edge_runtime.files import write_file
 
+        require_folder(png)
         write_file(png, pareto_png(tuned.result, tuned.chosen))
         screen.print(f"picture: {png}", markup=False)
     if html is not None and tuned.report is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +36,42 @@ def open_dataset(source: str, *, check_finite: bool = True) -> Dataset:
         DataError: the data cannot be used (see ``read_folder`` and ``require_finite``).
         UnavailableError: a package that brings the data is not installed.
     """
-    kind, _, rest = source.partition(":")
+    check_source(source)
+    _, _, rest = source.partition(":")
     if source == "watch":
         dataset = load_watch()
     elif source == "quadruped":
         dataset = make_quadruped()
-    elif kind == "folder" and rest:
-        dataset = _open_folder(Path(rest).expanduser())
     else:
-        raise UsageError(f"unknown data source {source!r}", hint=f"one of {', '.join(SOURCES)}")
+        dataset = _open_folder(Path(rest).expanduser())
     if check_finite:
         require_finite(dataset)
     return dataset
+
+
+def check_source(source: str) -> None:
+    """Refuse what is no name of a data source; reads no data.
+
+    Raises:
+        UsageError: an unknown name; the hint names what was probably meant.
+    """
+    kind, _, rest = source.partition(":")
+    if source in ("watch", "quadruped") or (kind == "folder" and rest):
+        return
+    path = Path(source)
+    if path.is_dir():
+        known = (path / DESCRIPTION).exists() or find_stored_windows(path)
+        hint = (
+            f"did you mean folder:{source}?"
+            if known
+            else f"fsq-edge data import {source} --guess makes a map of its files"
+        )
+    elif path.is_file():
+        hint = f"fsq-edge data import {source} --guess makes a map; with it, data import makes a dataset folder"
+    else:
+        near = difflib.get_close_matches(source, ("watch", "quadruped"), n=1)
+        hint = (f"did you mean {near[0]}? " if near else "") + f"one of {', '.join(SOURCES)}"
+    raise UsageError(f"unknown data source {source!r}", hint=hint)
 
 
 def _open_folder(folder: Path) -> Dataset:

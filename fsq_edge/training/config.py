@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from fsq_edge.data.yaml_error import yaml_problem
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded
@@ -243,8 +244,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
-        line = str(error).replace("\n", " ")
-        raise DataError(f"{path.name}: not valid YAML: {line}") from error
+        raise DataError(yaml_problem(error, path.name), hint="a tab or a missing space is the usual cause") from error
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -17,7 +17,7 @@ from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
 from fsq_edge.tuning.search import SearchResult, choose, rule_text, search, search_grid
 from fsq_edge.tuning.streams import make_streams
 from fsq_edge_compile.int8.refit import match_thresholds
-from fsq_edge_compile.packing.bundle import plain_name
+from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.bundle.bundle import Bundle, Role
 from fsq_edge_runtime.bundle.edit import with_files

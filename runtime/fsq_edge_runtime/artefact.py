@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -62,7 +63,10 @@ class Artefact(StrictModel):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "document"
-            raise DataError(f"{where}: {field}: {first['msg']}", hint=f"repair or rewrite {cls.KIND}") from error
+            hint = _meant(cls, first["loc"]) if first["type"] == "extra_forbidden" else ""
+            raise DataError(
+                f"{where}: {field}: {first['msg']}", hint=hint or f"repair or rewrite {cls.KIND}"
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -142,3 +146,14 @@ def _fault(value: Any) -> str:
             return ""
         level = below
     return f"lists and objects in it are nested deeper than {MAX_JSON_DEPTH} levels"
+
+
+def _meant(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """Return the hint for an unknown key: the known key of that section which is spelled most like it."""
+    for part in place[:-1]:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ""
+        model = inner
+    near = difflib.get_close_matches(str(place[-1]), model.model_fields, n=1)
+    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(model.model_fields)}"

@@ -57,19 +57,28 @@ def test_tune_writes_a_verified_bundle_a_page_and_a_picture(made, tmp_path, capf
     assert "false events per hour" in capfd.readouterr().out
 
 
-def test_the_bundle_is_replaced_by_default_its_signature_goes_and_json_goes_to_standard_output(made, tmp_path, capfd):
+def test_a_signed_bundle_is_never_replaced_and_json_goes_to_standard_output(made, tmp_path, capfd):
     from cryptography.hazmat.primitives import serialization as form
 
     bundle, data, _ = made
     pem = KEY.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     path = tmp_path / "signed.fsqb"
     sign_bundle(Bundle.open(bundle), pem).save(path)
-    assert run(["tune", str(path), "--recordings", f"folder:{data}", "--json", "-", "--hop", "20"]) in (0, 2)
+    words = ["tune", str(path), "--recordings", f"folder:{data}", "--json", "-", "--hop", "20"]
+    assert run(words) == 64
+    assert "is signed" in capfd.readouterr().err
+    assert Bundle.open(path).has("signature")
+    assert run([*words, "--out", str(tmp_path / "tuned.fsqb")]) in (0, 2)
     value = json.loads(capfd.readouterr().out)
     assert value["unsigned"] is True
     assert value["events"]["hop_samples"] == 20
-    assert not Bundle.open(path).has("signature")
-    assert Bundle.open(path).preprocess.hop_samples == 20
+    assert Bundle.open(path).has("signature")
+    assert not Bundle.open(tmp_path / "tuned.fsqb").has("signature")
+    unsigned = tmp_path / "unsigned.fsqb"
+    unsigned.write_bytes(bundle.read_bytes())
+    words[1] = str(unsigned)
+    assert run(words) in (0, 2)
+    assert Bundle.open(unsigned).preprocess.hop_samples == 20  # without --out and without a signature: in place
 
 
 def test_held_out_subjects_need_force_which_is_recorded(made, tmp_path, capfd):

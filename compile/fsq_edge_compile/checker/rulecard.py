@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,11 +82,18 @@ def _card(book: Rulebook, rule: Rule, row: Operator | None) -> RuleCard:
     return RuleCard(rule, row, tuple(book.sources.get(code, code) for code in rule.sources))
 
 
+def _words(rule: Rule, row: Operator | None) -> str:
+    """Return the message of a rule with words where a finding has its values: no model has been measured."""
+    names = {"op": row.op if row else "<operator>", "limit": str(rule.limit or "<limit>")}
+    names |= {"actual": "<measured value>", "dfc": "<version>"}
+    return re.sub(r"\{(\w+)[^}]*\}", lambda found: names.get(found[1], f"<{found[1]}>"), rule.message)
+
+
 def card_lines(card: RuleCard) -> Iterator[str]:
     """Yield the card as lines of text."""
     rule, row = card.rule, card.operator
     yield f"{rule.id}" + (f" (operator {row.key})" if row else "")
-    yield f"  says:        {rule.message}"
+    yield f"  says:        {_words(rule, row)}"
     if rule.limit:
         yield f"  limit:       {rule.limit}"
     yield f"  support:     {rule.support}; severity {rule.severity}, stage {rule.stage}"

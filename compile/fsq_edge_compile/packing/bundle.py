@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.packing.batching import symbolic_batch
+from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.errors import DataError
@@ -79,16 +79,6 @@ def build_bundle(
         parity=dict(parity or {}),
         forced=tuple(forced),
     )
-
-
-def plain_name(text: str) -> str:
-    """Return a model name made of letters, digits, ``_`` and ``-``: what a data set calls itself may be any text.
-
-    Example:
-        >>> plain_name("Dog (left), v2.1")
-        'Dog_left_v2_1'
-    """
-    return re.sub(r"[^A-Za-z0-9_\-]+", "_", text).strip("_")[:64] or "model"
 
 
 def _selftest(build: BuildFolder) -> bytes:

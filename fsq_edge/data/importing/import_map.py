@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from fsq_edge.data.importing.packages import need_package
+from fsq_edge.data.yaml_error import yaml_problem
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line, read_bounded
@@ -232,7 +233,7 @@ def parse_map(text: bytes, where: str) -> ImportMap:
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not valid YAML: {first_line(error)}") from error
+        raise DataError(yaml_problem(error, where), hint="a tab or a missing space is the usual cause") from error
     if not isinstance(document, dict):
         raise DataError(f"{where}: expected keys such as `files:`, found {type(document).__name__}")
     return map_from(document, where)
