@@ -82,12 +82,14 @@ class InputReference:
         The sums (3, C) are the mean, the mean square and the mean square step between samples. The acceleration is the
         length of the mean vector over standard gravity: 1 where the sensor is still, less where it turns.
         """
-        x = (window - self._mean) * self._scale
+        x, found = (window - self._mean) * self._scale, np.empty((3, len(window)))
         step = x[:, 1:] - x[:, :-1]
-        found = np.stack([x.sum(axis=1), np.einsum("ct,ct->c", x, x), np.einsum("ct,ct->c", step, step)])
-        if not math.isfinite(float(found.sum())):
+        np.add.reduce(x, axis=1, out=found[0])
+        np.einsum("ct,ct->c", x, x, out=found[1], casting="same_kind")
+        np.einsum("ct,ct->c", step, step, out=found[2], casting="same_kind")
+        found /= self._size
+        if not math.isfinite(found.sum()):
             return None
-        found = found.astype(np.float64) / self._size
         means = found[0].tolist()
         length = math.sqrt(sum((means[at] * std + mean) ** 2 for at, mean, std in self._centers))
         return found, length / self._gravity

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 BLOCK: Final = 64  # windows between two judgements
-LOOK_EVERY: Final = 4  # the input of one window in four is looked at: neighbors overlap, and a look costs 10 us
+LOOK_EVERY: Final = 8  # the input of one window in eight is looked at: a look costs as much as half a decision
 LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
 LEAST_SQUARE: Final = 1e-8  # of a spread in training sigmas: a dead channel's logarithm stays a number
 
 # Limits against training, on the mean of what was seen since the last restart; chosen on clean held-out streams.
 MAX_OFFSET = 1.5  # training sigmas
-MAX_LOG_SPREAD = math.log(2.5)
+MAX_LOG_SPREAD = math.log(4.0)
 MAX_LOG_GRAVITY = math.log(1.15)
 MAX_UNSEEN = 0.25
 MAX_ABSTAINED = 0.5
