@@ -70,6 +70,8 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT"
     metavar="SECONDS",
     help="Write the counters every so many seconds while live. Default: 0, never.",
 )
+@click.option("--drift/--no-drift", default=True,
+              help="Write a drift record when a stream no longer looks as it did (default), or never.")  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
@@ -83,6 +85,7 @@ def command(
     latency: bool,
     scores: bool,
     stats: float,
+    drift: bool,
     metrics: str | None,
     json_to: str | None,
     quiet: bool,
@@ -115,6 +118,8 @@ def command(
         deadline_ms = None if live else 0.0  # a recording is never late
         session = opened.open_session(backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
         stack.enter_context(session)
+        if drift:
+            session.watch_drift()
         sinks: list[Sink] = []
         stack.callback(close_together, sinks)
         for text in sink_texts:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, BackendSwitch, ReportsSwitches
 from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.drift import DriftWatch
+from fsq_edge_runtime.drift.watch import LOOK_EVERY
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
@@ -88,6 +90,7 @@ class Session:
         self._streams: dict[str, StreamState] = {}
         self._closed = StreamCounters()
         self._paused = False
+        self._drift: DriftWatch | None = None
         if isinstance(backend, ReportsSwitches) and backend.on_event is None:
             backend.on_event = self._switched
         # Refuses impossible rates now, not at the first push.
@@ -111,6 +114,10 @@ class Session:
         """Sum of the counters over all streams, those that were closed among them."""
         return total([*self.counters.values(), self._closed])
 
+    def watch_drift(self) -> None:
+        """Judge from now on every 64 windows of a stream whether it drifts; alarms are ``drift`` records."""
+        self._drift = DriftWatch(self.bundle)
+
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
         """Open a stream before its first push, to give it a rate of its own.
 
@@ -126,6 +133,8 @@ class Session:
         """Forget a stream; return its last decisions as :meth:`drain` would. Its counters stay in :attr:`totals`."""
         decisions = self.drain(stream)
         self._closed = total([self._closed, self._streams.pop(stream).counters])
+        if self._drift is not None:
+            self._drift.forget(stream)
         return decisions
 
     def push(
@@ -154,6 +163,8 @@ class Session:
         state = self._streams.get(stream) or self._open(stream, self.settings)
         decisions = []
         for start in self._take(state, samples, timestamps):
+            if self._drift is not None and state.seq % LOOK_EVERY == 0:
+                self._drift.look(stream, state.seq, state.ring.window(start))
             decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
@@ -188,6 +199,8 @@ class Session:
             for stream, samples, timestamps in items:
                 state = self._streams.get(stream) or self._open(stream, self.settings)
                 for start in self._take(state, samples, timestamps):
+                    if self._drift is not None and state.seq % LOOK_EVERY == 0:
+                        self._drift.look(stream, state.seq, state.ring.window(start))
                     if self._classifier.collect(state, start):
                         decisions += self._flush(arrived)
                         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
@@ -284,3 +297,7 @@ class Session:
     def _emit(self, record: Record) -> None:
         if self.on_record is not None:
             self.on_record(record)
+            if self._drift is not None and isinstance(record, Decision):
+                drift = self._drift.see(record)
+                if drift is not None:
+                    self.on_record(drift)

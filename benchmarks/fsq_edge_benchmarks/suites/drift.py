@@ -1,0 +1,175 @@
+"""Drift alarms on clean streams and on injected faults: how many a day, and how long until the first one.
+
+    python -m fsq_edge_benchmarks.suites.drift BUNDLE --data quadruped --hours 24
+
+The streams come from subjects that the bundle was not trained on. ``quadruped`` is synthetic and drawn anew.
+``watch`` repeats the recordings of the held-out subjects in a new order until the time is full. Faults are computed,
+not suffered by a real sensor.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fsq_edge.data.quadruped import make_quadruped
+from fsq_edge.data.watch import load_watch
+from fsq_edge_runtime import Bundle
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.stream.records import Record, StreamEvent
+
+HELD_OUT = ("5", "6")  # subjects of the watch set that the demo does not train on
+CHUNK = 3000  # samples of one push
+FAULT_S = 7200.0  # clean time before a fault
+SHAKE_HZ = 3.0
+STANDARD_GRAVITY = 9.80665
+
+Fault = Callable[[Float32Array, Bundle], Float32Array]
+
+
+def clean_stream(data: str, bundle: Bundle, seconds: float, seed: int) -> Float32Array:
+    """Return (n, C) float32 of one subject, raw units."""
+    if data == "quadruped":
+        n = round(seconds * bundle.preprocess.sample_rate_hz)
+        parts: list[Float32Array] = []
+        while sum(len(part) for part in parts) < n:  # a recording is at most ten hours; the animal stays the same
+            made = make_quadruped(seed, animals=1, seconds=min(36_000.0, max(10.0, seconds / 2)))
+            parts += [recording.samples for recording in made.recordings]
+        return np.concatenate(parts)[:n]
+    rng = np.random.default_rng(seed)
+    subject = HELD_OUT[seed % len(HELD_OUT)]
+    own = [recording.samples for recording in load_watch().recordings if recording.subject == subject]
+    n = round(seconds * bundle.preprocess.sample_rate_hz)
+    rounds = int(np.ceil(n / sum(len(part) for part in own)))
+    shuffled: Float32Array = np.concatenate([own[k] for _ in range(rounds) for k in rng.permutation(len(own))])
+    return shuffled[:n]
+
+
+def _rotated(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    c, s = np.cos(np.radians(30.0)), np.sin(np.radians(30.0))
+    turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=np.float32)
+    return np.concatenate([samples[:, k : k + 3] @ turn.T for k in range(0, samples.shape[1], 3)], axis=1)
+
+
+def _gained(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    return _changed(samples, slice(0, 3), lambda acc: acc * np.float32(1.2))
+
+
+def _biased(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    return _changed(samples, slice(0, 1), lambda acc: acc + np.float32(0.2 * _gravity(bundle)))
+
+
+def _halved(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    return samples[::2]
+
+
+def _dead(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    return _changed(samples, slice(1, 2), lambda acc: acc * np.float32(0))
+
+
+def _noise_only(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    rng = np.random.default_rng(0)
+    noise = 0.004 * _gravity(bundle)
+    return _changed(samples, slice(1, 2), lambda acc: rng.normal(0, noise, acc.shape).astype(np.float32))
+
+
+def _shaken(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    """Return an activity that training does not have: a shake along and about every axis, with gravity on z."""
+    config = bundle.preprocess
+    rng = np.random.default_rng(0)
+    n, c = samples.shape
+    t = np.arange(n) / config.sample_rate_hz
+    phase = 2 * np.pi * SHAKE_HZ * t + 0.5 * np.cumsum(rng.normal(size=n)) / config.sample_rate_hz
+    shake = np.sin(phase[:, None] + np.linspace(0, 5, c)) * np.array(config.std[:c])
+    shake[:, 2] += _gravity(bundle)
+    return np.asarray(shake, dtype=np.float32)
+
+
+def _other_unit(samples: Float32Array, bundle: Bundle) -> Float32Array:
+    factor = STANDARD_GRAVITY if _gravity(bundle) == 1.0 else 1.0 / STANDARD_GRAVITY
+    return _changed(samples, slice(0, 3), lambda acc: acc * np.float32(factor))
+
+
+FAULTS: dict[str, Fault] = {
+    "rotated 30 degrees": _rotated,
+    "accelerometer gain 1.2": _gained,
+    "bias 0.2 g on acc x": _biased,
+    "half the rate, no timestamps": _halved,
+    "acc y dead (zero)": _dead,
+    "acc y dead (noise only)": _noise_only,
+    "an activity not in training": _shaken,
+    "g for m/s2, or the reverse": _other_unit,
+}
+
+
+def alarms(bundle: Bundle, samples: Float32Array) -> Iterator[dict[str, Any]]:
+    """Yield the facts of every ``drift`` record of one stream (n, C)."""
+    found: list[dict[str, Any]] = []
+
+    def keep(record: Record) -> None:
+        if isinstance(record, StreamEvent) and record.kind == "drift":
+            found.append(record.facts)
+
+    with bundle.open_session("onnx", deadline_ms=0.0, on_record=keep) as session:
+        session.watch_drift()
+        for at in range(0, len(samples), CHUNK):
+            session.push_many({"0": samples[at : at + CHUNK]})
+            yield from found
+            found.clear()
+
+
+def clean_alarms(bundle: Bundle, data: str, hours: float, seed: int) -> list[dict[str, Any]]:
+    """Return the alarms of a clean stream."""
+    return list(alarms(bundle, clean_stream(data, bundle, 3600.0 * hours, seed)))
+
+
+def time_to_alarm(bundle: Bundle, data: str, fault: Fault, seed: int, hours: float, begins_s: float) -> dict[str, Any]:
+    """Return the first alarm after a fault that begins after ``begins_s``, with ``minutes``; empty without one."""
+    samples = clean_stream(data, bundle, begins_s + 3600.0 * hours, seed)
+    begins = round(begins_s * bundle.preprocess.sample_rate_hz)
+    faulty = np.concatenate([samples[:begins], fault(samples[begins:], bundle)])
+    for facts in alarms(bundle, faulty):
+        if facts["t_end"] >= begins_s:
+            return {"minutes": (facts["t_end"] - begins_s) / 60.0, **facts}
+    return {}
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description="Count drift alarms on clean streams and time them on faults.")
+    parser.add_argument("bundle", type=Path, help="trained bundle of the data set")
+    parser.add_argument("--data", choices=("watch", "quadruped"), default="quadruped", help="where streams come from")
+    parser.add_argument("--hours", type=float, default=24.0, help="length of each clean stream, hours (default 24)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[200, 201], help="of the streams (default 200 201)")
+    parser.add_argument("--faults", action="store_true", help="inject faults too")
+    options = parser.parse_args()
+    bundle = Bundle.open(options.bundle)
+    for seed in options.seeds:
+        found = clean_alarms(bundle, options.data, options.hours, seed)
+        print(f"clean {options.data} {seed}: {len(found)} alarms in {options.hours:g} h", flush=True)
+        for facts in found:
+            print("   ", facts["test"], facts["what"], facts["value"], facts["usual"], facts["score"], facts["also"])
+    if options.faults:
+        for name, fault in FAULTS.items():
+            for begins_s in (FAULT_S, 0.0):
+                got = time_to_alarm(bundle, options.data, fault, options.seeds[0], 2.0, begins_s)
+                when = f"{got['minutes']:.1f} min, {got['test']} {got['what']}" if got else "none in 2 h"
+                print(f"{name}, from {begins_s / 3600:g} h: {when}", flush=True)
+
+
+def _changed(samples: Float32Array, columns: slice, change: Callable[[Float32Array], Float32Array]) -> Float32Array:
+    out = samples.copy()
+    out[:, columns] = change(out[:, columns])
+    return out
+
+
+def _gravity(bundle: Bundle) -> float:
+    return 1.0 if bundle.preprocess.channels[0].unit == "g" else STANDARD_GRAVITY
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Changes of the mean of many series at once: a two-sided Page-Hinkley test against each series' own past."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fsq_edge_runtime.arrays import Float64Array
+
+LEARNED = 32  # values before the first test: the mean and the spread of fewer say too little
+MEMORY = 512  # values that the running mean and spread remember
+ALLOWANCE = 0.4  # standard deviations that a mean may move without adding to the sum
+THRESHOLD = 32.0  # of the sum, in standard deviations; chosen on clean streams, see docs/streaming.md
+LARGEST_STEP = 3.0  # of one value, so that no single outlier raises an alarm
+
+
+class Change(NamedTuple):
+    """A series whose mean moved.
+
+    Attributes:
+        series: its place.
+        values: how many values ago the move began.
+        usual: the mean before.
+        score: the test's sum over its threshold, above 1.
+    """
+
+    series: int
+    values: int
+    usual: float
+    score: float
+
+
+class PageHinkley:
+    """Tests each of K series for a move of its mean, up or down.
+
+    Args:
+        floors: (K,) the least standard deviation of each series, in its unit: a smaller move is never looked at.
+
+    Source: Page 1954, Biometrika 41, and Hinkley 1971, Biometrika 58: cumulative sums with an allowance.
+    """
+
+    def __init__(self, floors: Float64Array) -> None:
+        self._floors = floors
+        self.reset()
+
+    @property
+    def seen(self) -> int:
+        """Values of each series since the last reset."""
+        return self._seen
+
+    @property
+    def usual(self) -> Float64Array:
+        """Running mean (K,) of each series."""
+        return self._mean
+
+    def reset(self) -> None:
+        """Forget the past: the next values become what is usual."""
+        size = len(self._floors)
+        self._seen = 0
+        self._mean = np.zeros(size)
+        self._variance = np.zeros(size)
+        self._sums = np.zeros((2, size))
+        self._ages = np.zeros((2, size), dtype=np.int64)
+
+    def step(self, values: Float64Array) -> list[Change]:
+        """Take one value (K,) of each series; return the series that moved, the surest first."""
+        found: list[Change] = []
+        if self._seen >= LEARNED:
+            spread = np.maximum(np.sqrt(self._variance), self._floors)
+            z = np.clip((values - self._mean) / spread, -LARGEST_STEP, LARGEST_STEP)
+            self._sums = np.maximum(self._sums + np.stack([z, -z]) - ALLOWANCE, 0.0)
+            self._ages = np.where(self._sums > 0, self._ages + 1, 0)
+            if self._sums.max() > THRESHOLD:
+                found = self._changes()
+        self._seen += 1
+        rate = 1.0 / min(self._seen, MEMORY)
+        step = values - self._mean
+        self._mean = self._mean + rate * step
+        self._variance = (1.0 - rate) * (self._variance + rate * step * step)
+        return found
+
+    def _changes(self) -> list[Change]:
+        sides, series = np.nonzero(self._sums > THRESHOLD)
+        moved = [
+            Change(k, int(self._ages[side, k]), float(self._mean[k]), float(self._sums[side, k] / THRESHOLD))
+            for side, k in zip(sides.tolist(), series.tolist(), strict=True)
+        ]
+        return sorted(moved, key=lambda change: -change.score)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from fsq_edge_runtime.drift.page_hinkley import LEARNED, PageHinkley
+from fsq_edge_runtime.drift.reference import CodeReference, InputReference
+from fsq_edge_runtime.drift.watch import BLOCK
+from fsq_edge_runtime.stream import Decision, StreamEvent
+from tests.factories.bundles import motion, preprocess_config, random_bundle
+
+WINDOW, HOP = 100, 50
+CLEAN_WINDOWS = (LEARNED + 4) * BLOCK
+
+
+def records_of(samples: np.ndarray, *, many: bool = False) -> list:
+    records: list = []
+    with random_bundle().open_session("onnx", deadline_ms=0.0, on_record=records.append) as session:
+        session.watch_drift()
+        for at in range(0, len(samples), 5000):
+            part = samples[at : at + 5000]
+            _ = session.push_many({"rex": part}) if many else session.push(part, stream="rex")
+    return records
+
+
+def drifts(records: list) -> list[StreamEvent]:
+    return [record for record in records if isinstance(record, StreamEvent) and record.kind == "drift"]
+
+
+def test_a_moved_mean_is_found_where_it_moved_and_steady_noise_is_not():
+    draw = np.random.default_rng(0)
+    test = PageHinkley(np.full(3, 0.01))
+    values = draw.normal(size=(600, 3))
+    assert not any(test.step(row) for row in values)
+    moved = (test.step(draw.normal(size=3) + np.array([0.0, 3.0, 0.0])) for _ in range(100))
+    number, found = next((number, found) for number, found in enumerate(moved) if found)
+    assert found[0].series == 1
+    assert found[0].score > 1
+    assert abs(found[0].values - (number + 1)) <= 3
+    assert abs(found[0].usual) < 0.5
+
+
+def test_one_outlier_raises_no_alarm_and_a_reset_learns_again():
+    test = PageHinkley(np.full(1, 0.01))
+    for _ in range(LEARNED):
+        assert not test.step(np.zeros(1))
+    assert not test.step(np.full(1, 1e6))
+    test.reset()
+    assert test.seen == 0
+    assert not any(test.step(np.full(1, 7.0)) for _ in range(200))
+
+
+def test_the_stability_index_is_that_of_the_textbook():
+    reference = CodeReference([500_000, 500_000, 0])
+    # Shares 0.5 and 0.5 against 0.8 and 0.2, by hand: 0.3 ln 1.6 + 0.3 ln 2.5 = 0.4159.
+    counts = np.zeros(11, dtype=np.int64)
+    counts[:2] = 800_000, 200_000
+    assert reference.stability_index(counts) == pytest.approx(0.4159, abs=2e-3)
+    counts[:2] = 500_000, 500_000
+    assert reference.stability_index(counts) == pytest.approx(0.0, abs=1e-4)
+    assert reference.unseen == [False, False, True]
+    assert reference.surprise[0] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_look_gives_the_moments_in_training_sigmas_and_nothing_for_missing_values():
+    config = preprocess_config()
+    window = motion(WINDOW, seed=3).T.copy()
+    found = InputReference(config).look(window)
+    assert found is not None
+    sums, acceleration = found
+    x = (window - np.array(config.mean[:6])[:, None]) / np.array(config.std[:6])[:, None]
+    np.testing.assert_allclose(sums[0], x.mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(sums[1], (x * x).mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(sums[2], (np.diff(x) ** 2).sum(axis=1) / WINDOW, rtol=1e-3)
+    assert acceleration == pytest.approx(np.linalg.norm(window[:3].mean(axis=1)), rel=1e-4)
+    window[4, 50] = np.nan
+    assert InputReference(config).look(window) is None
+
+
+def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
+    samples = motion((CLEAN_WINDOWS + 20 * BLOCK) * HOP, seed=1)
+    begins = CLEAN_WINDOWS * HOP
+    samples[begins:, 4] *= 0.2
+    records = records_of(samples)
+    changed = [event for event in drifts(records) if event.facts["test"] == "change"]
+    assert changed
+    facts = changed[0].facts
+    assert changed[0].stream == "rex"
+    named = {facts["what"], *facts["also"]}
+    assert "spread:gyr_y" in named
+    assert abs(facts["t_start"] - begins / 50.0) <= 4 * BLOCK * HOP / 50.0
+    assert facts["t_end"] > facts["t_start"]
+    assert facts["advice"]
+    at = records.index(changed[0])
+    before = records[at - 1]
+    assert isinstance(before, Decision)
+    assert before.seq == facts["seq"]
+
+
+def test_batches_give_the_drift_records_of_single_pushes():
+    samples = motion((LEARNED + 1) * BLOCK * HOP, seed=2)
+    samples[:, 0] += 9.0
+    alone, together = drifts(records_of(samples)), drifts(records_of(samples, many=True))
+    assert alone
+    assert [event.to_dict() for event in alone] == [event.to_dict() for event in together]
+    assert alone[0].facts["test"] == "training"
+
+
+def test_a_session_that_is_not_asked_makes_no_drift_record():
+    samples = motion((LEARNED + 1) * BLOCK * HOP, seed=2)
+    samples[:, 0] += 9.0
+    records: list = []
+    with random_bundle().open_session("onnx", deadline_ms=0.0, on_record=records.append) as session:
+        session.push(samples)
+    assert not drifts(records)
