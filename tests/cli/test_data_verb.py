@@ -117,3 +117,4 @@ def test_qa_strict_counts_warnings(capsys, tmp_path):
     source = f"folder:{tmp_path / 'd'}"
     assert call(capsys, "qa", source, "--quiet") == (0, "", "")
     assert call(capsys, "qa", source, "--quiet", "--strict") == (1, "", "")
+    assert "FAIL (warnings count, as --strict asks)" in call(capsys, "qa", source, "--strict")[1]
