@@ -25,7 +25,8 @@ from fsq_edge_compile.own.device_graph import (
 )
 from fsq_edge_compile.own.network_input import NetworkInput
 from fsq_edge_compile.own.scores import ScoreAgreement, compare_scores
-from fsq_edge_compile.packing.bundle import SELFTEST_WINDOWS, plain_name
+from fsq_edge_compile.packing.bundle import SELFTEST_WINDOWS
+from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.backends.onnx import open_onnx
