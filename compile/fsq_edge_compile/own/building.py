@@ -136,8 +136,9 @@ def build_bundle(
     exact = compare_scores(tail, original, t)
     report = check(_loaded(graph), arch)
     subjects = np.full(len(x), "", dtype=np.str_)
-    calibration = build_calibration_set(x, known, subjects, config, size=min(256, len(x)), classes=names)
-    audit = audit_set(calibration, describe_windows(x, config, known, subjects, classes=names), config)
+    shown = names if kind == "softmax" else ()  # the labels of an anomaly head's windows may be of any activity
+    calibration = build_calibration_set(x, known, subjects, config, size=min(1024, len(x)), classes=shown)
+    audit = audit_set(calibration, describe_windows(x, config, known, subjects, classes=shown), config)
     int8 = quantize_scores(graph, np.ascontiguousarray(calibration.frames_nchw))
     rounded = compare_scores(tail, t, OnnxBackend(int8, name="onnx-int8").infer_batch(frames))
     shut = _shut(report, audit, exact, rounded, original, t, min_label_agreement, network.softmax)

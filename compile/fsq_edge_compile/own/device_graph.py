@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_compile.checker.rewrites.fixing import fix, load_whole
 from fsq_edge_compile.own.network_input import LAYOUTS, NetworkInput, layout_text
+from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import first_line
 
 HeadKind = Literal["softmax", "anomaly"]
 SOFTMAXES: Final = ("Softmax", "LogSoftmax")
@@ -75,10 +77,22 @@ def read_network(path: Path) -> ForeignNetwork:
         raise DataError(f"{path.name}: the sizes of its tensors do not agree for one window: {error}") from error
     sink = model.graph.output[0]
     _require_float32(sink, path.name)
-    out = tuple(int(dim.dim_value) for dim in sink.type.tensor_type.shape.dim)
-    if not out or min(out) < 1:
-        raise DataError(f"{path.name}: the output {sink.name!r} has open sizes {_sizes(sink)}", hint=STATIC)
+    out = _sink_shape(model, source.name, shape, path.name)
+    sink.type.tensor_type.ClearField("shape")
+    for size in out:
+        sink.type.tensor_type.shape.dim.add().dim_value = size
     return ForeignNetwork(model, source.name, sink.name, shape, out, _ends_in_softmax(model, path.name))
+
+
+def _sink_shape(model: Any, source: str, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """Run one window of zeros: exporters often leave the output's size open although it is known."""
+    try:
+        (answer,) = open_onnx(model.SerializeToString()).run(None, {source: np.zeros(shape, np.float32)})
+    except Exception as error:
+        raise DataError(f"{name}: onnxruntime cannot run it on one window: {first_line(error)}") from error
+    if not answer.size:
+        raise DataError(f"{name}: its output is empty")
+    return tuple(answer.shape)
 
 
 def require_layout(network: ForeignNetwork, given: NetworkInput, channels: int) -> None:
@@ -95,6 +109,8 @@ def require_layout(network: ForeignNetwork, given: NetworkInput, channels: int) 
     fitting = [layout for layout in LAYOUTS if _takes(network.source_shape, layout, channels, given.window_samples)]
     if given.layout in fitting:
         return
+    batched = [layout for layout in fitting if len(layout) == len(network.source_shape) - 1]
+    fitting = batched or fitting  # (1, T, C) is a batch of one [T, C] before it is one [1, T, C] without a batch
     hint = "check channels, window_samples and layout of the preprocess file"
     if len(fitting) == 1:
         hint = f"write layout: {layout_text(fitting[0])}, the only order of axes that fits"
@@ -142,10 +158,16 @@ def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, 
         sink = last.input[0]
     else:
         sink = network.sink
-    before = (
-        [helper.make_node("Transpose", ["input"], ["fsq_swapped"], "fsq_swap", perm=[0, 3, 2, 1])] if swapped else []
-    )
-    before.append(_reshape("fsq_swapped" if swapped else "input", network.source, network.source_shape, constants))
+    before = []
+    if swapped:  # of rank 3, so that it cancels the network's own first Transpose
+        before = [
+            _reshape("input", "fsq_window", (1, channels, samples), constants),
+            helper.make_node("Transpose", ["fsq_window"], ["fsq_swapped"], "fsq_swap", perm=[0, 2, 1]),
+        ]
+    if not swapped or network.source_shape != (1, samples, channels):
+        before.append(_reshape("fsq_swapped" if swapped else "input", network.source, network.source_shape, constants))
+    else:
+        before[-1].output[0] = network.source
     after = _ending(network, sink, head, channels, swapped, constants)
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend([*before, *nodes, *after])
@@ -176,8 +198,9 @@ def _ending(
     frame = (1, channels, 1, size // channels)
     if swapped:
         restored = [
-            _reshape(sink, "fsq_back", (1, frame[3], 1, channels), constants),
-            helper.make_node("Transpose", ["fsq_back"], ["fsq_output"], "fsq_swap_back", perm=[0, 3, 2, 1]),
+            _reshape(sink, "fsq_back", (1, frame[3], channels), constants),
+            helper.make_node("Transpose", ["fsq_back"], ["fsq_turned"], "fsq_swap_back", perm=[0, 2, 1]),
+            _reshape("fsq_turned", "fsq_output", frame, constants),
         ]
     else:
         restored = [_reshape(sink, "fsq_output", frame, constants)]

@@ -35,5 +35,5 @@ def measure_single(subject: Subject, decisions: int) -> ModeResult:
 
 def missed_note(decisions: Iterable[Decision]) -> tuple[str, ...]:
     """Return a note if windows were not answered, so that a fast nothing is not taken for a fast answer."""
-    unanswered = sum(decision.code is None for decision in decisions)
+    unanswered = sum(decision.raw_label is None for decision in decisions)
     return (f"{unanswered} windows abstained or were missed",) if unanswered else ()
