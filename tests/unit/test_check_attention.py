@@ -158,3 +158,65 @@ def test_a_reshape_that_contradicts_itself_is_named_with_both_counts() -> None:
     (finding,) = [finding for finding in check(model, "hailo8").errors if finding.rule == "reshape.counts"]
     assert "400 values" in finding.message
     assert "256 values" in finding.message
+
+
+def dense_tokens_to_a_map(then: str) -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 8, 4, 4])
+    tokens = graph.add("Transpose", graph.add("Reshape", graph.conv("x", 8), graph.ints(1, 8, 16)), perm=[0, 2, 1])
+    dense = graph.add("Add", graph.add("MatMul", tokens, graph.weights(8, 8)), graph.weights(8))
+    mapped = graph.add("Reshape", graph.add("Transpose", dense, perm=[0, 2, 1]), graph.ints(1, 8, 4, 4))
+    if then == "Resize":
+        scales = graph.const([1.0, 1.0, 2.0, 2.0])
+        mapped = graph.add("Resize", mapped, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric")
+    if then == "Conv":
+        mapped = graph.add("Conv", mapped, graph.weights(8, 8, 1, 1), kernel_shape=[1, 1])
+    return graph.model(mapped)
+
+
+@pytest.mark.parametrize(("then", "verdict"), [("", "cut"), ("Resize", "cut"), ("Conv", "full")])
+def test_dense_tokens_become_a_map_only_for_a_convolution(then: str, verdict: str) -> None:
+    assert check(dense_tokens_to_a_map(then), "hailo10h").verdict == verdict
+
+
+def test_a_batch_first_series_is_turned_for_a_recurrent_layer_and_not_flattened_behind_it() -> None:
+    graph = GraphFactory("x", [1, 6, 8])
+    steps = graph.add("Transpose", "x", perm=[1, 0, 2])
+    steps = graph.add("GRU", steps, graph.weights(1, 12, 8), graph.weights(1, 12, 4), hidden_size=4)
+    rows = graph.add("Reshape", steps, graph.ints(6, 4))
+    report = check(graph.model(graph.add("MatMul", rows, graph.weights(4, 3))), "hailo8")
+    assert {finding.op for finding in report.errors} == {"Reshape"}
+
+
+def test_a_rotary_embedding_between_heads_and_product_is_refused() -> None:
+    graph = GraphFactory("x", [1, 16, 8])
+
+    def heads(turned: bool) -> str:
+        split = graph.add("Reshape", graph.add("MatMul", "x", graph.weights(8, 8)), graph.ints(1, 16, 2, 4))
+        moved = graph.add("Transpose", split, perm=[0, 2, 1, 3])
+        if not turned:
+            return str(moved)
+        low = graph.add("Slice", moved, graph.ints(0), graph.ints(2), graph.ints(3))
+        high = graph.add("Slice", moved, graph.ints(2), graph.ints(4), graph.ints(3))
+        swapped = graph.add("Concat", graph.add("Neg", high), low, axis=-1)
+        sine = graph.add("Mul", swapped, graph.weights(1, 1, 16, 4))
+        return str(graph.add("Add", graph.add("Mul", moved, graph.weights(1, 1, 16, 4)), sine))
+
+    def network(turned: bool) -> onnx.ModelProto:
+        keys = graph.add("Transpose", heads(turned), perm=[0, 1, 3, 2])
+        weights = graph.add("Softmax", graph.add("MatMul", heads(turned), keys), axis=-1)
+        mixed = graph.add("Transpose", graph.add("MatMul", weights, heads(False)), perm=[0, 2, 1, 3])
+        joined = graph.add("Reshape", mixed, graph.ints(1, 16, 8))
+        return graph.model(graph.add("MatMul", joined, graph.weights(8, 8)))
+
+    report = check(network(True), "hailo10h")
+    assert report.verdict != "full"
+    assert {"Reshape", "Transpose"} & {finding.op for finding in report.errors}
+
+
+def test_an_unsqueeze_that_a_squeeze_undoes_is_nothing() -> None:
+    graph = GraphFactory("x", [1, 8, 4, 4])
+    tokens = graph.add("Transpose", graph.add("Reshape", graph.conv("x", 8), graph.ints(1, 8, 16)), perm=[0, 2, 1])
+    widened = graph.add("Unsqueeze", tokens, graph.ints(0))
+    narrowed = graph.add("Squeeze", widened, graph.ints(0))
+    report = check(graph.model(graph.add("MatMul", narrowed, graph.weights(8, 8))), "hailo8")
+    assert (report.verdict, errors(report)) == ("full", set())

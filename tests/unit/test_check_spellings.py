@@ -122,3 +122,17 @@ def test_half_precision_and_image_bytes_are_not_float32() -> None:
     last = half.add("Conv", "x", weights, kernel_shape=[3, 3])
     report = check(half.model(last, dtypes={last: TensorProto.FLOAT16}))
     assert (report.verdict, report.errors[0].rule) == ("none", "tensor.dtype")
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_view_written_as_a_flat_gather_becomes_a_reshape(in_order: bool) -> None:
+    graph = GraphFactory("x", [1, 8, 4, 4])
+    pooled = graph.add("GlobalAveragePool", graph.conv("x", 8))
+    flat = graph.add("Reshape", pooled, graph.ints(8))
+    places = np.arange(8, dtype=np.int64)[:: 1 if in_order else -1].reshape(1, 8, 1, 1)
+    viewed = graph.add("Gather", flat, graph.const(places, np.int64), axis=0)
+    model = graph.model(graph.gemm(graph.add("Reshape", viewed, graph.ints(1, 8)), 8, 4))
+    assert check(model, "hailo8").verdict == "cut"
+    fixed = fix(model)
+    assert ("reshape-for-gather" in {change.rewrite for change in fixed.changes}) is in_order
+    assert check(fixed.model, "hailo8").verdict == ("full" if in_order else "cut")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import onnx
 
-from fsq_edge_compile.checker.axes import MOVES
+from fsq_edge_compile.checker.axes import MOVES, RECURRENT
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 from fsq_edge_compile.checker.graph import elements, positive_axis
 
@@ -52,6 +52,8 @@ def reshape(context: Context) -> Iterator[Breach]:
         return
     if not before or not after or before[0] != after[0]:
         yield Breach("reshape.batch", actual)
+    elif _is_behind_recurrent(context):
+        yield Breach("reshape.shuffle", actual)
     elif [size for size in before if size != 1] == [size for size in after if size != 1]:
         return
     elif len(after) == 2:
@@ -93,7 +95,7 @@ def _is_behind_recurrent(context: Context) -> bool:
         maker = context.graph.producer(name)
         if maker is None:
             return False
-        if maker.op in ("LSTM", "GRU", "RNN"):
+        if maker.op in RECURRENT:
             return True
         if maker.op not in MOVES:
             return False
@@ -220,7 +222,7 @@ def _is_mixed(context: Context) -> bool:
     name = context.node.input(0)
     for _ in range(MAX_HOPS):
         maker = context.graph.producer(name)
-        if maker is None or maker.op in ("LSTM", "GRU", "RNN"):
+        if maker is None or maker.op in RECURRENT:
             return False
         if maker.op not in MOVES:
             return True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fsq_edge_compile.checker.families.pooling import LARGE_POOL
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 from fsq_edge_compile.checker.graph import positive_axis
+from fsq_edge_compile.checker.rulebook import rulebook
 
 
 def _axes(context: Context) -> tuple[int, ...] | None:
@@ -86,7 +87,10 @@ def arg_max(context: Context) -> Iterator[Breach]:
             yield Breach("argmax.axis", f"axis {axis} of {text(context.shape())}", f"axis {channel}")
     readers = context.graph.consumers(context.node.outputs[0])
     casts = [reader for reader in readers if reader.op == "Cast" and reader.outputs[0] in context.graph.outputs]
-    if len(casts) < len(readers):
+    # The compiler that refuses the cast of an index is given the map in front of ArgMax by the exporters.
+    cast_rule = rulebook().rules["cast.of-index"].for_target(context.target)
+    refused = bool(casts) and cast_rule is not None and cast_rule.severity == "error"
+    if refused or len(casts) < len(readers):
         yield Breach("argmax.not-last", ", ".join(reader.name for reader in readers))
 
 

@@ -12,7 +12,14 @@ from fsq_edge_compile.checker.patterns.attention import attention
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, Matcher
 from fsq_edge_compile.checker.patterns.norms import group_norm, layer_norm
 from fsq_edge_compile.checker.patterns.relabelling import FLATTENED, relabellings
-from fsq_edge_compile.checker.patterns.shuffles import channel_shuffle, layout_excursion, one_hot, redundant_expand
+from fsq_edge_compile.checker.patterns.shuffles import (
+    channel_shuffle,
+    layout_excursion,
+    one_hot,
+    redundant_expand,
+    time_first,
+    undone_unsqueeze,
+)
 
 # Anchor operator -> matchers, in order of preference. The first claim on a node stands.
 MATCHERS: dict[str, tuple[Matcher, ...]] = {
@@ -27,10 +34,11 @@ MATCHERS: dict[str, tuple[Matcher, ...]] = {
     "InstanceNormalization": (group_norm,),
     "OneHot": (one_hot,),
     "Expand": (redundant_expand,),
+    "Unsqueeze": (undone_unsqueeze,),
 }
 # Transposes last: attention claims its own.
 LATE_MATCHERS: dict[str, tuple[Matcher, ...]] = {
-    "Transpose": (channel_shuffle, layout_excursion),
+    "Transpose": (channel_shuffle, layout_excursion, time_first),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fsq_edge_compile.checker.axes import BATCH, CHANNELS, MOVES, PLACES, Axes, moved, starting_axes
+from fsq_edge_compile.checker.axes import BATCH, CHANNELS, MOVES, PLACES, RECURRENT, Axes, moved, starting_axes
 from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims
 from fsq_edge_compile.checker.rulebook import rulebook
@@ -82,9 +82,12 @@ def _is_free_move(graph: Graph, node: Node, claims: Claims) -> bool:
 
 
 def _start(graph: Graph, channels: dict[str, int], node: Node) -> Axes | None:
-    """Return the axes in front of the first move of a chain; a graph input is not transposed on the device."""
+    """Return the axes in front of a chain's first move; None for a turned graph input and a recurrent layer."""
     name = node.input(0)
     if name in graph.inputs and node.op == "Transpose":
+        return None
+    maker = graph.producer(name)
+    if maker is not None and maker.op in RECURRENT:
         return None
     return starting_axes(name, graph.shape(name), channels.get(name))
 
@@ -121,12 +124,39 @@ def _is_good(graph: Graph, node: Node, chains: _Chains, good: dict[str, bool], c
     after = chains.axes.get(name)
     if after is None or _drops_height(graph, node, after):
         return False
+    if _is_dense_map(graph, node, after):
+        return False
     settled = _is_relabelled(after) or _is_window(after)
     if settled and (chains.read.get(name, False) or _may_leave(graph, after)):
         return True
     if not _leads_to_move(graph, node):
         return False
     return all(good.get(reader.outputs[0], False) or reader.name in claims for reader in graph.consumers(name))
+
+
+def _is_dense_map(graph: Graph, node: Node, after: Axes) -> bool:
+    """Whether a dense layer's tokens, turned channels-first, become a map that only a Resize or nothing reads.
+
+    Behind a norm or a residual sum, in front of a convolution, or reshaped channels-last, this was seen to compile;
+    in the decode heads of segmentation networks both compiler generations were reported to refuse it.
+    """
+    turned = graph.producer(node.input(0))
+    if node.op != "Reshape" or turned is None or turned.op != "Transpose":
+        return False
+    if len(after.axes) != 4 or graph.rank(after.start) != 3 or not after.places:
+        return False
+    readers = graph.consumers(node.outputs[0])
+    return _is_dense(graph, after.start) and all(reader.op == "Resize" for reader in readers)
+
+
+def _is_dense(graph: Graph, name: str) -> bool:
+    """Whether a MatMul with constant weights makes a tensor, with or without a bias and a turn of its axes."""
+    maker = graph.producer(name)
+    if maker is not None and maker.op == "Transpose":
+        maker = graph.producer(maker.input(0))
+    if maker is not None and maker.op == "Add" and len(graph.activations(maker)) == 1:
+        maker = graph.producer(graph.activations(maker)[0])
+    return maker is not None and maker.op == "MatMul" and len(graph.activations(maker)) == 1
 
 
 def _drops_height(graph: Graph, node: Node, after: Axes) -> bool:

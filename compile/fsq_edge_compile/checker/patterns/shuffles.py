@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fsq_edge_compile.checker.axes import RECURRENT
 from fsq_edge_compile.checker.families.predicate import Breach, text
 from fsq_edge_compile.checker.graph import Graph, Node, Shape
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, claim_all, maker, permutation, reader
@@ -126,6 +127,30 @@ def layout_excursion(graph: Graph, channels: dict[str, int], transpose: Node) ->
         stretch = Breach("transpose.stretch", f"{len(region) - 1} nodes")
         claims[transpose.name] = Claim("layout-pair", row="Transpose", breaches=(stretch,))
     return claims
+
+
+def time_first(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:
+    """A series of batch 1 turned to time-first for recurrent layers, as exporters of batch-first layers write it."""
+    shape = graph.shape(transpose.input(0))
+    readers = graph.consumers(transpose.outputs[0])
+    if shape is None or len(shape) != 3 or shape[0] != 1 or permutation(graph, transpose) != (1, 0, 2):
+        return {}
+    if not readers or transpose.outputs[0] in graph.outputs:
+        return {}
+    if any(node.op not in RECURRENT or node.input(0) != transpose.outputs[0] for node in readers):
+        return {}
+    return {transpose.name: Claim("time-first", row="LSTM")}
+
+
+def undone_unsqueeze(graph: Graph, channels: dict[str, int], unsqueeze: Node) -> Claims:
+    """An Unsqueeze that a Squeeze of the same axes undoes: nothing."""
+    squeeze = reader(graph, unsqueeze, "Squeeze")
+    if squeeze is None or unsqueeze.outputs[0] in graph.outputs:
+        return {}
+    before, after = graph.shape(unsqueeze.input(0)), graph.shape(squeeze.outputs[0])
+    if before is None or before != after:
+        return {}
+    return claim_all((unsqueeze, squeeze), Claim("unit-axis", row="Reshape"))
 
 
 def redundant_expand(graph: Graph, channels: dict[str, int], expand: Node) -> Claims:
