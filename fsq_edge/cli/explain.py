@@ -61,7 +61,7 @@ def _lines(log: str) -> Iterator[str]:
 
 def _reader(path: Path) -> str:
     """Name the verb that reads a file of this kind."""
-    verb = {".onnx": "check", ".hef": "hef", ".fsqb": "bundle inspect"}.get(path.suffix.lower())
+    verb = {".onnx": "check", ".hef": "hef inspect", ".fsqb": "bundle inspect"}.get(path.suffix.lower())
     return f"fsq-edge {verb} {path}" if verb else "give the text that the compiler or HailoRT printed"
 
 

@@ -70,8 +70,8 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT"
     metavar="SECONDS",
     help="Write the counters every so many seconds while live. Default: 0, never.",
 )
-@click.option("--drift/--no-drift", default=True,
-              help="Write a drift record when a stream no longer looks as it did (default), or never.")  # fmt: skip
+@click.option("--drift/--no-drift", default=False,
+              help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
