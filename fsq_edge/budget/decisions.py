@@ -25,7 +25,8 @@ def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
     so overlapping windows count no moment twice.
 
     Args:
-        logs: JSON-lines files; a decision that stands in two of them counts once.
+        logs: JSON-lines files; a decision that stands in two of them counts once, and a half-written last line is left
+            out.
 
     Returns:
         One row a piece: ``stream``, ``start`` and ``end`` (seconds of the source), ``state`` (the label, or
@@ -64,12 +65,17 @@ def _rows(path: Path) -> Iterator[tuple[str, float, float, str]]:
             number = 0
             while line := file.readline(MAX_LINE):
                 number += 1
-                if line.strip():
+                if line.strip() and not _torn(line):
                     row = _row(line, f"{path}, line {number}")
                     if row is not None:
                         yield row
     except OSError as error:
         raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _torn(line: bytes) -> bool:
+    """Say whether this is a half-written last line, as a run leaves it that was killed."""
+    return len(line) < MAX_LINE and line.startswith(b"{") and not line.endswith((b"\n", b"}"))
 
 
 def _row(line: bytes, where: str) -> tuple[str, float, float, str] | None:

@@ -52,7 +52,10 @@ def command(
     for name in ("budget", "days"):
         if name in tables:
             rows = tables[name].round(2)
-            lines = [tuple(escape(str(cell)) for cell in row) for row in rows.itertuples(index=False)]
+            # What one bout does not have, such as a standard deviation, is NaN: its cell stays empty.
+            lines = [
+                tuple("" if cell != cell else escape(str(cell)) for cell in row) for row in rows.itertuples(index=False)
+            ]
             shown.print(table(f"{name}:", tuple(rows.columns), lines))
     records = {name: json.loads(rows.to_json(orient="records")) for name, rows in tables.items()}
     write_json({"schema_version": 1, **records}, json_to)

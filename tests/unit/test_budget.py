@@ -63,6 +63,12 @@ def test_shares_add_up_and_the_order_of_shards_does_not_matter(
     assert budget.equals(time_budget(read_decisions([two, one, two])))
 
 
+def test_the_half_written_last_line_of_a_killed_run_is_left_out(tmp_path: Path) -> None:
+    log = _log(tmp_path / "a", [(0, 2, "walk"), (2, 4, "walk")])
+    log.write_bytes(log.read_bytes()[:-20])
+    assert read_decisions([log])["end"].tolist() == [2]
+
+
 def test_two_runs_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     logs = [_log(tmp_path / "a", [(0, 2, "walk")]), _log(tmp_path / "b", [(0, 2, "rest")])]
     with pytest.raises(DataError, match="two different decisions"):
