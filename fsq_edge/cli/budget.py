@@ -20,7 +20,12 @@ from fsq_edge_runtime.files import write_file
 @click.option("--min-bout", default=0.0, type=click.FloatRange(min=0), help="Shortest bout counted, s (default 0).")
 @click.option("--max-break", default=0.0, type=click.FloatRange(min=0), help="Longest break in a bout, s (default 0).")
 @click.option("--zone", help="Add a table a calendar day of this time zone; times must be since 1970 (default none).")
-@click.option("--csv", "folder", type=click.Path(path_type=Path), help="Write budget.csv, bouts.csv, days.csv here.")
+@click.option(
+    "--csv",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Write one CSV file a table into this folder (default none).",
+)
 @output_options
 def command(
     logs: tuple[Path, ...],
@@ -38,10 +43,11 @@ def command(
     if zone is not None and zone not in zoneinfo.available_timezones():
         raise UsageError(f"unknown time zone {zone!r}", hint="give an IANA name, for example --zone Europe/Berlin")
     need("pandas", "data", "budget")
-    from fsq_edge.budget import bouts, day_shares, read_decisions, time_budget
+    from fsq_edge.budget import bouts, day_shares, read_decisions, time_budget, transitions
 
     pieces = read_decisions(logs)
     tables = {"budget": time_budget(pieces, min_bout, max_break), "bouts": bouts(pieces, min_bout, max_break)}
+    tables["transitions"] = transitions(pieces)
     if zone is not None:
         tables["days"] = day_shares(pieces, zone)
     if folder is not None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsq_edge.budget import bouts, day_shares, read_decisions, time_budget
+from fsq_edge.budget import bouts, day_shares, read_decisions, time_budget, transitions
 from fsq_edge.cli.main import run
 from fsq_edge_runtime.errors import DataError
 
@@ -69,6 +69,15 @@ def test_the_half_written_last_line_of_a_killed_run_is_left_out(tmp_path: Path) 
     assert read_decisions([log])["end"].tolist() == [2]
 
 
+def test_a_change_across_a_gap_is_no_transition(tmp_path: Path) -> None:
+    rows: list[Row] = [(0, 2, "walk"), (2, 4, "rest"), (4, 6, "walk"), (9, 11, "rest")]
+    counted = transitions(read_decisions([_log(tmp_path / "a", rows)]))
+    assert counted[["state", "next", "count", "share"]].to_numpy().tolist() == [
+        ["rest", "walk", 1, 1],
+        ["walk", "rest", 1, 1],
+    ]
+
+
 def test_two_runs_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     logs = [_log(tmp_path / "a", [(0, 2, "walk")]), _log(tmp_path / "b", [(0, 2, "rest")])]
     with pytest.raises(DataError, match="two different decisions"):
@@ -78,7 +87,9 @@ def test_two_runs_that_contradict_each_other_are_refused(tmp_path: Path) -> None
 def test_the_verb_writes_tables_and_its_exit_codes(tmp_path: Path) -> None:
     log = str(_log(tmp_path / "a", [(2e9, 2e9 + 2, "walk"), (2e9 + 2, 2e9 + 4, "rest")]))
     assert run(["budget", log, "--zone", "UTC", "--csv", str(tmp_path / "out")]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"budget.csv", "bouts.csv", "days.csv"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"{name}.csv" for name in ("budget", "bouts", "transitions", "days")
+    }
     assert run(["budget", log, "--zone", "Mars"]) == 64
     assert run(["budget", str(tmp_path / "none")]) == 66
     assert run(["budget", str(_log(tmp_path / "zero", [(0, 2, "walk")])), "--zone", "UTC"]) == 65
