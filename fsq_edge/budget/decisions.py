@@ -1,0 +1,97 @@
+"""Decision logs read into one table of pieces of time that never overlap."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fsq_edge_runtime.errors import DataError, MissingInputError
+
+ABSTAINED, MISSED = "(abstained)", "(missed)"
+MAX_LINE = 1 << 20
+MAX_ROWS = 20_000_000  # about two years of one stream at one decision in three seconds
+JOIN = 0.1  # windows without overlap end one sample before the next starts: a step this small is no gap
+
+
+def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
+    """Read JSON-lines logs of ``run`` into pieces of time, in any order of the files.
+
+    A decision counts for the time from the end of the window before it (or its own start, after a gap) to its own end,
+    so overlapping windows count no moment twice.
+
+    Args:
+        logs: JSON-lines files; a decision that stands in two of them counts once, and a half-written last line is left
+            out.
+
+    Returns:
+        One row a piece: ``stream``, ``start`` and ``end`` (seconds of the source), ``state`` (the label, or
+        ``(abstained)``, ``(missed)``), sorted by stream and time.
+
+    Raises:
+        MissingInputError: a file cannot be read.
+        DataError: a line is not of ``run``, no decision is found, or two logs contradict each other.
+    """
+    rows: list[tuple[str, float, float, str]] = []
+    for path in logs:
+        for row in _rows(path):
+            rows.append(row)
+            if len(rows) > MAX_ROWS:
+                raise DataError(f"the logs hold more than {MAX_ROWS:,} decisions", hint="give fewer logs")
+    if not rows:
+        raise DataError("the logs hold no decision", hint="fsq-edge run BUNDLE --source S --sink jsonl:LOG")
+    table = pd.DataFrame(rows, columns=["stream", "start", "end", "state"]).drop_duplicates()
+    table = table.sort_values(["stream", "end", "start", "state"], ignore_index=True)
+    twice = table.duplicated(["stream", "end"])
+    if twice.any():
+        row = table[twice].iloc[0]
+        raise DataError(
+            f"stream {row.stream!r} has two different decisions that end at {row.end} s",
+            hint="the logs are of different runs: run fsq-edge budget on each of them",
+        )
+    before = table.groupby("stream")["end"].shift()
+    joined = table["start"] - before < JOIN * (table["end"] - table["start"])
+    table["start"] = table["start"].where(before.isna() | ~joined, before)
+    return table
+
+
+def _rows(path: Path) -> Iterator[tuple[str, float, float, str]]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(MAX_LINE):
+                number += 1
+                if line.strip() and not _torn(line):
+                    row = _row(line, f"{path}, line {number}")
+                    if row is not None:
+                        yield row
+    except OSError as error:
+        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _torn(line: bytes) -> bool:
+    """Say whether this is a half-written last line, as a run leaves it that was killed."""
+    return len(line) < MAX_LINE and line.startswith(b"{") and not line.endswith((b"\n", b"}"))
+
+
+def _row(line: bytes, where: str) -> tuple[str, float, float, str] | None:
+    try:
+        record: Any = json.loads(line)
+        kind = record["type"]
+        if kind not in ("decision", "missed"):
+            return None
+        start, end = float(record["t_start"]), float(record["t_end"])
+        label = record.get("label")
+        state = MISSED if kind == "missed" else ABSTAINED if label is None else str(label)
+        stream = str(record.get("stream", "0"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DataError(f"{where} is no line of run", hint="give files of --sink jsonl:LOG") from error
+    if not (math.isfinite(start) and math.isfinite(end) and start < end):
+        raise DataError(
+            f"{where}: t_start {start} and t_end {end} are no window", hint="give files of --sink jsonl:LOG"
+        )
+    return stream, start, end, state
