@@ -59,7 +59,7 @@ def check_source(source: str) -> None:
     if source in ("watch", "quadruped") or (kind == "folder" and rest):
         return
     path = Path(source)
-    if path.is_dir():
+    if source and path.is_dir():
         known = (path / DESCRIPTION).exists() or find_stored_windows(path)
         hint = (
             f"did you mean folder:{source}?"

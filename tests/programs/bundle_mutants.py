@@ -31,6 +31,7 @@ from fsq_edge_runtime.errors import FsqEdgeError, InternalError
 from fsq_edge_runtime.sinks.files import json_line
 from tests.factories.bundles import motion, random_bundle
 from tests.factories.mutations import flip_bytes, mutate_model
+from tests.programs.memory import peak_mb
 
 LIMIT_MB = 1024
 LIMIT_SECONDS = 10.0
@@ -171,7 +172,7 @@ def run(count: int, seed: int = 0) -> dict[str, float]:
         except Exception as error:
             raise RuntimeError(f"mutant {index} of seed {seed}: {type(error).__name__}: {error}") from error
         slowest = max(slowest, time.process_time() - started)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    most = peak_mb()
     return {**outcomes, "slowest_s": slowest, "most_mb": most}
 
 

@@ -25,6 +25,7 @@ from fsq_edge_calibration import CalibrationAudit, load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord, Labels
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
+from fsq_edge_compile.own.network_input import NetworkInput
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Manifest
 from fsq_edge_runtime.bundle.event_report import EventReport
@@ -33,6 +34,7 @@ from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.score_tails import HeadRecord
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]
@@ -47,12 +49,14 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "events": EventReport,
     "export": ExportRecord,
     "fingerprint": Fingerprint,
+    "head": HeadRecord,
     "hef_record": HefRecord,
     "import": ImportRecord,
     "import_map": ImportMap,
     "labelling": LabelRecord,
     "labels": Labels,
     "manifest": Manifest,
+    "network_input": NetworkInput,
     "openings": Openings,
     "plan": Plan,
     "preprocess": PreprocessConfig,
