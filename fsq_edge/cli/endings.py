@@ -17,20 +17,39 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _OVER = 0  # no signal has this number
 
 
+class EndedWhileOpening(BaseException):
+    """A signal came before the stream ran: whatever is being opened is left at once, and the block ends there."""
+
+
+class Endings:
+    """The ending signals of one run.
+
+    Attributes:
+        received: numbers of the signals that came.
+        opening: nothing is streaming yet, so that a signal raises :class:`EndedWhileOpening`.
+    """
+
+    def __init__(self) -> None:
+        self.received: set[int] = set()
+        self.opening = True
+
+
 @contextmanager
-def ending_signals(stop: threading.Event) -> Iterator[set[int]]:
-    """Let SIGTERM, SIGINT and SIGHUP set ``stop``; a second one is not waited for. Give the signals that came.
+def ending_signals(stop: threading.Event) -> Iterator[Endings]:
+    """Let SIGTERM, SIGINT and SIGHUP set ``stop``; a second one is not waited for. Give what came.
 
     A thread hears of a signal even while the main one is inside a library, which keeps Python from running its handler.
     Where the block has not ended ``LAST_RESORT_S`` after the signal, the process ends (exit 69).
     """
-    received: set[int] = set()
+    endings = Endings()
 
     def handle(number: int, frame: object) -> None:
-        if received:
+        if endings.received:
             raise KeyboardInterrupt
-        received.add(number)
+        endings.received.add(number)
         stop.set()
+        if endings.opening:
+            raise EndedWhileOpening
 
     # A program started by nohup goes on when its terminal is closed.
     wanted = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
@@ -42,7 +61,9 @@ def ending_signals(stop: threading.Event) -> Iterator[set[int]]:
     former = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     watcher.start()
     try:
-        yield received
+        yield endings
+    except EndedWhileOpening:
+        pass
     finally:
         done.set()
         signal.set_wakeup_fd(former)

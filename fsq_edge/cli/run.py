@@ -107,8 +107,9 @@ def command(
     opened = Bundle.open(bundle)
     notices = Notices(lambda line: None if quiet else click.echo(f"note: {line}", err=True))
     stop = threading.Event()
+    facts: dict[str, Any] = {}
     with ExitStack() as stack:
-        received = stack.enter_context(ending_signals(stop))
+        endings = stack.enter_context(ending_signals(stop))
         sources = [
             _closing(stack, open_source(text, opened.preprocess, source_rate_hz=source_rate,
                                         paced=pace == "realtime", chunk=chunk, notices=notices))
@@ -128,12 +129,15 @@ def command(
         if metrics is not None:
             sinks.append(_open_metrics(metrics, runner))
             runner.attach(sinks[-1])
+        endings.opening = False
         try:
             facts = _run(runner, stop)
         except BrokenPipeError:
             return  # who reads the output has enough, as `head` does; the other sinks have their end
-    if signal.SIGINT in received:
+    if signal.SIGINT in endings.received:
         raise KeyboardInterrupt
+    if not facts:  # told to end while it was being opened
+        return
     _report_losses(sinks)
     config = opened.preprocess
     silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)

@@ -162,11 +162,14 @@ class HailoProcess:
         return {"temperature_c": self._heat_c, "serving": self.name}
 
     def close(self) -> None:
-        """Let the device process end, and end it when it takes longer than 0.8 s. A second call does nothing."""
+        """Let the device process end, and end it when it takes longer than 0.5 s, or 0.1 s while it owes an answer.
+
+        A second call does nothing.
+        """
         if os.getpid() != self._pid:  # a forked child must not end its parent's device process
             return
         self._finalizer.detach()
-        self._child.close()
+        self._child.close(silent=self._behind)
 
 
 if TYPE_CHECKING:
