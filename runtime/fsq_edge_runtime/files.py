@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -67,7 +68,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
     The content goes to a file without a name in the same folder (which is made if needed), is waited for (fsync),
     named, renamed, and the folder is waited for. A kill leaves nothing behind; where the file system knows no files
-    without a name, it may leave a temporary one. The mode follows the umask, or is that of the file replaced.
+    without a name, it may leave a temporary one, which the next writer of ``path`` removes. The mode follows the umask,
+    or is that of the file replaced.
 
     Raises:
         UnavailableError: no permission or no space.
@@ -98,8 +100,50 @@ def _temporary_file(path: Path) -> tuple[int, Path | None]:
     if Path("/proc/self/fd").is_dir():
         with contextlib.suppress(OSError):
             return os.open(path.parent, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666), None
-    name = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), name
+    _sweep(path)
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        if _held(descriptor):
+            return descriptor, name
+        os.close(descriptor)
+
+
+def _held(descriptor: int) -> bool:
+    """Lock a new temporary file or folder for its life; False where another writer's sweep has just removed it."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files and folders of ``path`` whose writers are gone: nobody holds their lock any more.
+
+    A folder's former content is kept for as long as the folder itself is missing.
+    """
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}" + (r"(\.former)?" if path.exists() else ""))
+    for found in [entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name)]:
+        with contextlib.suppress(OSError):  # still being written, removed by another, or not ours to remove
+            descriptor = os.open(found, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if found.is_dir():
+                    shutil.rmtree(found)
+                else:
+                    found.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _new_temporary_folder(folder: Path) -> tuple[int, Path]:
+    """Return a new empty folder beside ``folder`` and the descriptor that holds its lock."""
+    while True:
+        building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        building.mkdir()
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(building, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if _held(descriptor):
+                return descriptor, building
+            os.close(descriptor)
 
 
 def _name_and_rename(descriptor: int, path: Path) -> None:
@@ -135,6 +179,9 @@ def _lock_folder(descriptor: int) -> None:
 def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
     """Give a folder to build in, and put it in place whole when the block ends well, or not at all.
 
+    What a kill leaves beside it is removed by the next writer. A folder is replaced by two renames: between them the
+    old one stands under a temporary name that ends in ``.former``.
+
     Args:
         folder: target; must not exist, or be empty.
         replaceable: a file name: an existing target that holds such a file may be replaced.
@@ -146,8 +193,8 @@ def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
     if occupied and not (replaceable and (folder / replaceable).is_file()):
         raise UsageError(f"{folder} exists and is not an empty folder", hint="choose another, or remove it first")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    building.mkdir()
+    _sweep(folder)
+    descriptor, building = _new_temporary_folder(folder)
     try:
         yield building
         if occupied:
@@ -164,6 +211,8 @@ def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -25,9 +24,9 @@ from fsq_edge_runtime.bundle.zip_form import (
     read_entry,
 )
 from fsq_edge_runtime.errors import BundleError, MissingInputError
-from fsq_edge_runtime.files import read_bounded, sync_folder, write_errors, write_synced
+from fsq_edge_runtime.files import new_folder, read_bounded, sync_folder, write_errors, write_synced
 
-MAX_BUNDLE_BYTES: Final = 512 * 1024 * 1024
+MAX_BUNDLE_BYTES: Final = 128 * 1024 * 1024  # its self-test then takes at most 560 MB
 MAX_FILES: Final = 256
 FOLDER_DIGEST: Final = "manifest.sha256"
 MANIFEST: Final = "manifest.json"
@@ -139,14 +138,8 @@ def write_folder(files: Mapping[str, bytes], path: Path, *, replace: bool = Fals
         raise BundleError(f"{path} exists already", hint="choose another name or remove it first")
     _check_limits({name: len(data) for name, data in files.items()})
     with write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
-            target = Path(temporary) / "bundle"
-            target.mkdir()
+        with new_folder(path, MANIFEST if replace else None) as target:
             write_tree(files, target)
-            if path.exists():
-                path.rename(Path(temporary) / "old")
-            target.rename(path)
         sync_folder(path.parent)
 
 
