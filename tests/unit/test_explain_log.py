@@ -110,6 +110,11 @@ def test_every_status_name_is_recognised() -> None:
             assert finding.rule == f"hailort.{code}"
 
 
+def test_a_name_counts_before_its_number_since_numbers_have_changed() -> None:
+    (found,) = explain_log(["[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_RPC_FAILED(6)"]).findings
+    assert "77 HAILO_RPC_FAILED" in found.cause
+
+
 def test_a_hostile_log_stays_bounded() -> None:
     lines = [f"OddError in op /n{index}: " + "x" * 100_000 for index in range(MAX_FINDINGS + 100)]
     report = explain_log(lines)

@@ -30,6 +30,47 @@ class Report:
 
 
 REPORTS = {
+    "controllers": Report(
+        "github.com/hailo-ai/hailo_model_zoo, issue 33",
+        "[error] Error: Model uses too many reources: 136 Layer-Controllers, 109 Prepost LCUs\n"
+        "Traceback (most recent call last):\n  File \"hailomz\", line 33, in <module>\n"
+        "hailo_sdk_client.exceptions.BackendAllocatorException: Compilation failed\n",
+        "resources-listed",
+        ("136 Layer-Controllers", "several contexts"),
+    ),
+    "one-context": Report(
+        "github.com/hailo-ai/hailo_model_zoo, issue 124",
+        "[error] Mapping Failed (allocation time: 2s)\nContext switch is disabled, but model could not fit in single "
+        "context. consider changing it and try again.\nDetailed error is: Failed to save enough resources to fit in the "
+        "required parameters (in a recoverable manner): SCs: 326/384, APUs: 149/120, LCUs: 149/96\n",
+        "resources-over",
+        ("APUs: 149/120", "context_switch_param"),
+    ),
+    "conda-gflags": Report(
+        "github.com/hailo-ai/hailo_model_zoo, issue 113",
+        "lib/python3.8/site-packages/hailo_tools/build/compiler: symbol lookup error: lib/python3.8/site-packages/"
+        "hailo_tools/build/compiler: undefined symbol: _ZN6gflags14FlagRegistererC1E\n"
+        "BackendAllocatorException                 Traceback (most recent call last)\n",
+        "compiler-libraries",
+        ("virtual environment", "no Hailo device is needed"),
+        ("libhailort",),
+    ),
+    "pcie-switch": Report(
+        "github.com/raspberrypi/firmware, issue 1895",
+        "[    3.446839] hailo 0000:05:00.0: Failed to enable MSI -28\n"
+        "[    3.446849] hailo 0000:05:00.0: Failed Enabling interrupts -28\n"
+        "[    3.446912] hailo 0000:05:00.0: Failed activating board -28\n",
+        "msi",
+        ("PCIe switch", "pciex1-compat-pi5"),
+    ),
+    "10h-under-4x": Report(
+        "github.com/nerves-project/nerves_system_rpi5, issue 103",
+        "[    9.2] hailo 0001:01:00.0: Timeout waiting for vDMA boot data completion\n"
+        "[    9.2] hailo 0001:01:00.0: Failed writing SOC SECOND_STAGE firmware files over vDMA. err -110\n"
+        "[    9.2] hailo 0001:01:00.0: Firmware load failed\n",
+        "soc-boot",
+        ("Hailo-10H", "hailo1x_pci"),
+    ),
     "concat-agent": Report(
         "public compile log of a YOLO11n for the 8L",
         "[error] Mapping Failed\n[error] No successful assignments: concat21 errors: Agent infeasible\n",

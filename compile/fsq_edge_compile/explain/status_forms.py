@@ -30,7 +30,8 @@ def status_code(line: str) -> int:
         return 0
     both = _NAME_AND_NUMBER.search(line)
     if both:
-        return int(both[1] or both[2])
+        named = next((_BY_NAME[name] for name in _NAME.findall(both[0]) if name in _BY_NAME), 0)
+        return named or int(both[1] or both[2])  # numbers have changed between releases, names have not
     number = _NUMBER.search(line)
     if number and not _EXIT_STATUS.search(line):
         return int(number[1])
