@@ -33,7 +33,7 @@ REPORTS = {
     "controllers": Report(
         "github.com/hailo-ai/hailo_model_zoo, issue 33",
         "[error] Error: Model uses too many reources: 136 Layer-Controllers, 109 Prepost LCUs\n"
-        "Traceback (most recent call last):\n  File \"hailomz\", line 33, in <module>\n"
+        'Traceback (most recent call last):\n  File "hailomz", line 33, in <module>\n'
         "hailo_sdk_client.exceptions.BackendAllocatorException: Compilation failed\n",
         "resources-listed",
         ("136 Layer-Controllers", "several contexts"),
@@ -41,8 +41,8 @@ REPORTS = {
     "one-context": Report(
         "github.com/hailo-ai/hailo_model_zoo, issue 124",
         "[error] Mapping Failed (allocation time: 2s)\nContext switch is disabled, but model could not fit in single "
-        "context. consider changing it and try again.\nDetailed error is: Failed to save enough resources to fit in the "
-        "required parameters (in a recoverable manner): SCs: 326/384, APUs: 149/120, LCUs: 149/96\n",
+        "context. consider changing it and try again.\nDetailed error is: Failed to save enough resources to fit in "
+        "the required parameters (in a recoverable manner): SCs: 326/384, APUs: 149/120, LCUs: 149/96\n",
         "resources-over",
         ("APUs: 149/120", "context_switch_param"),
     ),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Of the processor: sixteen windows of the largest network that graph_size lets through, or of a slow board's.
 PROCESSOR = Limits(memory_bytes=768 << 20, processor_s=8, wall_s=60.0)
-# A device's buffers are mapped beside these limits, and loading its firmware takes time, though little of the processor.
+# A device's buffers are mapped beside these limits; loading its firmware takes time, but little of the processor.
 DEVICE = Limits(memory_bytes=1 << 30, processor_s=10, wall_s=120.0)
 
 
