@@ -27,7 +27,7 @@ class _Closes(Protocol):
 
 Closable = TypeVar("Closable", bound=_Closes)
 _SOURCES = "npz:FILE|csv:FILE|stdin:|udp:HOST:PORT|serial:DEVICE|mqtt://HOST/TOPIC"
-_SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT"
+_SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parquet:DIR|webhook:URL"
 
 
 @click.command("run")
@@ -124,7 +124,17 @@ def command(
         sinks: list[Sink] = []
         stack.callback(close_together, sinks)
         for text in sink_texts:
-            sinks.append(open_sink(text, latency=latency, scores=scores, queued=live, stop=stop))
+            sinks.append(
+                open_sink(
+                    text,
+                    latency=latency,
+                    scores=scores,
+                    queued=live,
+                    stop=stop,
+                    model=opened.manifest.name,
+                    classes=opened.manifest.classes,
+                )
+            )
         runner = Runner(session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat)
         if metrics is not None:
             sinks.append(_open_metrics(metrics, runner))

@@ -17,6 +17,8 @@ def redacted(text: str) -> str:
         >>> redacted("mqt://me:secret@broker/dogs?qos=1")
         'mqt://***@broker/dogs'
     """
+    if text.startswith("webhook:") and not text.startswith("webhook:env:"):
+        return "webhook:***"  # its path is a secret, too
     address, _, query = text.partition("?")
     if "@" in query:  # a password may hold a question mark
         address = text

@@ -22,12 +22,14 @@ KEEPALIVE_S = 15
 LONGEST_WAIT_S = 10
 MAX_TEXT_BYTES = 1024  # MQTT itself takes 65,535
 _FORM = "mqtt://[USER@]HOST[:PORT]/TOPIC[?qos=1&ca=FILE]"
-_OPTIONS = ("qos", "ca", "client_id")
+_OPTIONS = ("qos", "ca", "client_id", "homeassistant")
 
 
 @dataclass(frozen=True, slots=True)
 class MqttAddress:
     """``mqtt[s]://[USER@]HOST[:PORT]/TOPIC[?qos=0|1|2][&ca=FILE][&client_id=ID]``; the password is in the environment.
+
+    A sink's may have ``homeassistant=1``, or ``homeassistant=remove``.
 
     Attributes:
         host: of the broker.
@@ -38,6 +40,7 @@ class MqttAddress:
         tls: encrypted.
         ca: certificate authority's file; None trusts the system's.
         client_id: empty lets the broker choose.
+        home: ``1``, ``remove``, or empty.
     """
 
     host: str
@@ -48,6 +51,7 @@ class MqttAddress:
     tls: bool
     ca: str | None
     client_id: str
+    home: str = ""
 
     @classmethod
     def parse(cls, text: str) -> MqttAddress:
@@ -69,6 +73,9 @@ class MqttAddress:
             raise UsageError(f"{shown!r} is not an MQTT address", hint=_FORM)
         if url.password is not None:
             raise UsageError("an MQTT address must not hold a password", hint=f"put it into {PASSWORD_VARIABLE}")
+        home = options.get("homeassistant", ["0"])[0]
+        if home not in ("0", "1", "remove"):
+            raise UsageError(f"{shown!r}: homeassistant is 1, remove or 0", hint=_FORM)
         ca, client_id = options.get("ca", [None])[0], options.get("client_id", [""])[0] or ""
         if ca is not None and url.scheme != "mqtts":
             raise UsageError(f"{shown!r}: ca= without encryption", hint="mqtts://... encrypts")
@@ -78,7 +85,7 @@ class MqttAddress:
         if not _is_filter(topic):
             raise UsageError(f"{shown!r}: the topic's wildcards are not in places of their own", hint="a/+/b or a/#")
         host = check_host(url.hostname, text)
-        return cls(host, port, topic, url.username, qos, url.scheme == "mqtts", ca, client_id)
+        return cls(host, port, topic, url.username, qos, url.scheme == "mqtts", ca, client_id, home.strip("0"))
 
 
 def _is_filter(topic: str) -> bool:

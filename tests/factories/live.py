@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -79,9 +80,15 @@ class Reader:
 
 
 class Broker:
-    """Mosquitto on a loopback port, started by the test."""
+    """Mosquitto on a loopback port, started by the test.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of its configuration and log.
+        extra: further lines of the configuration.
+        anonymous: let everybody in.
+    """
+
+    def __init__(self, folder: Path, extra: str = "", *, anonymous: bool = True) -> None:
         self.port = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,7 +97,8 @@ class Broker:
             pytest.skip("the MQTT broker 'mosquitto' is not installed (apt install mosquitto)")
         self._program = program
         folder.mkdir(parents=True, exist_ok=True)
-        config = f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n"
+        config = f"listener {self.port} 127.0.0.1\npersistence false\nmax_queued_messages 0\n"
+        config += f"allow_anonymous {str(anonymous).lower()}\n{extra}"
         (folder / "mosquitto.conf").write_text(config)
 
     def start(self) -> None:
@@ -115,3 +123,33 @@ class Broker:
         with socket.socket() as probe:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class Listener:
+    """An independent client that writes down what a topic carries."""
+
+    def __init__(self, broker: Broker, topic: str, qos: int = 1) -> None:
+        self.messages: list[tuple[str, bytes, bool]] = []
+        self.subscriptions = 0
+        import paho.mqtt.client as paho
+
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self.client.on_message = lambda client, data, message: self.messages.append(
+            (message.topic, message.payload, message.retain)
+        )
+        self.client.on_connect = lambda client, *rest: client.subscribe(topic, qos)
+        self.client.on_subscribe = self._subscribed
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+        eventually(lambda: self.subscriptions, "the listener's subscription")
+
+    def _subscribed(self, *rest: object) -> None:
+        self.subscriptions += 1
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def numbers(self, topic: str) -> list[int]:
+        return [json.loads(payload)["n"] for at, payload, _ in self.messages if at == topic]

@@ -18,7 +18,7 @@ from fsq_edge_runtime.sources import Notices
 from fsq_edge_runtime.sources.mqtt import MqttSource
 from fsq_edge_runtime.stream.records import StreamEvent
 from tests.factories.bundles import motion
-from tests.factories.live import Broker, Reader, eventually, free_port
+from tests.factories.live import Broker, Listener, Reader, eventually, free_port
 
 
 @pytest.fixture
@@ -27,34 +27,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     made.start()
     yield made
     made.kill()
-
-
-class Listener:
-    """An independent client that writes down what a topic carries."""
-
-    def __init__(self, broker: Broker, topic: str, qos: int = 1) -> None:
-        self.messages: list[tuple[str, bytes, bool]] = []
-        self.subscriptions = 0
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self.client.on_message = lambda client, data, message: self.messages.append(
-            (message.topic, message.payload, message.retain)
-        )
-        self.client.on_connect = lambda client, *rest: client.subscribe(topic, qos)
-        self.client.on_subscribe = self._subscribed
-        self.client.reconnect_delay_set(1, 1)
-        self.client.connect("127.0.0.1", broker.port)
-        self.client.loop_start()
-        eventually(lambda: self.subscriptions, "the listener's subscription")
-
-    def _subscribed(self, *rest: object) -> None:
-        self.subscriptions += 1
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def numbers(self, topic: str) -> list[int]:
-        return [json.loads(payload)["n"] for at, payload, _ in self.messages if at == topic]
 
 
 def event(number: int) -> StreamEvent:

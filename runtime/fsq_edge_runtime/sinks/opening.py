@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsq_edge_runtime.addresses import check_host, redacted
@@ -11,21 +12,43 @@ from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.sinks.files import CsvSink, JsonlSink, Output
 from fsq_edge_runtime.sinks.queued import QueuedSink
 
-FORMS = ("jsonl:-", "jsonl:FILE[?append]", "csv:-", "csv:FILE", "mqtt://[USER@]HOST[:PORT]/TOPIC", "http:HOST:PORT")
+FORMS = (
+    "jsonl:-",
+    "jsonl:FILE[?append]",
+    "csv:-",
+    "csv:FILE",
+    "mqtt://[USER@]HOST[:PORT]/TOPIC[?homeassistant=1]",
+    "http:HOST:PORT",
+    "influx:FILE",
+    "influx:udp://HOST:PORT",
+    "influx:http://HOST:8086/?org=O&bucket=B",
+    "influx:http://HOST:8086/?db=D",
+    "parquet:DIR",
+    "webhook:URL",
+    "webhook:env:NAME",
+)
 
 
 def open_sink(
-    text: str, *, latency: bool = True, scores: bool = False, queued: bool = True, stop: threading.Event | None = None
+    text: str,
+    *,
+    latency: bool = True,
+    scores: bool = False,
+    queued: bool = True,
+    stop: threading.Event | None = None,
+    model: str = "",
+    classes: Sequence[str] = (),
 ) -> Sink:
     """Open a sink.
 
     Args:
         text: one of ``FORMS``.
         latency: write latencies; without them a replay gives the same bytes every time.
-        scores: write the probabilities of every class (JSON lines only).
+        scores: write the probabilities of every class (JSON lines, webhook and Parquet).
         queued: put slow sinks behind a bounded queue, as a live stream needs; a replay waits instead and loses nothing.
-
-        stop: once it is set, a file or pipe that takes nothing is given up after a moment.
+        stop: once it is set, a file, pipe or receiver that takes nothing is given up after a moment.
+        model: name of the bundle, for Home Assistant.
+        classes: what a label can be, for Home Assistant.
 
     Raises:
         UsageError: not such a form.
@@ -43,16 +66,35 @@ def open_sink(
         sink = CsvSink(Output(None if place == "-" else Path(place), stop=stop))
         return QueuedSink(sink) if queued else sink
     if kind in ("mqtt", "mqtts"):
-        from fsq_edge_runtime.mqtt_link import MqttAddress
-        from fsq_edge_runtime.sinks.mqtt import MqttSink
-
-        address = MqttAddress.parse(text)
-        if {"+", "#"} & set(address.topic):
-            raise UsageError(f"{redacted(text)!r}: a topic to publish to has no wildcards")
-        return MqttSink(address, latency=latency)
+        return _mqtt(text, latency, model, classes)
     if kind == "http":
         return _http(place, text)
+    if kind == "influx" and place:
+        from fsq_edge_runtime.sinks.influx import open_influx
+
+        return open_influx(place, live=queued, stop=stop)
+    if kind == "parquet" and place:
+        from fsq_edge_runtime.sinks.parquet import ParquetSink
+
+        sink = ParquetSink(Path(place), scores=scores)
+        return QueuedSink(sink) if queued else sink
+    if kind == "webhook" and place:
+        from fsq_edge_runtime.sinks.webhook import open_webhook
+
+        return open_webhook(place, latency=latency, scores=scores, live=queued, stop=stop)
     raise UsageError(f"unknown sink {redacted(text)!r}", hint="one of " + ", ".join(FORMS))
+
+
+def _mqtt(text: str, latency: bool, model: str, classes: Sequence[str]) -> Sink:
+    from fsq_edge_runtime.mqtt_link import MqttAddress
+    from fsq_edge_runtime.sinks.home_assistant import HomeAssistant
+    from fsq_edge_runtime.sinks.mqtt import MqttSink
+
+    address = MqttAddress.parse(text)
+    if {"+", "#"} & set(address.topic):
+        raise UsageError(f"{redacted(text)!r}: a topic to publish to has no wildcards")
+    home = HomeAssistant(address.topic, model, classes) if address.home else None
+    return MqttSink(address, latency=latency, home=home, remove=address.home == "remove")
 
 
 def _http(place: str, text: str) -> Sink:

@@ -78,7 +78,10 @@ def _open_live(kind: str, place: str, wanted: tuple[Wanted, ...], text: str, not
         from fsq_edge_runtime.mqtt_link import MqttAddress
         from fsq_edge_runtime.sources.mqtt import MqttSource
 
-        return MqttSource(MqttAddress.parse(text), len(wanted), notices)
+        address = MqttAddress.parse(text)
+        if address.home:
+            raise UsageError(f"{redacted(text)!r}: homeassistant= is for a sink")
+        return MqttSource(address, len(wanted), notices)
     raise UsageError(f"unknown source {redacted(text)!r}", hint="one of " + ", ".join(FORMS))
 
 
