@@ -93,12 +93,19 @@ def make(
 
 
 def raw_options(command: F) -> F:
-    """Add ``--map`` and ``--preset`` to a verb that also takes logger files."""
+    """Add ``--map``, ``--preset`` and ``--labels`` to a verb that also takes logger files."""
     map_option = path_option(
         "--map", "map_file", help="Map of logger files (YAML), as `data import --guess` writes it."
     )
     preset_option = click.option("--preset", help="A map that ships; `data import x --preset list` shows them.")
-    return map_option(preset_option(command))
+    labels_option = click.option(
+        "--labels",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A label file to look at the data with, as `data label` reads it; give the option once for each. "
+        "Nothing is written.",
+    )
+    return map_option(preset_option(labels_option(command)))
 
 
 @command.command()
@@ -111,6 +118,7 @@ def inspect(
     sources: tuple[str, ...],
     map_file: Path | None,
     preset: str | None,
+    labels: tuple[Path, ...],
     window: int,
     hop: int,
     json_to: str | None,
@@ -125,7 +133,7 @@ def inspect(
     from fsq_edge.data.summary import dataset_summary
     from fsq_edge.data.windows import cut_windows
 
-    with open_any(sources, map_file, preset) as dataset:
+    with open_any(sources, map_file, preset, labels) as dataset:
         summary = dataset_summary(dataset, cut_windows(dataset, window, hop, admit_none=True))
     shown = console(quiet, json_to)
     for name, text in _facts(summary):
@@ -157,6 +165,7 @@ def qa(
     sources: tuple[str, ...],
     map_file: Path | None,
     preset: str | None,
+    labels: tuple[Path, ...],
     strict: bool,
     html_to: Path | None,
     max_nan: float,
@@ -178,7 +187,7 @@ def qa(
 
     thresholds = QualityThresholds(max_nan_percentage=max_nan, max_gap_ms=max_gap_ms)
     monitor = DataQualityMonitor(thresholds=thresholds)
-    with open_any(sources, map_file, preset) as dataset:
+    with open_any(sources, map_file, preset, labels) as dataset:
         metrics = monitor.analyze(dataset)
         drawn = timelines_html(dataset) if html_to is not None else ""
     findings = monitor.findings(metrics)

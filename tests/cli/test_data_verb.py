@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fsq_edge.cli.main import run
-from fsq_edge.data import open_dataset, write_folder
+from fsq_edge.data import Channel, Dataset, Recording, open_dataset, write_folder
+from tests.factories.loggers import still_and_moving
 from tests.factories.recordings import make_dataset, make_recording
 
 
@@ -118,3 +119,19 @@ def test_qa_strict_counts_warnings(capsys, tmp_path):
     assert call(capsys, "qa", source, "--quiet") == (0, "", "")
     assert call(capsys, "qa", source, "--quiet", "--strict") == (1, "", "")
     assert "FAIL (warnings count, as --strict asks)" in call(capsys, "qa", source, "--strict")[1]
+
+
+def test_inspect_and_qa_look_at_data_with_labels_and_write_nothing(capsys, tmp_path):
+    channels = tuple(Channel(f"acc_{axis}", "g") for axis in "xyz")
+    samples = still_and_moving(3000, rate_hz=50.0)
+    recording = Recording("rex", samples, np.full(3000, -1, np.int16), "rex", "", np.arange(3000) / 50)
+    write_folder(Dataset("one", channels, 50.0, ("unlabelled",), (recording,)), tmp_path / "d")
+    (tmp_path / "labels.csv").write_text("start,stop,label\n10,20,walk\n")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "d").iterdir()}
+    code = run(["data", "inspect", str(tmp_path / "d"), "--labels", str(tmp_path / "labels.csv"), "--json", "-"])
+    summary = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert [(entry["name"], entry["seconds"]) for entry in summary["classes"]] == [("walk", 10.0)]
+    assert run(["data", "qa", str(tmp_path / "d"), "--labels", str(tmp_path / "labels.csv")]) == 0
+    assert run(["data", "qa", str(tmp_path / "d"), "--labels", str(tmp_path / "none.csv")]) == 66
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "d").iterdir()}

@@ -1,4 +1,4 @@
-"""Four animals' CSVs and a BORIS export become an evaluated model and a stream, by the commands of the docs."""
+"""Four animals' CSVs and a BORIS export become a model, a stream and a time budget, by the commands of the docs."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def test_ten_commands_and_no_python(
         code = run([*command, *SHORTER.get(command[0], [])])
         out, err = capfd.readouterr()
         assert code == 0, (command, err)
-    decisions = [json.loads(line) for line in out.splitlines()]
+    assert "walk" in out  # the time budget's table
+    decisions = [json.loads(line) for line in (raw / "rex.jsonl").read_text().splitlines()]
     labels = [line["label"] for line in decisions if line["type"] == "decision"]
     assert len(labels) > 100
     assert set(labels) <= {"rest", "walk", "run", "unknown", None}

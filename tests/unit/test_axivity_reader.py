@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.data.importing.inputs import find_inputs
-from fsq_edge.data.importing.readers.axivity import AxivityReader
+from fsq_edge.data.importing.readers.axivity import PAGE, AxivityReader, decode
 from fsq_edge_runtime.errors import DataError
 from tests.factories.loggers import START, axivity_file
 
@@ -61,6 +61,17 @@ def test_an_ax6_gives_acceleration_first_and_degrees_per_second(tmp_path):
     assert description.facts["gyro_range_deg_s"] == 2000.0
     np.testing.assert_array_equal(columns["acc_x"], (steps[:, 3] / 2048).astype(np.float32))
     np.testing.assert_allclose(columns["gyro_z"], steps[:, 2] * 2000 / 32768, rtol=1e-6)
+
+
+@pytest.mark.parametrize("code", range(1, 7))
+def test_angular_rates_are_exact_in_float32(code):
+    steps = np.arange(-32768, 32768)
+    pages = np.zeros(1, PAGE)
+    pages["axes"], pages["count"], pages["light"] = 0x62, 40, code << 10
+    for part in np.split(steps[:65520], 1638):
+        pages["samples"][0, :480] = np.repeat(part.astype("<i2")[:, None], 6, axis=1).reshape(-1).view("u1")
+        found = decode(pages, 6)[:, 3].astype(np.float64)
+        assert np.array_equal(found, part * (8000 / 2**code) / 32768)
 
 
 def test_times_follow_the_true_rate(tmp_path):

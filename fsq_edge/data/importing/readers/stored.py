@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,7 +24,7 @@ MAX_COLUMNS = 1024
 SHOWN = 200
 
 
-class ArrayReader:
+class ArrayReader(ABC):
     """Reads files that are loaded whole; every array whose length is the usual one is a column, or several."""
 
     name = ""
@@ -60,8 +61,9 @@ class ArrayReader:
             raise DataError(f"{file.name} is not a readable {self.name} file: {first_line(error)}") from error
         return as_columns(arrays, file.name)
 
+    @abstractmethod
     def _load(self, file: InputFile) -> dict[str, AnyArray]:
-        raise NotImplementedError
+        """Return the arrays of a file by name; any error is one of a damaged file."""
 
 
 class NpzReader(ArrayReader):
