@@ -21,7 +21,9 @@ from fsq_edge_runtime.npz import read_arrays
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fsq_edge_compile.checker.report import CheckReport
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.findings import NodeFinding
 
 MAX_WINDOWS_BYTES = 1 << 30
 MAX_CLASSES_BYTES = 1 << 20
@@ -40,14 +42,21 @@ def network_options(command: F) -> F:
         ),
         click.option(
             "--head",
-            type=click.Choice(["softmax", "anomaly"]),
-            help="With --onnx: what the output is (default: read off its size).",
+            type=click.Choice(["softmax", "sigmoid", "anomaly"]),
+            help="With --onnx: what the output is; sigmoid is several labels at once (default: read off its end and "
+            "size).",
         ),
         default_option(
             "--false-alarms",
             0.01,
             click.FloatRange(0, 1, min_open=True, max_open=True),
             "With an anomaly head: fit the threshold so that this share of the normal windows is above it.",
+        ),
+        click.option(
+            "--thresholds",
+            metavar="P,Q",
+            help="With a sigmoid head: probability from which on each label is there (default: fitted where the npz "
+            "has labels (N, K) of 0 and 1, else 0.5 each).",
         ),
     )
     for option in reversed(options):
@@ -89,12 +98,21 @@ def build_own(
         arch=arch,
         head=network["head"],
         false_alarm_rate=network["false_alarms"],
+        thresholds=_thresholds(network["thresholds"]),
         min_label_agreement=min_agreement,
         name=name,
         force=force,
     )
     kept = made.int8.label_agreement
     screen.print(f"check     {made.check.arch}: {made.check.verdict}")
+    for line in conditions(made.check):
+        screen.print(escape(f"          {line}"), soft_wrap=True)
+    if made.host_operators:
+        screen.print(
+            f"host      runs in onnxruntime behind the device: {', '.join(made.host_operators)}", soft_wrap=True
+        )
+    for note in made.notes:
+        screen.print(escape(f"warning   {note}"), soft_wrap=True)
     screen.print(
         f"parity    original ONNX: {made.exact.label_agreement.value:.2%} of the labels equal, probabilities within "
         f"{made.exact.max_probability_difference:.1e}; int8 preview (not a device): {kept.value:.2%} of "
@@ -112,6 +130,22 @@ def build_own(
         write_json(made.to_dict(), json_to)
         click.get_current_context().exit(1)
     return made.bundle
+
+
+def conditions(report: CheckReport) -> list[str]:
+    """Return one line for each operator that the chip takes under conditions only."""
+    found: dict[str, NodeFinding] = {}
+    for finding in report.findings:
+        if finding.support == "conditional" and finding.severity != "error":
+            found.setdefault(finding.op, finding)
+    return [f"conditional: {op}: {finding.message}" for op, finding in found.items()]
+
+
+def _thresholds(given: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in (given or "").split(",") if part.strip())
+    except ValueError as error:
+        raise UsageError(f"cannot read --thresholds {given}", hint="for example --thresholds 0.5,0.3") from error
 
 
 def read_windows(path: Path) -> tuple[AnyArray, Any]:

@@ -67,8 +67,8 @@ def infer_streams(bundle: Bundle, streams: Sequence[LabelledStream], rate_hz: fl
     truths = []
     for column, (stream, decisions, resets) in enumerate(kept):
         for row, decision in enumerate(decisions):
-            if decision.probabilities is not None:
-                scores.probabilities[row, column] = decision.probabilities
+            if decision.smoothed is not None:  # nothing smooths here: what the decision chain was given
+                scores.probabilities[row, column] = decision.smoothed
                 scores.answered[row, column] = True
         scores.resets[resets, column] = True
         times = np.arange(len(stream.samples)) / rate_hz if stream.timestamps is None else stream.timestamps

@@ -132,6 +132,8 @@ def tune_bundle(
     say("inference")
     fit, held = (infer_streams(bundle, streams[side], dataset.sample_rate_hz) for side in ("fit", "report"))
     settings = search_grid(fit.hop_ms, bundle.decision)
+    if bundle.tail.kind == "sigmoid":  # whose scores a median would scale to a sum of one
+        settings = [one for one in settings if one.smoothing != "median"]
     say(f"{len(settings)} settings")
     result = search(fit, settings)
     chosen = choose(fit, result, max_delay_s=max_delay_s, keep=keep)

@@ -1,4 +1,4 @@
-"""Host tails of networks without FSQ: class scores, or one score that says how unlike normal motion a window is.
+"""Host tails of networks without FSQ: class scores, labels each on its own, or one score of how unusual a window is.
 
 Each tail reads the device graph's output ``t`` as :class:`fsq_edge_runtime.tail.FsqTail` does, so sessions, self-tests
 and the fallback treat every kind alike. Where FSQ has a code, these have the class with the highest logit.
@@ -6,25 +6,27 @@ and the fallback treat every kind alike. Where FSQ has a code, these have the cl
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Sequence
+from typing import ClassVar, Final, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.artefact import Artefact
+from fsq_edge_runtime.artefact import Artefact, read_json
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.tail import MAX_HEAD_BYTES, MAX_LOGIT, MAX_TEMPERATURE, MIN_TEMPERATURE, FsqTail
+from fsq_edge_runtime.tail import MAX_HEAD_BYTES, MAX_LOGIT, MAX_TEMPERATURE, MIN_TEMPERATURE, FsqTail, softmax
 
 MAX_CLASSES = 4096  # as in the manifest
+LEAST_THRESHOLD: Final = 1e-6
 
 
 class Tail(Protocol):
     """What every kind of head does with ``t``, the output of the device graph.
 
     Attributes:
-        kind: ``fsq``, ``softmax`` or ``anomaly``.
-        temperature: divides the logits before the softmax.
+        kind: ``fsq``, ``softmax``, ``sigmoid`` or ``anomaly``.
+        temperature: divides the logits before the softmax, or the sigmoid.
     """
 
     kind: str
@@ -51,6 +53,10 @@ class Tail(Protocol):
 
     def logits(self, t: Float32Array) -> Float32Array:
         """Return logits (N, classes) of t (N, D), before temperature."""
+        ...
+
+    def probabilities(self, t: Float32Array, temperature: float) -> Float32Array:
+        """Return probabilities (N, classes) of t (N, D); they sum to 1 unless the kind is ``sigmoid``."""
         ...
 
     def boundary_distance(self, t: Float32Array) -> Float32Array:
@@ -80,6 +86,22 @@ class HeadRecord(Artefact):
     temperature: float = Field(default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
     threshold: float = Field(default=0.0, ge=-MAX_LOGIT, le=MAX_LOGIT)
     scale: float = Field(default=1.0, ge=1 / MAX_LOGIT, le=MAX_LOGIT)
+
+
+class SigmoidRecord(Artefact):
+    """``head.json`` of a network that gives several labels at once.
+
+    Attributes:
+        kind: ``sigmoid``.
+        thresholds: of each label, a probability: the label is there from it on.
+        temperature: divides the logits before the sigmoid.
+    """
+
+    KIND: ClassVar[str] = "head.json"
+
+    kind: Literal["sigmoid"]
+    thresholds: tuple[float, ...] = Field(min_length=2, max_length=MAX_CLASSES)
+    temperature: float = Field(default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
 
 
 class SoftmaxTail:
@@ -116,6 +138,10 @@ class SoftmaxTail:
         """Return t (N, K), kept within what a softmax can compute with."""
         return np.asarray(np.clip(t, -MAX_LOGIT, MAX_LOGIT), dtype=np.float32)
 
+    def probabilities(self, t: Float32Array, temperature: float) -> Float32Array:
+        """Return the softmax (N, K) of the logits over ``temperature``."""
+        return softmax(self.logits(t), temperature)
+
     def boundary_distance(self, t: Float32Array) -> Float32Array:
         """Return half the lead (N,) of the best class over the second, in logits."""
         best = np.sort(self.logits(t), axis=-1)[..., -2:]
@@ -124,6 +150,81 @@ class SoftmaxTail:
     def to_bytes(self) -> bytes:
         """Return ``head.json``."""
         return HeadRecord(kind="softmax", outputs=self._classes, temperature=self.temperature).to_json().encode()
+
+
+class SigmoidTail:
+    """Several labels at once: the network ends before its sigmoid, which runs here, and each label has a threshold.
+
+    Args:
+        thresholds: K probabilities, 2 to 4,096 of them, each from 0.000001 to 0.999999.
+        temperature: 0.001 to 1000; divides the logits before the sigmoid.
+
+    Attributes:
+        thresholds: as given.
+
+    Raises:
+        DataError: a value out of range.
+    """
+
+    kind = "sigmoid"
+
+    def __init__(self, thresholds: Sequence[float], temperature: float = 1.0) -> None:
+        self.thresholds = tuple(float(value) for value in thresholds)
+        self.temperature = float(temperature)
+        if not 2 <= len(self.thresholds) <= MAX_CLASSES:
+            raise DataError(f"head: {len(self.thresholds)} thresholds, expected 2 to {MAX_CLASSES}: one a label")
+        if not all(LEAST_THRESHOLD <= value <= 1 - LEAST_THRESHOLD for value in self.thresholds):
+            raise DataError(f"head: a threshold of a label is above {LEAST_THRESHOLD:g} and below 1 by as much")
+        if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
+            raise DataError(f"head: the temperature is {temperature:g}")
+        bars = np.asarray(self.thresholds, dtype=np.float64)
+        self._bars = np.asarray(temperature * np.log(bars / (1 - bars)), dtype=np.float32)
+
+    @property
+    def width(self) -> int:
+        """K: one value of ``t`` a label."""
+        return len(self.thresholds)
+
+    n_classes = width
+    n_answers = width
+
+    def index(self, t: Float32Array) -> Int64Array:
+        """Return the label (N,) of t (N, K) that is furthest above its threshold, or least below."""
+        return np.asarray(self.logits(t).argmax(axis=-1), dtype=np.int64)
+
+    def logits(self, t: Float32Array) -> Float32Array:
+        """Return logits (N, K) less those of the thresholds: a label is there where its value is 0 or more."""
+        return np.asarray(np.clip(t - self._bars, -MAX_LOGIT, MAX_LOGIT), dtype=np.float32)
+
+    def probabilities(self, t: Float32Array, temperature: float) -> Float32Array:
+        """Return the sigmoid (N, K) of the network's own logits over ``temperature``: they do not sum to 1."""
+        scaled = np.clip(np.asarray(t, dtype=np.float32) / np.float32(temperature), -80.0, 80.0)  # exp stays a number
+        return np.asarray(1 / (1 + np.exp(-scaled)), dtype=np.float32)
+
+    def boundary_distance(self, t: Float32Array) -> Float32Array:
+        """Return the least distance (N,) at which a label comes or goes, or another one leads, in logits."""
+        away = self.logits(t)
+        best = np.sort(away, axis=-1)[..., -2:]
+        return np.asarray(np.minimum(np.abs(away).min(axis=-1), (best[..., 1] - best[..., 0]) / 2), dtype=np.float32)
+
+    def to_bytes(self) -> bytes:
+        """Return ``head.json``."""
+        record = SigmoidRecord(kind="sigmoid", thresholds=self.thresholds, temperature=self.temperature)
+        return record.to_json().encode()
+
+
+def against_thresholds(probabilities: Sequence[float], thresholds: Sequence[float]) -> list[float]:
+    """Return probabilities (K,) moved so that each threshold lies at 0.5, in the order that their odds have.
+
+    Example:
+        >>> against_thresholds([0.2, 0.9], [0.2, 0.5])
+        [0.5, 0.9]
+    """
+    found = []
+    for p, bar in zip(probabilities, thresholds, strict=True):
+        above = p * (1.0 - bar)
+        found.append(above / (above + (1.0 - p) * bar))
+    return found
 
 
 class AnomalyTail:
@@ -159,6 +260,10 @@ class AnomalyTail:
         above = np.clip(above, -MAX_LOGIT, MAX_LOGIT)
         return np.stack([np.zeros_like(above), above], axis=-1).astype(np.float32)
 
+    def probabilities(self, t: Float32Array, temperature: float) -> Float32Array:
+        """Return the softmax (N, 2) of the logits over ``temperature``."""
+        return softmax(self.logits(t), temperature)
+
     def boundary_distance(self, t: Float32Array) -> Float32Array:
         """Return the distance (N,) of the score from the threshold, in scales."""
         return np.asarray(np.abs(self.logits(t)[..., 1]), dtype=np.float32)
@@ -181,6 +286,10 @@ def read_tail(data: bytes) -> Tail:
         return FsqTail.from_bytes(data)
     if len(data) > MAX_HEAD_BYTES:
         raise DataError(f"head.json: {len(data)} bytes is more than the {MAX_HEAD_BYTES} allowed")
+    value = read_json(data, "head.json", what="head.json")
+    if isinstance(value, dict) and value.get("kind") == "sigmoid":
+        several = SigmoidRecord.from_json(data, origin="head.json")
+        return SigmoidTail(several.thresholds, several.temperature)
     record = HeadRecord.from_json(data, origin="head.json")
     if record.kind == "softmax":
         return SoftmaxTail(record.outputs, record.temperature)

@@ -167,6 +167,10 @@ class FsqTail:
         """Return logits (N, classes) of t (N, D), before temperature."""
         return np.asarray(self.table[self.index(t)], dtype=np.float32)
 
+    def probabilities(self, t: Float32Array, temperature: float) -> Float32Array:
+        """Return the softmax (N, classes) of the logits over ``temperature``."""
+        return softmax(self.logits(t), temperature)
+
     def to_bytes(self) -> bytes:
         """Return ``head.npz`` (keys levels, table, temperature), the same bytes for the same content."""
         buffer = io.BytesIO()

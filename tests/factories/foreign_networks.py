@@ -1,4 +1,4 @@
-"""Motion networks of five families, trained on watch for a moment and exported as others export theirs."""
+"""Motion networks of several families, trained on watch for a moment and exported as others export theirs."""
 
 from __future__ import annotations
 
@@ -57,8 +57,21 @@ class ChannelsLast(nn.Module):
         return self.body(x.transpose(1, 2))
 
 
+class ConvLstm(nn.Module):
+    """Convolutions and a recurrent layer (after Ordonez and Roggen 2016, doi 10.3390/s16010115)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv1d(CHANNELS, 8, 5), nn.ReLU(), nn.Conv1d(8, 8, 5, stride=4), nn.ReLU())
+        self.lstm = nn.LSTM(8, 8, batch_first=True)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(self.body(x).transpose(1, 2))[0][:, -1])
+
+
 def network(family: str, classes: int) -> nn.Module:
-    """Return an untrained network: plain, fcn, resnet, tcn, keras-like or autoencoder."""
+    """Return an untrained network: plain, fcn, resnet, tcn, keras-like, labels, conv-lstm or autoencoder."""
     torch.manual_seed(0)
     if family == "plain":
         body = [nn.Conv1d(CHANNELS, 16, 5, padding=2), nn.BatchNorm1d(16), nn.ReLU(), nn.MaxPool1d(2)]
@@ -74,6 +87,10 @@ def network(family: str, classes: int) -> nn.Module:
         return nn.Sequential(*body, MeanOverTime(), nn.Linear(16, classes))
     if family == "keras-like":
         return ChannelsLast(network("plain", classes))
+    if family == "labels":
+        return nn.Sequential(network("resnet", classes), nn.Sigmoid())
+    if family == "conv-lstm":
+        return ConvLstm(classes)
     down = [nn.Conv1d(CHANNELS, 12, 4, 2, 1), nn.ReLU(), nn.Conv1d(12, 8, 4, 2, 1), nn.ReLU()]
     up = [nn.ConvTranspose1d(8, 12, 4, 2, 1), nn.ReLU(), nn.ConvTranspose1d(12, CHANNELS, 4, 2, 1)]
     return nn.Sequential(*down, *up)
@@ -89,6 +106,8 @@ def train_and_export(family: str, windows: np.ndarray, labels: np.ndarray, class
         out = model(x)
         if family == "autoencoder":
             loss = ((out - x) ** 2).mean()
+        elif family == "labels":
+            loss = nn.functional.binary_cross_entropy(out, nn.functional.one_hot(y, classes).float())
         elif family == "fcn":
             loss = nn.functional.nll_loss(torch.log(out + 1e-9), y)
         else:

@@ -12,7 +12,8 @@ from fsq_edge.data import cut_windows, open_dataset
 from fsq_edge_runtime.bundle.bundle import Bundle
 from tests.factories.foreign_networks import train_and_export
 
-FAMILIES = ("plain", "fcn", "resnet", "tcn", "keras-like", "autoencoder")
+FAMILIES = ("plain", "fcn", "resnet", "tcn", "keras-like", "labels", "conv-lstm", "autoencoder")
+SHARES = ("fcn", "labels")  # their last node makes probabilities
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +61,27 @@ def test_a_foreign_network_streams_the_labels_of_its_own_file(watch, family, tmp
 
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     bundle = Bundle.open(out)
-    for record in decided:
-        at = round(record["t_start"] * dataset.sample_rate_hz)
-        x = normalised(folder, long[at : at + 100].T)[None]
+    assert bundle.has("host") == (family == "conv-lstm")
+    raw = np.stack([long[at : at + 100].T for at in (round(r["t_start"] * dataset.sample_rate_hz) for r in decided)])
+    with bundle.open_session(backend="onnx") as opened:
+        found = opened.predict(raw)
+    for row, record in enumerate(decided):
+        x = normalised(folder, raw[row])[None]
         x = np.ascontiguousarray(x.transpose(0, 2, 1)) if family == "keras-like" else x
         (y,) = session.run(None, {"x": x})
-        with bundle.open_session(backend="onnx") as opened:
-            found = opened.predict(long[at : at + 100].T[None])
+        assert ("host" in record["latency_us"]) == (family == "conv-lstm")
         if anomaly:
             score = float(((x - y) ** 2).mean())
-            np.testing.assert_allclose(found.t[0, 0], score, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(found.t[row, 0], score, rtol=1e-4, atol=1e-4)
             assert record["raw_label"] == ("anomaly" if score > bundle.tail.threshold else "normal")
+            continue
+        assert record["raw_label"] == dataset.classes[int(y.argmax())]
+        shares = y[0] if family in SHARES else np.exp(y[0] - y[0].max()) / np.exp(y[0] - y[0].max()).sum()
+        np.testing.assert_allclose(found.probabilities[row], shares, atol=1e-4)
+        if family == "labels":
+            assert record["labels"] == [name for name, share in zip(dataset.classes, y[0], strict=True) if share > 0.5]
         else:
-            assert record["raw_label"] == dataset.classes[int(y.argmax())]
-            wanted = y[0] if family == "fcn" else np.exp(y[0] - y[0].max()) / np.exp(y[0] - y[0].max()).sum()
-            np.testing.assert_allclose(found.probabilities[0], wanted, atol=1e-4)
+            assert "labels" not in record
 
 
 def test_layouts_and_classes_that_do_not_fit_are_named(watch, tmp_path, capfd):

@@ -34,7 +34,7 @@ from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
-from fsq_edge_runtime.score_tails import HeadRecord
+from fsq_edge_runtime.score_tails import HeadRecord, SigmoidRecord
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "export": ExportRecord,
     "fingerprint": Fingerprint,
     "head": HeadRecord,
+    "head_labels": SigmoidRecord,
     "hef_record": HefRecord,
     "import": ImportRecord,
     "import_map": ImportMap,

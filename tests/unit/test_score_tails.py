@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.score_tails import AnomalyTail, SoftmaxTail, read_tail
+from fsq_edge_runtime.score_tails import AnomalyTail, SigmoidTail, SoftmaxTail, against_thresholds, read_tail
 from fsq_edge_runtime.stream.head import head_of
 
 
@@ -41,7 +41,7 @@ def test_what_is_no_number_is_lost(lost):
     assert head.codes(np.array([[0.0, lost], [1.0, 0.0]], np.float32))[0].tolist() == [-1, 0]
 
 
-@pytest.mark.parametrize("tail", [SoftmaxTail(5, 1.5), AnomalyTail(-3.25, 0.125, 2.0)])
+@pytest.mark.parametrize("tail", [SoftmaxTail(5, 1.5), SigmoidTail([0.5, 0.25], 1.5), AnomalyTail(-3.25, 0.125, 2.0)])
 def test_files_read_back(tail):
     again = read_tail(tail.to_bytes())
     assert again.kind == tail.kind
@@ -54,5 +54,28 @@ def test_files_read_back(tail):
 )
 def test_damaged_heads_are_refused(change):
     value = {**json.loads(AnomalyTail(1.0, 1.0).to_bytes()), **change}
+    with pytest.raises(DataError):
+        read_tail(json.dumps(value).encode())
+
+
+def test_sigmoid_gives_each_label_its_own_threshold():
+    tail = SigmoidTail([0.5, 0.2, 0.9])
+    t = np.log(np.array([[0.6, 0.3, 0.8], [0.4, 0.1, 0.1]]) / np.array([[0.4, 0.7, 0.2], [0.6, 0.9, 0.9]]))
+    t = t.astype(np.float32)
+    np.testing.assert_allclose(tail.probabilities(t, 1.0), [[0.6, 0.3, 0.8], [0.4, 0.1, 0.1]], rtol=1e-5)
+    assert (tail.logits(t) >= 0).tolist() == [[True, True, False], [False, False, False]]
+    assert tail.index(t).tolist() == [1, 0]  # furthest above its threshold, or least below
+    head = head_of(tail, 1.0)
+    assert head.thresholds == (0.5, 0.2, 0.9)
+    moved = against_thresholds(head.answer(1, t[0]).probabilities, head.thresholds)
+    assert [value >= 0.5 for value in moved] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"thresholds": [0.5]}, {"thresholds": [0.5, 1.0]}, {"thresholds": [0.5, 0.0]}, {"outputs": 2}, {"temperature": 0}],
+)
+def test_damaged_sigmoid_heads_are_refused(change):
+    value = {**json.loads(SigmoidTail([0.5, 0.25]).to_bytes()), **change}
     with pytest.raises(DataError):
         read_tail(json.dumps(value).encode())

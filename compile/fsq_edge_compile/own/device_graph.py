@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_compile.checker.rewrites.fixing import fix, load_whole
+from fsq_edge_compile.own.heads import HeadKind
 from fsq_edge_compile.own.network_input import LAYOUTS, NetworkInput, layout_text
 from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line
 
-HeadKind = Literal["softmax", "anomaly"]
 SOFTMAXES: Final = ("Softmax", "LogSoftmax")
+SQUASHING: Final = (*SOFTMAXES, "Sigmoid")
+DROPPED: Final = {"softmax": SOFTMAXES, "sigmoid": ("Sigmoid",), "anomaly": ()}  # last nodes that the head computes
 STATIC: Final = "export it with a fixed window, batch 1: only the batch may be left open"
 
 
@@ -33,7 +35,7 @@ class ForeignNetwork:
         sink: name of its output.
         source_shape: sizes of the input, the batch set to 1.
         sink_shape: sizes of the output.
-        softmax: whether its last node is a softmax.
+        ending: operator of its last node where that is a softmax or a sigmoid, else empty.
     """
 
     model: Any
@@ -41,7 +43,7 @@ class ForeignNetwork:
     sink: str
     source_shape: tuple[int, ...]
     sink_shape: tuple[int, ...]
-    softmax: bool
+    ending: str
 
 
 def read_network(path: Path) -> ForeignNetwork:
@@ -50,7 +52,7 @@ def read_network(path: Path) -> ForeignNetwork:
     Raises:
         MissingInputError: no such file.
         DataError: no valid model; several inputs or outputs; not float32; open sizes other than the batch; two
-            softmaxes at its end, or a sigmoid.
+            softmaxes or sigmoids at its end.
     """
     model = load_whole(path)
     constants = {item.name for item in model.graph.initializer}
@@ -81,7 +83,7 @@ def read_network(path: Path) -> ForeignNetwork:
     sink.type.tensor_type.ClearField("shape")
     for size in out:
         sink.type.tensor_type.shape.dim.add().dim_value = size
-    return ForeignNetwork(model, source.name, sink.name, shape, out, _ends_in_softmax(model, path.name))
+    return ForeignNetwork(model, source.name, sink.name, shape, out, _ending_operator(model, path.name))
 
 
 def _sink_shape(model: Any, source: str, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
@@ -124,17 +126,11 @@ def require_layout(network: ForeignNetwork, given: NetworkInput, channels: int) 
     )
 
 
-def kind_of_head(network: ForeignNetwork) -> HeadKind:
-    """Return what the output says: an output as large as the input, or one value, is an anomaly score."""
-    size = prod(network.sink_shape)
-    return "anomaly" if size == 1 or size == prod(network.source_shape) else "softmax"
-
-
 def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, head: HeadKind) -> bytes:
     """Return the graph that a bundle runs: ``input`` (1, C', 1, T) to ``t`` (1, D), rewritten as ``check --fix`` does.
 
-    A softmax at the end is left out: the head computes it. Where the output reconstructs the input, ``t`` is their
-    mean squared difference, in the network's normalised units.
+    A softmax or sigmoid at the end is left out: the head computes it. Where the output reconstructs the input, ``t``
+    is their mean squared difference, in the network's normalised units.
 
     Args:
         network: the network.
@@ -152,7 +148,7 @@ def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, 
     constants: list[Any] = []
     swapped = list(layout).index("T") < list(layout).index("C")
     nodes = list(graph.node)
-    if network.softmax:
+    if network.ending in DROPPED[head]:
         last = next(node for node in nodes if network.sink in node.output)
         nodes.remove(last)
         sink = last.input[0]
@@ -185,7 +181,7 @@ def _ending(
     network: ForeignNetwork, sink: str, head: HeadKind, channels: int, swapped: bool, constants: list[Any]
 ) -> list[Any]:
     size = prod(network.sink_shape)
-    if head == "softmax":
+    if head != "anomaly":
         return [_reshape(sink, "t", (1, size), constants)]
     if size == 1:
         return [_reshape(sink, "t", (1, 1), constants)]
@@ -277,22 +273,19 @@ def _require_float32(value: Any, name: str) -> None:
         )
 
 
-def _ends_in_softmax(model: Any, name: str) -> bool:
+def _ending_operator(model: Any, name: str) -> str:
     makers = {output: node for node in model.graph.node for output in node.output}
     last = makers.get(model.graph.output[0].name)
     if last is None:
         raise DataError(f"{name} has no node that makes its output")
-    if last.op_type == "Sigmoid":
-        raise DataError(
-            f"{name} ends in a sigmoid: several labels at once are not supported",
-            hint="export one network a label, or a softmax over exclusive classes",
-        )
-    if last.op_type not in SOFTMAXES:
-        return False
+    ending: str = last.op_type
+    if ending not in SQUASHING:
+        return ""
     before = makers.get(last.input[0])
-    if before is not None and before.op_type in SOFTMAXES:
-        raise DataError(f"{name} applies a softmax twice at its end", hint="export the network without its last node")
-    return True
+    if before is not None and before.op_type in SQUASHING:
+        word = "softmax" if ending in SOFTMAXES else "sigmoid"
+        raise DataError(f"{name} applies a {word} twice at its end", hint="export the network without its last node")
+    return ending
 
 
 def _window(layout: Sequence[str], channels: int, samples: int) -> tuple[int, ...]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.score_tails import Tail
 from fsq_edge_runtime.scores import Interval, wilson
-from fsq_edge_runtime.tail import softmax
 
 LEAST = 1e-12  # of a probability, so that its logarithm is a number
 
@@ -21,7 +20,7 @@ class ScoreAgreement:
 
     Attributes:
         windows: how many.
-        label_agreement: share of equal labels, with its interval.
+        label_agreement: share of windows with equal labels, with its interval.
         max_probability_difference: the largest, 0 to 1.
         kl: mean Kullback-Leibler divergence of the second form's probabilities from the first's, nats.
         correlation: of all scores, Pearson; None where one form's scores are constant.
@@ -40,9 +39,13 @@ class ScoreAgreement:
 
 def compare_scores(tail: Tail, reference: Float32Array, other: Float32Array) -> ScoreAgreement:
     """Compare ``t`` (N, D) of two forms, N at least 1, as the head reads them."""
-    p, q = (softmax(tail.logits(t), tail.temperature).astype(np.float64) for t in (reference, other))
-    equal = int((tail.index(reference) == tail.index(other)).sum())
-    divergence = (p * (np.log(np.maximum(p, LEAST)) - np.log(np.maximum(q, LEAST)))).sum(axis=1)
+    p, q = (tail.probabilities(t, tail.temperature).astype(np.float64) for t in (reference, other))
+    divergence = _divergence(p, q)
+    if tail.kind == "sigmoid":  # each label is a class or its absence; a window agrees where all labels do
+        equal = int(((tail.logits(reference) >= 0) == (tail.logits(other) >= 0)).all(axis=1).sum())
+        divergence = divergence + _divergence(1 - p, 1 - q)
+    else:
+        equal = int((tail.index(reference) == tail.index(other)).sum())
     a, b = reference.ravel().astype(np.float64), other.ravel().astype(np.float64)
     varies = a.std() > 0 and b.std() > 0
     return ScoreAgreement(
@@ -52,3 +55,7 @@ def compare_scores(tail: Tail, reference: Float32Array, other: Float32Array) -> 
         kl=float(divergence.mean()),
         correlation=float(np.corrcoef(a, b)[0, 1]) if varies else None,
     )
+
+
+def _divergence(p: Float64Array, q: Float64Array) -> Float64Array:
+    return np.asarray((p * (np.log(np.maximum(p, LEAST)) - np.log(np.maximum(q, LEAST)))).sum(axis=1))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsq_edge_runtime.backends.base import Backend
+from fsq_edge_runtime.backends.host import codes_behind
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.errors import BackendError, UsageError
 
@@ -127,7 +128,7 @@ def open_device(
     from fsq_edge_runtime.backends.hailo.opening import open_hailo
 
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, size = bundle.preprocess.frame_shape, bundle.tail.width
+    shape, size = bundle.preprocess.frame_shape, bundle.device_width
     backend = open_hailo(hefs, shape, size, binding=binding, isolated=isolated, timeout_s=policy.deadline_s)
     try:
         _prove(backend, bundle, policy)
@@ -145,7 +146,7 @@ def _prove(backend: HailoBackend | HailoProcess, bundle: Bundle, policy: Fallbac
     # The first inference also puts the network on the chip, so a window's own deadline would be too short.
     limit = time.monotonic_ns() + int(PROOF_S * 1e9)
     t = backend.infer_batch(Preprocessor(bundle.preprocess).frames(test.windows), limit)
-    agreeing = int(np.count_nonzero(bundle.tail.index(t) == test.codes))
+    agreeing = int(np.count_nonzero(codes_behind(bundle)(t) == test.codes))
     if agreeing < policy.parity_agreement * len(test.codes):
         raise ParityError(
             f"the device gives the reference's code on {agreeing} of {len(test.codes)} self-test windows only",
@@ -181,7 +182,7 @@ def _automatic(
     backend = FallbackBackend(
         lambda: open_device(bundle, policy, binding),
         standby,
-        bundle.tail.index,
+        codes_behind(bundle),
         policy,
         primary=primary,
         code_counts=bundle.fingerprint.counts,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_SPAN_HOPS = 10_000  # of a median of scores: each window sorts so many
 MAX_SELFTEST_WINDOWS = 256
+MAX_DEVICE_WIDTH = 65_536  # values that a host graph takes over from the device graph
 
 
 def check_agreement(bundle: Bundle) -> None:
@@ -36,6 +37,8 @@ def check_agreement(bundle: Bundle) -> None:
         if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
             check_plain_graph(bundle.files[entry.path], entry.path)
             _check_ports(bundle, entry.path, batched=entry.role == "encoder-batch")
+    if bundle.has("host"):
+        _check_host(bundle)
     if bundle.tail.kind != "fsq" and bundle.has("encoder-batch"):
         # Scores show the last bits, which a batch rounds in another order: a stream's answers would depend on it.
         raise BundleError(f"a bundle with a head of kind {bundle.tail.kind} takes no graph with a batch")
@@ -80,18 +83,40 @@ def _check_head(bundle: Bundle, tail: Tail, decision: DecisionSettings) -> None:
     usual = bundle.tail
     if isinstance(tail, FsqTail) and isinstance(usual, FsqTail) and tail.codebook.levels != usual.codebook.levels:
         raise BundleError(f"the int8 head has the levels {tail.codebook.levels}, the head {usual.codebook.levels}")
+    if tail.kind == "sigmoid" and decision.smoothing == "median":
+        # The median is scaled to a sum of one, which the labels of such a head do not have.
+        raise BundleError("a bundle with a head of kind sigmoid is smoothed by ema or not at all, not by median")
     hop_ms = 1000.0 * bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz
     if decision.smoothing == "median" and hops(decision.smoothing_ms, hop_ms) > MAX_SPAN_HOPS:
         raise BundleError(f"the median of the decision settings spans more than {MAX_SPAN_HOPS} hops of {hop_ms:g} ms")
 
 
 def _check_ports(bundle: Bundle, path: str, *, batched: bool) -> None:
-    inputs, outputs = read_graph_ports(bundle.files[path])
     batch = None if batched else 1
-    wanted = [("input", (batch, *bundle.preprocess.frame_shape)), ("t", (batch, bundle.tail.width))]
+    _require_ports(
+        bundle.files[path],
+        path,
+        ("input", (batch, *bundle.preprocess.frame_shape)),
+        ("t", (batch, bundle.device_width)),
+    )
+
+
+def _check_host(bundle: Bundle) -> None:
+    """Check what runs behind the device graph: it is read as strictly, since it comes from the same hand."""
+    if bundle.tail.kind == "fsq":
+        raise BundleError("a bundle with an FSQ head takes no host graph: its device graph ends at t")
+    model, width = bundle.read("host"), bundle.device_width
+    check_plain_graph(model, "host.onnx")
+    if width > MAX_DEVICE_WIDTH:
+        raise BundleError(f"host.onnx takes {width} values from the device, at most {MAX_DEVICE_WIDTH} are allowed")
+    _require_ports(model, "host.onnx", ("t", (1, width)), ("scores", (1, bundle.tail.width)))
+
+
+def _require_ports(model: bytes, path: str, *wanted: tuple[str, tuple[int | None, ...]]) -> None:
+    inputs, outputs = read_graph_ports(model)
     found = [(port.name, port.shape) for port in (*inputs, *outputs)]
-    if found != wanted or not all(port.is_float32 for port in (*inputs, *outputs)):
-        raise BundleError(f"{path} maps {_shown(found)}, this bundle needs {_shown(wanted)}, float32")
+    if found != list(wanted) or not all(port.is_float32 for port in (*inputs, *outputs)):
+        raise BundleError(f"{path} maps {_shown(found)}, this bundle needs {_shown(list(wanted))}, float32")
 
 
 def _shown(ports: list[tuple[str, tuple[int | None, ...]]]) -> str:

@@ -19,9 +19,10 @@ from fsq_edge_runtime.bundle.agreement import check_agreement
 from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_folder
 from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.decision import DecisionSettings
-from fsq_edge_runtime.errors import BundleError, UsageError
+from fsq_edge_runtime.errors import BundleError, DataError, UsageError
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.onnx_graph import read_graph_ports
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.score_tails import Tail, read_tail
 from fsq_edge_runtime.stream.settings import StreamSettings
@@ -34,6 +35,7 @@ Role = Literal[
     "encoder",
     "encoder-batch",
     "encoder-int8",
+    "host",
     "head",
     "head-int8",
     "decision",
@@ -135,7 +137,8 @@ class SelfTest:
 
     Args:
         data: ``selftest.npz`` with ``windows`` (K, C, T) float32 raw units, ``t`` (K, D) float32, ``codes`` (K,)
-            int64 (classes where the head has no codes) and ``labels`` (K,) int64.
+            int64 (classes where the head has no codes) and ``labels`` (K,) int64. With a host graph ``t`` are its
+            scores: what the head reads.
 
     Raises:
         BundleError: damaged or sizes that do not agree.
@@ -236,6 +239,20 @@ class Bundle:
     def hef_architectures(self) -> tuple[str, ...]:
         """Architectures for which the bundle has a HEF."""
         return tuple(entry.arch for entry in self.manifest.files if entry.role == "hef" and entry.arch)
+
+    @cached_property
+    def device_width(self) -> int:
+        """D, the values of the device graph's output ``t``: what the head reads, or what the host graph does.
+
+        Raises:
+            DataError: the host graph has no input of one size.
+        """
+        if not self.has("host"):
+            return self.tail.width
+        sizes = [port.shape for port in read_graph_ports(self.read("host"))[0]]
+        if len(sizes) != 1 or len(sizes[0]) != 2 or not sizes[0][1]:
+            raise DataError(f"host.onnx takes {sizes}, expected t (1, D)")
+        return sizes[0][1]
 
     @cached_property
     def fingerprint(self) -> Fingerprint:

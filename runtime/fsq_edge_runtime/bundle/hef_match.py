@@ -53,7 +53,7 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     findings += _input_shape(source, bundle.preprocess.frame_shape)
     if not findings:
         findings += _input_limits(source, expected_values(bundle))
-    findings += _output_width(sink, bundle.tail.width)
+    findings += _output_width(sink, bundle.device_width)
     findings += _output_limits(sink, bundle)
     findings += _output_node(sink, end)
     findings += _origin(report.network_name, record, bundle)

@@ -7,6 +7,7 @@ are equal, which ``tests/property/test_stream_properties.py`` holds.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,9 +15,11 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
+from fsq_edge_runtime.backends.host import open_host
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
+from fsq_edge_runtime.score_tails import against_thresholds
 from fsq_edge_runtime.stream.head import StreamHead, head_of
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG, QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
 LOST = -1  # in place of a code: no inference
 DOUBTED_WINDOWS = 20  # after one whose rotation shows another unit: a sensor does not change its unit
-NO_STAGES = (0, 0, 0, 0, 0)
+NO_STAGES: tuple[int, ...] = (0, 0, 0, 0, 0)
 FOREVER_NS = 1 << 62
 
 
@@ -97,6 +100,8 @@ class WindowClassifier:
         self._writer = FrameWriter(self._preprocess, frame[0])
         self._check = QualityCheck(config, settings, self._writer.raw)
         self._heads: dict[str, StreamHead] = {}
+        self._host = open_host(bundle)
+        self._no_stages = NO_STAGES if self._host is None else (0, *NO_STAGES)
         self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
         self._batch: list[_Collected | _Ended] = []
@@ -136,12 +141,16 @@ class WindowClassifier:
         prepared = time.monotonic_ns()
         try:
             t = self._backend.infer(self._frame)
+            if self._host is not None:
+                t = self._host.scores(t)
         except BackendError as error:
             return self._unanswered(due, self._reason(error))
         inferred = time.monotonic_ns()
         if inferred > limit:
             return self._unanswered(due, "deadline")
-        spent = (placed - begun, prepared - placed, inferred - prepared)
+        spent: tuple[int, ...] = (placed - begun, prepared - placed, inferred - prepared)
+        if self._host is not None:
+            spent = _with_host(spent, self._host.taken_ns)
         head = self.head
         return self._answered(due, head, head.code(t), t, spent, inferred, arrived)
 
@@ -189,7 +198,9 @@ class WindowClassifier:
         t, codes, reasons = self._infer_rows(frames)
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
-        spent = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
+        spent: tuple[int, ...] = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
+        if self._host is not None:
+            spent = _with_host(spent, self._host.taken_ns // max(n, 1))
         records: list[Record] = []
         found, head, row = codes.tolist(), self.head, 0
         for entry in batch:
@@ -255,6 +266,8 @@ class WindowClassifier:
         if not len(frames):
             return np.empty((0, head.tail.width), dtype=np.float32), np.empty(0, dtype=np.int64)
         t = self._backend.infer_batch(frames)
+        if self._host is not None:
+            t = self._host.scores_of_all(t)
         codes, near = head.codes(t)
         for row in near.tolist():
             t[row] = self._backend.infer(frames[row : row + 1])
@@ -275,7 +288,8 @@ class WindowClassifier:
                 reasons[row] = "backend"
                 continue
             try:
-                t[row] = self._backend.infer(frames[row : row + 1])
+                found = self._backend.infer(frames[row : row + 1])
+                t[row] = found if self._host is None else self._host.scores(found)
                 codes[row] = self.head.code(t[row])
             except BackendError as error:
                 reasons[row] = self._reason(error)
@@ -325,7 +339,7 @@ class WindowClassifier:
         head: StreamHead,
         mark: int,
         t: Float32Array,
-        spent: tuple[int, int, int],
+        spent: tuple[int, ...],
         inferred: int,
         arrived: int,
     ) -> Decision:
@@ -333,10 +347,11 @@ class WindowClassifier:
             return self._unanswered(due, "backend")
         state, seq, t_start, t_end, flags = due
         code, raw, probabilities = head.answer(mark, t)
-        label, smoothed = state.chain.step(probabilities)
+        bars = head.thresholds
+        label, smoothed = state.chain.step(probabilities if bars is None else against_thresholds(probabilities, bars))
         state.counters.decided += 1
         done = time.monotonic_ns()
-        return Decision(
+        decision = Decision(
             seq,
             state.name,
             t_start,
@@ -352,6 +367,11 @@ class WindowClassifier:
             smoothed,
             (*spent, done - inferred, done - arrived),
         )
+        return decision if bars is None else decision._replace(labels=self._reached(smoothed))
+
+    def _reached(self, smoothed: Sequence[float]) -> tuple[str, ...]:
+        """Return the labels whose threshold, which lies at 0.5 here, is reached."""
+        return tuple(name for name, value in zip(self._classes, smoothed, strict=True) if value >= 0.5)
 
     def _unanswered(self, due: Due, missed: str | None) -> Decision:
         """Return the record of a window that abstained (None) or was lost for a reason."""
@@ -363,5 +383,10 @@ class WindowClassifier:
             state.counters.missed += 1
         name = self._backend.name
         return Decision(
-            seq, state.name, t_start, t_end, None, None, None, None, flags, name, missed, None, None, NO_STAGES
+            seq, state.name, t_start, t_end, None, None, None, None, flags, name, missed, None, None, self._no_stages
         )
+
+
+def _with_host(spent: tuple[int, ...], host_ns: int) -> tuple[int, ...]:
+    """Take the host graph's time out of that of the inference, and put it behind."""
+    return *spent[:-1], spent[-1] - host_ns, host_ns

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
-from fsq_edge_runtime.score_tails import Tail
+from fsq_edge_runtime.score_tails import SigmoidTail, Tail
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail, softmax
 
 # Batches of other sizes may round the last bits of t differently (observed: below 1e-6). Where b lies closer than
@@ -31,9 +31,15 @@ class Answer(NamedTuple):
 
 
 class StreamHead(Protocol):
-    """A trained head as a session uses it: ``t`` to a mark (-1: lost), and a mark to an answer."""
+    """A trained head as a session uses it: ``t`` to a mark (-1: lost), and a mark to an answer.
+
+    Attributes:
+        tail: what it was made of.
+        thresholds: of each label, where several may be there at once; None where exactly one class is right.
+    """
 
     tail: Tail
+    thresholds: tuple[float, ...] | None
 
     def code(self, t: Float32Array) -> int:
         """Return the mark of t (D,): the code, or the class where there are no codes; -1 if t is not a number."""
@@ -67,6 +73,7 @@ class ScoreHead:
 
     def __init__(self, tail: Tail, temperature: float) -> None:
         self.tail, self._temperature = tail, temperature
+        self.thresholds = tail.thresholds if isinstance(tail, SigmoidTail) else None
 
     def code(self, t: Float32Array) -> int:
         """Return the class of t (D,), -1 if a score is not a finite number."""
@@ -74,7 +81,7 @@ class ScoreHead:
 
     def answer(self, code: int, t: Float32Array) -> Answer:
         """Return the class and the probabilities of t (D,); there is no code."""
-        return Answer(None, code, tuple(softmax(self.tail.logits(t[None]), self._temperature)[0].tolist()))
+        return Answer(None, code, tuple(self.tail.probabilities(t[None], self._temperature)[0].tolist()))
 
     def codes(self, t: Float32Array) -> tuple[Int64Array, Int64Array]:
         """Return classes (N,) of t (N, D), -1 where a score is no finite number; no row needs a second look.
@@ -87,7 +94,7 @@ class ScoreHead:
 
     def judge(self, codes: Int64Array, t: Float32Array) -> tuple[Int64Array, Int64Array, Float32Array]:
         """Return -1 for every code, the classes and the probabilities."""
-        return np.full_like(codes, -1), codes, softmax(self.tail.logits(t), self._temperature)
+        return np.full_like(codes, -1), codes, self.tail.probabilities(t, self._temperature)
 
 
 class DecisionHead:
@@ -105,6 +112,7 @@ class DecisionHead:
 
     def __init__(self, tail: FsqTail, temperature: float) -> None:
         self.tail: Tail = tail
+        self.thresholds: tuple[float, ...] | None = None
         self._codebook = tail.codebook
         self.probabilities: Float32Array = softmax(tail.table, temperature)
         self.probabilities.setflags(write=False)

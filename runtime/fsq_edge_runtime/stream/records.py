@@ -10,6 +10,7 @@ from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import BackendSwitch
 
 STAGES = ("grid", "preprocess", "inference", "decision", "total")
+HOST_STAGES = ("grid", "preprocess", "inference", "host", "decision", "total")  # of a network with a host graph
 
 
 class Decision(NamedTuple):
@@ -31,7 +32,11 @@ class Decision(NamedTuple):
         missed: why the window was lost (``deadline``, ``overrun``, ``backend``), or None.
         probabilities: (classes,) of this window alone; None without inference.
         smoothed: (classes,) after smoothing; None without inference.
-        stages_ns: nanoseconds on the monotonic clock by stage, in the order of ``STAGES``.
+        stages_ns: nanoseconds on the monotonic clock by stage, in the order of ``STAGES``, or of ``HOST_STAGES`` where
+            a host graph runs behind the device graph.
+        labels: of a head with several labels at once: those whose smoothed probability reaches their threshold; None
+            with any other head and without inference. ``label`` is then the leading one, ``smoothed`` has every
+            threshold at 0.5, and ``probabilities`` are the network's own.
     """
 
     seq: int
@@ -47,12 +52,14 @@ class Decision(NamedTuple):
     missed: str | None
     probabilities: Sequence[float] | None
     smoothed: Sequence[float] | None
-    stages_ns: tuple[int, int, int, int, int]
+    stages_ns: tuple[int, ...]
+    labels: tuple[str, ...] | None = None
 
     @property
     def latency_us(self) -> dict[str, float]:
         """Microseconds by stage, from the arrival of the window's last sample."""
-        return {stage: nanoseconds / 1e3 for stage, nanoseconds in zip(STAGES, self.stages_ns, strict=True)}
+        names = STAGES if len(self.stages_ns) == len(STAGES) else HOST_STAGES
+        return {stage: nanoseconds / 1e3 for stage, nanoseconds in zip(names, self.stages_ns, strict=True)}
 
     def to_dict(self, latency: bool = True, *, scores: bool = False) -> dict[str, Any]:
         """Return the fields of the JSON line.
@@ -74,6 +81,8 @@ class Decision(NamedTuple):
             "quality": list(self.quality),
             "backend": self.backend,
         }
+        if self.labels is not None:
+            line["labels"] = list(self.labels)
         if self.missed:
             line["reason"] = self.missed
         if scores:

@@ -20,7 +20,7 @@ from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.sources.lines import LineParser
 from fsq_edge_runtime.stream.head import head_of
 
-ORDER: Final = ("ingest", "grid", "preprocess", "inference", "tail", "decision", "sink", "total")
+ORDER: Final = ("ingest", "grid", "preprocess", "inference", "host", "tail", "decision", "sink", "total")
 NOTE: Final = (
     "stages: total is the engine's, from samples handed in to the decision; ingest (JSON lines to samples), tail and "
     "sink (the decision as a JSON line) are timed apart, and decision is without the tail"
