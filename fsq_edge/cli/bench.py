@@ -33,6 +33,12 @@ class BenchGroup(click.Group):
 class Measure(click.Command):
     """The command without a name: its usage is that of ``bench``."""
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Leave out the name, which nobody typed, so that a hint reads ``fsq-edge bench --help``."""
+        return super().make_context("", args, parent, **extra)
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write ``bench [OPTIONS] BUNDLE`` and the one command that has a name."""
         above = ctx.parent.command_path if ctx.parent else "bench"

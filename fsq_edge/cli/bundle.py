@@ -12,7 +12,7 @@ from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
 from fsq_edge.cli.bundle_device import install, rollback
 from fsq_edge.cli.bundle_onnx import build_own, network_options
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import bundle_option, default_option, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
@@ -39,7 +39,7 @@ command.add_command(rollback)
 )
 @click.argument("build", type=click.Path(path_type=Path), required=False)
 @network_options
-@path_option(
+@bundle_option(
     "--out", required=True, help="Write the bundle here: a file NAME.fsqb, or a folder, whose name has no suffix."
 )
 @click.option("--name", help="Call the model this (default: the name in export.json).")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.options import path_option
+from fsq_edge.cli.options import bundle_option, path_option
 from fsq_edge.cli.output import console, force_option, output_options, write_json
 from fsq_edge_runtime.bundle.hef_match import finding_rows
 from fsq_edge_runtime.files import read_bounded
@@ -29,7 +29,7 @@ _OUT_HELP = "Write the new bundle here (default: replace BUNDLE)."
 @click.argument("hef", type=click.Path(path_type=Path))
 @click.option("--arch", metavar="ARCH", help="Add it for this chip (default: the chip that the HEF names).")
 @force_option
-@path_option("--out", help=_OUT_HELP)
+@bundle_option("--out", help=_OUT_HELP)
 @output_options
 def add_hef(
     bundle: Path, hef: Path, arch: str | None, force: str, out: Path | None, json_to: str | None, quiet: bool
@@ -66,7 +66,7 @@ def add_hef(
 @click.command("sign")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @path_option("--key", required=True, help="Sign with this private key (Ed25519, PEM, not encrypted).")
-@path_option("--out", help=_OUT_HELP)
+@bundle_option("--out", help=_OUT_HELP)
 @output_options
 def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: bool) -> None:
     """Sign a bundle, in place of an older signature.

@@ -83,6 +83,9 @@ def show_fix(fixed: FixResult, path: str, after: CheckReport, screen: Console) -
     for rejection in fixed.rejections:
         screen.print(f"fix: {rejection.rewrite} was undone: {plain(rejection.reason)}", soft_wrap=True)
     screen.print(f"fix: {plain(path)}: {after.verdict}, {len(after.errors)} errors", soft_wrap=True)
+    for finding in after.findings:
+        if finding.severity == "warning":
+            screen.print(f"fix: stays: {finding.rule}: {plain(finding.message)}; {plain(finding.fix)}", soft_wrap=True)
 
 
 def show_split(parts: SplitResult, written: Mapping[str, Path], screen: Console) -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, folder_option, path_option
 from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
@@ -50,7 +50,7 @@ SHOWN_REFUSALS = 10
     metavar="VERSION",
     help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
 )
-@path_option("--out", help="Compile in this folder (default: BUILD/compiled/ARCH).")
+@folder_option("--out", help="Compile in this folder (default: BUILD/compiled/ARCH).")
 @default_option(
     "--optimization-level",
     "2",

@@ -12,7 +12,7 @@ import numpy as np
 from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.data_label import label_command
 from fsq_edge.cli.data_sync import sync_command
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, folder_option, path_option
 from fsq_edge.cli.output import console, output_options, table, write_json, write_text
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,7 +44,7 @@ def list_sources(json_to: str | None, quiet: bool) -> None:
 
 @command.command()
 @click.argument("kind", type=click.Choice(["quadruped"]))
-@path_option("--out", default=DEFAULT_OUT, show_default=True, help="Write the data set into this folder.")
+@folder_option("--out", default=DEFAULT_OUT, show_default=True, help="Write the data set into this folder.")
 @default_option("--seed", 0, click.IntRange(0), "Seed of the data and of the split.")
 @default_option("--animals", 12, click.IntRange(3), "Make this many animals, each with two recordings.")
 @default_option("--seconds", 240.0, click.FloatRange(10, 36000), "Length of a recording, in seconds.")

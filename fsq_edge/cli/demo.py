@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.options import default_option, names_of, path_option
+from fsq_edge.cli.options import default_option, folder_option, names_of
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 
 TEST_SUBJECTS: dict[str, tuple[str, ...]] = {"watch": ("5", "6"), "quadruped": ("5", "6")}
@@ -28,7 +28,7 @@ HOPS, QUICK_HOPS = 1500, 700
 @default_option("--seed", 0, click.IntRange(0), "Seed of everything random.")
 @click.option("--quick", is_flag=True, help=f"Train {QUICK_EPOCHS} epochs only: shows the chain, not the accuracy.")
 @default_option("--arch", "hailo8l", None, "Hailo target of the compatibility check.")
-@path_option("--out", default=Path("build/demo"), show_default=True, help="Write everything into this folder.")
+@folder_option("--out", default=Path("build/demo"), show_default=True, help="Write everything into this folder.")
 @output_options
 def command(
     source: str,

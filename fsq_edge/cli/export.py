@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.options import path_option
+from fsq_edge.cli.options import folder_option
 from fsq_edge.cli.output import console, need, output_options, write_json
 
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@path_option("--out", required=True, metavar="BUILD", help="Write the graphs and what a bundle needs into this folder.")
+@folder_option(
+    "--out", required=True, metavar="BUILD", help="Write the graphs and the rest of a bundle into this folder."
+)
 @click.option("--name", help="Name of the model. Default: that of the data set.")
 @output_options
 def command(run: Path, out: Path, name: str | None, json_to: str | None, quiet: bool) -> None:

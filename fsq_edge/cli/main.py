@@ -93,7 +93,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return EXIT_USAGE
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "fsq-edge"
+        where = error.ctx.command_path.strip() if error.ctx else "fsq-edge"
         _report(error.format_message(), f"{where} --help")
         return EXIT_USAGE
     except click.ClickException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,10 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+_FILE_SUFFIXES = frozenset((
+    ".csv", ".fsqb", ".gz", ".hef", ".html", ".json", ".md", ".npy", ".npz", ".onnx", ".pdf", ".tar", ".txt", ".yaml",
+    ".yml", ".zip",
+))  # fmt: skip
 
 
 def path_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
@@ -35,6 +40,29 @@ def default_option(name: str, default: object, kind: Any, help: str, **settings:
     return click.option(name, default=default, show_default=True, type=kind, help=help, **settings)
 
 
+def folder_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
+    """Add an option that takes a folder to write to; what is or looks like a file is refused before any work."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None and (value.is_file() or value.suffix.lower() in _FILE_SUFFIXES):
+            raise click.BadParameter(f"{value} names a file, a folder is written", ctx, param)
+        return value
+
+    return path_option(*names, help=help, callback=check, **settings)
+
+
+def bundle_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
+    """Add an option that takes a bundle to write: a file ``NAME.fsqb``, or a folder without a suffix."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None and value.suffix.lower() in _FILE_SUFFIXES - {".fsqb"} and not value.is_dir():
+            meant = value.with_suffix(".fsqb")
+            raise click.BadParameter(f"{value} does not name a bundle, did you mean {meant}?", ctx, param)
+        return value
+
+    return path_option(*names, help=help, callback=check, **settings)
+
+
 def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
     """Return a callback that reads names parted by commas, each once; None where the option was not given.
 
@@ -52,7 +80,9 @@ def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | Non
             raise click.BadParameter(f"no name in {value!r}, write them as A,B", ctx, param)
         unknown = [name for name in names if known and name not in known]
         if unknown:
-            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", ctx, param)
+            near = difflib.get_close_matches(unknown[0], known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}{meant}", ctx, param)
         return names
 
     return read

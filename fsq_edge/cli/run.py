@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -25,6 +25,7 @@ class _Closes(Protocol):
     def close(self) -> None: ...
 
 
+STANDARD_OUTPUT = ("jsonl:-", "csv:-")
 Closable = TypeVar("Closable", bound=_Closes)
 _SOURCES = "npz:FILE|csv:FILE|stdin:|udp:HOST:PORT|serial:DEVICE|mqtt://HOST/TOPIC"
 _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parquet:DIR|webhook:URL"
@@ -102,7 +103,7 @@ def command(
     from fsq_edge_runtime.sources.silence import explain_silence
     from fsq_edge_runtime.systemd import Watchdog
 
-    if json_to == "-" and any(text in ("jsonl:-", "csv:-") for text in sink_texts):
+    if json_to == "-" and set(sink_texts) & set(STANDARD_OUTPUT):
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
     notices = Notices(lambda line: None if quiet else click.echo(f"note: {line}", err=True))
@@ -135,6 +136,8 @@ def command(
                     classes=opened.manifest.classes,
                 )
             )
+        if not quiet:
+            _say_where(sinks)
         runner = Runner(session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat)
         if metrics is not None:
             sinks.append(_open_metrics(metrics, runner))
@@ -153,7 +156,25 @@ def command(
     silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)
     if silent:
         click.echo(f"warning: {silent}", err=True)
+    if not quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
+        click.echo(f"note: {summary_line(facts)}", err=True)
     write_json({"schema_version": 1, **facts}, json_to)
+
+
+def _say_where(sinks: Sequence[Sink]) -> None:
+    """Print the address of each page that is served."""
+    for sink in sinks:
+        if (address := getattr(sink, "address", None)) is not None:
+            click.echo(f"note: {address} shows the stream", err=True)
+
+
+def summary_line(facts: Mapping[str, Any]) -> str:
+    """Return what a run did in one line: samples, windows, and how they ended."""
+    parts = [
+        f"{facts[name]:,} {name}" for name in ("decided", "abstained", "missed") if facts[name] or name == "decided"
+    ]
+    streams = f" in {facts['streams']:,} streams" if facts["streams"] > 1 else ""
+    return f"{facts['received']:,} samples, {facts['windows']:,} windows{streams}: {', '.join(parts)}"
 
 
 def _open_metrics(text: str, runner: Runner) -> Sink:

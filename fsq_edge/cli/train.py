@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fsq_edge.cli.options import names_of, path_option
+from fsq_edge.cli.options import folder_option, names_of
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge.data.sources import check_source
 
@@ -51,7 +51,7 @@ LINE_EVERY_S = 10.0
     help="Seed of weights, order, augmentation and validation subjects. Default: that of CONFIG, or 0.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows. Default: from their number.")
-@path_option("--out", required=True, metavar="RUN", help="Write the run into this folder.")
+@folder_option("--out", required=True, metavar="RUN", help="Write the run into this folder.")
 @output_options
 def command(
     config: Path | None,

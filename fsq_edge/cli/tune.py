@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.options import default_option, names_of, path_option
+from fsq_edge.cli.options import bundle_option, default_option, names_of, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, require_folder, write_json, write_text
 from fsq_edge_runtime.errors import UsageError
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--subjects", callback=names_of(), metavar="A,B",
               help="Fit on these subjects. Default: all that the bundle's run did not hold out.")  # fmt: skip
-@path_option("--out", help="Write the new bundle to this file. Default: replace BUNDLE, unless it is signed.")
+@bundle_option("--out", help="Write the new bundle to this file. Default: replace BUNDLE, unless it is signed.")
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
               help="Step between windows, in samples, here and on the device (default 10).")  # fmt: skip
 @default_option(

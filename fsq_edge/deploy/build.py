@@ -13,7 +13,7 @@ from fsq_edge.data.windows import WindowIndex
 from fsq_edge.deploy.export import Exported, compare_with_torch, export_model
 from fsq_edge.evaluation.run_evaluation import validation_temperature
 from fsq_edge.training.run import Run, versions
-from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
+from fsq_edge_compile.build_folder import FILES, ExportRecord, Labels, Reference
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.bundle.bundle import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
@@ -23,6 +23,7 @@ from fsq_edge_runtime.preprocess import Preprocessor
 
 MAX_REFERENCE_WINDOWS = 2048
 BATCH = 256
+OF_THE_NETWORK = ("encoder.onnx", "preprocess.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,18 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
     contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
     if validation is not None:
         contents["validation.npz"] = validation.to_bytes()
+    _remove_outdated(out, contents)
     for file, content in contents.items():
         write_file(out / file, content)
     return record
+
+
+def _remove_outdated(out: Path, contents: dict[str, bytes]) -> None:
+    """Remove what calibrate and quantize made from an earlier export with another graph or other preprocessing."""
+    same = all((out / name).is_file() and (out / name).read_bytes() == contents[name] for name in OF_THE_NETWORK)
+    for file, verb in FILES.items():
+        if file not in contents and not (same and verb != "export"):
+            (out / file).unlink(missing_ok=True)
 
 
 def _reference(run: Run, windows: UsableWindows) -> Reference:

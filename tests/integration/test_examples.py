@@ -47,6 +47,19 @@ def test_the_reader_classifies_its_simulated_bus(bundle: Path) -> None:
     assert any(line["type"] == "decision" for line in lines)
 
 
+@pytest.mark.parametrize("short", ["gyro", "gyr"])
+def test_the_reader_takes_both_names_of_the_gyroscope(short: str, tmp_path: Path) -> None:
+    """Bundles that were trained on `watch` call it gyro_x, many loggers gyr_x."""
+    channels = [(f"acc_{axis}", "g") for axis in "xyz"] + [(f"{short}_{axis}", "deg/s") for axis in "xyz"]
+    config = preprocess_config(window_samples=50, hop_samples=25, channels=channels)
+    random_bundle(preprocess=config).save(tmp_path / "dog.fsqb")
+    out, err = start("pi_mpu6050.py", str(tmp_path / "dog.fsqb"), "--bus", "simulated", "--seconds", "1.5").communicate(
+        timeout=60
+    )
+    assert err == ""
+    assert json.loads(out.splitlines()[-1])["received"] > 0
+
+
 def test_the_reader_without_its_hardware_says_what_is_missing(bundle: Path) -> None:
     process = start("pi_mpu6050.py", str(bundle), "--bus", str(bundle.parent / "i2c-9"))
     out, err = process.communicate(timeout=60)

@@ -140,7 +140,10 @@ def time_to_alarm(bundle: Bundle, data: str, fault: Fault, seed: int, hours: flo
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description="Count drift alarms on clean streams and time them on faults.")
+    parser = argparse.ArgumentParser(
+        prog="python -m fsq_edge_benchmarks.suites.drift",
+        description="Count drift alarms on clean streams and time them on faults.",
+    )
     parser.add_argument("bundle", type=Path, help="trained bundle of the data set")
     parser.add_argument("--data", choices=("watch", "quadruped"), default="quadruped", help="where streams come from")
     parser.add_argument("--hours", type=float, default=24.0, help="length of each clean stream, hours (default 24)")

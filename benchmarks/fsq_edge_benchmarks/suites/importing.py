@@ -7,6 +7,7 @@ No result of a quiet machine is kept yet, so it is not among the suites of ``mak
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -125,4 +126,6 @@ def _write_night(path: Path, seconds: int) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(quick="--quick" in sys.argv[1:]), indent=2))
+    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.suites.importing", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only show that it runs; its figures mean nothing")
+    print(json.dumps(run(quick=parser.parse_args().quick), indent=2))

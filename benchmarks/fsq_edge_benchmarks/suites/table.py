@@ -5,6 +5,7 @@ python -m fsq_edge_benchmarks.suites.table [--check]
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +102,9 @@ def _machines(results: Mapping[str, SuiteResult]) -> list[str]:
 
 def main() -> int:
     """Write the table into the page; with ``--check`` only say whether it is up to date (exit 1 when not)."""
+    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.suites.table", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the page is out of date")
+    only_check = parser.parse_args().check
     try:
         text = PAGE.read_text(encoding="utf-8")
         wanted = page_with(text, table(load_results()))
@@ -109,7 +113,7 @@ def main() -> int:
         return error.exit_code if isinstance(error, FsqEdgeError) else 66
     if wanted == text:
         return 0
-    if "--check" in sys.argv[1:]:
+    if only_check:
         print("docs/benchmarks.md is not what `python -m fsq_edge_benchmarks.suites.table` makes", file=sys.stderr)
         return 1
     PAGE.write_text(wanted, encoding="utf-8")

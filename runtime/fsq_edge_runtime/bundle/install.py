@@ -128,11 +128,14 @@ def rollback(destination: str | Path, *, public_key: bytes | None = None) -> Ins
     """
     root = Path(destination)
     if not _is_ours(root):
-        raise MissingInputError(f"there is no installation in {root}")
+        raise MissingInputError(f"there is no installation in {root}", hint=f"fsq-edge bundle install BUNDLE {root}")
     with _storage_errors(root), _locked(root):
         old, new = _target(root, CURRENT), _target(root, PREVIOUS)
         if not new or new == old:
-            raise MissingInputError(f"there is no previous bundle in {root} to return to")
+            raise MissingInputError(
+                f"there is no previous bundle in {root} to return to: one bundle was installed there so far",
+                hint=f"fsq-edge bundle install OTHER.fsqb {root}",
+            )
         verify_parts(Bundle.from_files(read_files(root / VERSIONS / new), origin=new), public_key)
         _link(root, CURRENT, new)
         if old:

@@ -109,6 +109,8 @@ def _private_key(pem: bytes) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    if b"PUBLIC KEY-----" in pem:
+        raise DataError("this is the public key; signing takes the private one", hint=_HOW_TO_MAKE)
     try:
         key = load_pem_private_key(pem, password=None)
     except Exception as error:
@@ -123,6 +125,8 @@ def _public_key(pem: bytes) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    if b"PRIVATE KEY-----" in pem:
+        raise DataError("this is the private key; verifying takes the public one", hint=_HOW_TO_DERIVE)
     try:
         key = load_pem_public_key(pem)
     except Exception as error:
@@ -132,4 +136,5 @@ def _public_key(pem: bytes) -> Ed25519PublicKey:
     return key
 
 
+_HOW_TO_DERIVE = "openssl pkey -in key.pem -pubout -out key.pub, then --key key.pub"
 _HOW_TO_MAKE = "openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out key.pub"

@@ -30,6 +30,7 @@ class MonitorSink:
         name: ``http``.
         counters: records sent to viewers, records dropped, viewers seen.
         port: the port in use.
+        address: of the page, for a person to open.
 
     Raises:
         UnavailableError: the address cannot be bound.
@@ -42,6 +43,8 @@ class MonitorSink:
         self._lock = threading.Lock()
         self._server = WebServer(host, port, {"/": _send_page, "/events": self._send_events})
         self.port = self._server.port
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"http://{shown}:{self.port}/"
 
     def write(self, record: Record) -> None:
         """Hand a record to every viewer; never blocks."""

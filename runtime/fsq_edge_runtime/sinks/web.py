@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.ports import in_use_hint
 
 MAX_CONNECTIONS = 32  # sixteen viewers of the page, and as many short requests
 REQUEST_S = 5.0  # for the whole of a request, however slowly it comes
@@ -46,7 +47,9 @@ class WebServer:
             self._server = _Server((host, port), Request, paths)
         except (OSError, ValueError, OverflowError) as error:  # ValueError: a host name that no resolver takes
             reason = getattr(error, "strerror", None) or str(error)
-            raise UnavailableError(f"cannot serve http:{host}:{port}: {reason}") from error
+            raise UnavailableError(
+                f"cannot serve http:{host}:{port}: {reason}", hint=in_use_hint("tcp", port, error)
+            ) from error
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True).start()
 

@@ -82,7 +82,19 @@ def _open_live(kind: str, place: str, wanted: tuple[Wanted, ...], text: str, not
         if address.home:
             raise UsageError(f"{redacted(text)!r}: homeassistant= is for a sink")
         return MqttSource(address, len(wanted), notices)
-    raise UsageError(f"unknown source {redacted(text)!r}", hint="one of " + ", ".join(FORMS))
+    raise UsageError(f"unknown source {redacted(text)!r}", hint=_form_of(text) or "one of " + ", ".join(FORMS))
+
+
+def _form_of(text: str) -> str:
+    """Return the form that was meant where a path was given without its kind; empty where nothing is clear."""
+    kind = {".npz": "npz", ".csv": "csv", ".txt": "csv", ".tsv": "csv"}.get(Path(text).suffix.lower())
+    if text.startswith("/dev/"):
+        kind = "serial"
+    elif text == "-":
+        return "did you mean stdin:?"
+    elif kind is None and Path(text).is_dir():
+        return "--source takes one recording; fsq-edge data inspect shows the recordings of a folder"
+    return f"did you mean {kind}:{text}?" if kind else ""
 
 
 def _udp(place: str, wanted: tuple[Wanted, ...], text: str, notices: Notices) -> Source:

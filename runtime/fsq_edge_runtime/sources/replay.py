@@ -23,6 +23,7 @@ from fsq_edge_runtime.sources.table_form import read_form
 from fsq_edge_runtime.sources.time_unit import LONG_NAMES, unit_of_step
 from fsq_edge_runtime.tables import numbers_to_seconds
 
+ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 1 << 16  # from which a table's form is recognised
 MAX_STREAMS = 4096  # streams of one file whose rows are put in order
 Block = tuple[str, Float32Array, Float64Array | None]  # stream, samples (n, C), times (n,) seconds or None
@@ -116,6 +117,8 @@ class Replay:
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
                 whole = not file.read(1)
+            if head.startswith(ZIP_MAGIC):
+                raise DataError(f"{path.name} is no table of text, it is an npz file", hint=f"--source npz:{path}")
             form = read_form(head, whole, path.name, self._wanted, 1.0 / self._rate, self._notices)
             with open_text(path, form.dialect.encoding) as text:
                 if next(TableRows(text, form, path.name, self._notices).blocks(1), None) is None:

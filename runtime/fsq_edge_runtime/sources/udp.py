@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.ports import in_use_hint
 from fsq_edge_runtime.sources.base import POLL_S, Chunk
 from fsq_edge_runtime.sources.columns import Wanted
 from fsq_edge_runtime.sources.lines import LineParser
@@ -57,7 +58,9 @@ class UdpSource:
         try:
             self._socket = _listen(host, port)
         except OSError as error:
-            raise UnavailableError(f"cannot listen on udp:{host}:{port}: {error.strerror or error}") from error
+            raise UnavailableError(
+                f"cannot listen on udp:{host}:{port}: {error.strerror or error}", hint=in_use_hint("udp", port, error)
+            ) from error
         self._socket.settimeout(POLL_S)
         self.port: int = self._socket.getsockname()[1]
 

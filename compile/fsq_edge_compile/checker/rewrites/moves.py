@@ -1,4 +1,4 @@
-"""Passes about moves: Squeeze to a series as Reshape, Expand dropped where operators broadcast, masks of rank 4."""
+"""Passes about moves: two in a row, Squeeze to a series as Reshape, Expand that broadcasting replaces, rank-4 masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,36 @@ import onnx
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
 from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied
 
+_MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _BROADCASTS = frozenset({"Add", "Sub", "Mul", "Div"})
+
+
+class MergeMoves(OperatorRewrite):
+    """Two moves in a row that together keep the shape or flatten a map, as none or as one Flatten."""
+
+    name = "merge-moves"
+    summary = "two moves in a row that keep the shape or flatten are written as none or as one Flatten"
+    operators = _MOVES
+
+    def call(self, bench: Workbench) -> list[str]:
+        """Replace the second of two; the first goes where nothing else reads it."""
+        return bench.rewrite(lambda node: self._change(bench, node))
+
+    @staticmethod
+    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
+        first = bench.producers.get(node.input[0]) if node.op_type in _MOVES and not node.domain else None
+        if first is None or first.op_type not in _MOVES or first.domain or bench.only_consumer(node.input[0]) is None:
+            return None
+        before, after = bench.shapes.get(first.input[0]), bench.shapes.get(node.output[0])
+        if not before or not after or None in before or None in after or bench.is_constant(first.input[0]):
+            return None
+        if bench.dtypes.get(first.input[0]) != onnx.TensorProto.FLOAT:
+            return None
+        if before == after:
+            return [bench.node("Identity", [first.input[0]], node.name, node.output[0])]
+        if len(before) == 4 and len(after) == 2 and before[0] == after[0]:
+            return [bench.node("Flatten", [first.input[0]], node.name, node.output[0], axis=1)]
+        return None
 
 
 class ReshapeInPlaceOfSqueeze(OperatorRewrite):
@@ -129,4 +158,4 @@ class MaskOfRank4(OperatorRewrite):
         return None
 
 
-PASSES = (ReshapeInPlaceOfSqueeze(), ReshapeInPlaceOfGather(), DropExpand(), MaskOfRank4())
+PASSES = (MergeMoves(), ReshapeInPlaceOfSqueeze(), ReshapeInPlaceOfGather(), DropExpand(), MaskOfRank4())
