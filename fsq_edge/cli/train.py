@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fsq_edge.cli.options import folder_option, names_of
 from fsq_edge.cli.output import console, need, output_options, table, write_json
 from fsq_edge.data.sources import check_source
+from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from fsq_edge.training import TrainConfig, TrainResult
@@ -45,6 +46,13 @@ LINE_EVERY_S = 10.0
     metavar="C,D",
     help="Subjects that choose the best epoch. Default: 20 % of the others, drawn by the seed.",
 )
+@click.option("--all-subjects", is_flag=True, help="Keep no subject for `evaluate`: the last training before a device.")
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 1000),
+    metavar="K",
+    help="Train and evaluate K times instead, each subject held out once, and write one report, RUN/folds.html.",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0),
@@ -58,6 +66,8 @@ def command(
     data: str | None,
     test_subjects: tuple[str, ...] | None,
     val_subjects: tuple[str, ...] | None,
+    all_subjects: bool,
+    folds: int | None,
     seed: int | None,
     epochs: int | None,
     out: Path,
@@ -69,6 +79,8 @@ def command(
     CONFIG is a YAML file; flags win over it, and without one the measured recipe is used. RUN then holds
     model.safetensors, run.json, preprocess.json, training.log and the events for `tensorboard --logdir RUN`.
     """
+    if (all_subjects or folds) and (test_subjects or (all_subjects and folds)):
+        raise UsageError("give one of --test-subjects, --all-subjects and --folds", hint="fsq-edge train --help")
     if data is not None:
         check_source(data)  # before torch, whose import takes seconds
     for module in ("torch", "safetensors", "yaml"):
@@ -80,13 +92,21 @@ def command(
     settings = load_config(
         config,
         {
-            "data": {"source": data, "test_subjects": test_subjects, "val_subjects": val_subjects},
+            "data": {
+                "source": data,
+                "test_subjects": () if all_subjects else test_subjects,
+                "val_subjects": val_subjects,
+                "test_fraction": 0.0 if all_subjects else None,
+            },
             "training": {"seed": seed, "max_epochs": epochs},
         },
     )
     leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
     show = console(quiet or not leads, json_to)
     _say_device(show, settings.training.device)
+    if folds is not None:
+        _train_folds(settings, out, folds, show, json_to)
+        return
     sides = open_sides(settings)
     _say_data(show, sides)
 
@@ -103,6 +123,32 @@ def command(
     _report(show, result, settings)
     if leads:
         write_json(result.to_dict(), json_to)
+
+
+def _train_folds(settings: TrainConfig, out: Path, folds: int, show: Console, json_to: str | None) -> None:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("--folds trains in one process", hint="start it without torchrun")
+    for module in ("matplotlib", "jinja2"):
+        need(module, "report")
+    from fsq_edge.evaluation.cross_validation import PAGE_FILE, cross_validate, sections
+    from fsq_edge.report.terminal import section_lines
+
+    def say(line: str) -> None:
+        show.print(line, markup=False, soft_wrap=True)
+
+    with _bar(show) as listen:
+        result = cross_validate(settings, out, folds, say=say, progress=listen)
+    scores, ranges = result.pooled, result.pooled.intervals
+    for section in sections(result)[1:2]:
+        for shown in section_lines(section):
+            show.print(shown)
+    say(
+        f"accuracy {scores.accuracy:.4f} (95 % {ranges.accuracy.low:.3f} to {ranges.accuracy.high:.3f}; the "
+        f"most frequent class alone {scores.majority.accuracy:.4f})"
+    )
+    say(f"macro-F1 {scores.macro_f1:.4f} (95 % {ranges.macro_f1.low:.3f} to {ranges.macro_f1.high:.3f})")
+    say(f"wrote {out / PAGE_FILE}")
+    write_json(result.to_dict(), json_to)
 
 
 def _say_device(show: Console, asked: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -158,6 +158,16 @@ class Dataset:
             what = f"unknown subject {', '.join(unknown)}" if unknown else "no subject given"
             raise UsageError(f"{self.name}: {what}", hint=f"the subjects are {', '.join(self.subjects)}")
         return replace(self, recordings=tuple(r for r in self.recordings if r.subject in wanted))
+
+    def without_recordings(self) -> Dataset:
+        """Return this declaration with nothing recorded: the side of a split that keeps nobody.
+
+        Only a split makes such a data set; everywhere else one without recordings is a mistake, and refused.
+        """
+        empty = object.__new__(Dataset)
+        for field in fields(self):
+            object.__setattr__(empty, field.name, () if field.name == "recordings" else getattr(self, field.name))
+        return empty
 
     def require_channels(self, expected: Iterable[Channel | ChannelSpec], who: str) -> None:
         """Refuse a data set whose channels differ in name, unit or order.

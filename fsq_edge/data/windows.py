@@ -117,7 +117,7 @@ def cut_windows(
         n_mixed += int((~pure).sum())
         n_unlabelled += int((pure & (label == UNLABELLED)).sum())
         parts.append((start[keep], label[keep]))
-    counts = np.array([len(start) for start, _ in parts])
+    counts = np.array([len(start) for start, _ in parts], np.int64)
     if not counts.any() and not admit_none:
         raise DataError(
             f"data set {dataset.name!r} has no label-pure window of {window_samples} samples "
@@ -130,9 +130,9 @@ def cut_windows(
         window_samples=window_samples,
         hop_samples=hop_samples,
         recording=recording_of,
-        start=np.concatenate([start for start, _ in parts]),
-        label=np.concatenate([label for _, label in parts]),
-        subject=np.array([recording.subject for recording in dataset.recordings])[recording_of],
+        start=np.concatenate([start for start, _ in parts] or [np.zeros(0, np.int64)]),
+        label=np.concatenate([label for _, label in parts] or [np.zeros(0, np.int64)]),
+        subject=np.array([recording.subject for recording in dataset.recordings], np.str_)[recording_of],
         n_mixed=n_mixed,
         n_unlabelled=n_unlabelled,
     )

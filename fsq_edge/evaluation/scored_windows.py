@@ -74,6 +74,11 @@ def validation_windows(run: Run) -> WindowIndex | None:
 def _own(run: Run, part: Part, index: WindowIndex, validation: WindowIndex) -> ScoredWindows:
     """Describe a part of the run's own split."""
     split = run.record.split
+    if part == "test" and not split.n_test:
+        raise DataError(
+            "this run was trained on all subjects: none is left to score it on",
+            hint="fsq-edge train --folds K measures such a training; --data scores the run on other recordings",
+        )
     notices = []
     if part == "val":
         notices.append(

@@ -31,7 +31,8 @@ class DataSection(StrictModel):
             ``declared`` for stored windows, else ``subject``.
         test_subjects: subjects nobody trains on or chooses by; empty takes ``test_fraction``, fixed for a data set.
         val_subjects: subjects for validation; empty takes ``val_fraction`` of the others, chosen by the seed.
-        test_fraction: share of subjects, recordings or time for the test.
+        test_fraction: share of subjects, recordings or time for the test; 0 (by subject only) keeps nobody for the test
+            and trains on all.
         val_fraction: share of what is left for validation.
         memory_mb: samples beyond this are kept in a memory-mapped file instead of in memory.
     """
@@ -43,7 +44,7 @@ class DataSection(StrictModel):
     split: Literal["subject", "recording", "temporal", "declared"] | None = None
     test_subjects: tuple[str | int, ...] = ()
     val_subjects: tuple[str | int, ...] = ()
-    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    test_fraction: float = Field(default=0.2, ge=0, lt=1)
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     memory_mb: int = Field(default=1024, ge=0)
 

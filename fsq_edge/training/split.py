@@ -91,7 +91,9 @@ def make_split(dataset: Dataset, config: TrainConfig) -> Split:
     if kind == "temporal":
         samples = window_samples(dataset, config)
         return split_temporal(dataset, samples, samples, section.test_fraction, section.val_fraction)
-    test = [str(subject) for subject in section.test_subjects] or _share_of_subjects(dataset, section.test_fraction)
+    test = [str(subject) for subject in section.test_subjects] or None
+    if test is None and section.test_fraction:
+        test = _share_of_subjects(dataset, section.test_fraction)
     val = [str(subject) for subject in section.val_subjects] or None
     return split_by_subject(dataset, test, val, section.val_fraction, seed)
 
@@ -118,7 +120,8 @@ def cut_sides(dataset: Dataset, config: TrainConfig) -> WindowSides:
     samples = window_samples(dataset, config)
     hop = config.preprocessing.hop_samples or max(samples // 2, 1)
     train, val, test = (
-        cut_windows(side, samples, hop, max_gap_s=gap_seconds(config)) for side in (split.train, split.val, split.test)
+        cut_windows(side, samples, hop, max_gap_s=gap_seconds(config), admit_none=not side.recordings)
+        for side in (split.train, split.val, split.test)
     )
     return WindowSides(train, val, test, split)
 

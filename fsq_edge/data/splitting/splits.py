@@ -54,7 +54,7 @@ class Split:
 
 def split_by_subject(
     dataset: Dataset,
-    test_subjects: Collection[str],
+    test_subjects: Collection[str] | None,
     val_subjects: Collection[str] | None = None,
     val_share: float = 0.2,
     seed: int = 0,
@@ -63,7 +63,7 @@ def split_by_subject(
 
     Args:
         dataset: at least three subjects.
-        test_subjects: ids, at least one.
+        test_subjects: ids, at least one; None keeps nobody for the test.
         val_subjects: ids; None takes ``val_share`` of the others (at least one), chosen by ``seed``.
         val_share: above 0, below 1.
         seed: of that choice.
@@ -71,7 +71,7 @@ def split_by_subject(
     Raises:
         UsageError: an unknown subject, one on two sides, or none left to train on.
     """
-    test = _known_subjects(dataset, test_subjects, "test")
+    test = _known_subjects(dataset, test_subjects, "test") if test_subjects is not None else set()
     others = [subject for subject in dataset.subjects if subject not in test]
     if val_subjects is None:
         if len(others) < 2:
@@ -94,8 +94,10 @@ def split_by_subject(
     train = set(others) - val
     if not train:
         raise UsageError(f"{dataset.name}: no subject is left to train on", hint="hold out fewer subjects")
-    description = f"by subject: test {_listed(test)}; validation {_listed(val)} ({how}); training {_listed(train)}"
-    sides = [dataset.select(subjects) for subjects in (train, val, test)]
+    held_out = _listed(test) if test else "nobody"
+    description = f"by subject: test {held_out}; validation {_listed(val)} ({how}); training {_listed(train)}"
+    sides = [dataset.select(subjects) for subjects in (train, val)]
+    sides.append(dataset.select(test) if test else dataset.without_recordings())
     return build_split(sides, "by subject", description, "subject")
 
 
@@ -198,8 +200,10 @@ def build_split(
         ("in training but not in the test", present[0] - present[2]),
         ("in training but not in validation", present[0] - present[1]),
     ):
-        if missing:
+        if missing and test.recordings:
             notes.append(f"classes {what}: {', '.join(train.classes[label] for label in sorted(missing))}")
+    if not test.recordings:
+        notes.append("nobody is kept for the test: train --folds K measures what such a training is worth")
     split = Split(train, val, test, kind, description, keep_apart, gap_samples, tuple(notes))
     split.refuse()
     return split
