@@ -18,6 +18,7 @@ from typing import IO
 from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableError, UsageError
 
 LOCK_TIMEOUT_S = 5.0  # held for two system calls; whoever holds it longer is not one of ours
+_BUILDING = re.compile(r"\..+\.[0-9a-f]{8}")  # the name of a folder while new_folder builds it
 WRITE_HINT = "check the folder, its owner and the free space"
 
 
@@ -155,7 +156,8 @@ def _name_and_rename(descriptor: int, path: Path) -> None:
     between = path.with_name(f".{path.name}.new")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _lock_folder(folder)
+        if not _BUILDING.fullmatch(path.parent.name):  # its maker holds that lock as long as it builds
+            _lock_folder(folder)
         between.unlink(missing_ok=True)
         # With a folder's descriptor Python calls linkat(), which follows the link in /proc; link() would not.
         os.link(f"/proc/self/fd/{descriptor}", between.name, dst_dir_fd=folder)
