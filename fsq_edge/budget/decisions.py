@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.decision_log import read_windows
+from fsq_edge_runtime.errors import DataError
 
 ABSTAINED, MISSED = "(abstained)", "(missed)"
-MAX_LINE = 1 << 20
 MAX_ROWS = 20_000_000  # about two years of one stream at one decision in three seconds
 JOIN = 0.1  # windows without overlap end one sample before the next starts: a step this small is no gap
 
@@ -60,38 +57,7 @@ def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, float, float, str]]:
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(MAX_LINE):
-                number += 1
-                if line.strip() and not _torn(line):
-                    row = _row(line, f"{path}, line {number}")
-                    if row is not None:
-                        yield row
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _torn(line: bytes) -> bool:
-    """Say whether this is a half-written last line, as a run leaves it that was killed."""
-    return len(line) < MAX_LINE and line.startswith(b"{") and not line.endswith((b"\n", b"}"))
-
-
-def _row(line: bytes, where: str) -> tuple[str, float, float, str] | None:
-    try:
-        record: Any = json.loads(line)
-        kind = record["type"]
-        if kind not in ("decision", "missed"):
-            return None
-        start, end = float(record["t_start"]), float(record["t_end"])
-        label = record.get("label")
-        state = MISSED if kind == "missed" else ABSTAINED if label is None else str(label)
-        stream = str(record.get("stream", "0"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DataError(f"{where} is no line of run", hint="give files of --sink jsonl:LOG") from error
-    if not (math.isfinite(start) and math.isfinite(end) and start < end):
-        raise DataError(
-            f"{where}: t_start {start} and t_end {end} are no window", hint="give files of --sink jsonl:LOG"
-        )
-    return stream, start, end, state
+    for line in read_windows(path):
+        label = line["label"]
+        state = MISSED if line["type"] == "missed" else ABSTAINED if label is None else label
+        yield line["stream"], line["t_start"], line["t_end"], state

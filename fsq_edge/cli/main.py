@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect and install the deployment package"),
     "parity": ("fsq_edge.cli.parity", "torch to HEF: where do they part"),
     "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
+    "alerts": ("fsq_edge.cli.alerts", "the alerts that rules would have raised on the log of a run"),
     "budget": ("fsq_edge.cli.budget", "how long each behaviour lasted, from the decisions of run"),
     "explain": ("fsq_edge.cli.explain", "a compiler or HailoRT log in plain words"),
     "tune": ("fsq_edge.cli.tune", "fit the decision settings on recordings"),

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from fsq_edge.cli.endings import ending_signals
-from fsq_edge.cli.options import default_option
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.alerts import AlertRules
+    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.runner import Runner
     from fsq_edge_runtime.sinks import Sink
 
@@ -73,6 +75,8 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 )
 @click.option("--drift/--no-drift", default=False,
               help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
+@path_option("--alerts", "alert_file", metavar="FILE",
+             help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
@@ -87,6 +91,7 @@ def command(
     scores: bool,
     stats: float,
     drift: bool,
+    alert_file: Path | None,
     metrics: str | None,
     json_to: str | None,
     quiet: bool,
@@ -96,9 +101,11 @@ def command(
     Runs until the sources end, or until SIGTERM, SIGHUP (exit 0) or Ctrl-C (exit 130), which drain what is under way.
     Within two seconds the process has ended (exit 69 where something that cannot be interrupted holds it up).
     """
+    from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.runner import Runner, close_together
     from fsq_edge_runtime.sinks import open_sink
+    from fsq_edge_runtime.sinks.chosen import AlertsOnly
     from fsq_edge_runtime.sources import Notices, open_source
     from fsq_edge_runtime.sources.silence import explain_silence
     from fsq_edge_runtime.systemd import Watchdog
@@ -106,6 +113,7 @@ def command(
     if json_to == "-" and set(sink_texts) & set(STANDARD_OUTPUT):
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
+    rules = None if alert_file is None else _read_rules(alert_file, opened)
     notices = Notices(lambda line: None if quiet else click.echo(f"note: {line}", err=True))
     stop = threading.Event()
     facts: dict[str, Any] = {}
@@ -138,7 +146,12 @@ def command(
             )
         if not quiet:
             _say_where(sinks)
-        runner = Runner(session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat)
+        for text in rules.sinks if rules else ():
+            sinks.append(AlertsOnly(open_sink(text, queued=live, stop=stop)))
+        alerts = AlertWatch(rules) if rules else None
+        runner = Runner(
+            session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat, alerts=alerts
+        )
         if metrics is not None:
             sinks.append(_open_metrics(metrics, runner))
             runner.attach(sinks[-1])
@@ -175,6 +188,14 @@ def summary_line(facts: Mapping[str, Any]) -> str:
     ]
     streams = f" in {facts['streams']:,} streams" if facts["streams"] > 1 else ""
     return f"{facts['received']:,} samples, {facts['windows']:,} windows{streams}: {', '.join(parts)}"
+
+
+def _read_rules(path: Path, bundle: Bundle) -> AlertRules:
+    from fsq_edge_runtime.alerts import read_rules
+
+    rules = read_rules(path)
+    rules.check_classes(bundle.manifest.classes)
+    return rules
 
 
 def _open_metrics(text: str, runner: Runner) -> Sink:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fsq_edge_runtime.alerts import AlertWatch
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.session import MAX_STREAMS, Session
@@ -81,6 +82,7 @@ class Runner:
         opening: reported when the first samples have come, such as ``session.opening``.
         stats_s: seconds between ``stats`` events of a live run; 0 is none.
         heartbeat: called at least every ``POLL_S`` while a live run is well.
+        alerts: sees every record; what it raises is a record, too.
 
     Raises:
         UsageError: live sources together with recordings that are not paced.
@@ -95,10 +97,11 @@ class Runner:
         opening: Record | None = None,
         stats_s: float = 0.0,
         heartbeat: Callable[[], object] = lambda: None,
+        alerts: AlertWatch | None = None,
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks = list(sinks)
-        self._heartbeat = heartbeat
+        self._heartbeat, self._alerts = heartbeat, alerts
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
             raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
@@ -194,6 +197,9 @@ class Runner:
             lost, chunks = self._queue.take(0.0 if finished else POLL_S)
             self._take_in(lost, chunks, stop)
             self._heartbeat()
+            if self._alerts is not None:
+                for alert in self._alerts.tick():
+                    self._emit(alert)
             if self._stats_s and time.monotonic() >= next_stats:
                 next_stats += self._stats_s
                 self._emit(StreamEvent("stats", "", self.facts()))
@@ -274,6 +280,9 @@ class Runner:
             except OSError as error:  # the others get theirs, and the end of the stream, all the same
                 self._failed.add(place)
                 failure = failure or error
+        if self._alerts is not None:
+            for alert in self._alerts.see(record):
+                self._emit(alert)
         if failure is not None:
             raise failure
 

@@ -15,6 +15,7 @@ from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.mqtt_link import MqttAddress
 from fsq_edge_runtime.sinks import open_sink
 from fsq_edge_runtime.sinks.home_assistant import HomeAssistant
+from fsq_edge_runtime.stream.records import StreamEvent
 from tests.factories.live import Broker, Listener, eventually
 from tests.factories.records import decision
 
@@ -73,7 +74,9 @@ def test_a_stream_becomes_a_device_with_its_state(broker: Broker) -> None:
     names = {config["device"]["name"]: config["state_topic"] for config in found.values()}
     assert set(names) == {"dog rex", "dog imu/+/#"}
     states = retained(broker)
-    assert json.loads(states[names["dog rex"]]) == {"label": "walk", "confidence": 0.93, "problem": "OFF", "flags": []}
+    assert json.loads(states[names["dog rex"]]) == {
+        "label": "walk", "confidence": 0.93, "problem": "OFF", "flags": [], "alert": "OFF", "alerts": [],
+    }  # fmt: skip
     assert json.loads(states[names["dog imu/+/#"]])["flags"] == ["stuck:acc_x"]
     assert states["dogs/status"] == b"online"
     sink.close()
@@ -150,6 +153,26 @@ def test_removal_takes_back_what_this_topic_announced_and_nothing_else(broker: B
             if topic.startswith("homeassistant/device/fsq_edge")] == ["cats"]  # fmt: skip
     sink.close()
     other.close()
+
+
+def test_an_alert_stands_until_its_all_clear() -> None:
+    def alert(state: str, kind: str = "lasting") -> StreamEvent:
+        return StreamEvent("alert", "rex", {"rule": "rests-long", "kind": kind, "state": state})
+
+    def shown() -> object:
+        message = home.state(decision(0))
+        assert message is not None
+        state = json.loads(message[1])
+        return state["alert"], state["alerts"]
+
+    home = HomeAssistant("dogs")
+    home.mark(alert("firing", "drift"))
+    assert shown() == ("OFF", [])
+    home.mark(alert("firing"))
+    assert shown() == ("ON", ["rests-long"])
+    home.mark(alert("clear"))
+    assert shown() == ("OFF", [])
+    assert not home._alerts
 
 
 def test_devices_are_bounded_and_their_ids_are_plain() -> None:

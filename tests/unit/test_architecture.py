@@ -32,8 +32,8 @@ def place(name: str) -> object:
     raise AssertionError(f"no module in {name}")
 
 
-def test_there_are_six_journeys() -> None:
-    assert len(JOURNEYS) == 6
+def test_every_numbered_line_is_on_a_journey() -> None:
+    assert len(JOURNEYS) >= 6
     numbered = re.findall(r"^\d+\. ", MAP.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert len(numbered) == sum(map(len, JOURNEYS.values())), "a line that names no place"
 

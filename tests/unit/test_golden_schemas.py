@@ -26,6 +26,7 @@ from fsq_edge_compile.build_folder import ExportRecord, Labels
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_compile.own.network_input import NetworkInput
+from fsq_edge_runtime.alerts import AlertRules
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Manifest
 from fsq_edge_runtime.bundle.event_report import EventReport
@@ -40,6 +41,7 @@ from fsq_edge_runtime.stream.settings import StreamSettings
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 SCHEMAS: dict[str, type[Artefact]] = {
+    "alerts": AlertRules,
     "bench": BenchResult,
     "bench_comparison": Comparison,
     "calibration": CalibrationAudit,

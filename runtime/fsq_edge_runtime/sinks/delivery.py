@@ -100,7 +100,16 @@ class DeliverySink:
                     self._queue.popleft()
                     self._lose(1, "dropped", "the receiver takes less than comes")
                 self._changed.notify()
-        if not self._live and isinstance(record, StreamEvent) and record.kind == "end":
+        if isinstance(record, StreamEvent) and record.kind == "end":
+            self.flush()
+
+    def flush(self) -> None:
+        """In a replay, wait until everything is delivered; a live stream waits at its end, for a moment.
+
+        Raises:
+            OSError: the receiver has taken nothing for ``PATIENCE_S``.
+        """
+        if not self._live:
             self._wait_until(lambda: not (self._queue or self._under_way))
 
     def close(self) -> None:

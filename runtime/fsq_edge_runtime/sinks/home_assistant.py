@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from fsq_edge_runtime.stream.records import Decision
+from fsq_edge_runtime.stream.records import Decision, StreamEvent
 
 ORIGIN: Final = "fsq-edge"
 PREFIX: Final = "homeassistant"
@@ -22,7 +22,9 @@ Message = tuple[str, str]
 
 
 class HomeAssistant:
-    """Makes one device of every stream: its behavior, how sure that is, and whether its windows can be trusted.
+    """Makes one device of every stream.
+
+    It shows the behavior, how sure that is, whether the windows can be trusted, and whether an alert stands.
 
     Args:
         topic: of the sink; states go below it.
@@ -36,6 +38,7 @@ class HomeAssistant:
         self._topic, self._model = topic, model
         self._labels = list(dict.fromkeys([*classes, UNKNOWN])) if classes else []
         self._nodes: dict[str, str] = {}
+        self._alerts: dict[str, dict[str, None]] = {}  # rules whose alert stands, by stream
 
     def node(self, stream: str) -> str | None:
         """Return the id of a stream's device, equal in every run; None beyond ``MAX_DEVICES`` streams."""
@@ -74,8 +77,26 @@ class HomeAssistant:
             return None
         flags = [record.missed] if record.missed else list(record.quality)
         confidence = None if record.confidence is None else round(record.confidence, 2)
-        state = {"label": record.label, "confidence": confidence, "problem": "ON" if flags else "OFF", "flags": flags}
+        alerts = list(self._alerts.get(record.stream, ()))
+        state = {
+            "label": record.label,
+            "confidence": confidence,
+            "problem": "ON" if flags else "OFF",
+            "flags": flags,
+            "alert": "ON" if alerts else "OFF",
+            "alerts": alerts,
+        }
         return self.state_topic(node), json.dumps(state)
+
+    def mark(self, alert: StreamEvent) -> None:
+        """Take an ``alert`` record; the stream's next state shows it while it stands."""
+        standing = self._alerts.setdefault(alert.stream, {})
+        if alert.facts["state"] == "clear":
+            standing.pop(alert.facts["rule"], None)
+        elif alert.facts["kind"] != "drift":  # it has no all-clear
+            standing[alert.facts["rule"]] = None
+        if not standing or self.node(alert.stream) is None:
+            del self._alerts[alert.stream]
 
     def state_topic(self, node: str) -> str:
         """Return where a device's state is published."""
@@ -125,6 +146,17 @@ class HomeAssistant:
                 "value_template": "{{ value_json.problem }}",
                 "json_attributes_topic": self.state_topic(node),
                 "json_attributes_template": "{{ {'flags': value_json.flags} | tojson }}",
+            },
+            "alert": {
+                "platform": "binary_sensor",
+                "unique_id": f"{node}_alert",
+                "name": "Alert",
+                "device_class": "problem",
+                "payload_on": "ON",
+                "payload_off": "OFF",
+                "value_template": "{{ value_json.alert }}",
+                "json_attributes_topic": self.state_topic(node),
+                "json_attributes_template": "{{ {'rules': value_json.alerts} | tojson }}",
             },
         }
 

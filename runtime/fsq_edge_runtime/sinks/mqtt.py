@@ -10,7 +10,7 @@ from typing import Any
 from fsq_edge_runtime.mqtt_link import MqttAddress, MqttLink
 from fsq_edge_runtime.sinks.files import json_line
 from fsq_edge_runtime.sinks.home_assistant import BIRTH, PREFIX, HomeAssistant
-from fsq_edge_runtime.stream.records import Decision, Record
+from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 MAX_IN_FLIGHT = 64
 CLOSE_TIMEOUT_S = 0.8
@@ -75,8 +75,11 @@ class MqttSink:
         if len(self._buffer) > self._limit:
             self._buffer.popleft()
             self.counters["dropped"] += 1
-        if self._home is not None and not self._remove and isinstance(record, Decision):
-            self._show(self._home, record)
+        if self._home is not None and not self._remove:
+            if isinstance(record, Decision):
+                self._show(self._home, record)
+            elif isinstance(record, StreamEvent) and record.kind == "alert":
+                self._home.mark(record)
         self._wake.set()
 
     def close(self) -> None:

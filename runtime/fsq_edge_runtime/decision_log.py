@@ -1,0 +1,94 @@
+"""The log of a run, JSON lines, read back: as it stands, or as records."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
+
+MAX_LINE: Final = 1 << 20
+WINDOWS: Final = ("decision", "missed")
+HINT: Final = "give files of fsq-edge run --sink jsonl:LOG"
+
+
+def read_windows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a log that are windows; their ``t_start`` and ``t_end`` are floats, start before end.
+
+    Args:
+        path: JSON lines of ``run``; a half-written last line, as a killed run leaves it, is left out.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        DataError: a line is not of ``run``.
+    """
+    return (line for line in _lines(path) if line["type"] in WINDOWS)
+
+
+def replay_logs(paths: Iterable[Path]) -> Iterator[Record]:
+    """Yield the windows and drift records of logs as records; the log that begins first comes first.
+
+    Raises:
+        MissingInputError: a file cannot be read.
+        DataError: a line is not of ``run``, or there is no window.
+    """
+    begins = {}
+    for path in dict.fromkeys(paths):
+        first = next(read_windows(path), None)
+        if first is not None:
+            begins[path] = first["t_start"]
+    if not begins:
+        raise DataError("the logs hold no decision", hint=HINT)
+    for path in sorted(begins, key=lambda one: float(begins[one])):
+        for line in _lines(path):
+            yield _window(line) if line["type"] in WINDOWS else StreamEvent("drift", str(line.get("stream")), line)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while text := file.readline(MAX_LINE):
+                number += 1
+                if not text.strip() or _torn(text):
+                    continue
+                line = _read(text, f"{path}, line {number}")
+                if line["type"] in WINDOWS or line["type"] == "drift":
+                    yield line
+    except OSError as error:
+        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _torn(text: bytes) -> bool:
+    return len(text) < MAX_LINE and text.startswith(b"{") and not text.endswith((b"\n", b"}"))
+
+
+def _read(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        line: dict[str, Any] = json.loads(text)
+        kind = line["type"]
+        if kind not in WINDOWS:
+            return line
+        start, end = float(line["t_start"]), float(line["t_end"])
+        line |= {"t_start": start, "t_end": end, "stream": str(line.get("stream", "0"))}
+        label = line.get("label")
+        line["label"] = None if label is None else str(label)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f"{where} is no line of run", hint=HINT) from error
+    if not (math.isfinite(start) and math.isfinite(end) and start < end):
+        raise DataError(f"{where}: t_start {start} and t_end {end} are no window", hint=HINT)
+    return line
+
+
+def _window(line: dict[str, Any]) -> Decision:
+    """Return the record of a window, without what only the run itself knew."""
+    missed = str(line.get("reason")) if line["type"] == "missed" else None
+    seq = line.get("seq")
+    return Decision(
+        seq if isinstance(seq, int) else 0, line["stream"], line["t_start"], line["t_end"], line["label"], None, None,
+        None, (), "", missed, None, None, (0, 0, 0, 0, 0),
+    )  # fmt: skip
