@@ -19,7 +19,9 @@ from fsq_edge_runtime.files import write_file
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.int8.preview import Int8Preview
+    from fsq_edge_compile.own.scores import ScoreAgreement
 
 RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
 
@@ -82,6 +84,12 @@ def command(
     from fsq_edge_compile.int8.preview import preview_build, write_preview
 
     build = BuildFolder(model)
+    if build.has("head.json"):
+        if report is not None or sixteen_bit_output:
+            raise UsageError("--report and --sixteen-bit-output need an FSQ network", hint="leave the option out")
+        chosen = _first(load_calibration_set(calib or build.path / "calibration.npz"), windows)
+        _scores(build, chosen, show, json_to, method, min_code_agreement)
+        return
     preview = preview_build(
         build,
         _first(load_calibration_set(calib or build.path / "calibration.npz"), windows),
@@ -102,6 +110,37 @@ def command(
     write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)}, json_to)
     if broken:
         click.get_current_context().exit(1)
+
+
+def _scores(
+    build: BuildFolder, calibration: CalibrationSet, show: Console, json_to: str | None, method: Any, least: float
+) -> None:
+    """Preview a network that was trained elsewhere: what stays of its labels, probabilities and scores."""
+    from fsq_edge.deploy.int8_tables import layer_table
+    from fsq_edge.report.terminal import rich_table
+    from fsq_edge_compile.int8.score_preview import preview_scores, write_score_preview
+
+    preview = preview_scores(build, calibration, method=method)
+    write_score_preview(build, preview)
+    show_agreement(show, preview.agreement, f"{preview.method}, {preview.calibration_windows} windows")
+    show.print(rich_table(layer_table(preview.errors)))
+    broken = preview.broken_gates(least)
+    for line in broken:
+        show.print(f"[red]refused[/red]: {escape(line)}")
+    write_json({**preview.to_dict(), "build": str(build.path), "passed": not broken, "broken": list(broken)}, json_to)
+    if broken:
+        click.get_current_context().exit(1)
+
+
+def show_agreement(show: Console, found: ScoreAgreement, how: str) -> None:
+    """Print how far an int8 preview agrees with the float network."""
+    kept = found.label_agreement
+    related = "n/a" if found.correlation is None else f"{found.correlation:.5f}"
+    show.print(
+        f"int8 preview in onnxruntime (not a device), {how}: {kept.value:.2%} of {found.windows} labels equal (95 % "
+        f"{kept.low:.2%} to {kept.high:.2%}), KL {found.kl:.2g} nats, correlation of scores {related}",
+        soft_wrap=True,
+    )
 
 
 def _first(calibration: CalibrationSet, windows: int) -> CalibrationSet:

@@ -23,7 +23,7 @@ from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.onnx_graph import read_graph_end
+from fsq_edge_runtime.onnx_graph import read_device_end
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 ENCODER: Final = "encoder.onnx"
@@ -130,7 +130,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
         WINDOWS: _held_out_frames(build),
         SCRIPT: _script(chosen, len(frames), target).encode(),
     }
-    end = read_graph_end(encoder)
+    end = read_device_end(encoder)
     if not end.node:
         raise DataError("the last node of encoder.onnx has no name, which the DFC needs", hint="fsq-edge export again")
     channels, height, width = preprocess.frame_shape

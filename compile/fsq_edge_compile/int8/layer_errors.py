@@ -68,12 +68,12 @@ class _Rounding:
 
 
 def layer_errors(
-    encoder: bytes | Path, int8: bytes, frames: Float32Array, tail: FsqTail | None = None
+    encoder: bytes | Path | Any, int8: bytes, frames: Float32Array, tail: FsqTail | None = None
 ) -> tuple[LayerError, ...]:
     """Compare a device graph with its int8 preview, tensor by tensor.
 
     Args:
-        encoder: the float device graph.
+        encoder: the float device graph; a ``ModelProto`` may end in anything.
         int8: its preview, from :func:`fsq_edge_compile.int8.quantize.quantize_preview`.
         frames: (N, C', H, W) float32; 512 of them, spread over N, are used.
         tail: for the codes; None leaves ``flip_rate_alone`` out.
@@ -83,7 +83,7 @@ def layer_errors(
     """
     rows = np.unique(np.linspace(0, len(frames) - 1, MAX_FRAMES).astype(np.int64))
     frames = np.ascontiguousarray(frames[rows])
-    model = load_device_graph(encoder)
+    model = load_device_graph(encoder) if isinstance(encoder, bytes | Path) else encoder
     quantized = onnx.load_from_string(int8)
     roundings = _activation_roundings(quantized)
     weights = _rounded_weights(model, quantized)
