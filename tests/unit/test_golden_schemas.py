@@ -32,9 +32,9 @@ from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.bundle.signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.head_record import HeadRecord, SigmoidRecord
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
-from fsq_edge_runtime.score_tails import HeadRecord, SigmoidRecord
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]

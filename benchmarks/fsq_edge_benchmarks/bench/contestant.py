@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from fsq_edge_benchmarks.bench.result import BundleFacts
-from fsq_edge_benchmarks.measure.bare import BARE_IS, LOOP_IS, bare_batches, bare_network
+from fsq_edge_benchmarks.measure.bare import BARE_IS, HOST_IS, LOOP_IS, bare_batches, bare_network
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import Backend, OnnxBackend
 from fsq_edge_runtime.backends.selection import open_backend
@@ -100,13 +100,14 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
 
 def _onnx_bare(bundle: Bundle, backend: str) -> Callable[[Float32Array], Bare]:
     role: Role = "encoder" if backend == "onnx" else "encoder-int8"
+    host = bundle.read("host") if bundle.has("host") else None
 
     def bare(frames: Float32Array) -> Bare:
         if len(frames) == 1:
-            return bare_network(bundle.read(role), frames), BARE_IS
+            return bare_network(bundle.read(role), frames, host), BARE_IS if host is None else HOST_IS
         if role == "encoder" and bundle.has("encoder-batch"):
             return bare_batches(bundle.read("encoder-batch"), frames)
-        return bare_network(bundle.read(role), frames), LOOP_IS
+        return bare_network(bundle.read(role), frames, host), LOOP_IS
 
     return bare
 
