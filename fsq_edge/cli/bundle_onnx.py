@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fsq_edge_compile.checker.report import CheckReport
-    from fsq_edge_compile.own.network_input import NetworkInput
-    from fsq_edge_compile.own.scores import ScoreAgreement
+    from fsq_edge_compile.foreign.network_input import NetworkInput
+    from fsq_edge_compile.foreign.scores import ScoreAgreement
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.findings import NodeFinding
 
@@ -138,7 +138,7 @@ def export_own(
 
 def _arguments(network: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of the options, read from their files."""
-    from fsq_edge_compile.own.network_input import NetworkInput
+    from fsq_edge_compile.foreign.network_input import NetworkInput
 
     lacking = [f"--{key}" for key in ("preprocess", "windows") if network[key] is None]
     if lacking:

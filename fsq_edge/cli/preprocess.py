@@ -39,7 +39,7 @@ def fit(
     Then edit it: layout, and normalization, which is what the training applied outside the network. Exit 0.
     """
     need("onnx", "compile")
-    from fsq_edge_compile.own.network_input import draft_of
+    from fsq_edge_compile.foreign.network_input import draft_of
 
     x = read_windows(windows).windows
     if x.ndim != 3 or x.dtype.kind not in "fiu" or not len(x):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fsq_edge_compile.build_folder import BuildFolder
+    from fsq_edge_compile.foreign.scores import ScoreAgreement
     from fsq_edge_compile.int8.preview import Int8Preview
-    from fsq_edge_compile.own.scores import ScoreAgreement
 
 MAX_MODEL_BYTES = 512 << 20
 RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")

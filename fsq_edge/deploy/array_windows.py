@@ -52,7 +52,7 @@ def read_preprocess(place: Path, windows: Float32Array) -> PreprocessConfig:
         MissingInputError: it cannot be read.
         DataError: it is neither.
     """
-    from fsq_edge_compile.own.network_input import NetworkInput
+    from fsq_edge_compile.foreign.network_input import NetworkInput
 
     try:
         return PreprocessConfig.load(place)

@@ -25,7 +25,7 @@ from fsq_edge_calibration import CalibrationAudit, load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord, Labels
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
-from fsq_edge_compile.own.network_input import NetworkInput
+from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Manifest
 from fsq_edge_runtime.bundle.event_report import EventReport

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
+from fsq_edge_compile.foreign.device_graph import ForeignNetwork, read_network
 from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors, snr_db
 from fsq_edge_compile.int8.quantize import quantize_scores
 from fsq_edge_compile.int8.ranges import RangeMethod
-from fsq_edge_compile.own.device_graph import ForeignNetwork, read_network
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError

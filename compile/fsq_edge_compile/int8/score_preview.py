@@ -10,10 +10,10 @@ import onnx
 
 from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors
 from fsq_edge_compile.int8.quantize import quantize_scores
 from fsq_edge_compile.int8.ranges import RangeMethod
-from fsq_edge_compile.own.scores import ScoreAgreement, compare_scores
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import json_bytes
 from fsq_edge_runtime.files import write_file

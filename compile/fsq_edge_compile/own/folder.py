@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
-from fsq_edge_compile.own.heads import decision_for
+from fsq_edge_compile.foreign.heads import decision_for
 from fsq_edge_compile.own.network import OwnNetwork
 from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.bundle.bundle import Fingerprint

@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_compile.checker.report import CheckReport
-from fsq_edge_compile.own.cutting import CutGraph, cut_graph
-from fsq_edge_compile.own.device_graph import ForeignNetwork, device_graph, read_network, require_layout
-from fsq_edge_compile.own.heads import (
+from fsq_edge_compile.foreign.cutting import CutGraph, cut_graph
+from fsq_edge_compile.foreign.device_graph import ForeignNetwork, device_graph, read_network, require_layout
+from fsq_edge_compile.foreign.heads import (
     HeadKind,
     class_names,
     kind_of_head,
@@ -21,9 +21,9 @@ from fsq_edge_compile.own.heads import (
     require_kind,
     require_labels,
 )
-from fsq_edge_compile.own.network_input import NetworkInput
-from fsq_edge_compile.own.normalizing import normalizes_twice
-from fsq_edge_compile.own.scores import ScoreAgreement, compare_scores
+from fsq_edge_compile.foreign.network_input import NetworkInput
+from fsq_edge_compile.foreign.normalizing import normalizes_twice
+from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.backends.host import HostGraph

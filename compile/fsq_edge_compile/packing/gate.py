@@ -8,7 +8,7 @@ from fsq_edge_calibration import CalibrationAudit, audit_set, load_calibration_s
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.report import CheckReport
-from fsq_edge_compile.own.cutting import without_rows
+from fsq_edge_compile.foreign.cutting import without_rows
 from fsq_edge_compile.parity.build_rungs import ladder_of_build
 from fsq_edge_compile.parity.ladder import Gates, LadderReport
 from fsq_edge_runtime.bundle.edit import check_reason

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fsq_edge_compile.own.scores import ScoreAgreement, compare_scores
+from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.score_tails import Tail
