@@ -1,6 +1,6 @@
 """Int8 calibration sets: chosen from training recordings, audited, and written for Hailo's compiler."""
 
-from fsq_edge_calibration.audit import CalibrationAudit, audit_frames, audit_set
+from fsq_edge_calibration.audit import CalibrationAudit, audit_array, audit_frames, audit_set
 from fsq_edge_calibration.build import build_calibration_set
 from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibration_set
 from fsq_edge_calibration.comparison import compare_channels
@@ -15,6 +15,7 @@ __all__ = [
     "CalibrationSet",
     "Distribution",
     "Finding",
+    "audit_array",
     "audit_frames",
     "audit_set",
     "build_calibration_set",

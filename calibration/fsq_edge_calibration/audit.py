@@ -158,6 +158,43 @@ def audit_frames(
     )
 
 
+def audit_array(frames: AnyArray, *, allow_small: bool = False) -> CalibrationAudit:
+    """Audit an array for what it is, with no model and no training windows to compare it with.
+
+    Type, missing values, count, repeats, noise and channels that never move are judged; ranges are described.
+
+    Args:
+        frames: (N, H, W, C) as the compiler wants them, or windows (N, C, T), which are read as (N, 1, T, C).
+        allow_small: fewer than 64 windows are a warning instead of an error.
+    """
+    nhwc = frames.transpose(0, 2, 1)[:, None] if frames.ndim == 3 else frames
+    if nhwc.ndim != 4 or not nhwc.size or nhwc.dtype.kind not in "fiu":
+        message = f"the array is {frames.dtype} {frames.shape}, expected numbers (N, H, W, C) or windows (N, C, T)"
+        fix = "save frames with numpy.save(FILE, frames)"
+        return CalibrationAudit(passed=False, findings=(error("rank", message, fix),), allow_small=allow_small)
+    height, width, channels = nhwc.shape[1:]
+    names = [f"ch{index}" for index in range(channels)]
+    findings = [
+        *array_rules.structure(nhwc, (channels, height, width)),
+        *array_rules.missing_values(nhwc, names),
+        *array_rules.count(nhwc.astype(np.float32, copy=False), allow_small),
+    ]
+    found = None
+    if not any(finding.rule == "missing-values" for finding in findings):
+        turned = np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2), dtype=np.float32)
+        describer = FrameDescriber(names, float(np.abs(turned).max()) or 1.0)
+        describer.add(turned)
+        found = describer.distribution((), (), ())
+        findings += [*array_rules.noise(turned, 0.0), *array_rules.constant(turned, names, [False] * channels)]
+    return CalibrationAudit(
+        passed=all(finding.severity != "error" for finding in findings),
+        findings=worst_first(findings),
+        frames_sha256=hashlib.sha256(np.ascontiguousarray(nhwc).tobytes()).hexdigest(),
+        allow_small=allow_small,
+        found=found,
+    )
+
+
 def _against_training(
     frames: Float32Array, found: Distribution, training: Distribution, preprocess: PreprocessConfig
 ) -> list[ChannelFinding]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from fsq_edge_compile.checker.report import CheckReport, Finding
     from fsq_edge_compile.checker.rewrites.fixing import FixResult, fix
     from fsq_edge_compile.checker.splitting import SplitResult, split
+    from fsq_edge_compile.foreign.network_input import NetworkInput
     from fsq_edge_compile.own.building import OwnBuild, build_bundle
-    from fsq_edge_compile.own.network_input import NetworkInput
 
 _LAZY = {
     "check": "fsq_edge_compile.checker.checking",
@@ -22,7 +22,7 @@ _LAZY = {
     "Finding": "fsq_edge_compile.checker.report",
     "FixResult": "fsq_edge_compile.checker.rewrites.fixing",
     "SplitResult": "fsq_edge_compile.checker.splitting",
-    "NetworkInput": "fsq_edge_compile.own.network_input",
+    "NetworkInput": "fsq_edge_compile.foreign.network_input",
     "OwnBuild": "fsq_edge_compile.own.building",
     "build_bundle": "fsq_edge_compile.own.building",
     "fix": "fsq_edge_compile.checker.rewrites.fixing",

@@ -12,15 +12,19 @@ from pydantic import Field
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.artefact import Artefact
+from fsq_edge_runtime.backends.host import HostGraph
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+from fsq_edge_runtime.score_tails import Tail, read_tail
 
 # file name -> the verb that writes it
 FILES: Final = {
     "model.onnx": "export",
     "encoder.onnx": "export",
     "head.npz": "export",
+    "head.json": "export --onnx",
+    "host.onnx": "export --onnx",
     "preprocess.json": "export",
     "preprocess_config.json": "export",
     "labels.json": "export",
@@ -102,6 +106,20 @@ class BuildFolder:
         return PreprocessConfig.from_json(self.read("preprocess.json"), origin="preprocess.json")
 
     @property
+    def head_path(self) -> str:
+        """Name of the head's file: ``head.json`` where the network is not an FSQ one."""
+        return "head.json" if self.has("head.json") else "head.npz"
+
+    @property
+    def tail(self) -> Tail:
+        """The head."""
+        return read_tail(self.read(self.head_path))
+
+    def scores_of(self, t: Float32Array) -> Float32Array:
+        """Return what the head reads (N, K) of the device graph's t (N, D): t itself without a host graph."""
+        return HostGraph(self.read("host.onnx")).scores_of_all(t) if self.has("host.onnx") else t
+
+    @property
     def record(self) -> ExportRecord:
         """Where the graphs came from."""
         return ExportRecord.from_json(self.read("export.json"), origin="export.json")
@@ -120,9 +138,9 @@ class Reference:
 
     Args:
         windows: (N, C, T) float32 raw units.
-        labels: (N,) int64 true classes.
+        labels: (N,) int64 true classes, or what the file as it came says where they are unknown.
         subjects: (N,) str.
-        t: (N, D) float32 of the torch model.
+        t: (N, D) float32 of the torch model, or the scores of the ONNX file as it came.
     """
 
     def __init__(

@@ -1,44 +1,46 @@
-"""``bundle build --onnx``: a network that was trained elsewhere."""
+"""``bundle build --onnx`` and ``export --onnx``: a network that was trained elsewhere."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import numpy as np
 from rich.markup import escape
 
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import write_json
-from fsq_edge_runtime.arrays import AnyArray
-from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge.deploy.foreign_formats import require_onnx
+from fsq_edge.deploy.plain_windows import PlainWindows, windows_from
+from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
-from fsq_edge_runtime.npz import read_arrays
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fsq_edge_compile.checker.report import CheckReport
+    from fsq_edge_compile.foreign.network_input import NetworkInput
+    from fsq_edge_compile.foreign.scores import ScoreAgreement
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.findings import NodeFinding
 
-MAX_WINDOWS_BYTES = 1 << 30
 MAX_CLASSES_BYTES = 1 << 20
+SHOWN_PROBLEMS = 10
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def network_options(command: F) -> F:
-    """Add what ``bundle build`` needs for a network that was trained elsewhere."""
+    """Add what ``bundle build`` and ``export`` need for a network that was trained elsewhere."""
     options = (
-        path_option("--onnx", help="Build from this ONNX file instead of a BUILD folder (default: none)."),
+        path_option("--onnx", help="Take this ONNX file, trained elsewhere, as the network (default: none)."),
         path_option("--preprocess", help="With --onnx: what the network takes, JSON or YAML (see preprocess fit)."),
         click.option("--classes", metavar="FILE|A,B", help="With --onnx: class names in the order of the outputs."),
-        path_option(
+        click.option(
             "--windows",
-            help="With --onnx: windows (N, C, T) in raw units, npy, or npz with windows and, where known, labels.",
+            metavar="FILE|DATA",
+            help="With --onnx: windows (N, C, T) in raw units, npy, or npz with windows and, where known, labels; or "
+            "watch, quadruped or folder:PATH, which is cut here.",
         ),
         click.option(
             "--head",
@@ -80,7 +82,63 @@ def build_own(
         MissingInputError, DataError: what the options name does not fit.
     """
     from fsq_edge_compile.own.building import build_bundle
-    from fsq_edge_compile.own.network_input import NetworkInput
+
+    made = build_bundle(**_arguments(network), arch=arch, min_label_agreement=min_agreement, name=name, force=force)
+    _show_parts(screen, made.check, made.host_operators, made.notes)
+    kept = made.int8.label_agreement
+    screen.print(
+        f"{_agreement(made.exact)}; int8 preview (not a device): {kept.value:.2%} of {made.int8.windows} labels equal, "
+        f"KL {made.int8.kl:.2g}{_correlation(made.int8)}",
+        soft_wrap=True,
+    )
+    for finding in made.audit.findings:
+        screen.print(escape(f"audit     {finding.rule}: {finding.message}"), soft_wrap=True)
+    if made.bundle is None:
+        _refuse(screen, made.check, made.shut, "not built")
+        write_json(made.to_dict(), json_to)
+        click.get_current_context().exit(1)
+    return made.bundle
+
+
+def export_own(
+    network: dict[str, Any], screen: Console, json_to: str | None, name: str | None, arch: str, force: str, out: Path
+) -> None:
+    """Write the BUILD folder of a network trained elsewhere; exit 1 with the reasons where a gate is shut.
+
+    Raises:
+        UsageError: an option is missing.
+        MissingInputError, DataError: what the options name does not fit.
+    """
+    from fsq_edge_compile.own.folder import write_network
+    from fsq_edge_compile.own.network import prepare_network
+    from fsq_edge_runtime.bundle.edit import check_reason
+
+    check_reason(force)
+    arguments = _arguments(network)
+    made = prepare_network(**arguments, arch=arch)
+    _show_parts(screen, made.report, made.cut.host_operators, made.notes)
+    screen.print(_agreement(made.exact), soft_wrap=True)
+    shut = made.shut()
+    facts = {
+        "check": made.report.to_dict(),
+        "parity": made.exact.to_dict(),
+        "notes": list(made.notes),
+        "shut": list(shut),
+    }
+    if shut and not force:
+        _refuse(screen, made.report, shut, "not exported")
+        write_json({"schema_version": 1, "build": None, **facts}, json_to)
+        click.get_current_context().exit(1)
+    record = write_network(made, out, name or Path(arguments["model"]).stem)
+    screen.print(
+        f"wrote {out}; next: fsq-edge calibrate {network['windows']} --out {out}", markup=False, soft_wrap=True
+    )
+    write_json({"schema_version": 1, "build": str(out), **record.to_dict(), **facts}, json_to)
+
+
+def _arguments(network: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the options, read from their files."""
+    from fsq_edge_compile.foreign.network_input import NetworkInput
 
     lacking = [f"--{key}" for key in ("preprocess", "windows") if network[key] is None]
     if lacking:
@@ -88,48 +146,54 @@ def build_own(
             f"--onnx needs {' and '.join(lacking)}",
             hint="fsq-edge preprocess fit --windows W.npy --rate HZ --out FILE writes the preprocess file",
         )
-    windows, labels = read_windows(network["windows"])
-    made = build_bundle(
-        _onnx_path(network["onnx"]),
-        NetworkInput.read(network["preprocess"]),
-        windows,
-        classes=_classes(network["classes"]),
-        labels=labels,
-        arch=arch,
-        head=network["head"],
-        false_alarm_rate=network["false_alarms"],
-        thresholds=_thresholds(network["thresholds"]),
-        min_label_agreement=min_agreement,
-        name=name,
-        force=force,
-    )
-    kept = made.int8.label_agreement
-    screen.print(f"check     {made.check.arch}: {made.check.verdict}")
-    for line in conditions(made.check):
+    model = require_onnx(network["onnx"])
+    given = NetworkInput.read(network["preprocess"])
+    plain = own_windows(network["windows"], given)
+    return {
+        "model": model,
+        "preprocess": given,
+        "windows": plain.windows,
+        "classes": _classes(network["classes"]),
+        "labels": plain.labels,
+        "head": network["head"],
+        "false_alarm_rate": network["false_alarms"],
+        "thresholds": _thresholds(network["thresholds"]),
+    }
+
+
+def _show_parts(screen: Console, report: CheckReport, host: Sequence[str], notes: Sequence[str]) -> None:
+    screen.print(f"check     {report.arch}: {report.verdict}")
+    for line in conditions(report):
         screen.print(escape(f"          {line}"), soft_wrap=True)
-    if made.host_operators:
-        screen.print(
-            f"host      runs in onnxruntime behind the device: {', '.join(made.host_operators)}", soft_wrap=True
-        )
-    for note in made.notes:
+    if host:
+        screen.print(f"host      runs in onnxruntime behind the device: {', '.join(host)}", soft_wrap=True)
+    for note in notes:
         screen.print(escape(f"warning   {note}"), soft_wrap=True)
-    screen.print(
-        f"parity    original ONNX: {made.exact.label_agreement.value:.2%} of the labels equal, probabilities within "
-        f"{made.exact.max_probability_difference:.1e}; int8 preview (not a device): {kept.value:.2%} of "
-        f"{made.int8.windows} labels equal, KL {made.int8.kl:.2g}",
-        soft_wrap=True,
+
+
+def _agreement(exact: ScoreAgreement) -> str:
+    return (
+        f"parity    original ONNX: {exact.label_agreement.value:.2%} of the labels equal, probabilities within "
+        f"{exact.max_probability_difference:.1e}"
     )
-    for finding in made.audit.findings:
-        screen.print(escape(f"audit     {finding.rule}: {finding.message}"), soft_wrap=True)
-    if made.bundle is None:
-        for line in made.shut:
-            screen.print(escape(f"refused   {line}"), soft_wrap=True)
-        for problem in made.check.errors[:10]:
-            screen.print(escape(f"  {problem.node or 'file'}: {problem.message}; fix: {problem.fix}"), soft_wrap=True)
-        screen.print("not built (--force REASON goes on nevertheless)")
-        write_json(made.to_dict(), json_to)
-        click.get_current_context().exit(1)
-    return made.bundle
+
+
+def _correlation(found: ScoreAgreement) -> str:
+    return "" if found.correlation is None else f", correlation {found.correlation:.4f}"
+
+
+def _refuse(screen: Console, report: CheckReport, shut: Sequence[str], outcome: str) -> None:
+    for line in shut:
+        screen.print(escape(f"refused   {line}"), soft_wrap=True)
+    for problem in report.errors[:SHOWN_PROBLEMS]:
+        screen.print(escape(f"  {problem.node or 'file'}: {problem.message}; fix: {problem.fix}"), soft_wrap=True)
+    screen.print(f"{outcome} (--force REASON goes on nevertheless)")
+
+
+def own_windows(text: str, given: NetworkInput) -> PlainWindows:
+    """Return the windows that ``--windows`` names, cut as the preprocess file says where it is a data source."""
+    names = [channel.name for channel in given.channels]
+    return windows_from(text, names, given.sample_rate_hz, given.window_samples, given.hop_samples)
 
 
 def conditions(report: CheckReport) -> list[str]:
@@ -146,41 +210,6 @@ def _thresholds(given: str | None) -> tuple[float, ...]:
         return tuple(float(part) for part in (given or "").split(",") if part.strip())
     except ValueError as error:
         raise UsageError(f"cannot read --thresholds {given}", hint="for example --thresholds 0.5,0.3") from error
-
-
-def read_windows(path: Path) -> tuple[AnyArray, Any]:
-    """Return windows and labels (None where there are none) of an npy or npz file.
-
-    Raises:
-        MissingInputError: it cannot be read.
-        DataError: it is damaged, has no ``windows``, or is larger than 1 GiB.
-    """
-    data = read_bounded(path, MAX_WINDOWS_BYTES, what="the windows")
-    if path.suffix == ".npz":
-        try:
-            names = ("windows", "labels")
-            windows, labels = read_arrays(data, names)
-        except ValueError as error:
-            try:
-                (windows,) = read_arrays(data, names[:1])
-            except ValueError:
-                raise DataError(f"{path.name}: {error}", hint="save it with numpy.savez(F, windows=W)") from error
-            return windows, None
-        return windows, labels
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False), None
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path.name} is no npy file of numbers", hint="numpy.save(FILE, windows)") from error
-
-
-def _onnx_path(path: Path) -> Path:
-    if path.suffix in (".tflite", ".pb", ".keras", ".h5") or path.is_dir():
-        flag = "--tflite" if path.suffix == ".tflite" else "--saved-model"
-        raise DataError(
-            f"{path.name} is not an ONNX file",
-            hint=f"python -m tf2onnx.convert {flag} {path} --opset 17 --output model.onnx",
-        )
-    return path
 
 
 def _classes(given: str | None) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
     epilog="Exit codes: 0 the set is good (warnings allowed), 1 the audit refuses it and nothing is written; "
     "64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
-@click.argument("source", metavar="RUN|DATA")
+@click.argument("source", metavar="RUN|DATA|FILE", required=False)
 @path_option(
     "--out", help="Write the set to this BUILD folder, or to this file NAME.npz. It is needed unless --audit is given."
 )
@@ -41,9 +41,11 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
     help="With DATA: choose windows of these subjects only (default: the training subjects of BUILD, or all).",
 )
 @path_option(
-    "--preprocess", help="With DATA: preprocess the windows as this preprocess.json says (default: that of BUILD)."
+    "--preprocess",
+    help="With DATA or FILE: preprocess the windows as this preprocess.json, or file of preprocess fit, says (default: "
+    "that of BUILD).",
 )
-@path_option("--audit", "audited", help="Audit this npz or npy file and choose no windows.")
+@path_option("--audit", "audited", help="Audit this npz or npy file, and choose no windows.")
 @path_option("--against", help="Compare the set channel by channel with this other set.")
 @click.option("--allow-small", is_flag=True, help="Accept fewer than 64 windows, for a smoke test (default: refuse).")
 @click.option(
@@ -52,7 +54,7 @@ MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "in
 @path_option("--report", help="Write an HTML report with a plot of every channel to this file.")
 @output_options
 def command(
-    source: str,
+    source: str | None,
     out: Path | None,
     size: int,
     method: Any,
@@ -69,7 +71,8 @@ def command(
 ) -> None:
     """Choose windows of the training split, preprocess them as the device will, and audit them.
 
-    RUN is a run folder, whose training split is taken. DATA is watch, quadruped or folder:PATH, with --preprocess.
+    RUN is a run folder, whose training split is taken. DATA is watch, quadruped or folder:PATH, with --preprocess. FILE
+    is npy or npz with windows (N, C, T) in raw units. With --audit alone, an array is audited for what it is.
     Every prefix of the set is a fair selection, because the compiler reads only as many windows as its script asks for.
     """
     if report is not None:

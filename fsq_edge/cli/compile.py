@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
 from fsq_edge.cli.options import default_option, folder_option, path_option
 from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
+from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.dfc.driver import Compilation
+    from fsq_edge_compile.dfc.plan import PlanOptions
     from fsq_edge_compile.packing.gate import Gate
     from fsq_edge_runtime.findings import Finding
 
@@ -34,9 +37,14 @@ SHOWN_REFUSALS = 10
     epilog="Exit codes: 0 a HEF (or a plan) was written; 1 the check or the compiler refuses the network, or the HEF "
     "does not fit; 69 no compiler, the wrong one for the target, or the time limit passed.",
 )
-@click.argument("build", type=click.Path(path_type=Path))
+@click.argument("build", metavar="BUILD|MODEL", type=click.Path(path_type=Path))
 @click.option("--arch", type=click.Choice(ARCHES), required=True, help="Compile for this chip.")
 @path_option("--plan", help="Only write what a machine with the DFC needs, to this folder.")
+@path_option(
+    "--calib",
+    help="With MODEL: calibrate with these windows, as the network takes them, npy or npz, or with this calibration "
+    "set.",
+)
 @click.option(
     "--dfc-python", metavar="PATH", help="Run the DFC in this Python interpreter, which has hailo_sdk_client."
 )
@@ -70,6 +78,7 @@ def command(
     build: Path,
     arch: str,
     plan: Path | None,
+    calib: Path | None,
     dfc_python: str | None,
     dfc_docker: str | None,
     dfc: str | None,
@@ -82,10 +91,11 @@ def command(
     json_to: str | None,
     quiet: bool,
 ) -> None:
-    """Compile the device graph of BUILD with Hailo's Dataflow Compiler (DFC).
+    """Compile the device graph of BUILD with Hailo's Dataflow Compiler (DFC), or plan that of any ONNX file.
 
     The DFC is proprietary and never installed here: --plan writes a folder for a machine that has it, --dfc-python
-    and --dfc-docker run it out of process; with none of them this interpreter's own DFC is tried.
+    and --dfc-docker run it out of process; with none of them this interpreter's own DFC is tried. MODEL is an ONNX
+    file alone, which --plan and --calib take.
     """
     need("onnx", "compile")
     from fsq_edge_compile.build_folder import BuildFolder
@@ -96,6 +106,12 @@ def command(
     if sum(choice is not None for choice in (plan, dfc_python, dfc_docker)) > 1:
         raise UsageError("--plan, --dfc-python and --dfc-docker exclude each other")
     screen = console(quiet, json_to)
+    if build.is_file() or build.suffix == ".onnx":
+        options = PlanOptions(int(optimization_level), output_16bit, _read_script(script))
+        _plan_model(screen, build, calib, plan, (arch, dfc), options, force, json_to)
+        return
+    if calib is not None:
+        raise UsageError("--calib goes with an ONNX file; a BUILD folder has its calibration set")
     folder = BuildFolder(build)
     gate = check_gate(folder, arch, dfc, force=force)
     stop_if_shut(screen, gate, json_to, "not compiled")
@@ -103,7 +119,7 @@ def command(
     options = PlanOptions(
         optimization_level=int(optimization_level),
         output_16bit=output_16bit,
-        script=read_bounded(script, MAX_SCRIPT_BYTES).decode("utf-8", "replace") if script else None,
+        script=_read_script(script),
         check=gate.report.verdict,
         forced=gate.forced,
     )
@@ -114,6 +130,53 @@ def command(
         write_json({"schema_version": 1, "plan": str(plan), **written.to_dict()}, json_to)
         return
     _compile(screen, folder, place, gate, runner, dfc_docker, time_limit, json_to)
+
+
+def _read_script(script: Path | None) -> str | None:
+    return read_bounded(script, MAX_SCRIPT_BYTES).decode("utf-8", "replace") if script else None
+
+
+def _plan_model(
+    screen: Console,
+    model: Path,
+    calib: Path | None,
+    plan: Path | None,
+    target: tuple[str, str | None],
+    options: PlanOptions,
+    force: str,
+    json_to: str | None,
+) -> None:
+    """Write the plan of an ONNX file that has no BUILD folder; exit 1 where the chip does not take it."""
+    from fsq_edge.cli.quantize import calibration_or_windows
+    from fsq_edge_calibration import CalibrationSet
+    from fsq_edge_compile.dfc.plain_plan import check_plain, write_plain_plan
+    from fsq_edge_runtime.bundle.edit import check_reason
+
+    check_reason(force)
+    if plan is None or calib is None:
+        raise UsageError(
+            "an ONNX file alone needs --plan DIR and --calib FILE",
+            hint=f"fsq-edge compile {model} --arch {target[0]} --plan DIR --calib W.npy; then compile.py in DIR",
+        )
+    given = calibration_or_windows(calib)
+    windows = given.frames_nchw if isinstance(given, CalibrationSet) else given
+    report, chip = check_plain(require_onnx(model), *target)
+    for problem in report.errors[:SHOWN_REFUSALS]:
+        screen.print(escape(f"  {problem.node or 'file'}: {problem.message}; fix: {problem.fix}"), soft_wrap=True)
+    shut = f"check {report.arch} says {report.verdict}" if report.verdict == "none" else ""
+    if shut and not force:
+        screen.print(f"{shut}: not planned; try fsq-edge check {model} --fix FIXED.onnx", markup=False, soft_wrap=True)
+        write_json({"schema_version": 1, "plan": None, "check": report.to_dict()}, json_to)
+        click.get_current_context().exit(1)
+    chosen = replace(options, check=report.verdict, forced=(f"{shut}: {force}",) if shut else ())
+    written = write_plain_plan(model, windows, report, chip, plan, chosen)
+    rest = "" if report.verdict == "full" else "; the host runs what follows: fsq-edge check MODEL --split DIR"
+    screen.print(
+        f"wrote {plan}: {written.network} for {report.arch} ({report.verdict}{rest}), see README.md there",
+        markup=False,
+        soft_wrap=True,
+    )
+    write_json({"schema_version": 1, "plan": str(plan), **written.to_dict()}, json_to)
 
 
 def _runner(dfc_python: str | None, dfc_docker: str | None) -> list[str] | None:

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fsq_edge.cli.options import folder_option
-from fsq_edge.cli.output import console, need, output_options, write_json
+from fsq_edge.cli.bundle_onnx import export_own, network_options
+from fsq_edge.cli.options import default_option, folder_option
+from fsq_edge.cli.output import console, force_option, need, output_options, write_json
+from fsq_edge_compile.checker.targets import ARCHES
+from fsq_edge_runtime.errors import UsageError
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
-@folder_option(
-    "--out", required=True, metavar="BUILD", help="Write the graphs and the rest of a bundle into this folder."
-)
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@network_options
+@folder_option("--out", required=True, metavar="BUILD", help="Write the graphs and what a bundle needs into this folder.")
 @click.option("--name", help="Name of the model. Default: that of the data set.")
+@default_option("--arch", "hailo8l", click.Choice(ARCHES), "With --onnx: check and cut the network for this chip.")
+@force_option
 @output_options
-def command(run: Path, out: Path, name: str | None, json_to: str | None, quiet: bool) -> None:
+def command(
+    run: Path | None,
+    out: Path,
+    name: str | None,
+    arch: str,
+    force: str,
+    json_to: str | None,
+    quiet: bool,
+    **network: Any,
+) -> None:
     """Export RUN: model.onnx, the device graph encoder.onnx, the host tail head.npz, and what a bundle needs.
 
     The graphs are static (opset 17, IR 8, inline weights) and proven equal to torch before anything is written.
+
+    With --onnx, --preprocess and --windows, the network was trained elsewhere: encoder.onnx, the host graph behind a
+    cut and head.json are written, proven equal to the file in onnxruntime; calibrate, quantize, parity and bundle
+    build take the folder. Exit 1 where the chip does not take the network.
     """
+    if network["onnx"] is not None and run is None:
+        need("onnx", "compile")
+        export_own(network, console(quiet, json_to), json_to, name, arch, force, out)
+        return
+    if run is None or network["onnx"] is not None:
+        raise UsageError("give a RUN folder or --onnx MODEL, one of the two", hint="fsq-edge export --help")
     torch = need("torch", "train")
     need("onnx", "compile")
     torch.set_num_threads(1)

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from fsq_edge.cli.bundle_onnx import read_windows
 from fsq_edge.cli.options import default_option, names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
+from fsq_edge.deploy.plain_windows import read_windows
 from fsq_edge_runtime.errors import DataError
 
 
@@ -39,9 +39,9 @@ def fit(
     Then edit it: layout, and normalization, which is what the training applied outside the network. Exit 0.
     """
     need("onnx", "compile")
-    from fsq_edge_compile.own.network_input import draft_of
+    from fsq_edge_compile.foreign.network_input import draft_of
 
-    x, _ = read_windows(windows)
+    x = read_windows(windows).windows
     if x.ndim != 3 or x.dtype.kind not in "fiu" or not len(x):
         raise DataError(f"the windows have shape {x.shape} of {x.dtype}, expected (N, C, T) numbers")
     draft = draft_of(x.astype(np.float32), rate, hop or max(1, x.shape[2] // 2), channels or ())

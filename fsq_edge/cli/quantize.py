@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,22 @@ from rich.markup import escape
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.deploy.foreign_formats import require_onnx
+from fsq_edge.deploy.foreign_set import read_frames
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
-from fsq_edge_runtime.errors import UsageError
-from fsq_edge_runtime.files import write_file
+from fsq_edge_runtime.arrays import AnyArray
+from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.files import read_bounded, write_file
+from fsq_edge_runtime.onnx_graph import read_graph_end
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fsq_edge_compile.build_folder import BuildFolder
+    from fsq_edge_compile.foreign.scores import ScoreAgreement
     from fsq_edge_compile.int8.preview import Int8Preview
 
+MAX_MODEL_BYTES = 512 << 20
 RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
 
 
@@ -30,7 +38,9 @@ RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
     "`bundle build` will refuse them); 64 usage, 65 bad data, 66 missing input, 69 a package is missing.",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@path_option("--calib", help="Read ranges from this calibration set (default: BUILD/calibration.npz).")
+@path_option(
+    "--calib", help="Read ranges from this calibration set, or these windows (default: BUILD/calibration.npz)."
+)
 @default_option("--method", "minmax", click.Choice(RANGE_METHODS), "Choose the ranges of activations by this method.")
 @click.option(
     "--sixteen-bit-output",
@@ -62,7 +72,7 @@ def command(
     """Make an int8 preview in onnxruntime: close to what Hailo's compiler will do, and not a measurement on a device.
 
     MODEL is a BUILD folder, which gets encoder_int8.onnx, head_int8.npz, decision_int8.json and int8_preview.json; or
-    a device graph alone, of which only the layer errors can be measured.
+    any ONNX network alone, with --calib and windows as the network takes them (npy, or npz with windows).
     """
     need("onnx", "compile")
     show = console(quiet, json_to)
@@ -82,6 +92,12 @@ def command(
     from fsq_edge_compile.int8.preview import preview_build, write_preview
 
     build = BuildFolder(model)
+    if build.has("head.json"):
+        if report is not None or sixteen_bit_output:
+            raise UsageError("--report and --sixteen-bit-output need an FSQ network", hint="leave the option out")
+        chosen = _first(load_calibration_set(calib or build.path / "calibration.npz"), windows)
+        _scores(build, chosen, show, json_to, method, min_code_agreement)
+        return
     preview = preview_build(
         build,
         _first(load_calibration_set(calib or build.path / "calibration.npz"), windows),
@@ -104,8 +120,86 @@ def command(
         click.get_current_context().exit(1)
 
 
+def _scores(
+    build: BuildFolder, calibration: CalibrationSet, show: Console, json_to: str | None, method: Any, least: float
+) -> None:
+    """Preview a network that was trained elsewhere: what stays of its labels, probabilities and scores."""
+    from fsq_edge.deploy.int8_tables import layer_table
+    from fsq_edge.report.terminal import rich_table
+    from fsq_edge_compile.int8.score_preview import preview_scores, write_score_preview
+
+    preview = preview_scores(build, calibration, method=method)
+    write_score_preview(build, preview)
+    show_agreement(show, preview.agreement, f"{preview.method}, {preview.calibration_windows} windows")
+    show.print(rich_table(layer_table(preview.errors)))
+    broken = preview.broken_gates(least)
+    for line in broken:
+        show.print(f"[red]refused[/red]: {escape(line)}")
+    write_json({**preview.to_dict(), "build": str(build.path), "passed": not broken, "broken": list(broken)}, json_to)
+    if broken:
+        click.get_current_context().exit(1)
+
+
+def show_agreement(show: Console, found: ScoreAgreement, how: str) -> None:
+    """Print how far an int8 preview agrees with the float network."""
+    kept = found.label_agreement
+    related = "n/a" if found.correlation is None else f"{found.correlation:.5f}"
+    show.print(
+        f"int8 preview in onnxruntime (not a device), {how}: {kept.value:.2%} of {found.windows} labels equal (95 % "
+        f"{kept.low:.2%} to {kept.high:.2%}), KL {found.kl:.2g} nats, correlation of scores {related}",
+        soft_wrap=True,
+    )
+
+
 def _first(calibration: CalibrationSet, windows: int) -> CalibrationSet:
     return calibration if len(calibration) <= windows else calibration.first(windows)
+
+
+def calibration_or_windows(path: Path) -> CalibrationSet | AnyArray:
+    """Return a calibration set of this project, or the array of a file of another hand.
+
+    Raises:
+        MissingInputError, DataError: it cannot be read, or is neither.
+    """
+    if path.suffix == ".npz":
+        with suppress(DataError):
+            return load_calibration_set(path)
+    return read_frames(path)
+
+
+def _plain(
+    model: Path,
+    given: CalibrationSet | AnyArray,
+    windows: int,
+    out: Path | None,
+    show: Console,
+    json_to: str | None,
+    *,
+    method: Any,
+    sixteen_bit_output: bool,
+) -> None:
+    """Quantise a network that is no device graph of ours, with windows as it takes them."""
+    from fsq_edge.deploy.int8_tables import layer_table
+    from fsq_edge.report.terminal import rich_table
+    from fsq_edge_compile.int8.plain import preview_plain
+
+    if sixteen_bit_output:
+        raise UsageError("--sixteen-bit-output needs an FSQ network", hint="leave the option out")
+    frames = given.frames_nchw if isinstance(given, CalibrationSet) else given
+    preview = preview_plain(model, frames[:windows], method=method)
+    target = out or model.with_name(f"{model.stem}_int8.onnx")
+    write_file(target, preview.model)
+    show.print(rich_table(layer_table(preview.errors)))
+    kept = preview.label_agreement
+    labels = "" if kept is None else f", the largest output stays on {kept.value:.2%} of them"
+    related = "" if preview.correlation is None else f", correlation {preview.correlation:.5f}"
+    show.print(
+        f"wrote {target}: an int8 preview (not a device) from {preview.windows} windows: output SNR "
+        f"{preview.snr_db:.1f} dB{related}{labels}",
+        markup=False,
+        soft_wrap=True,
+    )
+    write_json({**preview.to_dict(), "model": str(target)}, json_to)
 
 
 def _bare(
@@ -124,8 +218,19 @@ def _bare(
     from fsq_edge_compile.int8.quantize import quantize_preview
 
     if calib is None:
-        raise UsageError("a bare ONNX file needs --calib FILE", hint="fsq-edge calibrate RUN --out FILE.npz makes one")
-    calibration = _first(load_calibration_set(calib), windows)
+        raise UsageError(
+            "a bare ONNX file needs --calib FILE",
+            hint="npy windows as the network takes them, or fsq-edge calibrate RUN --out FILE.npz",
+        )
+    require_onnx(model)
+    calibration = calibration_or_windows(calib)
+    if (
+        not isinstance(calibration, CalibrationSet)
+        or read_graph_end(read_bounded(model, MAX_MODEL_BYTES)).operator != "Tanh"
+    ):
+        _plain(model, calibration, windows, out, show, json_to, **options)
+        return
+    calibration = _first(calibration, windows)
     quantized = quantize_preview(model, calibration, **options)
     target = out or model.with_name(f"{model.stem}_int8.onnx")
     errors = layer_errors(model, quantized, calibration.frames_nchw)

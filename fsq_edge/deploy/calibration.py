@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fsq_edge.deploy.foreign_set import audit_file
+from fsq_edge.deploy.array_windows import windows_of_file
+from fsq_edge.deploy.foreign_set import audit_file, read_frames
+from fsq_edge.deploy.plain_windows import is_array_file
 from fsq_edge.deploy.training_windows import TrainingWindows, windows_of_run, windows_of_source, write_set
-from fsq_edge_calibration import CalibrationAudit, CalibrationSet, audit_set, compare_channels
+from fsq_edge_calibration import CalibrationAudit, CalibrationSet, audit_array, audit_set, compare_channels
 from fsq_edge_calibration.comparison import ChannelComparison
 from fsq_edge_calibration.selection import Method
 from fsq_edge_runtime.errors import MissingInputError, UsageError
@@ -44,7 +46,7 @@ class Calibration:
 
 
 def calibrate(
-    source: str | Path,
+    source: str | Path | None,
     out: Path | None = None,
     *,
     size: int = 1024,
@@ -62,13 +64,15 @@ def calibrate(
     Nothing is written where the audit refuses the set.
 
     Args:
-        source: a run folder, or ``watch``, ``quadruped`` or ``folder:PATH``.
+        source: a run folder; ``watch``, ``quadruped`` or ``folder:PATH``; an npy or npz file of windows (N, C, T). None
+            audits ``audit`` for what it is.
         out: BUILD folder, or a file ``NAME.npz``; None only with ``audit``.
         size: windows to choose, 1 to 4,096.
         method: one of ``fsq_edge_calibration.METHODS``.
         seed: of every random choice.
         subjects: of a data source: whose windows to choose; empty takes the training subjects of BUILD, or all.
-        preprocess: of a data source: ``preprocess.json``; None takes BUILD's.
+        preprocess: of a data source or a file: ``preprocess.json``, or the file of ``preprocess fit``; None takes
+            BUILD's.
         audit: audit this npz or npy, and choose nothing.
         against: compare channel by channel with this set too.
         allow_small: fewer than 64 windows are a warning instead of an error.
@@ -84,6 +88,10 @@ def calibrate(
         >>> made.audit.passed, made.path  # doctest: +SKIP
         (True, PosixPath('build/calibration.npz'))
     """
+    if source is None:
+        if audit is None:
+            raise UsageError("nothing to calibrate with", hint="fsq-edge calibrate RUN|DATA|FILE, or --audit FILE")
+        return Calibration(None, audit_array(read_frames(audit), allow_small=allow_small))
     if out is None and audit is None:
         raise UsageError("no place to write the set to", hint="--out BUILD or --out NAME.npz; or --audit FILE")
     training = _training_windows(str(source), out, tuple(subjects), preprocess)
@@ -112,7 +120,7 @@ def _training_windows(
         if subjects or preprocess:
             raise UsageError("a run knows its training subjects and preprocessing", hint="leave the options out")
         return windows_of_run(Path(source))
-    if Path(source).exists():
+    if Path(source).exists() and not is_array_file(source):
         raise MissingInputError(f"{source} is not a run folder: no run.json", hint="for a data folder: folder:PATH")
     build = out if out is not None and out.is_dir() else None
     place = preprocess or (build / "preprocess.json" if build else None)
@@ -120,6 +128,10 @@ def _training_windows(
         raise UsageError(
             "a data source needs the model's preprocessing", hint="--preprocess FILE, or --out a BUILD folder"
         )
+    if is_array_file(source):
+        if subjects:
+            raise UsageError("a file of windows has no subjects to choose from", hint="leave --subjects out")
+        return windows_of_file(Path(source), place, build)
     return windows_of_source(source, subjects, PreprocessConfig.load(place), build)
 
 

@@ -71,6 +71,20 @@ def audit_file(
     return None, audit
 
 
+def read_frames(path: Path) -> AnyArray:
+    """Return the frames or windows of a file, whoever made it.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        DataError: it holds no array of numbers.
+    """
+    try:
+        with path.open("rb"):
+            return _read(path).frames
+    except OSError as error:
+        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _read(path: Path) -> ForeignSet:
     nothing = np.empty(0)
     try:
@@ -84,7 +98,9 @@ def _read(path: Path) -> ForeignSet:
         arrays = dict(zip(names := array_names(data), read_arrays(data, names), strict=True))
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path.name} cannot be read: {error}", hint=HINT) from error
-    wanted = [name for name in names if name == FRAMES] or [name for name in names if arrays[name].ndim > 1]
+    wanted = [name for name in names if name in (FRAMES, "windows")] or [
+        name for name in names if arrays[name].ndim > 1
+    ]
     if len(wanted) != 1:
         raise DataError(f"{path.name} holds {len(names)} arrays, and none is called {FRAMES}", hint=HINT)
     frames = arrays[wanted[0]]

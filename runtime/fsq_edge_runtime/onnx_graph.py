@@ -16,6 +16,7 @@ from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.protobuf import FieldBudget, Message, WireError
 
 STANDARD_DOMAINS = ("", "ai.onnx", "com.microsoft")
+ROW_PREFIX = "fsq_row"  # names of the nodes that lay a map out as a row for the host graph
 _FLOAT = 1  # TensorProto.DataType
 _SUBGRAPHS = (6, 11, 22, 23)  # of an attribute; sparse tensors are not read either
 
@@ -51,6 +52,27 @@ def read_graph_end(model: bytes) -> GraphEnd:
     except WireError as error:
         raise DataError(f"the ONNX file cannot be read: {error}") from error
     raise DataError("the ONNX file has no node that makes its output")
+
+
+def read_device_end(model: bytes) -> GraphEnd:
+    """Return the node that the compiler's network ends at, in front of the rows that a host graph takes over.
+
+    Raises:
+        DataError: the bytes are not an ONNX model with an output.
+    """
+    end = read_graph_end(model)
+    if not end.node.startswith(ROW_PREFIX):
+        return end
+    try:
+        nodes = list(_root(model).message(7, "graph").messages(1, "node"))
+    except WireError as error:
+        raise DataError(f"the ONNX file cannot be read: {error}") from error
+    named = {node.text(3): node for node in nodes}
+    source = named[end.node].texts(1)[0]
+    for node in nodes:
+        if source in node.texts(2):
+            return GraphEnd(node.text(3), node.text(4), end.nodes)
+    return end
 
 
 @dataclass(frozen=True, slots=True)

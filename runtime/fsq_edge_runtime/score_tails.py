@@ -1,4 +1,4 @@
-"""Host tails of networks without FSQ: class scores, labels each on its own, or one score of how unusual a window is.
+"""Host tails of networks without FSQ: class scores, or one score of how unusual a window is.
 
 Each tail reads the device graph's output ``t`` as :class:`fsq_edge_runtime.tail.FsqTail` does, so sessions, self-tests
 and the fallback treat every kind alike. Where FSQ has a code, these have the class with the highest logit.
@@ -7,18 +7,17 @@ and the fallback treat every kind alike. Where FSQ has a code, these have the cl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, Literal, Protocol
+from math import exp
+from typing import Protocol
 
 import numpy as np
-from pydantic import Field
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.artefact import Artefact, read_json
+from fsq_edge_runtime.artefact import read_json
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.head_record import MAX_CLASSES, HeadRecord, SigmoidRecord
+from fsq_edge_runtime.label_tail import SigmoidTail, logistic
 from fsq_edge_runtime.tail import MAX_HEAD_BYTES, MAX_LOGIT, MAX_TEMPERATURE, MIN_TEMPERATURE, FsqTail, softmax
-
-MAX_CLASSES = 4096  # as in the manifest
-LEAST_THRESHOLD: Final = 1e-6
 
 
 class Tail(Protocol):
@@ -68,42 +67,6 @@ class Tail(Protocol):
         ...
 
 
-class HeadRecord(Artefact):
-    """``head.json``: the head of a network without FSQ.
-
-    Attributes:
-        kind: ``softmax`` reads class logits; ``anomaly`` reads one score and compares it with a threshold.
-        outputs: values of ``t``: the classes, or 1 for ``anomaly``.
-        temperature: divides the logits before the softmax.
-        threshold: with ``anomaly``: a score above it is an anomaly.
-        scale: with ``anomaly``: the distance from the threshold that counts as one logit, in units of the score.
-    """
-
-    KIND: ClassVar[str] = "head.json"
-
-    kind: Literal["softmax", "anomaly"]
-    outputs: int = Field(ge=1, le=MAX_CLASSES)
-    temperature: float = Field(default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
-    threshold: float = Field(default=0.0, ge=-MAX_LOGIT, le=MAX_LOGIT)
-    scale: float = Field(default=1.0, ge=1 / MAX_LOGIT, le=MAX_LOGIT)
-
-
-class SigmoidRecord(Artefact):
-    """``head.json`` of a network that gives several labels at once.
-
-    Attributes:
-        kind: ``sigmoid``.
-        thresholds: of each label, a probability: the label is there from it on.
-        temperature: divides the logits before the sigmoid.
-    """
-
-    KIND: ClassVar[str] = "head.json"
-
-    kind: Literal["sigmoid"]
-    thresholds: tuple[float, ...] = Field(min_length=2, max_length=MAX_CLASSES)
-    temperature: float = Field(default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
-
-
 class SoftmaxTail:
     """Class logits: the network ends before its softmax, which runs here.
 
@@ -130,6 +93,17 @@ class SoftmaxTail:
     n_classes = width
     n_answers = width
 
+    def best(self, scores: Sequence[float]) -> int:
+        """Return the class with the highest of scores (K,)."""
+        return scores.index(max(scores))
+
+    def shares(self, scores: Sequence[float], temperature: float) -> tuple[float, ...]:
+        """Return the softmax of scores (K,) over ``temperature``."""
+        most = max(scores)
+        weights = [exp((score - most) / temperature) for score in scores]
+        whole = sum(weights)
+        return tuple([weight / whole for weight in weights])
+
     def index(self, t: Float32Array) -> Int64Array:
         """Return the class (N,) with the highest logit of t (N, K)."""
         return np.asarray(t.argmax(axis=-1), dtype=np.int64)
@@ -150,81 +124,6 @@ class SoftmaxTail:
     def to_bytes(self) -> bytes:
         """Return ``head.json``."""
         return HeadRecord(kind="softmax", outputs=self._classes, temperature=self.temperature).to_json().encode()
-
-
-class SigmoidTail:
-    """Several labels at once: the network ends before its sigmoid, which runs here, and each label has a threshold.
-
-    Args:
-        thresholds: K probabilities, 2 to 4,096 of them, each from 0.000001 to 0.999999.
-        temperature: 0.001 to 1000; divides the logits before the sigmoid.
-
-    Attributes:
-        thresholds: as given.
-
-    Raises:
-        DataError: a value out of range.
-    """
-
-    kind = "sigmoid"
-
-    def __init__(self, thresholds: Sequence[float], temperature: float = 1.0) -> None:
-        self.thresholds = tuple(float(value) for value in thresholds)
-        self.temperature = float(temperature)
-        if not 2 <= len(self.thresholds) <= MAX_CLASSES:
-            raise DataError(f"head: {len(self.thresholds)} thresholds, expected 2 to {MAX_CLASSES}: one a label")
-        if not all(LEAST_THRESHOLD <= value <= 1 - LEAST_THRESHOLD for value in self.thresholds):
-            raise DataError(f"head: a threshold of a label is above {LEAST_THRESHOLD:g} and below 1 by as much")
-        if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
-            raise DataError(f"head: the temperature is {temperature:g}")
-        bars = np.asarray(self.thresholds, dtype=np.float64)
-        self._bars = np.asarray(temperature * np.log(bars / (1 - bars)), dtype=np.float32)
-
-    @property
-    def width(self) -> int:
-        """K: one value of ``t`` a label."""
-        return len(self.thresholds)
-
-    n_classes = width
-    n_answers = width
-
-    def index(self, t: Float32Array) -> Int64Array:
-        """Return the label (N,) of t (N, K) that is furthest above its threshold, or least below."""
-        return np.asarray(self.logits(t).argmax(axis=-1), dtype=np.int64)
-
-    def logits(self, t: Float32Array) -> Float32Array:
-        """Return logits (N, K) less those of the thresholds: a label is there where its value is 0 or more."""
-        return np.asarray(np.clip(t - self._bars, -MAX_LOGIT, MAX_LOGIT), dtype=np.float32)
-
-    def probabilities(self, t: Float32Array, temperature: float) -> Float32Array:
-        """Return the sigmoid (N, K) of the network's own logits over ``temperature``: they do not sum to 1."""
-        scaled = np.clip(np.asarray(t, dtype=np.float32) / np.float32(temperature), -80.0, 80.0)  # exp stays a number
-        return np.asarray(1 / (1 + np.exp(-scaled)), dtype=np.float32)
-
-    def boundary_distance(self, t: Float32Array) -> Float32Array:
-        """Return the least distance (N,) at which a label comes or goes, or another one leads, in logits."""
-        away = self.logits(t)
-        best = np.sort(away, axis=-1)[..., -2:]
-        return np.asarray(np.minimum(np.abs(away).min(axis=-1), (best[..., 1] - best[..., 0]) / 2), dtype=np.float32)
-
-    def to_bytes(self) -> bytes:
-        """Return ``head.json``."""
-        record = SigmoidRecord(kind="sigmoid", thresholds=self.thresholds, temperature=self.temperature)
-        return record.to_json().encode()
-
-
-def against_thresholds(probabilities: Sequence[float], thresholds: Sequence[float]) -> list[float]:
-    """Return probabilities (K,) moved so that each threshold lies at 0.5, in the order that their odds have.
-
-    Example:
-        >>> against_thresholds([0.2, 0.9], [0.2, 0.5])
-        [0.5, 0.9]
-    """
-    found = []
-    for p, bar in zip(probabilities, thresholds, strict=True):
-        above = p * (1.0 - bar)
-        found.append(above / (above + (1.0 - p) * bar))
-    return found
 
 
 class AnomalyTail:
@@ -249,9 +148,18 @@ class AnomalyTail:
             raise DataError(f"head: the temperature is {temperature:g}")
         self.threshold, self.scale, self.temperature = float(threshold), float(scale), float(temperature)
 
+    def best(self, scores: Sequence[float]) -> int:
+        """Return 1 where the one score is above the threshold, else 0."""
+        return int(scores[0] > self.threshold)
+
+    def shares(self, scores: Sequence[float], temperature: float) -> tuple[float, ...]:
+        """Return the probabilities of normal and anomaly of one score."""
+        above = logistic((scores[0] - self.threshold) / self.scale / temperature)
+        return 1.0 - above, above
+
     def index(self, t: Float32Array) -> Int64Array:
         """Return 1 (N,) where the score t (N, 1) is above the threshold, else 0."""
-        return np.asarray(self.logits(t).argmax(axis=-1), dtype=np.int64)
+        return np.asarray(t[..., 0].astype(np.float64) > self.threshold, dtype=np.int64)
 
     def logits(self, t: Float32Array) -> Float32Array:
         """Return (N, 2): 0 for normal, (score - threshold) / scale for an anomaly."""

@@ -113,7 +113,7 @@ def test_the_readme_names_the_version_pairing(
 def test_network_names_are_plain_scope_names(name: str) -> None:
     """Case F53: "Invalid scope name"."""
     bundle = random_bundle()
-    found = network_name(name, bundle.preprocess, b"x")
+    found = network_name(name, bundle.preprocess.digest(), b"x")
     assert found.isascii()
     assert found.isidentifier()
     assert len(found) <= 128

@@ -25,7 +25,7 @@ from fsq_edge_calibration import CalibrationAudit, load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord, Labels
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
-from fsq_edge_compile.own.network_input import NetworkInput
+from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_runtime.alerts import AlertRules
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Manifest
@@ -33,9 +33,9 @@ from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.bundle.signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.head_record import HeadRecord, SigmoidRecord
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
-from fsq_edge_runtime.score_tails import HeadRecord, SigmoidRecord
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from fsq_edge_benchmarks.bench.result import BundleFacts
-from fsq_edge_benchmarks.measure.bare import BARE_IS, LOOP_IS, bare_batches, bare_network
+from fsq_edge_benchmarks.measure.bare import BARE_IS, HOST_IS, LOOP_IS, bare_batches, bare_network
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.backends import Backend
+from fsq_edge_runtime.backends import Backend, OnnxBackend
 from fsq_edge_runtime.backends.selection import open_backend
 from fsq_edge_runtime.bundle.bundle import Bundle, Role
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.session import Session
+from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Bare = tuple[Callable[[], object], str]  # one call of the comparison, and what it is
 
 BACKENDS: Final = ("onnx", "onnx-int8", "hailo", "fake", "torch")
+TANH: Final = (-1.0, 1.0)
 FAKE_NOTE: Final = "the device is a stand-in that computes on this CPU: not a measurement of Hailo silicon"
 
 
@@ -84,8 +86,8 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
 
         opened, bare_is = TorchBackend(run, bundle), "the same network in eager PyTorch on ready frames, one thread"
     else:
-        graph = bundle.preprocess.frame_shape, bundle.tail.width, bundle.read("encoder")
-        opened = open_backend(bundle, "hailo") if backend == "hailo" else fake_device(*graph)[0]
+        graph = bundle.preprocess.frame_shape, bundle.device_width, bundle.read("encoder")
+        opened = open_backend(bundle, "hailo") if backend == "hailo" else fake_device(*graph, _range(bundle))[0]
         bare_is = "the same device on ready frames, through the backend alone"
 
     def bare(frames: Float32Array) -> Bare:
@@ -98,13 +100,14 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
 
 def _onnx_bare(bundle: Bundle, backend: str) -> Callable[[Float32Array], Bare]:
     role: Role = "encoder" if backend == "onnx" else "encoder-int8"
+    host = bundle.read("host") if bundle.has("host") else None
 
     def bare(frames: Float32Array) -> Bare:
         if len(frames) == 1:
-            return bare_network(bundle.read(role), frames), BARE_IS
+            return bare_network(bundle.read(role), frames, host), BARE_IS if host is None else HOST_IS
         if role == "encoder" and bundle.has("encoder-batch"):
             return bare_batches(bundle.read("encoder-batch"), frames)
-        return bare_network(bundle.read(role), frames), LOOP_IS
+        return bare_network(bundle.read(role), frames, host), LOOP_IS
 
     return bare
 
@@ -149,13 +152,28 @@ def bundle_facts(bundle: Bundle) -> BundleFacts:
     )
 
 
-def fake_device(frame_shape: tuple[int, int, int], dimensions: int, graph: bytes | None) -> tuple[HailoBackend, Any]:
+def _range(bundle: Bundle) -> tuple[float, float]:
+    """Return the limits that a compiler would give the output: a Tanh's, or those of the self-test windows."""
+    if isinstance(bundle.tail, FsqTail):
+        return TANH
+    t = OnnxBackend(bundle.read("encoder")).infer_batch(Preprocessor(bundle.preprocess).frames(bundle.selftest.windows))
+    spare = max(float(np.ptp(t)), 1.0)  # other windows reach further
+    return float(t.min()) - spare, float(t.max()) + spare
+
+
+def fake_device(
+    frame_shape: tuple[int, int, int],
+    dimensions: int,
+    graph: bytes | None,
+    limits: tuple[float, float] = TANH,
+) -> tuple[HailoBackend, Any]:
     """Open the Hailo backend on a stand-in device, which is returned too.
 
     Args:
         frame_shape: (C', H, W).
         dimensions: of the network's output.
         graph: encoder.onnx that the device computes; None lets it answer zeros.
+        limits: least and greatest value of the output.
     """
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
     from fsq_edge_runtime.testing import fake_hailo_platform
@@ -163,7 +181,7 @@ def fake_device(frame_shape: tuple[int, int, int], dimensions: int, graph: bytes
     fake = fake_hailo_platform(4, graph=graph)
     if graph is None:
         fake.chip.compute_with(lambda frame: np.zeros(dimensions, dtype=np.float32))
-    return HailoBackend({"hailo8l": _hef(frame_shape, dimensions)}, frame_shape, dimensions, binding=fake), fake
+    return HailoBackend({"hailo8l": _hef(frame_shape, dimensions, limits)}, frame_shape, dimensions, binding=fake), fake
 
 
 @contextmanager
@@ -187,12 +205,12 @@ def isolated_fake_device(
             backend.close()
 
 
-def _hef(frame_shape: tuple[int, int, int], dimensions: int) -> bytes:
+def _hef(frame_shape: tuple[int, int, int], dimensions: int, limits: tuple[float, float] = TANH) -> bytes:
     from fsq_edge_runtime.testing import TensorSpec, hef_bytes
 
     channels, height, width = frame_shape
     return hef_bytes(
         arch="hailo8l",
         inputs=[TensorSpec("input_layer1", (height, width, channels))],
-        outputs=[TensorSpec("fc1", (dimensions,), -1.0, 1.0)],
+        outputs=[TensorSpec("fc1", (dimensions,), *limits)],
     )

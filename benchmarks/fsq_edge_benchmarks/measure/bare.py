@@ -12,6 +12,7 @@ from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends.onnx import open_onnx
 
 BARE_IS: Final = "onnxruntime's InferenceSession.run on the same graph and a ready frame, one thread"
+HOST_IS: Final = "onnxruntime's InferenceSession.run of device graph and host graph on a ready frame, one thread"
 LOOP_IS: Final = (
     "onnxruntime's InferenceSession.run frame by frame, one thread: the bundle has no such graph with a batch"
 )
@@ -19,9 +20,15 @@ BATCH_SIZES: Final = (8, 16, 32, 64, 256)
 TRIALS: Final = 5
 
 
-def bare_network(graph: bytes, frames: Float32Array) -> Callable[[], object]:
-    """Return a call that runs a batch-1 graph over frames (N, C', H, W) float32, one by one."""
+def bare_network(graph: bytes, frames: Float32Array, host: bytes | None = None) -> Callable[[], object]:
+    """Return a call that runs a batch-1 graph over frames (N, C', H, W) one by one, and a host graph behind it."""
     run = open_onnx(graph).run
+    if host is not None:
+        first, second = run, open_onnx(host).run
+
+        def run(outputs: None, feed: dict[str, Float32Array]) -> object:
+            return second(outputs, {"t": first(outputs, feed)[0]})
+
     feeds = [{"input": np.ascontiguousarray(frame[None])} for frame in frames]
     if len(feeds) == 1:
         return lambda: run(None, feeds[0])

@@ -15,6 +15,7 @@ from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
+from fsq_edge_runtime.score_tails import SoftmaxTail
 from fsq_edge_runtime.tail import FsqTail
 
 CHANNELS: Final = {"acc_x": "g", "acc_y": "g", "acc_z": "g", "gyr_x": "rad/s", "gyr_y": "rad/s", "gyr_z": "rad/s"}
@@ -38,6 +39,28 @@ def fixed_bundle(*, int8: bool = False, sample_rate_hz: float = RATE_HZ) -> Bund
     table = np.random.default_rng(0).normal(0, 2, (int(np.prod(LEVELS)), len(CLASSES))).astype(np.float32)
     frames = Preprocessor(config).frames(windows)
     return bundle_around(_encoder(config.frame_shape, frames), FsqTail(LEVELS, table), config, windows, int8=int8)
+
+
+def softmax_bundle() -> Bundle:
+    """Return the fixed network with class scores in the place of the code, as a network trained elsewhere has them."""
+    windows = motion_windows(256)
+    config = fixed_preprocess(windows)
+    frames = Preprocessor(config).frames(windows)
+    encoder = _encoder(config.frame_shape, frames, len(CLASSES), "Identity")
+    tail = SoftmaxTail(len(CLASSES))
+    t = OnnxBackend(encoder).infer_batch(frames)
+    answers = tail.index(t)
+    counts = tuple(int(count) for count in np.bincount(answers, minlength=len(CLASSES)))
+    n = SELFTEST_WINDOWS
+    parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {
+        ("preprocess", None): ("preprocess.json", config.to_json().encode()),
+        ("encoder", None): ("encoder.onnx", encoder),
+        ("head", None): ("head.json", tail.to_bytes()),
+        ("decision", None): ("decision.json", DecisionSettings().to_json().encode()),
+        ("fingerprint", None): ("fingerprint.json", Fingerprint(counts=counts, windows=len(t)).to_json().encode()),
+        ("selftest", None): ("selftest.npz", selftest_bytes(windows[:n], t[:n], answers[:n], answers[:n])),
+    }
+    return make_bundle("fixed-softmax", CLASSES, parts)
 
 
 def bundle_around(
@@ -95,7 +118,9 @@ def fixed_preprocess(windows: Float32Array) -> PreprocessConfig:
     return fit_preprocess(windows, draft)
 
 
-def _encoder(frame_shape: tuple[int, int, int], frames: Float32Array) -> bytes:
+def _encoder(
+    frame_shape: tuple[int, int, int], frames: Float32Array, outputs: int = len(LEVELS), last: str = "Tanh"
+) -> bytes:
     """Return the device graph, its projection scaled so that the frames spread over the code book."""
     draw = np.random.default_rng(0)
     widths = (frame_shape[0], *WIDTHS)
@@ -103,12 +128,12 @@ def _encoder(frame_shape: tuple[int, int, int], frames: Float32Array) -> bytes:
     for block, (wide, narrow) in enumerate(zip(widths[1:], widths, strict=False)):
         weights[f"w{block}"] = draw.normal(0, np.sqrt(2 / (narrow * KERNEL)), (wide, narrow, 1, KERNEL))
         weights[f"b{block}"] = draw.normal(0, 0.1, wide)
-    projection = draw.normal(0, 1 / np.sqrt(widths[-1]), (len(LEVELS), widths[-1]))
-    plain = _graph(frame_shape, {**weights, "p": projection, "c": np.zeros(len(LEVELS))}, "Identity")
+    projection = draw.normal(0, 1 / np.sqrt(widths[-1]), (outputs, widths[-1]))
+    plain = _graph(frame_shape, {**weights, "p": projection, "c": np.zeros(outputs)}, "Identity")
     z = OnnxBackend(plain).infer_batch(frames)
     spread = z.std(axis=0)
     scaled = {"p": projection / spread[:, None], "c": -z.mean(axis=0) / spread}
-    return _graph(frame_shape, {**weights, **scaled}, "Tanh")
+    return _graph(frame_shape, {**weights, **scaled}, last)
 
 
 def _graph(frame_shape: tuple[int, int, int], weights: dict[str, Any], last: str) -> bytes:
@@ -139,7 +164,7 @@ def _graph(frame_shape: tuple[int, int, int], weights: dict[str, Any], last: str
         nodes,
         "encoder",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, *frame_shape])],
-        [helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, len(LEVELS)])],
+        [helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, len(weights["c"])])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     model: bytes = helper.make_model(

@@ -19,7 +19,7 @@ import numpy as np
 
 from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
 from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows, softmax_bundle
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
@@ -43,7 +43,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     Returns:
         ``single``: by kind of push (with and without timestamps) the distributions of ``decision`` and ``bare``,
         ``ratio_p50`` with its interval, ``ratio_p99``, ``added_us_p50``; ``many``: windows a second and ``ratio``;
-        ``cpu``: shares of a core.
+        ``softmax``: as ``single``, of a network that ends in class scores; ``cpu``: shares of a core.
     """
     bundle = fixed_bundle()
     single = {
@@ -56,6 +56,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         "machine": describe_machine().model_dump(mode="json"),
         "bare_is": BARE_IS,
         "single": single,
+        "softmax": single_stream(softmax_bundle(), 700 if quick else 20_000, timed=False),
         "many": many_streams(bundle, 50 if quick else STREAMS, 4 if quick else 40),
         "cpu": cpu_share(3.0 if quick else 60.0),
     }

@@ -19,11 +19,11 @@ from fsq_edge_calibration.calibration_set import CalibrationSet, load_calibratio
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.targets import FIRST_DFC, Target
 from fsq_edge_compile.dfc.model_script import ScriptOptions, lint_model_script, write_model_script
-from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.onnx_graph import read_graph_end
+from fsq_edge_runtime.onnx_graph import read_device_end
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 ENCODER: Final = "encoder.onnx"
@@ -54,7 +54,7 @@ class Plan(Artefact):
         windows: held-out frames for the emulator: ``frames_nhwc`` (K, H, W, C) and ``reference_index`` (K,), which
             windows of reference.npz they are.
         input_name: the graph's input.
-        input_shape: (1, C, H, W).
+        input_shape: (1, C, H, W), or (1, C, T) of a network that begins with rank 3.
         start_nodes: the graph's inputs.
         end_nodes: the ONNX node that ends the network.
         calibration_windows: N.
@@ -74,7 +74,7 @@ class Plan(Artefact):
     script: str = SCRIPT
     windows: str = WINDOWS
     input_name: str = "input"
-    input_shape: tuple[int, int, int, int]
+    input_shape: tuple[int, ...] = Field(min_length=3, max_length=4)
     start_nodes: tuple[str, ...]
     end_nodes: tuple[str, ...]
     calibration_windows: int
@@ -123,28 +123,73 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
     chosen = options or PlanOptions()
     encoder, preprocess = build.read(ENCODER), build.preprocess
     calibration = load_calibration_set(build.path / "calibration.npz")
-    frames = checked_frames(calibration, preprocess)
-    contents = {
-        ENCODER: encoder,
-        CALIBRATION: _npy(frames),
-        WINDOWS: _held_out_frames(build),
-        SCRIPT: _script(chosen, len(frames), target).encode(),
-    }
-    end = read_graph_end(encoder)
+    end = read_device_end(encoder)
     if not end.node:
         raise DataError("the last node of encoder.onnx has no name, which the DFC needs", hint="fsq-edge export again")
     channels, height, width = preprocess.frame_shape
+    network = PlannedNetwork(
+        name=network_name(build.record.name, preprocess.digest(), encoder),
+        model=encoder,
+        frames_nhwc=checked_frames(calibration, preprocess),
+        windows=_held_out_frames(build),
+        input_name="input",
+        input_shape=(1, channels, height, width),
+        end_nodes=(end.node,),
+        preprocess_sha256=preprocess.digest(),
+    )
+    return write_network_plan(network, target, folder, chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNetwork:
+    """What a plan is made of.
+
+    Attributes:
+        name: the compiler's name of the network; letters, digits and ``_``.
+        model: the ONNX file's bytes.
+        frames_nhwc: (N, H, W, C) float32, at least 64.
+        windows: content of ``windows.npz``.
+        input_name: the graph's input.
+        input_shape: (1, C, H, W), or (1, C, T) of a network that begins with rank 3.
+        end_nodes: the nodes that end the network.
+        preprocess_sha256: of the preprocessing that made the frames; empty where they came ready.
+    """
+
+    name: str
+    model: bytes
+    frames_nhwc: Float32Array
+    windows: bytes
+    input_name: str
+    input_shape: tuple[int, ...]
+    end_nodes: tuple[str, ...]
+    preprocess_sha256: str
+
+
+def write_network_plan(network: PlannedNetwork, target: Target, folder: Path, options: PlanOptions) -> Plan:
+    """Write the plan folder of a network, whoever made it; equal input gives equal bytes.
+
+    Raises:
+        UsageError: the model script is refused by the linter.
+    """
+    frames = network.frames_nhwc
+    contents = {
+        ENCODER: network.model,
+        CALIBRATION: _npy(frames),
+        WINDOWS: network.windows,
+        SCRIPT: _script(options, len(frames), target).encode(),
+    }
     plan = Plan(
-        network=network_name(build.record.name, preprocess, encoder),
+        network=network.name,
         arch=target.arch,
         first_dfc=FIRST_DFC.get(target.arch, (int(target.generation.split(".")[0]), 0)),
-        input_shape=(1, channels, height, width),
-        start_nodes=("input",),
-        end_nodes=(end.node,),
+        input_name=network.input_name,
+        input_shape=network.input_shape,
+        start_nodes=(network.input_name,),
+        end_nodes=network.end_nodes,
         calibration_windows=len(frames),
-        preprocess_sha256=preprocess.digest(),
-        check=chosen.check,
-        forced=chosen.forced,
+        preprocess_sha256=network.preprocess_sha256,
+        check=options.check,
+        forced=options.forced,
         sha256={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
     )
     contents[PLAN] = plan.to_json().encode()
@@ -168,18 +213,18 @@ def load_plan(folder: Path) -> Plan:
     return Plan.load(folder / PLAN)
 
 
-def network_name(model: str, preprocess: PreprocessConfig, encoder: bytes) -> str:
+def network_name(model: str, preprocess_sha256: str, encoder: bytes) -> str:
     """Return ``MODEL_PPPPPPPP_EEEEEEEE``: letters, digits and ``_`` only, or the DFC says "Invalid scope name".
 
     Args:
         model: name of the model, any text.
-        preprocess: its digest's first 8 digits go in.
-        encoder: encoder.onnx; its SHA-256's first 8 digits go in.
+        preprocess_sha256: its first 8 digits go in; zeros where it is empty.
+        encoder: the device graph; its SHA-256's first 8 digits go in.
     """
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", model).strip("_")[:48] or "model"
     if plain[0].isdigit():
         plain = f"m{plain}"
-    return f"{plain}_{preprocess.digest()[:8]}_{hashlib.sha256(encoder).hexdigest()[:8]}"
+    return f"{plain}_{preprocess_sha256[:8] or '0' * 8}_{hashlib.sha256(encoder).hexdigest()[:8]}"
 
 
 def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) -> Float32Array:
@@ -200,9 +245,13 @@ def checked_frames(calibration: CalibrationSet, preprocess: PreprocessConfig) ->
 def _held_out_frames(build: BuildFolder) -> bytes:
     """Return ``windows.npz``: windows of reference.npz, spread evenly, as frames."""
     held_out = build.reference().frames(build.preprocess, EMULATED)
+    return held_out_bytes(np.ascontiguousarray(held_out.frames.transpose(0, 2, 3, 1)), held_out.rows)
+
+
+def held_out_bytes(frames_nhwc: Float32Array, rows: Int64Array) -> bytes:
+    """Return ``windows.npz`` of frames (K, H, W, C) and which windows (K,) they are."""
     buffer = io.BytesIO()
-    frames = np.ascontiguousarray(held_out.frames.transpose(0, 2, 3, 1))
-    np.savez(buffer, frames_nhwc=frames, reference_index=held_out.rows)
+    np.savez(buffer, frames_nhwc=frames_nhwc, reference_index=rows)
     return buffer.getvalue()
 
 
@@ -245,7 +294,8 @@ echo "wrote {network}.hef: fsq-edge bundle add-hef BUNDLE {network}.hef"
 
 def _readme(plan: Plan, target: Target) -> str:
     pairing, package = PAIRS[target.generation]
-    channels, height, width = plan.input_shape[1:]
+    channels, *rows, width = plan.input_shape[1:]
+    height = rows[0] if rows else 1
     return resources.files(__package__).joinpath("plan_readme.md").read_text(encoding="utf-8").format(
         network=plan.network, arch=plan.arch, dfc=target.dfc, pairing=pairing, package=package,
         input_name=plan.input_name, input_shape=list(plan.input_shape), end_node=plan.end_nodes[0], channels=channels,

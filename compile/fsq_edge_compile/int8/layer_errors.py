@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,12 +69,12 @@ class _Rounding:
 
 
 def layer_errors(
-    encoder: bytes | Path, int8: bytes, frames: Float32Array, tail: FsqTail | None = None
+    encoder: bytes | Path | Any, int8: bytes, frames: Float32Array, tail: FsqTail | None = None
 ) -> tuple[LayerError, ...]:
     """Compare a device graph with its int8 preview, tensor by tensor.
 
     Args:
-        encoder: the float device graph.
+        encoder: the float device graph; a ``ModelProto`` may end in anything.
         int8: its preview, from :func:`fsq_edge_compile.int8.quantize.quantize_preview`.
         frames: (N, C', H, W) float32; 512 of them, spread over N, are used.
         tail: for the codes; None leaves ``flip_rate_alone`` out.
@@ -83,16 +84,16 @@ def layer_errors(
     """
     rows = np.unique(np.linspace(0, len(frames) - 1, MAX_FRAMES).astype(np.int64))
     frames = np.ascontiguousarray(frames[rows])
-    model = load_device_graph(encoder)
+    model = load_device_graph(encoder) if isinstance(encoder, bytes | Path) else encoder
     quantized = onnx.load_from_string(int8)
     roundings = _activation_roundings(quantized)
     weights = _rounded_weights(model, quantized)
     reference = None if tail is None else tail.index(OnnxBackend(model.SerializeToString()).infer_batch(frames))
 
-    def flips(altered: Any) -> float | None:
+    def flips(altered: Callable[[], Any]) -> float | None:
         if tail is None or reference is None:
             return None
-        t = OnnxBackend(altered.SerializeToString()).infer_batch(frames)
+        t = OnnxBackend(altered().SerializeToString()).infer_batch(frames)
         return float((tail.index(t) != reference).mean())
 
     makers = {name: node.name or node.op_type for node in model.graph.node for name in node.output}
@@ -105,7 +106,7 @@ def layer_errors(
             own_snr_db=own,
             low=roundings[name].ends[0],
             high=roundings[name].ends[1],
-            flip_rate_alone=flips(_with_rounding(model, name, roundings[name])),
+            flip_rate_alone=flips(partial(_with_rounding, model, name, roundings[name])),
         )
         for name, (whole, own) in _activation_snr(model, quantized, roundings, frames).items()
     ]
@@ -121,7 +122,7 @@ def layer_errors(
                 own_snr_db=own,
                 low=float(rounded.min()),
                 high=float(rounded.max()),
-                flip_rate_alone=flips(_with_weight(model, name, rounded)),
+                flip_rate_alone=flips(partial(_with_weight, model, name, rounded)),
             )
         )
     return tuple(errors)
@@ -145,10 +146,11 @@ def snr_db(signal: float, error: float) -> float:
 def _activation_roundings(quantized: Any) -> dict[str, _Rounding]:
     """Return float tensor name -> its rounding, in order.
 
-    The graph's output is ``t`` although it is rounded last. A tensor that only passes on another's integers (pooling by
-    maximum, flattening) shares its parameters and is left out.
+    The graph's output keeps its name although it is rounded last. A tensor that only passes on another's integers
+    (pooling by maximum, flattening) shares its parameters and is left out.
     """
     constants = {entry.name: numpy_helper.to_array(entry) for entry in quantized.graph.initializer}
+    outputs = {value.name for value in quantized.graph.output}
     users = {node.input[0]: node for node in quantized.graph.node if node.op_type == "DequantizeLinear"}
     pairs = [node for node in quantized.graph.node if node.op_type == "QuantizeLinear"]
     first = {node.input[1]: node for node in reversed(pairs)}
@@ -156,7 +158,7 @@ def _activation_roundings(quantized: Any) -> dict[str, _Rounding]:
     for node in pairs:
         if first[node.input[1]] is node:
             after = users[node.output[0]].output[0]
-            name = "t" if after == "t" else node.input[0]
+            name = after if after in outputs else node.input[0]
             found[name] = _Rounding(after, constants[node.input[1]], constants[node.input[2]], node.domain)
     return found
 

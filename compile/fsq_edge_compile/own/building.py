@@ -12,11 +12,11 @@ import numpy as np
 from fsq_edge_calibration import CalibrationAudit, audit_set, build_calibration_set
 from fsq_edge_calibration.description import describe_windows
 from fsq_edge_compile.checker.report import CheckReport
+from fsq_edge_compile.foreign.heads import HeadKind, decision_for, one_label
+from fsq_edge_compile.foreign.network_input import NetworkInput
+from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_compile.int8.quantize import quantize_scores
-from fsq_edge_compile.own.heads import HeadKind, decision_for, one_label
 from fsq_edge_compile.own.network import OwnNetwork, prepare_network
-from fsq_edge_compile.own.network_input import NetworkInput
-from fsq_edge_compile.own.scores import ScoreAgreement, compare_scores
 from fsq_edge_compile.packing.bundle import SELFTEST_WINDOWS
 from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
@@ -167,13 +167,7 @@ def pack(
         name,
         network.classes,
         parts,
-        provenance={
-            "source": "an ONNX file that was trained elsewhere",
-            "onnx_sha256": network.sha256,
-            "layout": list(network.layout),
-            "head": network.kind,
-            "windows": len(x),
-        },
+        provenance=network.provenance,
         check={network.report.arch: network.report.verdict},
         parity=parity,
         forced=forced,

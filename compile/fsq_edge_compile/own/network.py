@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from fsq_edge_compile.checker.report import CheckReport
-from fsq_edge_compile.own.cutting import CutGraph, cut_graph
-from fsq_edge_compile.own.device_graph import ForeignNetwork, device_graph, read_network, require_layout
-from fsq_edge_compile.own.heads import (
+from fsq_edge_compile.foreign.cutting import CutGraph, cut_graph
+from fsq_edge_compile.foreign.device_graph import ForeignNetwork, device_graph, read_network, require_layout
+from fsq_edge_compile.foreign.heads import (
     HeadKind,
     class_names,
     kind_of_head,
@@ -21,9 +21,9 @@ from fsq_edge_compile.own.heads import (
     require_kind,
     require_labels,
 )
-from fsq_edge_compile.own.network_input import NetworkInput
-from fsq_edge_compile.own.normalizing import normalizes_twice
-from fsq_edge_compile.own.scores import ScoreAgreement, compare_scores
+from fsq_edge_compile.foreign.network_input import NetworkInput
+from fsq_edge_compile.foreign.normalizing import normalizes_twice
+from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.backends.host import HostGraph
@@ -52,7 +52,8 @@ class OwnNetwork:
         labels: (N,) or (N, K) of those windows, -1 where unknown.
         frames: (N, C', 1, T) float32 of them.
         scores: (N, K) float32, what device graph and host graph give.
-        exact: the file as it came, in onnxruntime, against that.
+        original: (N, K) float32, what the file as it came gives in onnxruntime.
+        exact: the two compared.
         worst: largest difference from it: of probabilities where the head computes them from the network's own last
             node, else relative to the largest score.
         notes: what is to be looked at and shuts no gate.
@@ -69,11 +70,23 @@ class OwnNetwork:
     labels: Int64Array
     frames: Float32Array
     scores: Float32Array
+    original: Float32Array
     exact: ScoreAgreement
     worst: float
     notes: tuple[str, ...]
     sha256: str
     layout: tuple[str, ...]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the network came from, for manifest and export record."""
+        return {
+            "source": "an ONNX file that was trained elsewhere",
+            "onnx_sha256": self.sha256,
+            "layout": list(self.layout),
+            "head": self.kind,
+            "windows": len(self.windows),
+        }
 
     @property
     def report(self) -> CheckReport:
@@ -140,7 +153,8 @@ def prepare_network(
     notes = tuple(filter(None, [normalizes_twice(network, preprocess)]))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return OwnNetwork(
-        kind, names, config, cut, tail, x, known, frames, scores, exact, worst, notes, digest, preprocess.layout
+        kind, names, config, cut, tail, x, known, frames, scores, original, exact, worst, notes, digest,
+        preprocess.layout,
     )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.tail import FsqTail
 
 SELFTEST_WINDOWS = 16
 
@@ -32,6 +31,7 @@ _OPTIONAL: Mapping[Role, str] = {
     "head-int8": "head_int8.npz",
     "decision-int8": "decision_int8.json",
     "calibration": "calibration.json",
+    "host": "host.onnx",
 }
 
 
@@ -61,10 +61,13 @@ def build_bundle(
     """
     record = build.record
     parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {}
+    own = build.has("head.json")  # a network that was trained elsewhere
     for role, path in _REQUIRED.items():
-        parts[role, None] = (path, build.read(path))
+        name_of = build.head_path if role == "head" else path
+        parts[role, None] = (name_of, build.read(name_of))
     with contextlib.suppress(DataError):  # a graph that cannot take a batch runs window by window
-        parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
+        if not own:
+            parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
     parts["selftest", None] = ("selftest.npz", _selftest(build))
     for role, path in _OPTIONAL.items():
         if build.has(path):
@@ -84,8 +87,8 @@ def build_bundle(
 def _selftest(build: BuildFolder) -> bytes:
     """Windows spread over the held-out set, with the answers of the CPU reference path."""
     held_out = build.reference().frames(build.preprocess, SELFTEST_WINDOWS)
-    t = OnnxBackend(build.read("encoder.onnx")).infer_batch(held_out.frames)
-    tail = FsqTail.from_bytes(build.read("head.npz"))
+    t = build.scores_of(OnnxBackend(build.read("encoder.onnx")).infer_batch(held_out.frames))
+    tail = build.tail
     return selftest_bytes(held_out.windows, t, tail.index(t), tail.logits(t).argmax(axis=1).astype(np.int64))
 
 

@@ -8,6 +8,7 @@ from fsq_edge_calibration import CalibrationAudit, audit_set, load_calibration_s
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.report import CheckReport
+from fsq_edge_compile.foreign.cutting import without_rows
 from fsq_edge_compile.parity.build_rungs import ladder_of_build
 from fsq_edge_compile.parity.ladder import Gates, LadderReport
 from fsq_edge_runtime.bundle.edit import check_reason
@@ -53,8 +54,8 @@ def check_gate(
         UsageError: unknown target or compiler, or a reason that is not one printable line.
     """
     check_reason(force)
-    build.read("encoder.onnx")  # a missing file is named with the verb that writes it
-    report = check(build.path / "encoder.onnx", arch, dfc)
+    encoder = build.read("encoder.onnx")
+    report = check(without_rows(encoder) if build.has("host.onnx") else build.path / "encoder.onnx", arch, dfc)
     calibration = tuple(audit_build(build)[1])
     shut = []
     if report.verdict != "full":

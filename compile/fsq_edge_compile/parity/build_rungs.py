@@ -17,6 +17,7 @@ from fsq_edge_compile.parity.ladder import Answers, Gates, LadderReport, Rung, r
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.score_tails import Tail
 from fsq_edge_runtime.tail import FsqTail
 
 
@@ -37,7 +38,12 @@ def ladder_of_build(
         DataError: parts that do not fit together.
     """
     held_out = build.reference().frames(build.preprocess)
-    tail = FsqTail.from_bytes(build.read("head.npz"))
+    tail = build.tail
+    if not isinstance(tail, FsqTail):
+        rungs = _score_rungs(build, held_out.t, tail)
+        rungs += emulator_rungs(build, held_out.rows, tail)
+        everything = [*rungs, *extra]
+        return run_ladder(held_out.frames, held_out.labels, everything, tail, gates=gates, groups=held_out.subjects)
     full = _read_model(build.read("model.onnx"))
     rungs = [
         Rung("torch", "exact", lambda frames: with_tail(forward(frames) if forward else held_out.t, tail), ""),
@@ -51,7 +57,19 @@ def ladder_of_build(
     return run_ladder(held_out.frames, held_out.labels, [*rungs, *extra], tail, gates=gates, groups=held_out.subjects)
 
 
-def emulator_rungs(build: BuildFolder, rows: Int64Array, tail: FsqTail) -> list[Rung]:
+def _score_rungs(build: BuildFolder, original: Float32Array, tail: Tail) -> list[Rung]:
+    """Return the rungs of a network that was trained elsewhere: its own file, device and host graph, int8 preview."""
+    split = device_rung(lambda: OnnxBackend(build.read("encoder.onnx")), tail, build.scores_of)
+    rungs = [
+        Rung("original", "exact", lambda _: with_tail(original, tail), ""),
+        Rung("split", "exact", split, "the rewritten graph is not the network's: report it, and build with --force"),
+    ]
+    if build.has("encoder_int8.onnx"):
+        rungs.append(int8_rung(build.read("encoder_int8.onnx"), tail, build.scores_of))
+    return rungs
+
+
+def emulator_rungs(build: BuildFolder, rows: Int64Array, tail: Tail) -> list[Rung]:
     """Return the rungs of every compilation of a BUILD folder: what the compiler's emulator said of its windows.
 
     Args:
@@ -75,7 +93,7 @@ def emulator_rungs(build: BuildFolder, rows: Int64Array, tail: FsqTail) -> list[
                 Rung(
                     label,
                     "quantised",
-                    lambda _, t=t[known]: with_tail(t, tail),  # type: ignore[misc]  # bound at once, per stage
+                    lambda _, t=t[known]: with_tail(build.scores_of(t), tail),  # type: ignore[misc]  # bound at once, per stage
                     CAUSES[name],
                     BROKEN.get(name, ""),
                     rows=where,

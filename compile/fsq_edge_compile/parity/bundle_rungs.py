@@ -13,10 +13,12 @@ from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import Backend, OnnxBackend
 from fsq_edge_runtime.backends.hailo.binding import Binding
 from fsq_edge_runtime.backends.hailo.opening import open_hailo
+from fsq_edge_runtime.backends.host import scores_behind
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.score_tails import Tail
+from fsq_edge_runtime.tail import FsqTail
 
 Forward = Callable[[Float32Array], Float32Array]
 
@@ -34,6 +36,7 @@ CAUSES = {
     "optimisation level",
     "hef": "the device differs from the compiler's emulation: HEF of another model or set, or a layout at the boundary",
 }
+SCORES_CAUSE = "rounding: try another --method of fsq-edge quantize, or calibrate with windows that span what will come"
 BROKEN = {
     "int8-preview": "the ranges do not fit the data: the calibration set was noise, in another layout, or normalised "
     "otherwise (fsq-edge calibrate --audit)",
@@ -67,7 +70,7 @@ def ladder_of_bundle(
     Raises:
         DataError: windows without labels, or of another shape, or none usable.
     """
-    tail = bundle.tail
+    tail, behind = bundle.tail, scores_behind(bundle)
     stored = bundle.selftest
     given = windows is not None
     if given and labels is None:
@@ -77,30 +80,38 @@ def ladder_of_bundle(
     frames, valid = Preprocessor(bundle.preprocess).usable_frames(raw)
     if not len(frames):
         raise DataError("no window for the ladder is usable")
-    split = device_rung(lambda: OnnxBackend(bundle.read("encoder")), tail)
+    split = device_rung(lambda: OnnxBackend(bundle.read("encoder")), tail, behind)
     rungs = [Rung("split", "exact", split, CAUSES["split"])]
     if forward is not None:
         rungs.insert(0, Rung("torch", "exact", lambda frames: with_tail(forward(frames), tail), ""))
     elif not given:
         rungs.insert(0, Rung("stored", "exact", lambda _: with_tail(stored.t[valid], tail), ""))
     if bundle.has("encoder-int8"):
-        rungs.append(int8_rung(bundle.read("encoder-int8"), tail))
+        rungs.append(int8_rung(bundle.read("encoder-int8"), tail, behind))
     who = None if groups is None else np.asarray(groups)[valid]
     return run_ladder(frames, truth[valid], [*rungs, *extra], tail, gates=gates, groups=who)
 
 
 def with_tail(t: Float32Array, tail: Tail) -> Answers:
-    """Return the answers of a device output ``t`` (N, D)."""
+    """Return the answers of what the head reads: the device output ``t`` (N, D), or a host graph's scores (N, K)."""
     return Answers(t, tail.index(t), tail.logits(t))
 
 
-def device_rung(open_backend: Callable[[], Backend], tail: Tail) -> Callable[[Float32Array], Answers]:
-    """Return a rung's ``run`` from a backend, opened when the rung is reached and closed after it."""
+def device_rung(
+    open_backend: Callable[[], Backend], tail: Tail, behind: Forward = lambda t: t
+) -> Callable[[Float32Array], Answers]:
+    """Return a rung's ``run`` from a backend, opened when the rung is reached and closed after it.
+
+    Args:
+        open_backend: gives the backend.
+        tail: the head.
+        behind: the host graph, the device's t (N, D) to scores (N, K); usually there is none.
+    """
 
     def run(frames: Float32Array) -> Answers:
         backend = open_backend()
         try:
-            return with_tail(backend.infer_batch(frames), tail)
+            return with_tail(behind(backend.infer_batch(frames)), tail)
         finally:
             backend.close()
 
@@ -115,12 +126,17 @@ def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
         binding: a module in the place of ``hailo_platform``; None imports the installed one.
     """
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, size = bundle.preprocess.frame_shape, bundle.tail.width
-    run = device_rung(lambda: open_hailo(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S), bundle.tail)
+    shape, size = bundle.preprocess.frame_shape, bundle.device_width
+    run = device_rung(
+        lambda: open_hailo(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S),
+        bundle.tail,
+        scores_behind(bundle),
+    )
     return Rung("hef", "quantised", run, CAUSES["hef"])
 
 
-def int8_rung(model: bytes, tail: Tail) -> Rung:
+def int8_rung(model: bytes, tail: Tail, behind: Forward = lambda t: t) -> Rung:
     """Return the rung of an int8 preview in onnxruntime."""
-    run = device_rung(lambda: OnnxBackend(model, name="onnx-int8"), tail)
-    return Rung("int8-preview", "quantised", run, CAUSES["int8-preview"], BROKEN["int8-preview"])
+    run = device_rung(lambda: OnnxBackend(model, name="onnx-int8"), tail, behind)
+    cause = CAUSES["int8-preview"] if isinstance(tail, FsqTail) else SCORES_CAUSE
+    return Rung("int8-preview", "quantised", run, cause, BROKEN["int8-preview"])

@@ -10,10 +10,12 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.score_tails import Tail
 from fsq_edge_runtime.scores import Interval, bootstrap_confusions, confusion, macro_f1, percentile_interval
+from fsq_edge_runtime.tail import FsqTail
 
 EXACT_T: Final = 1e-4  # float32 forms of one graph differ in the last bits only
 BOUNDARY_MARGIN: Final = 1e-3  # of b; nearer than this to a rounding boundary two float forms may differ by one step
@@ -87,7 +89,7 @@ class RungResult:
         kind: ``exact`` or ``quantised``.
         skipped: why it was not run; empty where it was.
         n_windows: windows that it answered, and that it is compared on.
-        max_abs_difference: of ``t``; None where it is not shown.
+        max_abs_difference: of ``t``; None where it is not shown. Of a head without codes relative to the largest score.
         code_agreement: share of windows with equal code.
         code_agreement_off_boundary: that share without windows within 1e-3 of a rounding boundary on the first rung.
         label_agreement: share of windows with equal most likely class.
@@ -95,6 +97,7 @@ class RungResult:
         macro_f1: with its interval.
         drop_points: macro-F1 lost against the first rung, times 100.
         lost: which gates it broke; empty where none.
+        scores: of a head without codes: divergence of probabilities and correlation; None with codes.
     """
 
     name: str
@@ -109,6 +112,7 @@ class RungResult:
     macro_f1: Interval | None = None
     drop_points: float | None = None
     lost: tuple[str, ...] = ()
+    scores: ScoreAgreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,11 @@ class LadderReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ``schema_version`` first."""
-        return {"schema_version": 1, "passed": self.passed, **asdict(self)}
+        document = {"schema_version": 1, "passed": self.passed, **asdict(self)}
+        for rung in document["rungs"]:
+            if rung["scores"] is None:
+                del rung["scores"]
+        return document
 
 
 def run_ladder(
@@ -180,7 +188,10 @@ def run_ladder(
             continue
         who = None if groups is None else np.asarray(groups)[rows]
         usual = reference if rung.rows is None else reference.take(rows)
-        results.append(_compare(rung, usual, answers, near[rows], truth[rows], who, asked, seed))
+        found = _compare(rung, usual, answers, near[rows], truth[rows], who, asked, seed)
+        results.append(
+            found if isinstance(tail, FsqTail) else _with_scores(found, usual, answers, tail, asked, truth[rows])
+        )
     blamed = next((result for result in results if result.lost), None)
     cause = "" if blamed is None else _cause(next(rung for rung in rungs if rung.name == blamed.name), blamed)
     return LadderReport(len(frames), asked, tuple(results), blamed.name if blamed else "", cause)
@@ -224,6 +235,24 @@ def _compare(
         drop_points=100 * (first - score),
     )
     return replace(result, lost=tuple(_broken(result, gates)))
+
+
+def _with_scores(
+    result: RungResult, reference: Answers, answers: Answers, tail: Tail, gates: Gates, truth: Int64Array
+) -> RungResult:
+    """Add what a head without codes has, and judge differences against the largest score: it may be of any size."""
+    if reference.t is None or answers.t is None or result.max_abs_difference is None:
+        return result
+    known = bool((truth != reference.codes).any())  # else the truth is the reference's own word: agreement says all
+    relative = result.max_abs_difference / max(1.0, float(np.abs(reference.t).max()))
+    scored = replace(
+        result,
+        max_abs_difference=relative,
+        drop_points=result.drop_points if known else None,
+        scores=compare_scores(tail, reference.t, answers.t),
+        lost=(),
+    )
+    return replace(scored, lost=tuple(_broken(scored, gates)))
 
 
 def _broken(result: RungResult, gates: Gates) -> list[str]:

@@ -6,6 +6,7 @@ z-score to 0: it loads, runs and answers at chance. Nothing else in the tool cha
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from fsq_edge_runtime.bundle.expected_values import ExpectedValues, expected_val
 from fsq_edge_runtime.findings import Finding, Severity
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.hef.report import HefReport, HefTensor
-from fsq_edge_runtime.onnx_graph import GraphEnd, read_graph_end
+from fsq_edge_runtime.onnx_graph import GraphEnd, read_device_end
 from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     if findings:
         return tuple(findings)
     source, sink = report.inputs[0], report.outputs[0]
-    end = read_graph_end(bundle.read("encoder"))
+    end = read_device_end(bundle.read("encoder"))
     findings += _input_shape(source, bundle.preprocess.frame_shape)
     if not findings:
         findings += _input_limits(source, expected_values(bundle))
-    findings += _output_width(sink, bundle.device_width)
+    findings += _output_width(sink, bundle.device_width, whole_map=bundle.has("host"))
     findings += _output_limits(sink, bundle)
     findings += _output_node(sink, end)
     findings += _origin(report.network_name, record, bundle)
@@ -130,8 +131,9 @@ def _looks_like_noise(limits: tuple[float, float], seen: tuple[float, float]) ->
     return uniform and seen[1] - seen[0] > 1.5 * width
 
 
-def _output_width(sink: HefTensor, dimensions: int) -> Iterator[Finding]:
-    if sink.shape != (1, 1, dimensions):
+def _output_width(sink: HefTensor, dimensions: int, *, whole_map: bool) -> Iterator[Finding]:
+    """Before a host graph the device may end at a map, which is laid out channels first as onnxruntime has it."""
+    if sink.shape != (1, 1, dimensions) and not (whole_map and math.prod(sink.shape) == dimensions):
         message = f"output {sink.name} has shape {sink.shape}, the tail takes {dimensions} dimensions"
         fix = "compile this bundle's encoder.onnx"
         yield Finding(

@@ -18,8 +18,8 @@ from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
 from fsq_edge_runtime.backends.host import open_host
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
 from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.label_tail import against_thresholds
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
-from fsq_edge_runtime.score_tails import against_thresholds
 from fsq_edge_runtime.stream.head import StreamHead, head_of
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG, QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
-from fsq_edge_runtime.score_tails import SigmoidTail, Tail
+from fsq_edge_runtime.label_tail import SigmoidTail
+from fsq_edge_runtime.score_tails import AnomalyTail, SoftmaxTail, Tail
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail, softmax
 
 # Batches of other sizes may round the last bits of t differently (observed: below 1e-6). Where b lies closer than
@@ -60,7 +61,11 @@ class StreamHead(Protocol):
 
 def head_of(tail: Tail, temperature: float) -> StreamHead:
     """Return the head of a tail, with the temperature that divides its logits."""
-    return DecisionHead(tail, temperature) if isinstance(tail, FsqTail) else ScoreHead(tail, temperature)
+    if isinstance(tail, FsqTail):
+        return DecisionHead(tail, temperature)
+    if isinstance(tail, SoftmaxTail | SigmoidTail | AnomalyTail):
+        return ScoreHead(tail, temperature)
+    raise TypeError(f"no head for a tail of kind {tail.kind}")
 
 
 class ScoreHead:
@@ -71,26 +76,29 @@ class ScoreHead:
         temperature: divides the logits.
     """
 
-    def __init__(self, tail: Tail, temperature: float) -> None:
-        self.tail, self._temperature = tail, temperature
+    def __init__(self, tail: SoftmaxTail | SigmoidTail | AnomalyTail, temperature: float) -> None:
+        self.tail: Tail = tail
+        self._temperature = temperature
+        # One window at a time, plain numbers are several times faster than arrays of a handful of them.
+        self._best, self._shares = tail.best, tail.shares
         self.thresholds = tail.thresholds if isinstance(tail, SigmoidTail) else None
 
     def code(self, t: Float32Array) -> int:
         """Return the class of t (D,), -1 if a score is not a finite number."""
-        return int(self.tail.index(t[None])[0]) if np.isfinite(t).all() else -1
+        scores = t.tolist()
+        whole = sum(scores)
+        return self._best(scores) if whole - whole == 0.0 else -1  # Inf and NaN leave no 0
 
     def answer(self, code: int, t: Float32Array) -> Answer:
         """Return the class and the probabilities of t (D,); there is no code."""
-        return Answer(None, code, tuple(self.tail.probabilities(t[None], self._temperature)[0].tolist()))
+        return Answer(None, code, self._shares(t.tolist(), self._temperature))
 
     def codes(self, t: Float32Array) -> tuple[Int64Array, Int64Array]:
         """Return classes (N,) of t (N, D), -1 where a score is no finite number; no row needs a second look.
 
         A bundle with such a head has no graph with a batch, so every row already is the batch-1 graph's.
         """
-        found: BoolArray = np.asarray(np.isfinite(t).all(axis=1))
-        marks = self.tail.index(np.where(found[:, None], t, np.float32(0.0)))
-        return np.where(found, marks, -1), np.empty(0, dtype=np.int64)
+        return np.asarray([self.code(row) for row in t], dtype=np.int64), np.empty(0, dtype=np.int64)
 
     def judge(self, codes: Int64Array, t: Float32Array) -> tuple[Int64Array, Int64Array, Float32Array]:
         """Return -1 for every code, the classes and the probabilities."""

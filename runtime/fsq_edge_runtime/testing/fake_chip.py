@@ -220,7 +220,11 @@ class FakeChip:
                 t = self._rng.uniform(-1.0, 1.0, size=t.shape).astype(np.float32)
             if self.quantized:
                 t = _round_trip(t, tensor_out.quant, tensor_out.dtype)
-            job.out.reshape(-1)[...] = t
+            channels_last = tensor_out.order != "NC"
+            height, width, channels = tensor_out.shape
+            job.out.reshape(-1)[...] = (
+                t.reshape(channels, height, width).transpose(1, 2, 0).ravel() if channels_last else t
+            )
         self.compute_ns.append(time.perf_counter_ns() - started)
 
     def compute_with(self, infer: Callable[[Float32Array], Float32Array]) -> None:

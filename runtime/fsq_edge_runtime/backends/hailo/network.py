@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -21,7 +22,8 @@ from fsq_edge_runtime.backends.hailo.request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.hef import HefReport
 
-T_LIMIT = 1.1  # t ends in a Tanh; quantisation may overshoot a step, anything more is not a result
+OVERSHOOT = 0.05  # of the range that the HEF names: quantisation may overshoot a step, more is not a result
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 TIMEOUT = 4
 
 
@@ -61,6 +63,7 @@ class HailoLink:
         self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread, the last first
         self._free: deque[Slot] = deque()
         self._under_way: deque[Ticket] = deque()
+        self._least, self._most = _limits(report)
         self._configured: Any = None
         self._pending: Future[Network] | None = None  # a configuration under way
         self._broken = False
@@ -113,7 +116,8 @@ class HailoLink:
         flat = self._report.outputs[0].order == "NC"
         y = np.zeros(shape[2] if flat else shape, dtype=np.float32)
         bindings = configured.create_bindings(input_buffers={source: x}, output_buffers={sink: y})
-        return Slot(x, x.transpose(2, 0, 1), y, y.reshape(-1), bindings, bindings.output(sink))
+        t = y if flat else y.transpose(2, 0, 1)
+        return Slot(x, x.transpose(2, 0, 1), y, t, bindings, bindings.output(sink))
 
     def launch(self, frame: Float32Array, deadline_ns: int) -> Ticket:
         """Start one request.
@@ -172,9 +176,12 @@ class HailoLink:
         if ticket.exception is not None:
             self._broken = True  # HailoRT shuts the pipeline down after a failed inference
             raise backend_error("the inference", ticket.exception) from ticket.exception
-        t = ticket.slot.t
-        if not all(-T_LIMIT <= value <= T_LIMIT for value in t.tolist()):  # NaN compares false; D is a handful
-            raise BackendError(f"the device returned values outside [-1, 1]: {t[:8].tolist()}")
+        t = ticket.slot.t.reshape(-1)  # a view where the output is one row, as that of an FSQ network is
+        least, most = self._least, self._most
+        if not all(least <= value <= most for value in t.tolist()):  # NaN compares false; D is a handful
+            raise BackendError(
+                f"the device returned values outside [{least:.4g}, {most:.4g}], the HEF's range: {t[:8].tolist()}"
+            )
         return t
 
     def abandon(self) -> None:
@@ -249,6 +256,15 @@ class HailoLink:
             for thing in (*self._held, *orphans):
                 keep_forever(thing)
             self._device.release(lambda: not all(ticket.returned for ticket in orphans))
+
+
+def _limits(report: HefReport) -> tuple[float, float]:
+    """Return the least and the greatest value that the output can have, a little overshoot allowed."""
+    quant = report.outputs[0].quant
+    span = quant.limit_max - quant.limit_min
+    if not 0 < span < math.inf:
+        return -FLOAT32_MAX, FLOAT32_MAX  # the HEF does not say; what is no number is still refused
+    return quant.limit_min - OVERSHOOT * span, quant.limit_max + OVERSHOOT * span
 
 
 def _seconds(deadline_ns: int) -> float:

@@ -19,7 +19,7 @@ class Slot:
         x: (H, W, C) as HailoRT wants it.
         x_as_chw: the same memory seen as (C, H, W), so that one copy does the transposition.
         y: as the output stream is shaped.
-        t: the same memory seen as (D,).
+        t: the same memory seen channels first: (D,), or (C, H, W) of a map.
         bindings: of the configured model, with x attached.
         output: the binding's output slot, to which y is attached before each launch.
     """

@@ -11,10 +11,11 @@ import numpy as np
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.score_tails import AnomalyTail, SigmoidTail, SoftmaxTail, Tail
+from fsq_edge_runtime.label_tail import SigmoidTail
+from fsq_edge_runtime.score_tails import AnomalyTail, SoftmaxTail, Tail
 
 if TYPE_CHECKING:
-    from fsq_edge_compile.own.device_graph import ForeignNetwork
+    from fsq_edge_compile.foreign.device_graph import ForeignNetwork
 
 HeadKind = Literal["softmax", "sigmoid", "anomaly"]
 HEADS: Final[tuple[HeadKind, ...]] = ("softmax", "sigmoid", "anomaly")

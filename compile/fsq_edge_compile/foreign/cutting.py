@@ -14,6 +14,9 @@ from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.splitting import split
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.onnx_graph import ROW_PREFIX
+
+JOIN = "fsq_join"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,20 @@ def cut_graph(graph: bytes, arch: str) -> CutGraph:
     return CutGraph(device, host, report, "", operators)
 
 
+def without_rows(device: bytes) -> Any:
+    """Return a device graph (a ``ModelProto``) as the compiler sees it: it ends where the host graph takes over."""
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(device))
+    graph = model.graph
+    known = {value.name: value for value in graph.value_info}
+    rows = [node for node in graph.node if node.name.startswith(ROW_PREFIX) or node.name == JOIN]
+    leaving = [node.input[0] for node in rows if node.name != JOIN]
+    for node in rows:
+        graph.node.remove(node)
+    del graph.output[:]
+    graph.output.extend(known[name] for name in leaving)
+    return model
+
+
 def _joined(device: Any, leaving: list[tuple[str, tuple[int, ...]]]) -> bytes:
     """Return the device part with all that leaves it as one row ``t``."""
     graph = device.graph
@@ -76,10 +93,10 @@ def _joined(device: Any, leaving: list[tuple[str, tuple[int, ...]]]) -> bytes:
         target = "t" if len(leaving) == 1 else f"fsq_row_{place}"
         size = numpy_helper.from_array(np.asarray((1, prod(shape)), dtype=np.int64), f"fsq_row_shape_{place}")
         graph.initializer.append(size)
-        graph.node.append(helper.make_node("Reshape", [name, size.name], [target], f"fsq_row_{place}"))
+        graph.node.append(helper.make_node("Reshape", [name, size.name], [target], f"{ROW_PREFIX}_{place}"))
         rows.append(target)
     if len(rows) > 1:
-        graph.node.append(helper.make_node("Concat", rows, ["t"], "fsq_join", axis=1))
+        graph.node.append(helper.make_node("Concat", rows, ["t"], JOIN, axis=1))
     del graph.output[:]
     width = sum(prod(shape) for _, shape in leaving)
     graph.output.append(helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, width]))

@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_compile.checker.rewrites.fixing import fix, load_whole
-from fsq_edge_compile.own.heads import HeadKind
-from fsq_edge_compile.own.network_input import LAYOUTS, NetworkInput, layout_text
+from fsq_edge_compile.foreign.heads import HeadKind
+from fsq_edge_compile.foreign.network_input import LAYOUTS, NetworkInput, layout_text
 from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line
