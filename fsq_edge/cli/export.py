@@ -17,7 +17,9 @@ from fsq_edge_runtime.errors import UsageError
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @network_options
-@folder_option("--out", required=True, metavar="BUILD", help="Write the graphs and what a bundle needs into this folder.")
+@folder_option(
+    "--out", required=True, metavar="BUILD", help="Write the graphs and what a bundle needs into this folder."
+)
 @click.option("--name", help="Name of the model. Default: that of the data set.")
 @default_option("--arch", "hailo8l", click.Choice(ARCHES), "With --onnx: check and cut the network for this chip.")
 @force_option
