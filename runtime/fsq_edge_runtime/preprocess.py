@@ -6,8 +6,10 @@ append per-window z-copies, standardise with the statistics of the training spli
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import ClassVar, Self
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +114,22 @@ class PreprocessConfig(Artefact):
         return np.asarray(floors, dtype=np.float32)
 
 
+class FrameConstants(NamedTuple):
+    """The constants of one :class:`PreprocessConfig`, as the arithmetic uses them; float32.
+
+    Attributes:
+        mean: (C',) of the training split.
+        scale: (C',) one over its standard deviations.
+        floor: (C,) added to the norm of a centered channel: the least spread times ``root``.
+        root: square root of the samples of a window.
+    """
+
+    mean: Float32Array
+    scale: Float32Array
+    floor: Float32Array
+    root: float
+
+
 class Preprocessor:
     """Applies one :class:`PreprocessConfig`."""
 
@@ -148,6 +166,19 @@ class Preprocessor:
         frames = np.empty((len(x), *self.config.frame_shape), np.float32) if out is None else out
         FrameWriter(self, frames).write(x)
         return frames
+
+    @property
+    def constants(self) -> FrameConstants:
+        """The constants, for whoever writes the same arithmetic in another form."""
+        flat = self._mean[:, 0].copy(), self._scale[:, 0].copy(), self._floor[:, 0, 0].copy()
+        return FrameConstants(*flat, float(self._root_count.flat[0]))
+
+    def means_into(self, rows: Float32Array, out: Float32Array) -> Callable[[], object]:
+        """Return what writes the means of finite channels ``rows`` (..., C, 1, T) float32 to ``out`` (..., C, 1, 1).
+
+        A mean depends on its channel alone, to the bit.
+        """
+        return functools.partial(np.matmul, rows, self._average, out)
 
     def fill_gaps(self, windows: npt.ArrayLike) -> tuple[Float32Array, BoolArray]:
         """Return windows with short gaps interpolated, and which windows are usable.
@@ -216,7 +247,8 @@ class FrameWriter:
         self._mean: Float32Array = np.empty((*self.raw.shape[:-1], 1, 1), dtype=np.float32)
         self._spread: Float32Array = np.empty_like(self._mean)
         # Views made once. Sums are products of a row and a column: one kind of call serves the mean and the spread.
-        self._means, self._factors, self._raw_rows = self._mean[..., 0], self._spread[..., 0], self.raw[..., None, :]
+        self._means, self._factors = self._mean[..., 0], self._spread[..., 0]
+        self._write_means = preprocessor.means_into(self.raw[..., None, :], self._mean)
         if self._z is not None:
             self._rows, self._columns = self._z[..., None, :], self._z[..., None]
 
@@ -238,7 +270,7 @@ class FrameWriter:
     def _write_zscore(self, z: Float32Array) -> None:
         # (x - mean) / (std + floor), with std = sqrt(sum of squares) / sqrt(T): both sides times sqrt(T).
         spread, settings = self._spread, self._with
-        np.matmul(self._raw_rows, settings._average, self._mean)
+        self._write_means()
         np.subtract(self.raw, self._means, z)
         np.matmul(self._rows, self._columns, spread)
         np.sqrt(spread, spread)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from fsq_edge_runtime.protobuf_writer import varint
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 MAX_DEPTH = 24  # the deepest path of the schema, a mux inside a partial core op, is 12
@@ -193,6 +195,23 @@ class Message:
     def count(self, number: int) -> int:
         """Return how often the field is on the wire."""
         return len(self._fields.get(number, []))
+
+    def encoded(self, *, without: tuple[int, ...] = ()) -> bytes:
+        """Return the message's own fields as they are on the wire, except the numbers in ``without``.
+
+        Fields of one number keep their order; those of different numbers, whose order means nothing, are sorted by it.
+        """
+        parts: list[bytes] = []
+        for number in sorted(set(self._fields) - set(without)):
+            for wire_type, value in self._fields[number]:
+                key = varint(number << 3 | wire_type)
+                if isinstance(value, memoryview):
+                    parts += [key, varint(len(value)), bytes(value)]
+                elif wire_type == VARINT:
+                    parts += [key, varint(value)]
+                else:
+                    parts += [key, value.to_bytes(8 if wire_type == FIXED64 else 4, "little")]
+        return b"".join(parts)
 
     def only_one_of(self, *numbers: int) -> int:
         """Return which member of a oneof is set, 0 for none.

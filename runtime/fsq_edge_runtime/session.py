@@ -161,16 +161,16 @@ class Session:
         """
         begun = time.monotonic_ns()
         state = self._streams.get(stream) or self._open(stream, self.settings)
-        decisions = []
+        classifier, decisions = self._classifier, []
         for start in self._take(state, samples, timestamps):
             if self._drift is not None and state.seq % LOOK_EVERY == 0:
                 self._drift.look(stream, state.seq, state.ring.window(start))
-            decision = self._classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
+            decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
                 self._emit(decision)
-            if self._classifier.failure is not None:
-                self._classifier.raise_failure()
+            if classifier.failure is not None:
+                classifier.raise_failure()
             begun = time.monotonic_ns()
         return decisions
 
@@ -195,13 +195,14 @@ class Session:
         items = ((name, samples, None) for name, samples in pushed.items()) if isinstance(pushed, Mapping) else pushed
         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
         decisions: list[Decision] = []
+        streams, collect, drift = self._streams, self._classifier.collect, self._drift
         try:
             for stream, samples, timestamps in items:
-                state = self._streams.get(stream) or self._open(stream, self.settings)
+                state = streams.get(stream) or self._open(stream, self.settings)
                 for start in self._take(state, samples, timestamps):
-                    if self._drift is not None and state.seq % LOOK_EVERY == 0:
-                        self._drift.look(stream, state.seq, state.ring.window(start))
-                    if self._classifier.collect(state, start):
+                    if drift is not None and state.seq % LOOK_EVERY == 0:
+                        drift.look(stream, state.seq, state.ring.window(start))
+                    if collect(state, start):
                         decisions += self._flush(arrived)
                         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
         finally:
@@ -285,8 +286,9 @@ class Session:
 
     def _flush(self, arrived: int) -> list[Decision]:
         records = self._classifier.decide_batch(arrived)
-        for record in records:
-            self._emit(record)
+        if self.on_record is not None:
+            for record in records:
+                self._emit(record)
         self._classifier.raise_failure()
         return [record for record in records if isinstance(record, Decision)]
 

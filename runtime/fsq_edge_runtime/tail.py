@@ -19,6 +19,9 @@ from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.npz import read_arrays
 
 BOUND_MARGIN: Final = 1e-3  # the paper's eps: keeps the outermost digits reachable by a finite z
+# Batches of other sizes, and other graphs of the same arithmetic, round the last bits of t differently (observed: below
+# 1e-5 of a step). Where b lies closer than this to a rounding boundary, the batch-1 graph decides.
+BOUNDARY_MARGIN: Final = 1e-4
 MAX_INDEX: Final = 1 << 62  # code indices are int64
 MAX_CODES: Final = 1 << 20  # of a logits table; a grid alone may be larger
 MAX_HEAD_BYTES: Final = 64 * 1024 * 1024

@@ -107,3 +107,35 @@ class TakesFrame(Protocol):
     """
 
     frame: Float32Array
+
+
+class RunsWindow(Protocol):
+    """A graph that prepares its window itself, in the network's own run.
+
+    Attributes:
+        windows: (K, C, T) float32, C-contiguous, raw units: where a sound window is put K times (once more for
+            z-copies) before :meth:`infer`.
+    """
+
+    windows: Float32Array
+
+    def infer(self) -> Float32Array:
+        """Return ``t`` (D,) as :meth:`Backend.infer` would, up to its last bits; a view that the next call overwrites.
+
+        Raises:
+            BackendError: as there.
+        """
+
+    def infer_batch(self, windows: Float32Array) -> Float32Array:
+        """Return ``t`` (N, D), a copy, for sound windows (N, C, T) float32, C-contiguous, raw units."""
+
+
+@runtime_checkable
+class HasWindowGraph(Protocol):
+    """A backend that may have such a graph.
+
+    Attributes:
+        window_graph: proven against the backend; None where there is none.
+    """
+
+    window_graph: RunsWindow | None

@@ -7,12 +7,12 @@ those that onnxruntime itself infers from the shapes, with nothing optimised and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line
 from fsq_edge_runtime.onnx_graph import GraphNode, read_graph_ports, read_nodes
+from fsq_edge_runtime.protobuf_writer import nested_field, text_field
 
 MAX_VALUES = 64 << 20  # of all tensors together: 256 MiB of float32
 MAX_PRODUCTS = 4_000_000_000  # multiply-adds of one window: seconds on a small board, and no window lasts longer
@@ -114,16 +114,4 @@ def _products(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> int:
 
 def _as_outputs(names: dict[str, None]) -> bytes:
     """Return what, put after a model's bytes, makes tensors its outputs too: protobuf merges the two graphs."""
-    ports = b"".join(_field(12, _field(1, name.encode())) for name in names)
-    return _field(7, ports)
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return bytes([*_varint(number << 3 | 2), *_varint(len(data))]) + data
-
-
-def _varint(value: int) -> Iterator[int]:
-    while value > 127:
-        yield value & 127 | 128
-        value >>= 7
-    yield value
+    return nested_field(7, *(nested_field(12, text_field(1, name)) for name in names))

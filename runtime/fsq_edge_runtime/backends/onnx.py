@@ -12,7 +12,7 @@ from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.files import first_line
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.backends.base import Backend
+    from fsq_edge_runtime.backends.base import Backend, RunsWindow
 
 
 class OnnxBackend:
@@ -25,6 +25,7 @@ class OnnxBackend:
 
     Attributes:
         frame: (1, C', H, W) float32, the bound input: a frame written there is inferred without a copy.
+        window_graph: the same graph with its preprocessing, once whoever opened the backend has proven one.
 
     Raises:
         DataError: the graph cannot be loaded or its input and output are not as above.
@@ -34,6 +35,7 @@ class OnnxBackend:
 
     def __init__(self, model: bytes, *, name: str = "onnx", batched: bytes | None = None) -> None:
         self.name = name
+        self.window_graph: RunsWindow | None = None
         self._session: Any = _load(model)
         self._batched = batched
         self._batch_session: Any = None
@@ -81,7 +83,7 @@ class OnnxBackend:
     def close(self) -> None:
         """Drop the sessions."""
         self._session = self._batch_session = None
-        self._binding = None
+        self._binding = self.window_graph = None
 
     def _signature(self) -> tuple[tuple[int, ...], int]:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()

@@ -84,7 +84,7 @@ def select_backend(
         BackendError: ``hailo`` was asked for and cannot be had; ``status`` has HailoRT's code.
     """
     if choice == "onnx":
-        return Selection(_processor(bundle), "onnx was asked for")
+        return Selection(_with_window_graph(bundle), "onnx was asked for")
     if choice == "onnx-int8":
         if not bundle.has("encoder-int8"):
             raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
@@ -92,7 +92,7 @@ def select_backend(
     if choice not in CHOICES:
         raise UsageError(f"unknown backend {choice!r}", hint="one of " + ", ".join(CHOICES))
     if choice == "auto" and not bundle.hef_architectures:
-        return Selection(_processor(bundle), "the bundle has no HEF", fallback=True)
+        return Selection(_with_window_graph(bundle), "the bundle has no HEF", fallback=True)
     policy = policy or _one_hop(bundle)
     if choice == "hailo":
         return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
@@ -108,6 +108,14 @@ def _one_hop(bundle: Bundle) -> FallbackPolicy:
 def _processor(bundle: Bundle) -> OnnxBackend:
     batched = bundle.read("encoder-batch") if bundle.has("encoder-batch") else None
     return OnnxBackend(bundle.read("encoder"), batched=batched)
+
+
+def _with_window_graph(bundle: Bundle) -> OnnxBackend:
+    from fsq_edge_runtime.backends.window_graph import open_window_graph
+
+    backend = _processor(bundle)
+    backend.window_graph, _ = open_window_graph(bundle, backend)
+    return backend
 
 
 def open_device(
@@ -176,7 +184,7 @@ def _automatic(
     except BackendError as error:
         reason = error.message
         if error.status not in PASSING:
-            return Selection(_processor(bundle), reason, fallback=True)
+            return Selection(_with_window_graph(bundle), reason, fallback=True)
     standby = _processor(bundle)
     standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.backends.base import Backend, Missed, TakesFrame
+from fsq_edge_runtime.backends.base import Backend, HasWindowGraph, Missed, TakesFrame
 from fsq_edge_runtime.backends.host import open_host
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.label_tail import against_thresholds
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
-from fsq_edge_runtime.stream.head import StreamHead, head_of
+from fsq_edge_runtime.stream.head import NEAR, StreamHead, head_of
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG, QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
 from fsq_edge_runtime.stream.settings import StreamSettings
@@ -55,7 +55,7 @@ class Due(NamedTuple):
     flags: tuple[str, ...]
 
 
-new_due = tuple.__new__  # half the cost of Due(...), which is paid for every window
+new_tuple = tuple.__new__  # half the cost of Due(...), which is paid for every window
 
 
 class _Ended(NamedTuple):
@@ -96,9 +96,10 @@ class WindowClassifier:
         self._preprocess = Preprocessor(config)
         frame = backend.frame if isinstance(backend, TakesFrame) else np.zeros((1, *config.frame_shape), np.float32)
         self._frame: Float32Array = frame
-        # A window is copied once, from its stream to where its frame is made, and checked there.
         self._writer = FrameWriter(self._preprocess, frame[0])
-        self._check = QualityCheck(config, settings, self._writer.raw)
+        self._graph = backend.window_graph if isinstance(backend, HasWindowGraph) else None
+        # A window is copied once, from its stream to where its frame is made, and checked there.
+        self._check = QualityCheck(config, settings, self._writer.raw if self._graph is None else self._graph.windows)
         self._heads: dict[str, StreamHead] = {}
         self._host = open_host(bundle)
         self._no_stages = NO_STAGES if self._host is None else (0, *NO_STAGES)
@@ -137,22 +138,36 @@ class WindowClassifier:
         limit = arrived + self._patience_ns
         if placed > limit:
             return self._unanswered(due, "overrun")
-        self._writer.finish()
-        prepared = time.monotonic_ns()
+        graph, host, head, mark = self._graph, self._host, self.head, NEAR
         try:
-            t = self._backend.infer(self._frame)
-            if self._host is not None:
-                t = self._host.scores(t)
+            prepared = time.monotonic_ns()
+            if graph is not None and not due.flags:
+                t = graph.infer()
+                mark = head.sure_code(t)
+            if mark == NEAR:
+                self._prepare()
+                prepared = prepared if graph is not None else time.monotonic_ns()
+                t = self._backend.infer(self._frame)
+                if host is not None:
+                    t = host.scores(t)
+                head = self.head  # a fallback may have taken over
+                mark = head.code(t)
         except BackendError as error:
             return self._unanswered(due, self._reason(error))
         inferred = time.monotonic_ns()
         if inferred > limit:
             return self._unanswered(due, "deadline")
         spent: tuple[int, ...] = (placed - begun, prepared - placed, inferred - prepared)
-        if self._host is not None:
-            spent = _with_host(spent, self._host.taken_ns)
-        head = self.head
-        return self._answered(due, head, head.code(t), t, spent, inferred, arrived)
+        if host is not None:
+            spent = _with_host(spent, host.taken_ns)
+        return self._answered(due, head, mark, t, spent, inferred, arrived)
+
+    def _prepare(self) -> None:
+        """Make the frame of the window that was checked last."""
+        if self._graph is None:
+            self._writer.finish()
+        else:
+            self._writer.write(self._check.window)
 
     def lose(self, state: StreamState, start: int) -> Decision:
         """Return the record of a window that nobody waits for any more: missed, without a look at its samples."""
@@ -161,16 +176,17 @@ class WindowClassifier:
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
         # Checked now only where that takes the ring itself; the others together, when the batch is decided.
-        checked, row = state.ring.irregular_until > start, self._filled
+        ring, row = state.ring, self._filled
+        checked = ring.irregular_until > start
         if checked:
             due = self._checked(state, start)
             self._windows[row] = self._check.window
         else:
             due = self._place(state, start, ())
-            self._windows[row] = state.ring.window(start)
-        self._batch.append(_Collected(due, row, checked))
-        self._filled = row + 1
-        return self._filled == MAX_BATCH
+            self._windows[row] = ring.window(start)
+        self._batch.append(new_tuple(_Collected, (due, row, checked)))
+        self._filled = row = row + 1
+        return row == MAX_BATCH
 
     def defer(self, state: StreamState, gap: Gap) -> bool:
         """Keep the end of a segment in its place among the windows collected; False if there are none to wait for."""
@@ -191,11 +207,12 @@ class WindowClassifier:
         begun = time.monotonic_ns()
         limit = arrived + self._patience_ns
         overrun = begun > limit
-        batch, kept = self._check_rows(batch, n)
+        batch, kept, plain = self._check_rows(batch, n)
         some = self._windows[:n] if len(kept) == n else self._windows[kept]
-        frames = self._preprocess.frames(some[:0] if overrun else some)
+        some = some[:0] if overrun else some
+        frames = None if plain and self._graph is not None else self._preprocess.frames(some)
         prepared = time.monotonic_ns()
-        t, codes, reasons = self._infer_rows(frames)
+        t, codes, reasons = self._infer_rows(some, frames)
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
         spent: tuple[int, ...] = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
@@ -220,10 +237,17 @@ class WindowClassifier:
             row += 1
         return records
 
-    def _check_rows(self, batch: list[_Collected | _Ended], n: int) -> tuple[list[_Collected | _Ended], list[int]]:
-        """Give the windows of a batch their flags; return the batch and the rows that deserve an answer."""
+    def _check_rows(
+        self, batch: list[_Collected | _Ended], n: int
+    ) -> tuple[list[_Collected | _Ended], list[int], bool]:
+        """Give the windows of a batch their flags.
+
+        Returns:
+            The batch, the rows that deserve an answer, and whether none of these has a flag.
+        """
         check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
         kept: list[int] = []
+        plain = True
         for at, entry in enumerate(batch):
             if isinstance(entry, _Ended):
                 continue
@@ -236,9 +260,12 @@ class WindowClassifier:
                 due = self._doubted(entry.due)
                 if due is not entry.due:
                     batch[at], flags = entry._replace(due=due), due.flags
-            if not (flags and check.abstains(flags)):
+            if not flags:
                 kept.append(row)
-        return batch, kept
+            elif not check.abstains(flags):
+                kept.append(row)
+                plain = False
+        return batch, kept, plain
 
     def predict(self, windows: npt.ArrayLike) -> Predictions:
         """Classify independent windows (N, C, T); see :meth:`fsq_edge_runtime.Session.predict`."""
@@ -251,36 +278,48 @@ class WindowClassifier:
         rows = np.flatnonzero(valid)
         for at in range(0, len(rows), MAX_BATCH):
             some = rows[at : at + MAX_BATCH]
-            t[some], codes[some] = self._infer_exactly(self._preprocess.frames(filled[some]))
+            t[some], codes[some] = self._infer_exactly(filled[some], self._preprocess.frames(filled[some]))
         found = codes >= 0
         codes[found], labels[found], probabilities[found] = head.judge(codes[found], t[found])
         return Predictions(t, codes, labels, probabilities, found)
 
-    def _infer_exactly(self, frames: Float32Array) -> tuple[Float32Array, Int64Array]:
-        """Return ``t`` (N, D) and codes (N,) as the batch-1 graph gives them.
+    def _infer_exactly(self, windows: Float32Array, frames: Float32Array | None) -> tuple[Float32Array, Int64Array]:
+        """Return ``t`` (N, D) and codes (N,) as the batch-1 graph gives them on the frames of numpy.
+
+        Args:
+            windows: (N, C, T) raw units, finite.
+            frames: theirs; None where all are sound and the graph that prepares windows itself is to run.
 
         Raises:
             Missed: some window was lost.
         """
-        head = self.head
-        if not len(frames):
+        head, graph = self.head, self._graph
+        if not len(windows):
             return np.empty((0, head.tail.width), dtype=np.float32), np.empty(0, dtype=np.int64)
-        t = self._backend.infer_batch(frames)
-        if self._host is not None:
-            t = self._host.scores_of_all(t)
+        if frames is None and graph is not None:
+            t = graph.infer_batch(windows)
+        else:
+            frames = self._preprocess.frames(windows) if frames is None else frames
+            t = self._backend.infer_batch(frames)
+            if self._host is not None:
+                t = self._host.scores_of_all(t)
         codes, near = head.codes(t)
         for row in near.tolist():
-            t[row] = self._backend.infer(frames[row : row + 1])
+            exact = self._preprocess.frames(windows[row : row + 1]) if frames is None else frames[row : row + 1]
+            t[row] = self._backend.infer(exact)
             codes[row] = head.code(t[row])
         return t, codes
 
-    def _infer_rows(self, frames: Float32Array) -> tuple[Float32Array, Int64Array, dict[int, str]]:
-        """Return ``t`` (N, D), marks (N,) and, by row, the reason of each that was lost."""
+    def _infer_rows(
+        self, windows: Float32Array, frames: Float32Array | None
+    ) -> tuple[Float32Array, Int64Array, dict[int, str]]:
+        """Return ``t`` (N, D), marks (N,) and, by row, the reason of each that was lost; arguments as above."""
         try:
-            return *self._infer_exactly(frames), {}
+            return *self._infer_exactly(windows, frames), {}
         except BackendError as error:
             self._reason(error)
         # By row, so that only what is truly lost is given up.
+        frames = self._preprocess.frames(windows) if frames is None else frames
         t = np.full((len(frames), self.head.tail.width), np.nan, dtype=np.float32)
         codes, reasons = np.full(len(frames), LOST, dtype=np.int64), {}
         for row in range(len(frames)):
@@ -331,7 +370,7 @@ class WindowClassifier:
         state.seq = seq + 1
         state.counters.windows += 1
         t0, rate = state.t0, self._rate
-        return new_due(Due, (state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags))
+        return new_tuple(Due, (state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags))
 
     def _answered(
         self,
@@ -350,24 +389,32 @@ class WindowClassifier:
         bars = head.thresholds
         label, smoothed = state.chain.step(probabilities if bars is None else against_thresholds(probabilities, bars))
         state.counters.decided += 1
+        classes = self._classes
+        if label == UNKNOWN:
+            name, confidence = UNKNOWN_LABEL, max(smoothed)
+        else:
+            name, confidence = classes[label], smoothed[label]
         done = time.monotonic_ns()
-        decision = Decision(
-            seq,
-            state.name,
-            t_start,
-            t_end,
-            UNKNOWN_LABEL if label == UNKNOWN else self._classes[label],
-            self._classes[raw],
-            max(smoothed) if label == UNKNOWN else smoothed[label],
-            code,
-            flags,
-            self._backend.name,
-            None,
-            probabilities,
-            smoothed,
-            (*spent, done - inferred, done - arrived),
+        return new_tuple(
+            Decision,
+            (
+                seq,
+                state.name,
+                t_start,
+                t_end,
+                name,
+                classes[raw],
+                confidence,
+                code,
+                flags,
+                self._backend.name,
+                None,
+                probabilities,
+                smoothed,
+                (*spent, done - inferred, done - arrived),
+                None if bars is None else self._reached(smoothed),
+            ),
         )
-        return decision if bars is None else decision._replace(labels=self._reached(smoothed))
 
     def _reached(self, smoothed: Sequence[float]) -> tuple[str, ...]:
         """Return the labels whose threshold, which lies at 0.5 here, is reached."""

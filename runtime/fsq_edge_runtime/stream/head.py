@@ -10,11 +10,9 @@ import numpy as np
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.label_tail import SigmoidTail
 from fsq_edge_runtime.score_tails import AnomalyTail, SoftmaxTail, Tail
-from fsq_edge_runtime.tail import FsqCodebook, FsqTail, softmax
+from fsq_edge_runtime.tail import BOUNDARY_MARGIN, FsqCodebook, FsqTail, softmax
 
-# Batches of other sizes may round the last bits of t differently (observed: below 1e-6). Where b lies closer than
-# this to a rounding boundary, the batch-1 graph decides.
-BOUNDARY_MARGIN = 1e-4
+NEAR = -2  # in place of a mark: too near a boundary to trust anything but the batch-1 graph on frames of numpy
 
 
 class Answer(NamedTuple):
@@ -44,6 +42,10 @@ class StreamHead(Protocol):
 
     def code(self, t: Float32Array) -> int:
         """Return the mark of t (D,): the code, or the class where there are no codes; -1 if t is not a number."""
+        ...
+
+    def sure_code(self, t: Float32Array) -> int:
+        """Return :meth:`code` of t (D,) that another graph computed, or ``NEAR`` where that could be another code."""
         ...
 
     def answer(self, code: int, t: Float32Array) -> Answer:
@@ -89,6 +91,10 @@ class ScoreHead:
         whole = sum(scores)
         return self._best(scores) if whole - whole == 0.0 else -1  # Inf and NaN leave no 0
 
+    def sure_code(self, t: Float32Array) -> int:
+        """Return ``NEAR``: scores show the last bits of t (D,)."""
+        return NEAR
+
     def answer(self, code: int, t: Float32Array) -> Answer:
         """Return the class and the probabilities of t (D,); there is no code."""
         return Answer(None, code, self._shares(t.tolist(), self._temperature))
@@ -127,7 +133,12 @@ class DecisionHead:
         self.raw: list[int] = self.probabilities.argmax(axis=1).tolist()
         self._answers: dict[int, Answer] = {}
         thresholds = _exact_thresholds(tail.codebook)
-        self._scale = list(zip(thresholds, tail.codebook.basis.tolist(), strict=True))
+        basis = tail.codebook.basis.tolist()
+        self._scale = list(zip(thresholds, basis, strict=True))
+        # Around each threshold the margin's two ends: an odd number of ends below t says that t lies between two.
+        widths = (BOUNDARY_MARGIN / tail.codebook.half).tolist()
+        ends = [[at + side for at in row for side in (-w, w)] for row, w in zip(thresholds, widths, strict=True)]
+        self._ends = list(zip(ends, basis, strict=True))
 
     def code(self, t: Float32Array) -> int:
         """Return the code index of t (D,), to the bit that of :meth:`FsqTail.index`; -1 if t is not a number.
@@ -139,6 +150,21 @@ class DecisionHead:
             if value != value:
                 return -1
             index += bisect_right(thresholds, value) * basis
+        return index
+
+    def sure_code(self, t: Float32Array) -> int:
+        """Return the code index of t (D,) that another graph computed; ``NEAR`` within the margin of a boundary.
+
+        -1 if t is not a number.
+        """
+        index = 0
+        for value, (ends, basis) in zip(t.tolist(), self._ends):  # noqa: B905 - a keyword costs here
+            below = bisect_right(ends, value)
+            if below & 1:
+                return NEAR
+            if value != value:
+                return -1
+            index += (below >> 1) * basis
         return index
 
     def answer(self, code: int, t: Float32Array) -> Answer:

@@ -41,10 +41,10 @@ class QualityCheck:
     Args:
         config: channels, units, rate, longest gap.
         settings: thresholds.
-        window: (C, T) float32, C-contiguous, where samples are put to be judged; None makes one.
+        store: (C, T) or (K, C, T) float32, C-contiguous, where samples are put (K times) to be judged; None makes one.
 
     Attributes:
-        window: as given: the samples of the window that was looked at last; finite if they were sound.
+        window: (C, T), the samples of the window that was looked at last; finite if they were sound.
 
     Raises:
         DataError: ``full_scale`` or ``sensor_step`` names a channel that the model does not have.
@@ -53,7 +53,7 @@ class QualityCheck:
     contiguous and as wide as a window, since numpy is slow at broadcasting and slicing arrays of this size.
     """
 
-    def __init__(self, config: PreprocessConfig, settings: StreamSettings, window: Float32Array | None = None) -> None:
+    def __init__(self, config: PreprocessConfig, settings: StreamSettings, store: Float32Array | None = None) -> None:
         self._config, self._settings = config, settings
         self._names = [channel.name for channel in config.channels]
         for key, named in (("full_scale", settings.full_scale), ("sensor_step", settings.sensor_step)):
@@ -66,7 +66,8 @@ class QualityCheck:
         self._scale = _column([settings.full_scale.get(name, math.inf) * FULL_SCALE_SHARE for name in self._names])
         limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
         size = (len(self._names), config.window_samples)
-        self.window: Float32Array = np.zeros(size, dtype=np.float32) if window is None else window
+        self._store: Float32Array = np.zeros(size, dtype=np.float32) if store is None else store
+        self.window: Float32Array = self._store.reshape(-1, *size)[0]
         self._flat = self.window.reshape(-1)
         self._limit: Float32Array = np.ones(size, dtype=np.float32) * limit
         self._inverse: Float32Array = 1.0 / self._limit
@@ -90,29 +91,28 @@ class QualityCheck:
         self._gyroscope = self.window[self._gyro_triad].reshape(-1)
         self._turn_low, self._turn_high = slow**2 * size[1], fast**2 * size[1]
         self._fastest = np.float32(fast)
+        self._two_triads = self._gravity > 0.0 and self.checks_rotation and len(self._names) == 6
         self._abstaining = frozenset(settings.abstain_on)
 
     def sound(self, window: Float32Array) -> bool:
         """Take the samples (C, T) of a window into :attr:`window`; return whether they show no fault at all."""
-        np.copyto(self.window, window)
-        flat = self._flat
-        # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it. (vdot, since
-        # dot warns when a square overflows.)
-        if not np.vdot(flat, flat) < self._least_energy:
+        np.copyto(self._store, window)
+        vdot = np.vdot  # since dot warns when a square overflows
+        energy = turning = 0.0
+        if self._gravity:
+            energy = vdot(self._accelerometer, self._accelerometer)
+            if not self._energy_low <= energy <= self._energy_high:
+                return False
+        if self.checks_rotation:
+            turning = vdot(self._gyroscope, self._gyroscope)
+            if not self._turn_low <= turning <= self._turn_high and self._rotation_is_off():
+                return False
+        # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it.
+        whole = energy + turning if self._two_triads else vdot(self._flat, self._flat)
+        if not whole < self._least_energy:
             np.multiply(self.window, self._inverse, self._relative)
             if not np.absolute(self._relative, self._relative).max() < 1.0:
                 return False
-        if (
-            self._gravity
-            and not self._energy_low <= np.vdot(self._accelerometer, self._accelerometer) <= self._energy_high
-        ):
-            return False
-        if (
-            self.checks_rotation
-            and not self._turn_low <= np.vdot(self._gyroscope, self._gyroscope) <= self._turn_high
-            and self._rotation_is_off()
-        ):
-            return False
         # Across the border of two channels as well: what is found there is not a run.
         np.equal(self._later, self._earlier, self._repeated)
         return self._repeats.find(1) < 0 or not self._has_run()
@@ -144,7 +144,7 @@ class QualityCheck:
         """
         present = np.isfinite(window)
         filled = window if present.all() else fill_missing(window, self._config.max_gap_samples)
-        np.copyto(self.window, filled)
+        np.copyto(self._store, filled)
         flags = self._name("missing", ~np.isfinite(filled).all(axis=1))
         imputed = int((np.isfinite(filled) & ~present).sum(axis=1).max())
         imputed += 0 if ring is None else ring.imputed(start)
@@ -185,7 +185,7 @@ class QualityCheck:
 
     def _has_run(self) -> bool:
         changes = np.not_equal(self._flat[1:], self._flat[:-1])
-        return changes.tobytes().find(bytes(max(1, self._stuck_run - 1))) >= 0
+        return bool(changes.tobytes().find(bytes(max(1, self._stuck_run - 1))) >= 0)
 
     def _is_stuck(self, window: Float32Array, index: int) -> bool:
         """Whether a channel repeats a value longer than a still body explains."""

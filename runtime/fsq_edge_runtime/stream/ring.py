@@ -25,13 +25,25 @@ class SampleRing:
         irregular_until: grid index after the last sample that was not simply taken from the source.
     """
 
-    __slots__ = ("_base", "_capacity", "_data", "_imputed", "_used", "_window", "end", "irregular_until", "room")
+    __slots__ = (
+        "_base",
+        "_capacity",
+        "_columns",
+        "_data",
+        "_imputed",
+        "_used",
+        "_window",
+        "end",
+        "irregular_until",
+        "room",
+    )
 
     def __init__(self, channels: int, window: int) -> None:
         self._window = window
         self._capacity = 4 * window
         self.room = self._capacity - window
         self._data: Float32Array = np.zeros((self._capacity, channels), dtype=np.float32)
+        self._columns = self._data.T
         self._used: Int64Array = np.ones(self._capacity, dtype=np.int64)
         self._imputed: BoolArray = np.zeros(self._capacity, dtype=np.bool_)
         self.clear()
@@ -64,7 +76,7 @@ class SampleRing:
     def window(self, start: int) -> Float32Array:
         """Return a view (C, T) of the window that starts at ``start``."""
         at = start - self._base
-        return self._data[at : at + self._window].T
+        return self._columns[:, at : at + self._window]
 
     def last(self) -> Float32Array:
         """Return a view (C,) of the last sample written."""

@@ -7,7 +7,6 @@ these have whatever bytes the test wants.
 from __future__ import annotations
 
 import hashlib
-import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import xxhash
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.hef.architecture import EXTENSIONS, NET_FLOW, PERIPHERY, code_of, known_architecture
 from fsq_edge_runtime.hef.header import COMMON, DISTINCT, MAGIC, PAGE_BYTES
+from fsq_edge_runtime.protobuf_writer import double_field, float_field, nested_field, number_field, text_field, varint
 
 Layout = Literal["classic", "net-flow", "partial", "net-flow-partial"]
 
@@ -108,9 +108,18 @@ def hef_bytes(
     features = [PERIPHERY, *([NET_FLOW] if layout.startswith("net-flow") else []), *extensions]
     proto = b"".join(
         (
-            _nested(1, _number(1, code), _number(2, timestamp_ms), _text(3, sdk), _number(4, format_version)),
-            _nested(2, _group(layout, network, inputs, outputs, fps, latency_s, contexts)),
-            *(_nested(5, _number(1, number), _text(2, EXTENSIONS.get(number, ("test", ""))[0])) for number in features),
+            nested_field(
+                1,
+                number_field(1, code),
+                number_field(2, timestamp_ms),
+                text_field(3, sdk),
+                number_field(4, format_version),
+            ),
+            nested_field(2, _group(layout, network, inputs, outputs, fps, latency_s, contexts)),
+            *(
+                nested_field(5, number_field(1, number), text_field(2, EXTENSIONS.get(number, ("test", ""))[0]))
+                for number in features
+            ),
         )
     )
     return seal(proto, payload, version=version, additional=additional)
@@ -192,22 +201,26 @@ def _group(
     contexts: int,
 ) -> bytes:
     net_flow = layout.startswith("net-flow")
-    metadata = _nested(1, _text(1, network), _double(4, fps), _number(5, 1), _double(6, latency_s))
-    names = b"".join(_text(4, f"{network}/{spec.name}") for spec in outputs) + _text(6, network)
+    metadata = nested_field(
+        1, text_field(1, network), double_field(4, fps), number_field(5, 1), double_field(6, latency_s)
+    )
+    names = b"".join(text_field(4, f"{network}/{spec.name}") for spec in outputs) + text_field(6, network)
     core = metadata + _contexts(network, inputs, outputs, contexts) + names
     if layout.endswith("partial"):
-        layouts = b"".join(_nested(7, _nested(1, core), _nested(2, _number(1, bitmap))) for bitmap in (12, 15))
+        layouts = b"".join(
+            nested_field(7, nested_field(1, core), nested_field(2, number_field(1, bitmap))) for bitmap in (12, 15)
+        )
         core = metadata + layouts + names
     if not net_flow:
         return core
     pads = b"".join(
-        _nested(2 if index < len(inputs) else 3, _pad(network, spec, index))
+        nested_field(2 if index < len(inputs) else 3, _pad(network, spec, index))
         for index, spec in enumerate([*inputs, *outputs])
     )
-    named = _nested(1, _text(1, network))  # HailoRT takes the group's name from here, not from field 10
+    named = nested_field(1, text_field(1, network))  # HailoRT takes the group's name from here, not from field 10
     if layout.endswith("partial"):  # these architectures take it from the first partial group, which must be there
-        named += _nested(7, _nested(1, named + names))
-    return named + names + _nested(8, _text(1, "core"), pads, _nested(4, core)) + _text(10, network)
+        named += nested_field(7, nested_field(1, named + names))
+    return named + names + nested_field(8, text_field(1, "core"), pads, nested_field(4, core)) + text_field(10, network)
 
 
 def _contexts(network: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], count: int) -> bytes:
@@ -215,60 +228,64 @@ def _contexts(network: str, inputs: Sequence[TensorSpec], outputs: Sequence[Tens
     for index, spec in enumerate(inputs):
         edges[0].append(_edge(network, spec, 0) + _pad_index(index))
     for index, spec in enumerate(outputs, start=len(inputs)):
-        edges[-1].append(_edge(network, spec, 1) + _nested(5, _number(1, count - 1)) + _pad_index(index))
+        edges[-1].append(_edge(network, spec, 1) + nested_field(5, number_field(1, count - 1)) + _pad_index(index))
     for index in range(count - 1):  # what one context leaves for the next never reaches the host
         between = TensorSpec(f"between{index}", (1, 8, 16))
         edges[index].append(_edge(network, between, 1) + _switch(index, index + 1))
         edges[index + 1].append(_edge(network, between, 0) + _switch(index + 1, index))
     return b"".join(
-        _nested(3, _number(1, index), _nested(3, _text(1, f"context_{index}"), *(_nested(2, edge) for edge in layers)))
+        nested_field(
+            3,
+            number_field(1, index),
+            nested_field(3, text_field(1, f"context_{index}"), *(nested_field(2, edge) for edge in layers)),
+        )
         for index, layers in enumerate(edges)
     )
 
 
 def _switch(context: int, other: int) -> bytes:
     """What a stream between contexts says of its other end; HailoRT asks for at least one."""
-    return _nested(5, _number(1, context), _number(3, 1), _nested(8, _number(1, other)))
+    return nested_field(5, number_field(1, context), number_field(3, 1), nested_field(8, number_field(1, other)))
 
 
 def _edge(network: str, spec: TensorSpec, direction: int) -> bytes:
-    layer = _nested(
+    layer = nested_field(
         3,
-        _text(1, f"{network}/{spec.name}"),
-        _nested(
+        text_field(1, f"{network}/{spec.name}"),
+        nested_field(
             2,
             _shape(spec),
-            _number(7, 2 if len(spec.shape) == 1 else 1),
+            number_field(7, 2 if len(spec.shape) == 1 else 1),
             _buffers(spec),
-            _number(12, _data_bytes(spec)),
-            _nested(13),  # buffer indices, both 0; HailoRT takes the first without looking whether there is one
+            number_field(12, _data_bytes(spec)),
+            nested_field(13),  # buffer indices, both 0; HailoRT takes the first without looking whether there is one
         ),
         _numeric(3, spec),
-        *(_text(5, name) for name in spec.original_names),
+        *(text_field(5, name) for name in spec.original_names),
     )
-    return _number(1, direction) + layer
+    return number_field(1, direction) + layer
 
 
 def _buffers(spec: TensorSpec) -> bytes:
     """Bytes per buffer of the core and buffers per frame: a row, and as many as there are rows."""
     height, width, features = (1, 1, *spec.shape)[-3:]
-    return _number(9, min(width * (-(-features // 8) * 8) * _data_bytes(spec), 65535)) + _number(10, height)
+    return number_field(9, min(width * (-(-features // 8) * 8) * _data_bytes(spec), 65535)) + number_field(10, height)
 
 
 def _pad_index(index: int) -> bytes:
     """The field is optional in the schema: an explicit 0 differs from an absent one."""
-    return _varint(7 << 3) + _varint(index)
+    return varint(7 << 3) + varint(index)
 
 
 def _pad(network: str, spec: TensorSpec, index: int) -> bytes:
     return b"".join(
         (
-            _number(1, index),
-            _text(2, f"{network}/{spec.name}"),
-            _number(3, 6 if len(spec.shape) == 1 else 1),
+            number_field(1, index),
+            text_field(2, f"{network}/{spec.name}"),
+            number_field(3, 6 if len(spec.shape) == 1 else 1),
             _numeric(5, spec),
-            _nested(6, _shape(spec)),
-            _number(8, _data_bytes(spec)),
+            nested_field(6, _shape(spec)),
+            number_field(8, _data_bytes(spec)),
         )
     )
 
@@ -281,40 +298,10 @@ def _shape(spec: TensorSpec) -> bytes:
     height, width, features = (1, 1, *spec.shape)[-3:]
     padded = -(-features // 8) * 8  # the hardware holds features in eights
     sizes = (height, height, width, width, features, padded)
-    return b"".join(_number(number, size) for number, size in enumerate(sizes, start=1))
+    return b"".join(number_field(number, size) for number, size in enumerate(sizes, start=1))
 
 
 def _numeric(number: int, spec: TensorSpec) -> bytes:
     scale, zero_point = spec.quant
     floats = (zero_point, scale, spec.limit_min, spec.limit_max)
-    return _nested(number, *(_float(index, value) for index, value in enumerate(floats, start=1)))
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value) if value else b""
-
-
-def _float(number: int, value: float) -> bytes:
-    return _varint(number << 3 | 5) + struct.pack("<f", value) if value else b""
-
-
-def _double(number: int, value: float) -> bytes:
-    return _varint(number << 3 | 1) + struct.pack("<d", value) if value else b""
-
-
-def _nested(number: int, *parts: bytes) -> bytes:
-    data = b"".join(parts)
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _text(number: int, value: str) -> bytes:
-    return _nested(number, value.encode()) if value else b""
+    return nested_field(number, *(float_field(index, value) for index, value in enumerate(floats, start=1)))

@@ -1,0 +1,167 @@
+"""The preprocessing and the device graph in one onnxruntime session: a raw window in, ``t`` out.
+
+Proven when it is opened: on the bundle's self-test windows it must give ``t`` as the reference does (numpy frames
+through the batch-1 device graph), up to a few units in the last place. Where a code could depend on those, the caller
+asks the reference: the margin that a session keeps from a rounding boundary is several times the difference that the
+proof lets pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.backends.graph_size import check_size
+from fsq_edge_runtime.backends.onnx import OnnxBackend, open_onnx
+from fsq_edge_runtime.errors import BackendError, DataError
+from fsq_edge_runtime.files import first_line
+from fsq_edge_runtime.onnx_fusion import CENTER, WINDOW, centers, fuse_preprocess
+from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.tail import BOUNDARY_MARGIN, FsqTail
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle.bundle import Bundle
+
+PROOF_WINDOWS: Final = 16
+PROOF_SHARE: Final = 0.25  # of the margin from a rounding boundary: the largest difference that is let pass
+
+
+class WindowGraph:
+    """Runs fused graphs on the CPU: one thread, no spinning, buffers bound once.
+
+    Args:
+        model: of :func:`fuse_preprocess`, for one window.
+        preprocessor: makes the means.
+        dimensions: D, the values of ``t``.
+        batched: the same for any number of windows; loaded when first needed. None runs one window after the other.
+
+    Attributes:
+        windows: (K, C, T) float32, C-contiguous, raw units: where a window is put K times before :meth:`infer`.
+
+    Raises:
+        DataError: onnxruntime cannot load the graph.
+    """
+
+    def __init__(
+        self, model: bytes, preprocessor: Preprocessor, dimensions: int, *, batched: bytes | None = None
+    ) -> None:
+        config = preprocessor.config
+        channels = len(config.channels)
+        self._preprocessor, self._batched = preprocessor, batched
+        self._batch_session: Any = None
+        self._flat = config.graph_channels // channels, channels, config.window_samples
+        self._frame: Float32Array = np.zeros((1, *config.frame_shape), dtype=np.float32)
+        self.windows: Float32Array = self._frame.reshape(self._flat)
+        self._center = centers(config, 1)
+        self._write_means = self._means_into(self._frame, self._center)
+        self._t: Float32Array = np.zeros((1, dimensions), dtype=np.float32)
+        self._row: Float32Array = self._t[0]
+        session = self._open(model)
+        self._binding = session.io_binding()
+        for name, array in ((WINDOW, self._frame), (CENTER, self._center)):
+            self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        self._binding.bind_output("t", "cpu", 0, np.float32, self._t.shape, self._t.ctypes.data)
+        self._run = session.run_with_iobinding
+
+    def infer(self) -> Float32Array:
+        """Return ``t`` (D,), a view that the next call overwrites, for the sound window in :attr:`windows`.
+
+        Raises:
+            BackendError: onnxruntime failed.
+        """
+        self._write_means()
+        try:
+            self._run(self._binding)
+        except Exception as error:
+            raise BackendError(f"onnxruntime failed: {first_line(error)}") from error
+        return self._row
+
+    def infer_batch(self, windows: Float32Array) -> Float32Array:
+        """Return ``t`` (N, D), a copy, for sound windows (N, C, T) float32, raw units.
+
+        Raises:
+            BackendError: onnxruntime failed.
+        """
+        n = len(windows)
+        if self._batched is None or n < 2:
+            out = np.empty((n, self._t.shape[1]), dtype=np.float32)
+            for row, window in enumerate(windows):
+                np.copyto(self.windows, window)
+                out[row] = self.infer()
+            return out
+        if self._batch_session is None:
+            check_size(self._batched, "the batched graph", batch=n)
+            self._batch_session = self._open(self._batched)
+        frames = np.empty((n, *self._frame.shape[1:]), dtype=np.float32)
+        np.copyto(frames.reshape(n, *self._flat), windows[:, None])
+        center = centers(self._preprocessor.config, n)
+        self._means_into(frames, center)()
+        try:
+            t: Float32Array = self._batch_session.run(["t"], {WINDOW: frames, CENTER: center})[0]
+        except Exception as error:
+            raise BackendError(f"onnxruntime failed: {first_line(error)}") from error
+        return t
+
+    def _means_into(self, frames: Float32Array, center: Float32Array) -> Callable[[], object]:
+        """Return what writes the means of the z-copies in frames (N, C', H, W) into center (N, C', 1, 1)."""
+        copies, channels, samples = self._flat
+        rows = frames.reshape(-1, copies, channels, 1, samples)[:, -1]
+        means = center.reshape(-1, copies, channels, 1, 1)[:, -1]
+        return self._preprocessor.means_into(rows, means) if copies > 1 else lambda: None
+
+    def close(self) -> None:
+        """Drop the sessions."""
+        self._batch_session = self._binding = self._run = None
+
+    def _open(self, model: bytes) -> Any:
+        try:
+            return open_onnx(model, log_severity=4)  # what it says is in the error
+        except Exception as error:
+            raise DataError(f"the fused graph cannot be loaded by onnxruntime: {first_line(error)}") from error
+
+
+def open_window_graph(bundle: Bundle, reference: OnnxBackend) -> tuple[WindowGraph | None, str]:
+    """Return the fused graph of a bundle once it is proven, and why there is none.
+
+    Args:
+        bundle: the verified bundle.
+        reference: its batch-1 device graph, opened.
+
+    Returns:
+        ``(graph, "")``, or ``(None, reason)``: heads without codes show the last bits of ``t``, and graphs that cannot
+        be fused or that differ by more than a quarter of the margin are not used.
+    """
+    tail = bundle.tail
+    if not isinstance(tail, FsqTail) or bundle.has("host"):
+        return None, "the head has no codes, so the last bits of t count"
+    preprocessor = Preprocessor(bundle.preprocess)
+    try:
+        model = fuse_preprocess(bundle.read("encoder"), bundle.preprocess)
+        batched = None
+        if bundle.has("encoder-batch"):
+            batched = fuse_preprocess(bundle.read("encoder-batch"), bundle.preprocess)
+        graph = WindowGraph(model, preprocessor, tail.width, batched=batched)
+    except DataError as error:
+        return None, error.message
+    worst = _largest_difference(graph, reference, preprocessor, bundle.selftest.windows[:PROOF_WINDOWS], tail)
+    if not worst <= PROOF_SHARE * BOUNDARY_MARGIN:  # NaN is not
+        graph.close()
+        return None, f"the fused graph differs from the reference by {worst:.2g} of a quantisation step"
+    return graph, ""
+
+
+def _largest_difference(
+    graph: WindowGraph, reference: OnnxBackend, preprocessor: Preprocessor, windows: Float32Array, tail: FsqTail
+) -> float:
+    """Return the largest difference of b, in quantisation steps, on windows (N, C, T) that have no missing values."""
+    whole = np.ascontiguousarray(windows[np.isfinite(windows).all(axis=(1, 2))])
+    if not len(whole):
+        return float("nan")
+    bounded, worst = tail.codebook.bounded, 0.0
+    for row, frame in enumerate(preprocessor.frames(whole)):
+        wanted, found = bounded(reference.infer(frame[None])), bounded(graph.infer_batch(whole[row : row + 1]))
+        worst = np.maximum(worst, np.abs(found - wanted).max())  # a NaN stays
+    return float(worst)

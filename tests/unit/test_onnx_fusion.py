@@ -1,0 +1,122 @@
+"""The graph with its preprocessing inside gives what numpy and the device graph give, or is not used."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from fsq_edge_runtime.backends import window_graph
+from fsq_edge_runtime.backends.onnx import OnnxBackend
+from fsq_edge_runtime.backends.window_graph import WindowGraph, open_window_graph
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.onnx_fusion import fuse_preprocess
+from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.protobuf import FieldBudget, Message
+from fsq_edge_runtime.stream.head import NEAR, DecisionHead
+from fsq_edge_runtime.tail import BOUNDARY_MARGIN, FsqCodebook, FsqTail
+from tests.factories.bundles import LEVELS, device_graph, motion, preprocess_config, random_bundle
+
+
+def windows_of(config, n=12, seed=3):
+    rows = motion(n * config.window_samples, len(config.channels), seed=seed)
+    return np.ascontiguousarray(rows.reshape(n, config.window_samples, -1).transpose(0, 2, 1))
+
+
+def with_opset(model, opset):
+    """Change the opset of a graph whose operators are the same in all that are asked for."""
+    changed = onnx.load_from_string(model)
+    changed.opset_import[0].version = opset
+    return changed.SerializeToString()
+
+
+@pytest.mark.parametrize("zscore", [True, False])
+@pytest.mark.parametrize("fold", [1, 2, 4])
+@pytest.mark.parametrize("opset", [13, 17, 18, 21])
+def test_the_fused_graph_is_valid_and_gives_t(zscore, fold, opset):
+    config = preprocess_config(window_zscore=zscore, fold=fold)
+    encoder = with_opset(device_graph(config.frame_shape), opset)
+    fused = fuse_preprocess(encoder, config)
+    onnx.checker.check_model(onnx.load_from_string(fused), full_check=True)
+    windows = windows_of(config)
+    expected = OnnxBackend(encoder).infer_batch(Preprocessor(config).frames(windows))
+    found = WindowGraph(fused, Preprocessor(config), len(LEVELS)).infer_batch(windows)
+    bounded = FsqCodebook(LEVELS).bounded
+    assert np.abs(bounded(found) - bounded(expected)).max() < 0.25 * BOUNDARY_MARGIN
+
+
+def test_a_channel_at_rest_far_from_zero_keeps_its_digits():
+    config = preprocess_config()
+    windows = windows_of(config)
+    windows[:, 2] = 1013.25  # what a pressure reads in hectopascals; a mean rounded otherwise would show at once
+    windows[:, 2, 40:] += np.float32(1e-4)
+    encoder = device_graph(config.frame_shape)
+    expected = OnnxBackend(encoder).infer_batch(Preprocessor(config).frames(windows))
+    fused = WindowGraph(fuse_preprocess(encoder, config), Preprocessor(config), len(LEVELS))
+    assert np.abs(fused.infer_batch(windows) - expected).max() < 1e-5
+
+
+def test_a_clash_of_names_an_old_opset_and_a_tiny_spread_are_said():
+    config = preprocess_config()
+    encoder = device_graph(config.frame_shape)
+    model = onnx.load_from_string(encoder)
+    model.graph.node[0].output[0] = model.graph.node[1].input[0] = "window"
+    with pytest.raises(DataError, match="names that begin with fsq_preprocess_"):
+        fuse_preprocess(model.SerializeToString(), config)
+    old = onnx.load_from_string(encoder)
+    old.opset_import[0].version = 9
+    with pytest.raises(DataError, match="opset 9, tried are 11 to 21"):
+        fuse_preprocess(old.SerializeToString(), config)
+    with pytest.raises(DataError, match="too small"):
+        fuse_preprocess(encoder, config.model_copy(update={"std": (1e-9, *config.std[1:])}))
+    with pytest.raises(DataError, match="not that of its preprocessing"):
+        fuse_preprocess(encoder, preprocess_config(window_samples=80))
+
+
+def test_a_graph_that_differs_is_not_used_and_the_session_answers_all_the_same(monkeypatch):
+    bundle = random_bundle()
+    other = bundle.preprocess.model_copy(update={"clip_sigma": 1.0})
+    monkeypatch.setattr(window_graph, "fuse_preprocess", lambda encoder, _: fuse_preprocess(encoder, other))
+    graph, reason = open_window_graph(bundle, OnnxBackend(bundle.read("encoder")))
+    assert graph is None
+    assert "differs from the reference by" in reason
+    with bundle.open_session("onnx") as session:
+        assert session.backend.window_graph is None
+        assert session.push(motion(100))[0].code is not None
+
+
+def test_a_session_asks_the_fused_graph_and_only_near_a_boundary_the_reference():
+    bundle = random_bundle()
+    with bundle.open_session("onnx") as session:
+        asked = []
+        whole = session.backend.infer
+        session.backend.infer = lambda frame: asked.append(1) or whole(frame)
+        codes = [decision.code for decision in session.push(motion(5000, seed=8))]
+        assert session.backend.window_graph is not None
+    assert len(codes) == 99
+    assert len(asked) <= 3  # 1e-4 on either side of 16 boundaries: some windows in a thousand
+
+
+@pytest.mark.parametrize("levels", [(8, 6, 5), (3, 3), (256, 255)])
+def test_a_sure_code_is_the_code_and_near_means_near(levels):
+    table = np.zeros((int(np.prod(levels)), 2), dtype=np.float32)
+    head = DecisionHead(FsqTail(levels, table), 1.0)
+    book = FsqCodebook(levels)
+    draw = np.random.default_rng(0)
+    digits = draw.integers(0, np.asarray(levels), (400, len(levels)))
+    edges = (digits - np.asarray(levels) // 2 + 0.5 + book.offset) / book.half
+    near = edges + draw.normal(0, 1e-4, edges.shape) / book.half
+    for t in np.concatenate([near, draw.uniform(-1.01, 1.01, near.shape)]).astype(np.float32):
+        sure, distance = head.sure_code(t), float(book.boundary_distance(np.clip(t, -1, 1)).min())
+        assert sure in (head.code(t), NEAR)
+        if abs(distance - BOUNDARY_MARGIN) > 2e-5:  # float32 rounds b by up to that with 256 levels
+            assert (sure == NEAR) == (distance < BOUNDARY_MARGIN)
+    assert head.sure_code(np.asarray([np.nan] * len(levels), np.float32)) == -1
+
+
+def test_a_message_is_written_as_it_was_read():
+    encoder = device_graph(preprocess_config().frame_shape)
+    message = Message(memoryview(encoder), "onnx", FieldBudget())
+    assert onnx.load_from_string(message.encoded()) == onnx.load_from_string(encoder)
+    without = onnx.load_from_string(message.encoded(without=(8,)))
+    assert not without.opset_import
+    assert helper.printable_graph(without.graph) == helper.printable_graph(onnx.load_from_string(encoder).graph)
