@@ -33,6 +33,7 @@ FILES: Final = {
     "reference.npz": "export",
     "validation.npz": "export",
     "export.json": "export",
+    "stream.json": "export",
     "calibration.npz": "calibrate",
     "calibration.json": "calibrate",
     "encoder_int8.onnx": "quantize",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fsq_edge.data.recording import Dataset
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge.deploy.export import Exported, compare_with_torch, export_model
 from fsq_edge.evaluation.run_evaluation import validation_temperature
@@ -19,7 +20,9 @@ from fsq_edge_runtime.bundle.bundle import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+from fsq_edge_runtime.stream.settings import StreamSettings
+from fsq_edge_runtime.stream.stuck import is_coarse
 
 MAX_REFERENCE_WINDOWS = 2048
 BATCH = 256
@@ -108,6 +111,9 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
     counts = np.bincount(codes, minlength=exported.tail.codebook.n_codes)
     fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
     contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
+    settings = sensor_settings(split.train.dataset, run.preprocess)
+    if settings is not None:
+        contents["stream.json"] = settings.to_json().encode()
     if validation is not None:
         contents["validation.npz"] = validation.to_bytes()
     _remove_outdated(out, contents)
@@ -122,6 +128,25 @@ def _remove_outdated(out: Path, contents: dict[str, bytes]) -> None:
     for file, verb in FILES.items():
         if file not in contents and not (same and verb != "export"):
             (out / file).unlink(missing_ok=True)
+
+
+def sensor_settings(dataset: Dataset, config: PreprocessConfig) -> StreamSettings | None:
+    """Return the stream settings that follow from a data set's sensors; None where nothing is known that matters.
+
+    ``sensor_step`` holds the channels whose step is so large against their noise that a still body repeats one value
+    for ``stuck_ms``; ``full_scale`` the largest value of each channel whose range is known.
+    """
+    settings = StreamSettings()
+    samples = settings.stuck_samples(config)
+    steps, scales = {}, {}
+    for name, sensor in dataset.sensors.items():
+        if sensor.step is not None and sensor.noise is not None and is_coarse(sensor.step, sensor.noise, samples):
+            steps[name] = sensor.step
+        if sensor.full_scale is not None:
+            scales[name] = sensor.full_scale - (sensor.step or 0.0)  # the last code lies one step below the range
+    if not (steps or scales):
+        return None
+    return settings.model_copy(update={"sensor_step": steps, "full_scale": scales})
 
 
 def _reference(run: Run, windows: UsableWindows) -> Reference:

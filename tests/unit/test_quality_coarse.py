@@ -5,10 +5,13 @@ import pytest
 
 from fsq_edge.data import Channel, Dataset, Recording
 from fsq_edge.data.quality import QualityControl
+from fsq_edge.data.quality import coarse as coarse_module
 from fsq_edge.data.quality.coarse import coarse_step, stuck_samples
+from fsq_edge.data.sensors import still_noise
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.settings import StreamSettings
+from fsq_edge_runtime.stream.stuck import EXPLAINED, LIVE_STEPS, is_coarse, still_chance
 from tests.factories.bundles import motion, preprocess_config
 
 STEP = 1 / 64
@@ -31,20 +34,67 @@ def report(samples, rate=25.0):
     return QualityControl().validate_dataset(Dataset("night", AXES, rate, ("rest",), (recording,)))
 
 
-def test_a_step_is_found_only_where_it_is_as_large_as_the_noise():
-    assert coarse_step(night()) == STEP
-    assert coarse_step(np.random.default_rng(0).normal(0, 1, (5000, 3)).astype(np.float32)) == 0.0
-    assert coarse_step(np.ones((50, 3), np.float32)) == 0.0
-    assert coarse_step(np.full((50, 3), np.nan, np.float32)) == 0.0
+def test_a_step_counts_only_where_a_still_body_repeats_values_for_long():
+    assert coarse_step(night(), 13, 25.0) == STEP
+    fine = np.random.default_rng(0).normal(0, 1, (5000, 3)).astype(np.float32)
+    assert coarse_step(fine, 13, 25.0) == 0.0
+    as_noisy_as_the_step = np.round(fine).astype(np.float32)
+    assert coarse_step(as_noisy_as_the_step, 13, 25.0) == 0.0
+    assert coarse_step(np.ones((50, 3), np.float32), 13, 25.0) == 0.0
+    assert coarse_step(np.full((50, 3), np.nan, np.float32), 13, 25.0) == 0.0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 1.0, 3.0])
+def test_noise_of_a_quantized_sensor_is_found_again(noise):
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(-5, 5, 3) + rng.normal(0, noise, (100 * 200, 3))
+    xyz[100 * 50 :] += np.cumsum(rng.normal(0, 2, (100 * 150, 3)), axis=0)  # most of the time something moves
+    found = still_noise(np.round(xyz), 1.0, 100.0)
+    assert found == pytest.approx(noise, rel=0.15, abs=0.05)
+    with_dead_axis = np.round(xyz)
+    with_dead_axis[:, 1] = 0
+    assert still_noise(with_dead_axis, 1.0, 100.0) <= found
+
+
+def test_chance_of_a_repeated_value():
+    rng = np.random.default_rng(0)
+    kept = (np.abs(rng.normal(0, 0.4, (40_000, 5))) < 0.5).all(axis=1).mean()
+    assert still_chance(1.0, 0.4, 6) == pytest.approx(kept, abs=0.01)
+    assert still_chance(1.0, 0.0, 1000) == 1.0
+    assert is_coarse(1.0, 0.3, 13)
+    assert not is_coarse(1.0, 0.7, 13)
+    assert not is_coarse(0.0, 0.0, 13)
+
+
+def test_a_random_movement_leaves_a_live_axis_in_its_step_once_in_twenty():
+    way = np.random.default_rng(0).normal(size=(100_000, 3))
+    way *= LIVE_STEPS / np.linalg.norm(way, axis=1, keepdims=True)
+    assert (np.abs(way[:, 0]) < 1).mean() == pytest.approx(EXPLAINED, abs=0.005)
 
 
 def test_stuck_beside_a_live_axis_or_all_at_once():
-    block = np.zeros((30, 3), np.float32)
-    block[:10, 1] = np.arange(10) * STEP  # x and z stand while y moves
-    block[10:20, 1] = np.arange(10) % 2 * STEP  # one step of noise
-    assert stuck_samples(block, STEP, 10).tolist() == [20, 10, 20]
-    block[25, 0] = np.nan
-    assert stuck_samples(block, STEP, 10).tolist() == [10, 0, 10]
+    block = np.zeros((120, 3), np.float32)
+    block[:20, 1] = np.arange(20) * 2 * STEP  # x and z stand while y moves by 38 steps
+    block[20:40, 1] = block[19, 1] + np.arange(1, 21) % 2 * STEP  # one step of noise
+    block[40:60, 0] = np.arange(1, 21) * 5 * STEP
+    block[60:, :] = 1 + np.arange(60)[:, None] * STEP
+    assert stuck_samples(block, STEP, 10).tolist() == [40, 20, 60]
+    assert stuck_samples(np.ones((39, 3), np.float32), STEP, 10).tolist() == [0, 0, 0]
+    assert stuck_samples(np.ones((40, 3), np.float32), STEP, 10).tolist() == [40, 40, 40]
+    block[15, 0] = np.nan
+    assert stuck_samples(block, STEP, 10).tolist() == [15, 20, 60]
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1000])
+def test_the_border_of_blocks_changes_nothing(monkeypatch, block):
+    samples = night(seconds=120)
+    samples[1000:2000, 2] = samples[1000, 2]
+    samples[2200:2400] = samples[2200]
+    samples[2600, 1] = np.nan
+    whole = stuck_samples(samples, STEP, 13).tolist()
+    assert whole[2] >= 1200
+    monkeypatch.setattr(coarse_module, "BLOCK", block)
+    assert stuck_samples(samples, STEP, 13).tolist() == whole
 
 
 def test_a_still_wearer_passes_and_a_frozen_axis_fails():

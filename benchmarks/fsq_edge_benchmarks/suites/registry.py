@@ -121,6 +121,17 @@ SUITES: Final = (
         (Figure("slowest family / z-score", "worst_ratio", "x", at_most=1.5),),
     ),
     Suite(
+        "importing",
+        "Import",
+        "`data import` of a CSV of 1 GB, against pandas' `read_csv` of it in turns, and of a cwa file of four hours.",
+        (
+            Figure("import / `read_csv`, wall", "csv/wall_ratio", "x", at_most=1.5),
+            Figure("import / `read_csv`, CPU time", "csv/cpu_ratio", "x"),
+            Figure("resident memory", "csv/most_mb", "MB", at_most=300.0),
+            Figure("cwa of four hours", "cwa/seconds", "s", at_most=3.0),
+        ),
+    ),
+    Suite(
         "startup",
         "Start-up",
         "Fresh processes: imports, and `fsq-edge run` until its first decision, the window being full.",
@@ -175,6 +186,21 @@ SUITES: Final = (
             Figure("added delay, worst median", "pooled/worst_added_delay_median_s", "s", at_most=0.6),
         ),
         minutes=180.0,
+        timed=False,
+    ),
+    Suite(
+        "window_labels",
+        "Mixed windows",
+        "Training without and with windows of two labels, by events of raw argmax; synthetic quadruped, two folds.",
+        (
+            Figure("false events an hour, pure", "rules/pure/raw/false_per_hour"),
+            Figure("false events an hour, majority", "rules/majority/raw/false_per_hour"),
+            Figure("false events an hour, soft", "rules/soft/raw/false_per_hour"),
+            Figure("events missed, pure", "rules/pure/raw/missed"),
+            Figure("events missed, majority", "rules/majority/raw/missed"),
+            Figure("events missed, soft", "rules/soft/raw/missed"),
+        ),
+        minutes=60.0,
         timed=False,
     ),
     Suite(

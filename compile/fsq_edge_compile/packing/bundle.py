@@ -27,6 +27,7 @@ _REQUIRED: Mapping[Role, str] = {
     "fingerprint": "fingerprint.json",
 }
 _OPTIONAL: Mapping[Role, str] = {
+    "stream": "stream.json",
     "encoder-int8": "encoder_int8.onnx",
     "head-int8": "head_int8.npz",
     "decision-int8": "decision_int8.json",

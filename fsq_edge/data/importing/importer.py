@@ -19,6 +19,7 @@ from fsq_edge.data.importing.rows import FileRows, Group, RowCounts, Samples, pl
 from fsq_edge.data.importing.series import examine, measure_timing
 from fsq_edge.data.importing.spool import Spool
 from fsq_edge.data.recording import Channel
+from fsq_edge.data.sensors import SensorFacts
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import new_folder, write_synced
 
@@ -105,8 +106,13 @@ def _read(
         if not spool.length:
             continue
         hole = wanted.gaps.longer_than_ms / 1000
-        steps, wrong = examine(spool, channels)
+        timing = measure_timing(spool, hole)
+        steps, noises, wrong = examine(spool, channels, timing.rate_hz)
         _check_units(file.name, section, wrong)
+        sensors = {
+            plan.channel: SensorFacts(steps[plan.channel] or None, noises.get(plan.channel), plan.full_scale)
+            for plan in plans
+        }
         assembly.add(
             Piece(
                 file=file.name,
@@ -116,11 +122,12 @@ def _read(
                 session=_text(section.session, group[1], parts.get("session", "")),
                 channels=channels,
                 spool=spool,
-                timing=measure_timing(spool, hole),
+                timing=timing,
                 nominal_hz=(section.time.rate_hz if section.time else None) or description.rate_hz,
                 timed=bool(rows.times.columns) or rows.times.absolute,
                 absolute=rows.times.absolute,
                 steps=steps,
+                sensors=sensors,
             )
         )
     counts = rows.counts

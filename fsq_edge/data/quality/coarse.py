@@ -2,75 +2,136 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fsq_edge.data.recording import Channel
+from fsq_edge.data.sensors import least_step, still_noise
 from fsq_edge.data.triads import find_triads
-from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS, is_coarse
 
-SAMPLES_LOOKED_AT = 1 << 16  # of a recording, for its step
-SMALL_CHANGES = 0.1  # share of the changes that are one step: the step is as large as the noise
-LIVE_STEPS = 2.5  # range of an axis within a stretch that neither its step nor noise of that size explains
-BLOCK_STRETCHES = 1 << 14
+SAMPLES_LOOKED_AT = 1 << 16  # of a recording, for its step and noise
+BLOCK = 1 << 17
 
 
-def coarse_step(samples: Float32Array) -> float:
-    """Return the step of a coarse sensor, or 0.0 where the step is small against the noise.
-
-    The step is the least difference between neighbouring samples. The sensor is coarse where at least a tenth of
-    all changes is one step; a channel that never changes has no say.
+def coarse_step(samples: Float32Array, stretch: int, rate_hz: float) -> float:
+    """Return the step of a coarse sensor, or 0.0 where its noise does not let a live axis stand still for a stretch.
 
     Args:
         samples: (n, 3) of one triad, in the sensor's unit.
+        stretch: samples.
+        rate_hz: of the samples.
     """
     some = _some(samples)
-    with np.errstate(invalid="ignore"):
-        change = np.abs(np.diff(some.astype(np.float64), axis=0))
-    change = change[np.isfinite(change) & (change > 0)]
-    if not change.size:
-        return 0.0
-    step = float(change.min())
-    return step if (change < 1.5 * step).mean() >= SMALL_CHANGES else 0.0
+    steps = [step for step in (least_step(some[:, axis]) for axis in range(3)) if step]
+    step = float(np.median(steps)) if steps else 0.0
+    return step if step and is_coarse(step, still_noise(some, step, rate_hz), stretch) else 0.0
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run of one value that is still open: its length, and between what the other axes moved meanwhile."""
+
+    length: int
+    low: Float64Array
+    high: Float64Array
+
+
+class AxisRuns:
+    """Follows one axis and adds up the samples of its runs that no live axis explains.
+
+    Args:
+        axis: 0, 1 or 2.
+        step: of the sensor, above 0.
+        least: samples of the shortest run that counts.
+    """
+
+    def __init__(self, axis: int, step: float, least: int) -> None:
+        self.axis, self._others = axis, [other for other in range(3) if other != axis]
+        self._limit, self._least = LIVE_STEPS * step, least
+        self._open: _Run | None = None
+        self.stuck = 0
+
+    def feed(self, block: Float32Array, changed: BoolArray) -> None:
+        """Take samples (n, 3), n > 0, and whether each differs from the one before on this axis (n,)."""
+        begins = np.flatnonzero(changed)
+        if not len(begins) or begins[0]:
+            begins = np.concatenate(([0], begins))
+        lengths = np.diff(begins, append=len(block))
+        others = block[:, self._others]
+        low = np.fmin.reduceat(others, begins, axis=0).astype(np.float64)
+        high = np.fmax.reduceat(others, begins, axis=0).astype(np.float64)
+        if self._open is not None and not changed[0]:
+            lengths[0] += self._open.length
+            low[0], high[0] = np.fmin(low[0], self._open.low), np.fmax(high[0], self._open.high)
+        else:
+            self.end()
+        self._count(lengths[:-1], low[:-1], high[:-1])
+        self._open = _Run(int(lengths[-1]), low[-1], high[-1])
+
+    def end(self) -> None:
+        """End the run that is still open."""
+        if self._open is not None:
+            self._count(np.array([self._open.length]), self._open.low[None], self._open.high[None])
+            self._open = None
+
+    def _count(self, lengths: Int64Array, low: Float64Array, high: Float64Array) -> None:
+        with np.errstate(invalid="ignore"):
+            moved = (high - low > self._limit).any(axis=1)
+        self.stuck += int(lengths[(lengths >= self._least) & moved].sum())
 
 
 def stuck_samples(samples: Float32Array, step: float, stretch: int) -> Int64Array:
-    """Return the samples (3,) of each axis that are stuck, in whole stretches.
+    """Return the samples (3,) of each axis that are stuck.
 
-    An axis is stuck in a stretch where it keeps one value while another axis moves more than step and noise explain,
-    or where all three keep theirs.
+    An axis is stuck as long as it keeps one value while another axis moves more than 20 steps, or where all three keep
+    theirs for four stretches.
 
     Args:
-        samples: (n, 3) of one triad of a coarse sensor; a stretch with anything missing is not stuck.
+        samples: (n, 3) of one triad of a coarse sensor; a missing sample ends a run.
         step: from :func:`coarse_step`, above 0.
-        stretch: samples, at least 2; the last, shorter one is not looked at.
+        stretch: samples of the shortest run that counts, at least 2.
     """
-    stuck: Int64Array = np.zeros(3, np.int64)
-    whole = len(samples) // stretch
-    for begin in range(0, whole, BLOCK_STRETCHES):
-        end = min(begin + BLOCK_STRETCHES, whole)
-        block = np.asarray(samples[begin * stretch : end * stretch]).reshape(-1, stretch, 3)
-        with np.errstate(invalid="ignore"):  # Inf less Inf is missing, too
-            extent = np.ptp(block, axis=1)
-        most = extent.max(axis=1)
-        judged = (most > LIVE_STEPS * step) | (most == 0)
-        stuck += np.count_nonzero((extent == 0) & judged[:, None], axis=0) * stretch
-    return stuck
+    axes = [AxisRuns(axis, step, stretch) for axis in range(3)]
+    still = length = 0
+    last = np.full((1, 3), np.nan, np.float32)
+    for begin in range(0, len(samples), BLOCK):
+        block = np.asarray(samples[begin : begin + BLOCK])
+        changed = block != np.concatenate([last, block[:-1]])  # NaN differs from itself
+        last = block[-1:]
+        for axis in axes:
+            axis.feed(block, changed[:, axis.axis])
+        edges = np.flatnonzero(changed.any(axis=1))
+        lengths = np.diff(np.concatenate(([0], edges, [len(block)])))
+        lengths[0] += length
+        length = int(lengths[-1])
+        still += int(lengths[:-1][lengths[:-1] >= ALL_STILL * stretch].sum())
+    still += length if length >= ALL_STILL * stretch else 0
+    for axis in axes:
+        axis.end()
+    return np.array([min(axis.stuck + still, len(samples)) for axis in axes], np.int64)
 
 
-def stuck_of_coarse(channels: tuple[Channel, ...], samples: Float32Array, stretch: int) -> dict[int, int]:
+def stuck_of_coarse(
+    channels: tuple[Channel, ...], samples: Float32Array, stretch: int, rate_hz: float
+) -> dict[int, int]:
     """Return the stuck samples of every channel that belongs to a coarse triad, by the channel's index.
 
     Args:
         channels: C.
         samples: (n, C) of one recording.
         stretch: shortest stuck stretch, samples.
+        rate_hz: of the samples.
     """
     found: dict[int, int] = {}
+    stretch = max(stretch, 2)
     for triad in find_triads(channels):
         three = samples[:, triad.first : triad.first + 3]
-        step = coarse_step(three)
+        step = coarse_step(three, stretch, rate_hz)
         if step:
-            counts = stuck_samples(three, step, max(stretch, 2))
+            counts = stuck_samples(three, step, stretch)
             found.update({triad.first + axis: int(count) for axis, count in enumerate(counts)})
     return found
 
@@ -81,4 +142,4 @@ def _some(samples: Float32Array) -> Float32Array:
     if len(samples) <= SAMPLES_LOOKED_AT:
         return samples
     starts = np.linspace(0, len(samples) - size, pieces).astype(np.int64)
-    return np.concatenate([np.vstack([samples[s : s + size], np.full((1, 3), np.nan, np.float32)]) for s in starts])
+    return np.concatenate([samples[s : s + size] for s in starts])

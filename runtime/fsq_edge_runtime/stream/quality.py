@@ -12,6 +12,7 @@ from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing
 from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
+from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS
 
 GRAVITY = {"g": 1.0, "m/s2": 9.80665}
 # The root mean square of an accelerometer's norm, over gravity. Training data hold gravity when it lies here (gravity
@@ -30,8 +31,6 @@ SLOWER_THAN_TRAINING = 1 / 40
 SHAKING = 0.1  # of gravity, standard deviation of the acceleration's norm
 ROTATION_FLAG = "units:gyroscope"
 FULL_SCALE_SHARE = 0.999  # of the full scale: the last code of an ADC may sit just below it
-ALL_STILL = 4  # times as long a still body keeps all axes of a coarse sensor on one value by chance
-LIVE_STEPS = 2.5  # steps of a sensor that an axis moves beyond what step and noise explain
 MOST = 1e15  # beyond this a float32 square may overflow; no signal comes near
 
 
@@ -72,7 +71,7 @@ class QualityCheck:
         self._inverse: Float32Array = 1.0 / self._limit
         self._relative: Float32Array = np.zeros(size, dtype=np.float32)
         self._least_energy = float(limit.min()) ** 2
-        self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
+        self._stuck_run = settings.stuck_samples(config)
         # Every run of that length holds two adjacent samples of these, so where they differ there is none.
         step = self._step = max(1, self._stuck_run // 2)
         self._later, self._earlier = self._flat[step::step], self._flat[:-step:step]
@@ -194,11 +193,10 @@ class QualityCheck:
         others = [i for i, channel in enumerate(self._config.channels) if i != index and channel.unit == unit]
         if not self._live[index] or not others:
             return starts.size > 0
-        limit = np.asarray([self._live[i] or self._live[index] for i in others])
         all_still = min(ALL_STILL * self._stuck_run, window.shape[1])
         for start, length in zip(starts, lengths, strict=True):
             extent = np.ptp(window[others, start : start + length], axis=1)
-            if (extent > limit).any() or (length >= all_still and not extent.any()):
+            if extent.max() > self._live[index] or (length >= all_still and not extent.any()):
                 return True
         return False
 
