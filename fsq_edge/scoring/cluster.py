@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -25,11 +26,12 @@ from fsq_edge_runtime.files import first_line, read_bounded
 
 AHEAD = 4  # recordings handed to each thread of the cluster in advance
 CONNECT_S = 20.0
+LOGGERS = ("distributed.client", "distributed.comm", "distributed.core", "distributed.batched", "tornado", "asyncio")
 MAX_CONFIG_BYTES = 1 << 20
 AGAIN = "start it, then run the same command again: what is scored is kept"
 
 
-class BundlePlugin(WorkerPlugin):
+class BundlePlugin(WorkerPlugin):  # type: ignore[misc]  # its package is typed in part only
     """Opens the bundle once for every thread of a worker that needs it.
 
     Args:
@@ -107,6 +109,8 @@ def _score(
     files: Sequence[ArchiveFile], bundle: bytes, settings: ScoreSettings, root: Path, address: str
 ) -> Iterator[Outcome | LostRecording]:
     shown = redacted(address)
+    for name in LOGGERS:  # they print a page of traceback for what is said in one line below
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -135,7 +139,9 @@ def _collect(
 
     waiting: dict[str, ArchiveFile] = {}
     coming = iter(files)
-    running = as_completed([submit(file) for file in itertools.islice(coming, ahead)], raise_errors=False)
+    running = as_completed(
+        [submit(file) for file in itertools.islice(coming, ahead)], loop=client.loop, raise_errors=False
+    )
     for future in running:
         file = waiting.pop(future.key)
         if future.status == "cancelled" or future.status == "lost":

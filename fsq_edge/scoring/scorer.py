@@ -101,7 +101,9 @@ class Scorer:
         except (ScratchError, FolderError, BackendError):
             raise
         except FsqEdgeError as error:
-            message = without_paths(error, file, copied, workplace)
+            inside = file.file.name.removesuffix(".gz")
+            places = (copied / Path(inside).name, workplace / "in" / inside, workplace / "in", workplace)
+            message = without_paths(error, file, *places)
             entry = failed(blank, message, error.hint, error.exit_code)
         except StoppedError:
             raise

@@ -91,7 +91,9 @@ def test_decisions_are_those_of_run_and_a_bad_file_stops_nothing(
         words = ["run", str(bundle), "--source", f"{kind}:{archive / name}", "--no-latency", "--backend", "onnx"]
         capfd.readouterr()
         assert run(words) == 0
-        lines = [line for line in capfd.readouterr().out.splitlines() if json.loads(line)["type"] in ("decision", "gap")]
+        lines = [
+            line for line in capfd.readouterr().out.splitlines() if json.loads(line)["type"] in ("decision", "gap")
+        ]
         assert len(lines) > 20
         assert scored[f"decisions/{name}.jsonl"].decode().splitlines() == lines
         entry = manifest[name]
@@ -141,7 +143,7 @@ def test_kill_anywhere_and_run_again_gives_the_same_bytes(
 ) -> None:
     out = tmp_path / "killed"
     words = [*COMMAND, "score", str(bundle), str(archive), "--out", str(out), "--workers", "2", "--quiet"]
-    for wanted in (1, 4, 7):  # files that are there when it is killed
+    for wanted in (2, 7):  # files that are there when it is killed
         process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
         while process.poll() is None and sum(path.is_file() for path in out.rglob("*.*")) < wanted:
             time.sleep(0.002)
