@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fsq_edge.scoring.collation import read_rows
 from fsq_edge_runtime.decision_log import read_windows
 from fsq_edge_runtime.errors import DataError
 
@@ -22,8 +23,8 @@ def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
     so overlapping windows count no moment twice.
 
     Args:
-        logs: JSON-lines files; a decision that stands in two of them counts once, and a half-written last line is left
-            out.
+        logs: JSON-lines files, or output folders of ``score``, whose streams are the recordings. A decision that stands
+            in two of them counts once, and a half-written last line is left out.
 
     Returns:
         One row a piece: ``stream``, ``start`` and ``end`` (seconds of the source), ``state`` (the label, or
@@ -57,7 +58,8 @@ def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, float, float, str]]:
-    for line in read_windows(path):
+    lines = (row for row in read_rows(path) if row["type"] != "gap") if path.is_dir() else read_windows(path)
+    for line in lines:
         label = line["label"]
         state = MISSED if line["type"] == "missed" else ABSTAINED if label is None else label
         yield line["stream"], line["t_start"], line["t_end"], state

@@ -36,9 +36,10 @@ def command(
     json_to: str | None,
     quiet: bool,
 ) -> None:
-    """Add up how long each behaviour lasted in the JSON-lines logs of run, a stream at a time.
+    """Add up how long each behaviour lasted, a stream at a time, in logs of run or output folders of score.
 
-    The time without an answer (abstained, missed, no data) stands beside every share, and all shares add up to 100 %.
+    LOG is a JSON-lines file, or a folder that score wrote, whose streams are its recordings. The time without an answer
+    (abstained, missed, no data) stands beside every share, and all shares add up to 100 %.
     """
     if zone is not None and zone not in zoneinfo.available_timezones():
         raise UsageError(f"unknown time zone {zone!r}", hint="give an IANA name, for example --zone Europe/Berlin")
