@@ -18,6 +18,7 @@ from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.score_tails import Tail, read_tail
 
+FEATURES_FILE: Final = "features.npz"
 # file name -> the verb that writes it
 FILES: Final = {
     "model.onnx": "export",
@@ -33,6 +34,7 @@ FILES: Final = {
     "reference.npz": "export",
     "validation.npz": "export",
     "export.json": "export",
+    FEATURES_FILE: "export",
     "calibration.npz": "calibrate",
     "calibration.json": "calibrate",
     "encoder_int8.onnx": "quantize",
