@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.personal.overlay import Overlay
@@ -15,7 +15,7 @@ from fsq_edge_runtime.tail import FsqTail
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
-OverlayGiven = Overlay | str | PathLike[str]
+OverlayGiven: TypeAlias = Overlay | str | PathLike[str]
 ALL_STREAMS: Final = ""
 
 

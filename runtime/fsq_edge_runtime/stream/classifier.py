@@ -373,6 +373,7 @@ class WindowClassifier:
         if mark < 0:
             return self._unanswered(due, "backend")
         state, seq, t_start, t_end, flags = due
+        probabilities: Sequence[float]
         code, raw, probabilities = head.answer(mark, t)
         classes, wearer = self._classes, state.wearer
         if wearer is not None:
