@@ -18,6 +18,7 @@ from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.score_tails import Tail, read_tail
 
+FEATURES_FILE: Final = "features.npz"
 # file name -> the verb that writes it
 FILES: Final = {
     "model.onnx": "export",
@@ -34,6 +35,7 @@ FILES: Final = {
     "validation.npz": "export",
     "export.json": "export",
     "stream.json": "export",
+    FEATURES_FILE: "export",
     "calibration.npz": "calibrate",
     "calibration.json": "calibrate",
     "encoder_int8.onnx": "quantize",

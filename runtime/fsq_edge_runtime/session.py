@@ -25,6 +25,7 @@ from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.personal.roster import OverlayGiven, Roster
 
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
@@ -42,6 +43,10 @@ class Session:
         source_rate_hz: nominal rate of the sensors; None takes the settings'.
         deadline_ms: longest time from a window's last sample to its decision; None takes the settings', 0 is none.
         on_record: called with every decision and event in order, as it happens.
+        overlay: makes the network one wearer's own: an overlay or its path for every stream, or overlays by stream
+            (the empty name stands for all others).
+        features: whether the backend's answers have features behind ``t``, as an overlay may need.
+        keep_features: put the features into every decision.
         backend_reason: why this backend was chosen, one sentence; empty when the caller chose it.
         fallback: whether the CPU stands in for a device (see :attr:`fallback_reason`).
 
@@ -70,6 +75,9 @@ class Session:
         source_rate_hz: float | None = None,
         deadline_ms: float | None = None,
         on_record: Callable[[Record], None] | None = None,
+        overlay: OverlayGiven | Mapping[str, OverlayGiven] | None = None,
+        features: bool = False,
+        keep_features: bool = False,
         backend_reason: str = "",
         fallback: bool = False,
     ) -> None:
@@ -85,7 +93,17 @@ class Session:
         self.decision = decision or bundle.decision_for(backend.name)
         self.on_record = on_record
         config = self._config = bundle.preprocess
-        self._classifier = WindowClassifier(bundle, backend, self.settings, self.decision.temperature)
+        self._classifier = WindowClassifier(
+            bundle,
+            backend,
+            self.settings,
+            self.decision.temperature,
+            features=bundle.features if features else 0,
+            keep_features=keep_features and features,
+        )
+        self._roster: Roster | None = None
+        if overlay is not None:
+            self._roster = self._open_roster(overlay)
         self._input = SampleInput([channel.name for channel in config.channels])
         self._streams: dict[str, StreamState] = {}
         self._closed = StreamCounters()
@@ -169,6 +187,8 @@ class Session:
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
                 self._emit(decision)
+            if self._classifier.events:
+                self._say_events()
             if self._classifier.failure is not None:
                 self._classifier.raise_failure()
             begun = time.monotonic_ns()
@@ -257,6 +277,7 @@ class Session:
                     continue
                 decisions.append(self._classifier.decide(state, start, now, now))
                 self._emit(decisions[-1])
+                self._say_events()
                 self._classifier.raise_failure()
         return decisions
 
@@ -268,7 +289,42 @@ class Session:
         if len(self._streams) >= MAX_STREAMS:
             raise UsageError(f"more than {MAX_STREAMS} streams", hint="close_stream() forgets the ones that ended")
         state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision, self._gap)
+        if self._roster is not None:
+            state.wearer = self._roster.wearer_of(stream)
         return state
+
+    def set_overlay(self, stream: str, overlay: OverlayGiven | None) -> None:
+        """Give a stream an overlay, in place of the one it has, or take it away (None); others go on as they are.
+
+        The stream's smoothing starts afresh.
+
+        Raises:
+            MissingInputError: no such file.
+            DataError: damaged, or made for another network.
+            UsageError: it reads features, and the session was opened without them.
+        """
+        if self._roster is None:
+            self._roster = self._open_roster(None)
+        if overlay is None:
+            self._roster.take_away(stream)
+        else:
+            self._roster.give(overlay, stream)
+        state = self._streams.get(stream)
+        if state is not None:
+            state.wearer = self._roster.wearer_of(stream)
+            state.chain.reset()
+
+    def _open_roster(self, given: OverlayGiven | Mapping[str, OverlayGiven] | None) -> Roster:
+        from fsq_edge_runtime.personal.roster import open_roster  # only streams with an overlay pay for it
+
+        return open_roster(self.bundle, given, bool(self._classifier.features))
+
+    def _say_events(self) -> None:
+        """Report what the latest window changed about the wearer."""
+        events = self._classifier.events
+        for event in events:
+            self._emit(event)
+        events.clear()
 
     def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
         """Take samples; give the grid index of each window that becomes due, to be read at once."""

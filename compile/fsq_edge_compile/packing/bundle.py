@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.build_folder import FEATURES_FILE, BuildFolder
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.backends import OnnxBackend
@@ -33,6 +33,7 @@ _OPTIONAL: Mapping[Role, str] = {
     "decision-int8": "decision_int8.json",
     "calibration": "calibration.json",
     "host": "host.onnx",
+    "features": FEATURES_FILE,
 }
 
 
