@@ -1,17 +1,20 @@
 // The live page: opens the state, follows the news, and draws one stream in full and all of them in small.
-import { LEFT, drawCodes, drawLatency, drawRibbon, drawScores, drawSignals, lineOf, palette } from "./draw.js";
+import {
+  LEFT, drawCodes, drawLatency, drawRibbon, drawScores, drawSignals, forgetWidths, lineOf, palette,
+} from "./draw.js";
 import { UNKNOWN, forgetFills, latencyText, nameOf, paintSwatch, timeText } from "./labels.js";
 import { Stretch } from "./store.js";
 import { StreamList } from "./streams.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST_EVENTS = 400, SHOWN_EVENTS = 80, FRAME_MS = 33, POINTS = 1500;
+const MOST_EVENTS = 400, SHOWN_EVENTS = 80, POINTS = 1500;
+const QUICKEST_MS = 33, SLOWEST_MS = 250, SMOOTH_MS = 30;  // between two drawings; a slow machine draws less often
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 let about = null, stretch = null, source = null, colors = palette();
 let flags = {}, events = [], changes = [], chosen = null, tick = 0, detailTick = 0, groups = [], canvases = {};
 let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false;
-let lastFrame = 0, sinceLabel = null, shownLabel = null, generation = 0;
+let lastFrame = 0, lastCall = 0, usual = 16, interval = QUICKEST_MS, sinceLabel = null, shownLabel = null, generation = 0;
 const list = new StreamList($("streams"), $("count"), choose);
 // What tests and the curious may ask: frames drawn, windows seen, and how much is held.
 const figures = { frames: 0, workMs: 0, ticks: 0, rows: 0, reloads: 0 };
@@ -53,7 +56,7 @@ async function connect(number) {
     source?.close();
     source = next;
     begin(state, number);
-    if (past) { show(past, null); tick = Math.min(state.tick, past.tick); detailTick = past.tick; }
+    if (past) { show(past, null); detailTick = past.tick; }
     for (const message of waiting) take(JSON.parse(message.data));
     next.onmessage = (message) => {
       const begun = performance.now();
@@ -247,8 +250,11 @@ function frame(now) {
 }
 
 function work(now) {
-  if (now - lastFrame < FRAME_MS || !about) return;
-  const passed = lastFrame ? now - lastFrame : FRAME_MS;
+  usual += 0.1 * (Math.min(200, now - lastCall) - usual);  // milliseconds between two frames of the browser
+  lastCall = now;
+  interval = Math.max(QUICKEST_MS, Math.min(SLOWEST_MS, interval * (usual > SMOOTH_MS ? 1.1 : 0.97)));
+  if (now - lastFrame < interval || !about) return;
+  const passed = lastFrame ? now - lastFrame : interval;
   lastFrame = now;
   list.draw(colors.theme);
   if (eventsDirty) { eventsDirty = false; showEvents(); }
@@ -370,7 +376,8 @@ $("theme").addEventListener("click", () => {
   applyTheme(next);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => applyTheme(localStorage.getItem("theme") ?? "auto"));
-addEventListener("resize", () => { dirty = true; list.redraw(); });
+const resized = new ResizeObserver(() => { forgetWidths(document.querySelectorAll("canvas")); dirty = true; list.redraw(); });
+for (const element of document.querySelectorAll("main, aside, body")) resized.observe(element);
 applyTheme(localStorage.getItem("theme") ?? "auto");
 requestAnimationFrame(frame);
 load();

@@ -11,8 +11,16 @@ export function lineOf(k, dark) {
   return { color: lines[k % lines.length], dash: DASHES[Math.floor(k / lines.length) % DASHES.length] };
 }
 
+// Widths are remembered: asking the browser for one makes it lay the page out.
+const widths = new WeakMap();
+export function forgetWidths(canvases) { for (const canvas of canvases) widths.delete(canvas); }
+const widthOf = (canvas) => {
+  if (!widths.get(canvas)) widths.set(canvas, canvas.clientWidth);
+  return widths.get(canvas);
+};
+
 export function prepare(canvas, height) {
-  const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth;
+  const ratio = window.devicePixelRatio || 1, width = widthOf(canvas);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -108,7 +116,7 @@ export function drawSignals(canvas, height, frame, stretch, group, events, color
     for (let i = begin; i < end; i++) {
       const a = stretch.low[k][i], b = stretch.high[k][i], t = stretch.binT[i];
       if (a === null || b === null) continue;
-      const x = Math.round(2 * xOf(frame, t + stretch.step / 2)) / 2;
+      const x = Math.round(xOf(frame, t + stretch.step / 2));
       if (open && x === column) { low = Math.min(low, a); high = Math.max(high, b); last = t; continue; }
       flush();
       if (!open || t - last > Math.max(0.5, 3 * stretch.step)) pen.moveTo(x, yOf(a));
@@ -206,7 +214,7 @@ export function drawLatency(canvas, height, frame, stretch, hop, deadlineMs, eve
 // The code book as a heat map: the first two dimensions across, the others down; a ring where training never was.
 export function drawCodes(canvas, stretch, from, to, levels, trained, colors) {
   const across = levels.length > 2 ? levels[0] * levels[1] : levels[0], down = Math.max(1, trained.length / across);
-  const cell = Math.max(4, Math.min(18, Math.floor(canvas.clientWidth / across), Math.floor(320 / down)));
+  const cell = Math.max(4, Math.min(18, Math.floor(widthOf(canvas) / across), Math.floor(320 / down)));
   const { pen } = prepare(canvas, Math.ceil(down * cell) + 2);
   const counts = new Map();
   let windows = 0, strange = 0, latest = -1;
