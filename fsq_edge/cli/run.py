@@ -142,6 +142,7 @@ def command(
                     stop=stop,
                     model=opened.manifest.name,
                     classes=opened.manifest.classes,
+                    session=session,
                 )
             )
         if not quiet:

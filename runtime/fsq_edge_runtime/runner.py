@@ -12,7 +12,7 @@ from fsq_edge_runtime.alerts import AlertWatch
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.session import MAX_STREAMS, Session
-from fsq_edge_runtime.sinks.base import Sink
+from fsq_edge_runtime.sinks.base import ReadsFacts, Sink, TakesSamples
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
 from fsq_edge_runtime.stream.records import Record, StreamEvent
@@ -100,7 +100,8 @@ class Runner:
         alerts: AlertWatch | None = None,
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
-        self._sinks = list(sinks)
+        self._sinks: list[Sink] = []
+        self._watchers: list[TakesSamples] = []
         self._heartbeat, self._alerts = heartbeat, alerts
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
@@ -114,6 +115,8 @@ class Runner:
         self._failed: set[int] = set()  # sinks that cannot be written, by their place
         self._end_ns: int | None = None  # when answering ends, once the runner was stopped
         self._left = 0  # samples that were still waiting then
+        for sink in sinks:
+            self.attach(sink)
         session.on_record = self._emit
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
@@ -166,6 +169,10 @@ class Runner:
     def attach(self, sink: Sink) -> None:
         """Add a sink that needs the runner itself, before :meth:`run`."""
         self._sinks.append(sink)
+        if isinstance(sink, TakesSamples):
+            self._watchers.append(sink)
+        if isinstance(sink, ReadsFacts):
+            sink.read_facts(self.facts)
 
     def facts(self) -> dict[str, Any]:
         """Return the counters of streams, sources and sinks, and of the device where there is one."""
@@ -236,6 +243,9 @@ class Runner:
             self._make_room(stream)
         for stream, samples in lost.items():
             self._session.lose(samples, stream)
+        for watcher in self._watchers:
+            for chunk in chunks:
+                watcher.take_samples(chunk.stream, chunk.samples, chunk.timestamps)
         if len({chunk.stream for chunk in chunks}) > 1:
             arrived = min(chunk.arrived_ns for chunk in chunks)
             self._session.push_many([chunk[:3] for chunk in chunks], arrived_ns=arrived)
