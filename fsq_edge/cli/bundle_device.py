@@ -15,6 +15,9 @@ from fsq_edge.cli.output import console, output_options, write_json
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.bundle.install import Installed
 
 key_option = path_option(
@@ -24,7 +27,7 @@ key_option = path_option(
 
 
 @click.command("install")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", metavar="BUNDLE|oci://...")
 @click.argument("destination", type=click.Path(path_type=Path))
 @default_option(
     "--backend",
@@ -33,9 +36,22 @@ key_option = path_option(
     "Run the self-test on this backend, the one that will run the bundle.",
 )
 @key_option
+@click.option(
+    "--plain-http", is_flag=True, help="Speak HTTP without TLS (default: only to a registry on this machine)."
+)
 @output_options
-def install(bundle: Path, destination: Path, backend: str, key: Path | None, json_to: str | None, quiet: bool) -> None:
+def install(
+    bundle: str,
+    destination: Path,
+    backend: str,
+    key: Path | None,
+    plain_http: bool,
+    json_to: str | None,
+    quiet: bool,
+) -> None:
     """Make BUNDLE the current one in the folder DESTINATION, whole or not at all.
+
+    BUNDLE is a file, a folder, or an address in a registry; give that with its @sha256: digest, or give --key.
 
     It is verified, its self-test is run on the backend, and the one before is kept for rollback. A kill or a power cut
     at any moment leaves the old bundle or the new one. Run it with: fsq-edge run DESTINATION
@@ -45,8 +61,9 @@ def install(bundle: Path, destination: Path, backend: str, key: Path | None, jso
     from fsq_edge_runtime.bundle.install import install as install_bundle
 
     public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
-    done = install_bundle(bundle, destination, backend=backend, public_key=public_key)
     screen = console(quiet, json_to)
+    source = _pulled(bundle, public_key, plain_http, screen) if bundle.startswith("oci:") else bundle
+    done = install_bundle(source, destination, backend=backend, public_key=public_key)
     test = done.selftest
     if test:
         screen.print(
@@ -56,6 +73,14 @@ def install(bundle: Path, destination: Path, backend: str, key: Path | None, jso
     verb = "already in use" if done.already else "installed"
     screen.print(f"{verb}: {escape(done.version)}" + (f", before it {escape(done.previous)}" if done.previous else ""))
     write_json(_to_dict(done), json_to)
+
+
+def _pulled(text: str, public_key: bytes | None, plain_http: bool, screen: Console) -> Bundle:
+    from fsq_edge_runtime.registry import RegistryAddress, pull
+
+    pulled = pull(RegistryAddress.parse(text), public_key=public_key, plain_http=plain_http)
+    screen.print(f"pulled {escape(pulled.bundle.origin)}", soft_wrap=True)
+    return pulled.bundle
 
 
 @click.command("rollback")
