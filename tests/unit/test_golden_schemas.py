@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fsq_edge.budget import Correction
 from fsq_edge.data.folder import DatasetDescription
 from fsq_edge.data.importing.account import ImportRecord
 from fsq_edge.data.importing.import_map import ImportMap
@@ -45,6 +46,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "bench": BenchResult,
     "bench_comparison": Comparison,
     "calibration": CalibrationAudit,
+    "correction": Correction,
     "dataset": DatasetDescription,
     "decision": DecisionSettings,
     "dfc_result": DfcResult,
