@@ -18,6 +18,7 @@ from fsq_edge_runtime.scores import LEAST_GROUPS, LEVEL
 
 ROUNDS = 3000
 ENOUGH = 1e-7  # largest change of a share in a round that ends the search
+MAX_UNSEEN = 0.01  # share of a stream's time; less is left out
 LEAST_SINGULAR = 0.02
 LEAST_RATE = 1e-4  # no answer is impossible
 WITHOUT_ANSWER = (ABSTAINED, MISSED)
@@ -94,21 +95,21 @@ def correct(pieces: pd.DataFrame, correction: Correction) -> pd.DataFrame:
         apart. ``corrected`` adds up to 100 a stream.
 
     Raises:
-        DataError: an answer that the correction has never seen.
+        DataError: more than ``MAX_UNSEEN`` of a stream's time has an answer that the correction has never seen.
 
     Source: expectation maximization for shares under a known confusion matrix: Dempster, Laird and Rubin 1977.
     """
     habits = _Habits(correction)
     answered = pieces[~pieces["state"].isin(WITHOUT_ANSWER)]
-    unseen = sorted(set(answered["state"]) - set(correction.answers))
-    if unseen:
-        raise DataError(
-            f"the logs have the answer {unseen[0]!r}, which the correction has never seen",
-            hint="measure it again, on labelled streams of this bundle",
-        )
     parts = []
     for stream, own in answered.groupby("stream", sort=True):
         seconds = (own["end"] - own["start"]).groupby(own["state"]).sum()
+        unseen = seconds[~seconds.index.isin(correction.answers)]
+        if unseen.sum() > MAX_UNSEEN * seconds.sum():
+            raise DataError(
+                f"stream {stream!r} has the answer {unseen.idxmax()!r}, which the correction has never seen",
+                hint="measure it again, on labelled streams of this bundle",
+            )
         answers = seconds.reindex(list(correction.answers), fill_value=0.0).to_numpy()
         estimate, margin = habits.estimate(answers / answers.sum())
         row = pd.DataFrame({"stream": stream, "state": habits.states})
@@ -153,7 +154,7 @@ class _Habits:
         _, off = self._try(np.stack([undone, named, estimate]), weight)
         count = len(self._own)
         spread = (off**2).mean(axis=1).max(axis=0)
-        return estimate, _t_quantile(count) * np.sqrt(spread * (1 + 1 / count))
+        return estimate, _t_quantile(count - 1) * np.sqrt(spread * (1 + 1 / count))
 
     def _try(self, true: Float64Array, weight: float | None = None) -> tuple[float, Float64Array]:
         """Correct the labelled streams as if they had true shares (P, states).

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fsq_edge.scoring.collation import read_rows
-from fsq_edge.scoring.folder import HEADER
+from fsq_edge.scoring.entry import HEADER
 from fsq_edge_runtime.decision_log import HINT, WINDOWS, read_windows
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.extras import need

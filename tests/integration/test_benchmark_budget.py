@@ -16,7 +16,7 @@ from tests.factories.runs import CHANNELS, gait_dataset
 def test_budgets_of_stitched_recordings_stand_beside_their_truth(tmp_path: Path) -> None:
     write_folder(gait_dataset(classes=("class-0", "class-1", "class-2")), tmp_path / "data")
     channels = tuple((channel.name, channel.unit) for channel in CHANNELS)
-    bundle, data = random_bundle(preprocess=preprocess_config(channels)), f"folder:{tmp_path / 'data'}"
+    bundle, data = random_bundle(preprocess=preprocess_config(channels), classes=3), f"folder:{tmp_path / 'data'}"
     pieces, truth = decided_streams(bundle, data, ["1", "2", "3", "4"], 0)
     assert pieces["stream"].nunique() == 4
     seconds = (truth["end"] - truth["start"]).groupby(truth["stream"]).sum()
