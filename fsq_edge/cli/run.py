@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.alerts import AlertRules
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.runner import Runner
+    from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
 
 
@@ -154,7 +155,7 @@ def command(
             session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat, alerts=alerts
         )
         if metrics is not None:
-            sinks.append(_open_metrics(metrics, runner))
+            sinks.append(_open_metrics(metrics, runner, session))
             runner.attach(sinks[-1])
         endings.opening = False
         try:
@@ -199,11 +200,13 @@ def _read_rules(path: Path, bundle: Bundle) -> AlertRules:
     return rules
 
 
-def _open_metrics(text: str, runner: Runner) -> Sink:
+def _open_metrics(text: str, runner: Runner, session: Session) -> Sink:
     from fsq_edge_runtime.sinks.opening import split_address
     from fsq_edge_runtime.sinks.prometheus import MetricsSink
 
-    return MetricsSink(*split_address(text, text), runner.facts)
+    deadline_ns = session.settings.deadline_ns(session.bundle.preprocess)
+    address, bundle = split_address(text, text), session.bundle.manifest.name
+    return MetricsSink(*address, runner.health, bundle=bundle, deadline_s=(deadline_ns or 0) / 1e9)
 
 
 def _closing(stack: ExitStack, opened: Closable) -> Closable:

@@ -13,6 +13,7 @@ from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.session import MAX_STREAMS, Session
 from fsq_edge_runtime.sinks.base import ReadsFacts, Sink, TakesSamples
+from fsq_edge_runtime.sinks.queued import QueuedSink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
 from fsq_edge_runtime.stream.records import Record, StreamEvent
@@ -53,6 +54,11 @@ class ChunkQueue:
                 self._lost[oldest.stream] = self._lost.get(oldest.stream, 0) + len(oldest.samples)
             if self._filled.locked():
                 self._filled.release()
+
+    @property
+    def waiting(self) -> int:
+        """Samples that wait now."""
+        return self._samples
 
     def take(self, timeout_s: float) -> tuple[dict[str, int], list[Chunk]]:
         """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty. One reader."""
@@ -172,7 +178,7 @@ class Runner:
         if isinstance(sink, TakesSamples):
             self._watchers.append(sink)
         if isinstance(sink, ReadsFacts):
-            sink.read_facts(self.facts)
+            sink.read_facts(self.health)
 
     def facts(self) -> dict[str, Any]:
         """Return the counters of streams, sources and sinks, and of the device where there is one."""
@@ -188,6 +194,14 @@ class Runner:
             "sinks": [{"name": sink.name, **sink.counters} for sink in self._sinks],
             **device,
         }
+
+    def health(self) -> dict[str, Any]:
+        """Return the facts and what waits now: ``waiting_samples``, and ``waiting`` records of each queued sink."""
+        facts = self.facts()
+        for sink, shown in zip(self._sinks, facts["sinks"], strict=True):
+            if isinstance(sink, QueuedSink):
+                shown["waiting"] = sink.waiting
+        return {**facts, "waiting_samples": self._queue.waiting}
 
     def _run_live(self, stop: threading.Event) -> None:
         ended = threading.Event()

@@ -57,6 +57,8 @@ def _told(record: Gap | BackendSwitch | StreamEvent) -> tuple[float | None, str]
     if record.kind == "drift":
         moved = f"{facts['what']} is {facts['value']:g} {facts['unit']}, usually {facts['usual']:g}"
         return facts["t_end"], f"{moved} ({facts['test']} test): {facts['advice']}"
+    if record.kind == "alert":
+        return facts["t_end"], facts["message"]
     if record.kind == "end":
         return None, f"the run ended: {facts.get('decided', 0)} decided, {facts.get('missed', 0)} missed"
     return None if record.kind == "stats" else (None, record.kind)
