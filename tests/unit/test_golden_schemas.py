@@ -23,6 +23,7 @@ from fsq_edge_benchmarks.bench.result import BenchResult, Comparison
 from fsq_edge_benchmarks.suites.suite import SuiteResult
 from fsq_edge_calibration import CalibrationAudit, load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord, Labels
+from fsq_edge_compile.checker.baseline import CheckBaseline
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_compile.foreign.network_input import NetworkInput
@@ -45,6 +46,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "bench": BenchResult,
     "bench_comparison": Comparison,
     "calibration": CalibrationAudit,
+    "check_baseline": CheckBaseline,
     "dataset": DatasetDescription,
     "decision": DecisionSettings,
     "dfc_result": DfcResult,
