@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from fsq_edge import __version__
 from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, EXIT_USAGE, FsqEdgeError
@@ -23,6 +24,8 @@ _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
+    "init": ("fsq_edge.cli.init", "a commented project folder from which train to run work"),
+    "docs": ("fsq_edge.cli.docs", "the pages that come with the package, read and searched"),
     "demo": ("fsq_edge.cli.demo", "the whole chain on real data, with a report"),
     "data": ("fsq_edge.cli.data", "import, label, inspect and quality-check recordings"),
     "train": ("fsq_edge.cli.train", "train a Conv2d-FSQ classifier"),
@@ -44,16 +47,32 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain": ("fsq_edge.cli.explain", "a compiler or HailoRT log in plain words"),
     "tune": ("fsq_edge.cli.tune", "fit the decision settings on recordings"),
     "bench": ("fsq_edge.cli.bench", "latency, throughput and stages, with a baseline gate"),
+    "schema": ("fsq_edge.cli.schema", "JSON Schemas of the files and of what --json prints"),
+    "completion": ("fsq_edge.cli.completion", "completion of verbs and options in bash, zsh or fish"),
+    "wheelhouse": ("fsq_edge.cli.wheelhouse", "a folder from which a device installs without a network"),
     "doctor": ("fsq_edge.cli.doctor", "what is wrong on this machine, and the line that fixes it"),
 }
+
+
+# The headings of --help, in the order in which a project meets them; a verb that none names stands under the last.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Begin": ("init", "demo", "docs"),
+    "Data": ("data",),
+    "Train": ("train", "evaluate", "sweep"),
+    "Deploy": ("export", "check", "calibrate", "quantize", "parity", "preprocess", "compile", "hef", "bundle", "tune",
+               "personalize"),
+    "Run": ("run", "score", "metrics", "service", "alone"),
+    "Look": ("budget", "alerts", "bench", "explain", "doctor"),
+    "Around": ("schema", "completion", "wheelhouse"),
+}  # fmt: skip
 
 
 class LazyGroup(click.Group):
     """A group whose verbs are imported when called, so ``--help`` stays quick and needs no extra."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of the chain, as written in ``VERBS``."""
-        return [verb for verb, (module, _) in VERBS.items() if importlib.util.find_spec(module)]
+        """Return the verbs in the order of the headings."""
+        return [verb for verbs in grouped_verbs().values() for verb in verbs]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb's module and return its command."""
@@ -64,9 +83,25 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the verb table from ``VERBS`` without importing any of them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, VERBS[verb][1]) for verb in self.list_commands(ctx)])
+        """Write the verbs under their headings without importing any of them."""
+        widest = max(map(len, VERBS))
+        for heading, verbs in grouped_verbs().items():
+            with formatter.section(heading):
+                formatter.write_dl([(verb.ljust(widest), VERBS[verb][1]) for verb in verbs])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete verbs with their lines of help, without importing any of them."""
+        found = [CompletionItem(verb, help=VERBS[verb][1]) for verb in VERBS if verb.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def grouped_verbs() -> dict[str, list[str]]:
+    """Return heading -> verbs that this installation has."""
+    there = [verb for verb, (module, _) in VERBS.items() if importlib.util.find_spec(module)]
+    groups = {heading: [verb for verb in verbs if verb in there] for heading, verbs in GROUPS.items()}
+    named = {verb for verbs in GROUPS.values() for verb in verbs}
+    groups["Around"] += [verb for verb in there if verb not in named]
+    return {heading: verbs for heading, verbs in groups.items() if verbs}
 
 
 @click.command(
@@ -77,7 +112,10 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="fsq-edge")
 def cli() -> None:
-    """From IMU recordings to a verified stream on a Hailo device."""
+    """From IMU recordings to a verified stream on a Hailo device.
+
+    Begin with `fsq-edge init my-project`, or look at `fsq-edge demo`.
+    """
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

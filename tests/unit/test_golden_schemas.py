@@ -24,6 +24,7 @@ from fsq_edge_benchmarks.bench.result import BenchResult, Comparison
 from fsq_edge_benchmarks.suites.suite import SuiteResult
 from fsq_edge_calibration import CalibrationAudit, load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord, Labels
+from fsq_edge_compile.checker.baseline import CheckBaseline
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_compile.foreign.network_input import NetworkInput
@@ -47,6 +48,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "bench_comparison": Comparison,
     "calibration": CalibrationAudit,
     "correction": Correction,
+    "check_baseline": CheckBaseline,
     "dataset": DatasetDescription,
     "decision": DecisionSettings,
     "dfc_result": DfcResult,
