@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "preprocess": ("fsq_edge.cli.preprocess", "describe what a network takes that was trained elsewhere"),
     "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect and install the deployment package"),
     "parity": ("fsq_edge.cli.parity", "torch to HEF: where do they part"),
+    "personalize": ("fsq_edge.cli.personalize", "make a bundle one wearer's own, from minutes of motion"),
     "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
     "metrics": ("fsq_edge.cli.metrics", "what run says to Prometheus; a Grafana dashboard and alert rules"),
     "alerts": ("fsq_edge.cli.alerts", "the alerts that rules would have raised on the log of a run"),

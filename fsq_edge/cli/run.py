@@ -74,6 +74,13 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
     metavar="SECONDS",
     help="Write the counters every so many seconds while live. Default: 0, never.",
 )
+@click.option(
+    "--overlay", "overlay_texts", multiple=True, metavar="[STREAM=]P.fsqo",
+    help="Answer this stream, or all without one of their own, as personalize made it for a wearer; may be given "
+    "again. Default: none.",
+)  # fmt: skip
+@click.option("--features", is_flag=True,
+              help="Write the features of every window, in steps of 1/64, for personalize --log.")  # fmt: skip
 @click.option("--drift/--no-drift", default=False,
               help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
 @path_option("--alerts", "alert_file", metavar="FILE",
@@ -91,6 +98,8 @@ def command(
     latency: bool,
     scores: bool,
     stats: float,
+    overlay_texts: tuple[str, ...],
+    features: bool,
     drift: bool,
     alert_file: Path | None,
     metrics: str | None,
@@ -127,7 +136,15 @@ def command(
         ]  # fmt: skip
         live = any(source.live for source in sources)
         deadline_ms = None if live else 0.0  # a recording is never late
-        session = opened.open_session(backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
+        overlays = _overlays(overlay_texts)
+        _require_features(features, opened)
+        session = opened.open_session(
+            backend,
+            source_rate_hz=source_rate,
+            deadline_ms=deadline_ms,
+            overlay=overlays or None,
+            keep_features=features,
+        )
         stack.enter_context(session)
         if drift:
             session.watch_drift()
@@ -198,6 +215,25 @@ def _read_rules(path: Path, bundle: Bundle) -> AlertRules:
     rules = read_rules(path)
     rules.check_classes(bundle.manifest.classes)
     return rules
+
+
+def _overlays(texts: Sequence[str]) -> dict[str, Path]:
+    """Return overlays by stream; the empty name stands for all streams without one of their own."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        stream, equals, path = text.partition("=")
+        stream, path = (stream, path) if equals and not Path(text).exists() else ("", text)
+        if stream in found:
+            raise UsageError(f"two overlays for {stream or 'all streams'!r}", hint="--overlay STREAM=P.fsqo")
+        found[stream] = Path(path)
+    return found
+
+
+def _require_features(wanted: bool, bundle: Bundle) -> None:
+    if wanted and not bundle.features:
+        raise UsageError(
+            "the bundle's graph puts out no features", hint="fsq-edge export RUN --features, and build the bundle again"
+        )
 
 
 def _open_metrics(text: str, runner: Runner, session: Session) -> Sink:
