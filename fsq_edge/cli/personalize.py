@@ -136,10 +136,13 @@ def _show(found: Personalization, screen: Console) -> None:
         choice = found.choice
         screen.print(f"method     {choice.method}, strength {choice.strength:g}, chosen of {len(found.tried)}")
     for gain in found.gains:
-        difference = gain.difference
+        labels, loss = gain.macro_f1, gain.log_loss
         screen.print(
-            f"held-out {gain.held_out}: macro-F1 {gain.before:.3f} before, {gain.after:.3f} after, difference "
-            f"{difference.value:+.3f} (95 % {difference.low:+.3f} to {difference.high:+.3f}), {gain.windows} windows"
+            f"held-out {gain.held_out}, {gain.windows} windows: macro-F1 {labels.before:.3f} before, "
+            f"{labels.after:.3f} after (better by {labels.better.low:+.3f} to {labels.better.high:+.3f}, 95 %); log "
+            f"loss {loss.before:.3f} and {loss.after:.3f} (better by {loss.better.low:+.3f} to "
+            f"{loss.better.high:+.3f})",
+            soft_wrap=True,
         )
     if found.confusion_after.sum():
         screen.print(table("By class, held-out blocks", ("class", "windows", "recall before", "after", "now taken for"),

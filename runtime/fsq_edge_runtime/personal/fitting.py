@@ -11,48 +11,16 @@ import numpy as np
 from fsq_edge_runtime.arrays import BoolArray, Float64Array, Int64Array
 from fsq_edge_runtime.personal.basis import Basis
 from fsq_edge_runtime.personal.evidence import Evidence
+from fsq_edge_runtime.personal.gate import Gain, gain_of, lost_classes, shut_gates
 from fsq_edge_runtime.personal.guard import Range, distances, fit_range, places_of, spread_points
 from fsq_edge_runtime.personal.heads import Choice, fit_scale, log_loss
 from fsq_edge_runtime.personal.overlay import ClassScore, Overlay, channel_texts, network_digest
 from fsq_edge_runtime.personal.refusals import LEAST_WINDOWS, refusals
-from fsq_edge_runtime.scores import Interval, bootstrap_confusions, confusion, macro_f1, percentile_interval
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 MARGIN: Final = 0.1  # of a score that is 1 for the class and 0 for the others
-LEAST_NEW_RECALL: Final = 0.5
-MOST_OLD_LOSS: Final = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """The personal head against the base head, on windows that were held out.
-
-    Attributes:
-        held_out: ``blocks`` of time, or whole ``recordings``.
-        windows: that were judged.
-        before: macro-F1 of the base head.
-        after: macro-F1 of the personal head.
-        difference: after less before, with its paired bootstrap interval over blocks.
-    """
-
-    held_out: str
-    windows: int
-    before: float
-    after: float
-    difference: Interval
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        interval = self.difference
-        return {
-            "held_out": self.held_out,
-            "windows": self.windows,
-            "macro_f1_before": self.before,
-            "macro_f1_after": self.after,
-            "difference": {"value": interval.value, "low": interval.low, "high": interval.high},
-        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,9 +110,13 @@ def personalize(
     choice = min(tried, key=lambda pair: pair[1])[0]
     scale = fit_scale(*_known(held_out[choice], evidence.labels))
     margin = MARGIN if new_classes and choice.method == "head" else 0.0
-    gains, tables = _gains(basis, choice, evidence, held_out[choice], base, margin, known)
-    reasons += list(_shut(gains, tables, names, known))
-    before, after = tables
+    held = {"blocks": held_out[choice]}
+    recordings = list(evidence.recording_folds())
+    if recordings:
+        held["recordings"] = basis.held_out_scores(choice, evidence, recordings)
+    gains = [gain_of(name, basis, evidence, scores, margin) for name, scores in held.items()]
+    before, after = tables = gains[0].tables
+    reasons += [*shut_gates(gains), *lost_classes(tables, names, known)]
     overlay = None
     if not reasons or force:
         scores = _class_scores(names, evidence, tables)
@@ -163,8 +135,8 @@ def personalize(
             network_sha256=network_digest(bundle),
             bundle=bundle.manifest.name,
             recordings=len(np.unique(evidence.recordings)),
-            macro_f1_before=gains[0].before,
-            macro_f1_after=gains[0].after,
+            macro_f1_before=gains[0].macro_f1.before,
+            macro_f1_after=gains[0].macro_f1.after,
             scores=scores,
             forced=force if reasons else "",
         )
@@ -187,59 +159,6 @@ def _try(
 def _known(scores: Float64Array, labels: Int64Array) -> tuple[Float64Array, Int64Array]:
     rows = np.isfinite(scores).all(axis=1)
     return scores[rows], labels[rows]
-
-
-def _gains(
-    basis: Basis,
-    choice: Choice,
-    evidence: Evidence,
-    block_scores: Float64Array,
-    base: Int64Array,
-    margin: float,
-    known: int,
-) -> tuple[list[Gain], tuple[Int64Array, Int64Array]]:
-    """Return the gains, and the confusions before and after on held-out blocks."""
-    blocks = evidence.blocks()
-    held = {"blocks": block_scores}
-    recordings = list(evidence.recording_folds())
-    if recordings:
-        held["recordings"] = basis.held_out_scores(choice, evidence, recordings)
-    gains, tables = [], []
-    for name, scores in held.items():
-        rows = np.flatnonzero(np.isfinite(scores).all(axis=1))
-        adjusted = scores[rows].copy()
-        adjusted[:, known:] -= margin
-        labels, own = evidence.labels[rows], adjusted.argmax(axis=1)
-        pair = (base[rows], own)
-        draws = macro_f1(bootstrap_confusions(labels, pair, basis.classes, blocks[rows], np.random.default_rng(0)))
-        before, after = (confusion(labels, answers, basis.classes) for answers in pair)
-        difference = float(macro_f1(after)) - float(macro_f1(before))
-        interval = percentile_interval(difference, draws[:, 1] - draws[:, 0])
-        gains.append(Gain(name, len(rows), float(macro_f1(before)), float(macro_f1(after)), interval))
-        tables.append((before, after))
-    return gains, tables[0]
-
-
-def _shut(gains: Sequence[Gain], tables: tuple[Int64Array, Int64Array], names: Sequence[str], known: int) -> list[str]:
-    """Return which gates are shut."""
-    found = []
-    for gain in gains:
-        if gain.difference.low <= 0.0:
-            found.append(
-                f"no gain beyond noise on held-out {gain.held_out}: macro-F1 {gain.before:.3f} before, "
-                f"{gain.after:.3f} after, difference {gain.difference.value:+.3f} "
-                f"(95 % {gain.difference.low:+.3f} to {gain.difference.high:+.3f})"
-            )
-    before, after = tables
-    for label in range(known, len(names)):
-        recall = after[label, label] / max(after[label].sum(), 1)
-        if recall < LEAST_NEW_RECALL:
-            found.append(f"the new class {names[label]!r} is found in {recall:.0%} of its held-out windows")
-    if len(names) > known and before[:known].sum():
-        kept = [float(np.trace(table[:known, :known]) / table[:known].sum()) for table in (before, after)]
-        if kept[1] < kept[0] - MOST_OLD_LOSS:
-            found.append(f"the other classes lose: {kept[0]:.1%} of their windows were right, {kept[1]:.1%} would be")
-    return found
 
 
 def _range(basis: Basis, choice: Choice, evidence: Evidence, folds: list[tuple[BoolArray, BoolArray]]) -> Range:

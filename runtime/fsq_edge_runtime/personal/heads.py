@@ -115,15 +115,20 @@ def fit_table(
     return np.asarray(np.log(np.maximum(shares, LEAST_PROBABILITY)))
 
 
-def log_loss(scores: Float64Array, labels: Int64Array) -> float:
-    """Return the mean of -log softmax(scores)[label] over windows: scores (N, K), labels (N,)."""
+def losses(scores: Float64Array, labels: Int64Array) -> Float64Array:
+    """Return -log softmax(scores)[label] (N,) of windows: scores (N, K), labels (N,)."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     total = np.log(np.exp(shifted).sum(axis=1))
-    return float((total - shifted[np.arange(len(labels)), labels]).mean())
+    return np.asarray(total - shifted[np.arange(len(labels)), labels])
+
+
+def log_loss(scores: Float64Array, labels: Int64Array) -> float:
+    """Return the mean of :func:`losses`."""
+    return float(losses(scores, labels).mean())
 
 
 def fit_scale(scores: Float64Array, labels: Int64Array) -> float:
     """Return the factor on scores (N, K) with the least log loss on windows that were held out."""
-    factors = 2.0 ** np.arange(0.0, 5.25, 0.25)
+    factors = 2.0 ** np.arange(-3.0, 5.25, 0.25)
     losses = [log_loss(factor * scores, labels) for factor in factors]
     return float(factors[int(np.argmin(losses))])
