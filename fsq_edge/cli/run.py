@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from fsq_edge.cli.endings import ending_signals
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
@@ -77,7 +77,7 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 @click.option(
     "--overlay", "overlay_texts", multiple=True, metavar="[STREAM=]P.fsqo",
     help="Answer this stream, or all without one of their own, as personalize made it for a wearer; may be given "
-    "again. Default: none.",
+    "again. Default: those that bundle install gave the installed BUNDLE.",
 )  # fmt: skip
 @click.option("--features", is_flag=True,
               help="Write the features of every window, in steps of 1/64, for personalize --log.")  # fmt: skip
@@ -136,7 +136,7 @@ def command(
         ]  # fmt: skip
         live = any(source.live for source in sources)
         deadline_ms = None if live else 0.0  # a recording is never late
-        overlays = _overlays(overlay_texts)
+        overlays = _overlays(overlay_texts, bundle, opened) if overlay_texts or bundle.is_dir() else {}
         _require_features(features, opened)
         session = opened.open_session(
             backend,
@@ -217,16 +217,13 @@ def _read_rules(path: Path, bundle: Bundle) -> AlertRules:
     return rules
 
 
-def _overlays(texts: Sequence[str]) -> dict[str, Path]:
-    """Return overlays by stream; the empty name stands for all streams without one of their own."""
-    found: dict[str, Path] = {}
-    for text in texts:
-        stream, equals, path = text.partition("=")
-        stream, path = (stream, path) if equals and not Path(text).exists() else ("", text)
-        if stream in found:
-            raise UsageError(f"two overlays for {stream or 'all streams'!r}", hint="--overlay STREAM=P.fsqo")
-        found[stream] = Path(path)
-    return found
+def _overlays(texts: Sequence[str], place: Path, bundle: Bundle) -> dict[str, Path]:
+    """Return the overlays by stream: those that were installed with the bundle, then those that were given."""
+    from fsq_edge_runtime.personal.installing import installed_overlays
+
+    given = overlays_by_stream(texts)
+    found = {**installed_overlays(place, bundle), **given}
+    return {stream: path for stream, path in found.items() if path is not None}
 
 
 def _require_features(wanted: bool, bundle: Bundle) -> None:

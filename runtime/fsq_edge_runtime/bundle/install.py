@@ -254,6 +254,13 @@ def _remove_folder(path: Path) -> None:
 
 
 @contextmanager
+def locked_install(root: Path) -> Iterator[None]:
+    """Hold an install folder's lock, with storage errors as one line; errors as :func:`install`."""
+    with _storage_errors(root), _locked(root):
+        yield
+
+
+@contextmanager
 def _locked(root: Path) -> Iterator[None]:
     """Hold the install folder's lock; the kernel drops it when the process dies.
 

@@ -280,4 +280,4 @@ def _unpack(data: bytes, record: OverlayRecord) -> tuple[Float32Array, Range]:
 
 
 def _bounded(array: AnyArray) -> bool:
-    return bool((np.abs(array) <= MAX_WEIGHT).all())  # NaN is not less
+    return bool((np.abs(array.astype(np.float32)) <= MAX_WEIGHT).all())  # NaN is not less
