@@ -13,6 +13,7 @@ import numpy as np
 from fsq_edge.data.importing.inputs import InputFile
 from fsq_edge.data.importing.packages import need_package
 from fsq_edge.data.importing.reader import HEAD_BYTES, Block, Column, Content, Description
+from fsq_edge.data.importing.readers.arrow_table import ArrowTable
 from fsq_edge.data.importing.readers.lines import LineFilter, read_lines
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
@@ -31,7 +32,7 @@ EXTRA = "\x00rest"  # what stands after a delimiter at the end of the line
 
 
 class DelimitedReader:
-    """Reads text tables in blocks with pandas' C parser; rows of uneven width are found before it sees them."""
+    """Reads text tables in blocks with the parsers of pyarrow and pandas; they never see rows of uneven width."""
 
     name = "csv"
     about = "CSV, TSV and other delimited text of any dialect, also packed (.gz, .zip)"
@@ -115,6 +116,7 @@ class _Parser:
         self._last = names[-1]
         self._runs = dialect.delimiter == " "
         self._filter = LineFilter(dialect, len(names))
+        self._arrow = ArrowTable(dialect, names, columns)
         self._comment = dialect.comment.encode()
         wide = dialect.encoding.startswith("utf-16")
         self._settings: dict[str, Any] = {
@@ -137,6 +139,9 @@ class _Parser:
         if self._runs:
             return self._spaced(data, number)
         if self._filter.may_be_even(data, lines):
+            columns = self._arrow.columns(data, lines)
+            if columns is not None:
+                return Block(columns, number)
             frame = self._frame(data, [])
             if len(frame) == lines and not frame[self._last].isna().any():
                 return Block({name: _values(frame[name]) for name in self._columns}, number)
