@@ -108,10 +108,9 @@ def preamble_start(lines: Sequence[str]) -> str:
 
 
 class _Parser:
-    """pandas' parser with the settings of one file."""
+    """The parsers with the settings of one file; pandas, slow to import, only where pyarrow leaves a block to it."""
 
     def __init__(self, name: str, dialect: Dialect, names: list[str], columns: Mapping[str, Content]) -> None:
-        self._pandas: Any = need_package("pandas", "reading a text table")
         self._name, self._columns = name, columns
         self._last = names[-1]
         self._runs = dialect.delimiter == " "
@@ -138,10 +137,11 @@ class _Parser:
     def block(self, data: bytes, number: int, lines: int) -> Block:
         if self._runs:
             return self._spaced(data, number)
-        if self._filter.may_be_even(data, lines):
+        if self._filter.is_plain(data):
             columns = self._arrow.columns(data, lines)
             if columns is not None:
                 return Block(columns, number)
+        if self._filter.may_be_even(data, lines):
             frame = self._frame(data, [])
             if len(frame) == lines and not frame[self._last].isna().any():
                 return Block({name: _values(frame[name]) for name in self._columns}, number)
@@ -182,7 +182,7 @@ class _Parser:
     def _frame(self, data: bytes, more: list[str]) -> Any:
         try:
             settings = {**self._settings, "names": [*self._settings["names"], *more]}
-            return self._pandas.read_csv(io.BytesIO(data), **settings)
+            return need_package("pandas", "reading a text table").read_csv(io.BytesIO(data), **settings)
         except (ValueError, OverflowError) as error:  # ParserError is a ValueError
             raise DataError(
                 f"{self._name}: {first_line(error)}", hint="does table: in the map describe this file?"
