@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fsq_edge.data.recording import Dataset
+from fsq_edge.data.triads import find_triads
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge.deploy.export import Exported, compare_with_torch, export_model, pooled_features
 from fsq_edge.evaluation.run_evaluation import validation_temperature
@@ -21,9 +22,8 @@ from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
+from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.stream.settings import StreamSettings
-from fsq_edge_runtime.stream.stuck import is_coarse
 
 MAX_REFERENCE_WINDOWS = 2048
 BATCH = 256
@@ -130,7 +130,7 @@ def export_run(
     counts = np.bincount(codes, minlength=exported.tail.codebook.n_codes)
     fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
     contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
-    settings = sensor_settings(split.train.dataset, run.preprocess)
+    settings = sensor_settings(split.train.dataset)
     if settings is not None:
         contents["stream.json"] = settings.to_json().encode()
     if validation is not None:
@@ -151,23 +151,22 @@ def _remove_outdated(out: Path, contents: dict[str, bytes]) -> None:
             (out / file).unlink(missing_ok=True)
 
 
-def sensor_settings(dataset: Dataset, config: PreprocessConfig) -> StreamSettings | None:
+def sensor_settings(dataset: Dataset) -> StreamSettings | None:
     """Return the stream settings that follow from a data set's sensors; None where nothing is known that matters.
 
-    ``sensor_step`` holds the channels whose step is so large against their noise that a still body repeats one value
-    for ``stuck_ms``; ``full_scale`` the largest value of each channel whose range is known.
+    ``sensor_step`` holds the step of each axis of a triad, ``full_scale`` the largest value of each channel whose range
+    is known.
     """
-    settings = StreamSettings()
-    samples = settings.stuck_samples(config)
+    axes = {dataset.channels[triad.first + axis].name for triad in find_triads(dataset.channels) for axis in range(3)}
     steps, scales = {}, {}
     for name, sensor in dataset.sensors.items():
-        if sensor.step is not None and sensor.noise is not None and is_coarse(sensor.step, sensor.noise, samples):
+        if sensor.step is not None and name in axes:
             steps[name] = sensor.step
         if sensor.full_scale is not None:
             scales[name] = sensor.full_scale - (sensor.step or 0.0)  # the last code lies one step below the range
     if not (steps or scales):
         return None
-    return settings.model_copy(update={"sensor_step": steps, "full_scale": scales})
+    return StreamSettings().model_copy(update={"sensor_step": steps, "full_scale": scales})
 
 
 def _reference(run: Run, windows: UsableWindows) -> Reference:

@@ -161,10 +161,11 @@ class WindowsSection(StrictModel):
     Attributes:
         labels: ``pure`` leaves them out. ``majority`` takes those of which at least ``share`` has one label, with that
             label. ``soft`` takes those of which at least ``share`` is labelled and aims at the shares of their labels.
+            With recordings of one label each there are none, and all three are alike.
         share: of a window's samples.
     """
 
-    labels: Literal["pure", "majority", "soft"] = "pure"
+    labels: Literal["pure", "majority", "soft"] = "soft"
     share: float = Field(default=0.5, gt=0, le=1)
 
 

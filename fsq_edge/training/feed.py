@@ -117,6 +117,7 @@ def pack(
         DataError: no window is left, because all touch missing samples.
     """
     used = np.unique(index.recording)
+    mixed = labels.rule != "pure" and any(_changes(index.dataset.recordings[int(number)].labels) for number in used)
     lengths = [len(index.dataset.recordings[int(number)]) for number in used]
     begin = np.concatenate(([0], np.cumsum(lengths)))
     samples = _lay_out(index, used, begin, max_gap_ms, memory_bytes, spill, world)
@@ -127,7 +128,7 @@ def pack(
     bounds = np.searchsorted(place[order], np.arange(len(used) + 1))
     for at, number in enumerate(used):
         finite = _complete(samples[begin[at] : begin[at + 1]])
-        edges = _stretches(index.dataset, int(number), finite, max_gap_ms / 1000.0, one_label=labels.rule == "pure")
+        edges = _stretches(index.dataset, int(number), finite, max_gap_ms / 1000.0, one_label=not mixed)
         rows = order[bounds[at] : bounds[at + 1]]
         after = np.searchsorted(edges, index.start[rows], side="right")
         lowest[rows] = edges[after - 1] + begin[at]
@@ -135,7 +136,7 @@ def pack(
     usable = (highest >= start + index.window_samples - 1) & _complete(samples[start])
     rows = np.arange(len(index))
     classes, sample_label = len(index.dataset.classes), None
-    if labels.rule != "pure":
+    if mixed:
         sample_label = np.concatenate([index.dataset.recordings[int(number)].labels for number in used])
     size, soft = index.window_samples, labels.rule == "soft"
     packed = PackedWindows(samples, start, lowest, highest, index.label, rows, size, classes, sample_label, soft)
@@ -169,6 +170,11 @@ def _lay_out(
     if not in_memory:
         world.wait()
     return samples
+
+
+def _changes(labels: Int16Array) -> bool:
+    """Whether a recording has more than one label, so that the rule for mixed windows matters."""
+    return bool((labels != labels[0]).any())
 
 
 def _complete(samples: Float32Array) -> BoolArray:

@@ -16,8 +16,8 @@ from fsq_edge_runtime.errors import DataError
 from tests.factories.loggers import still_and_moving
 from tests.factories.recordings import make_dataset, make_recording
 
-COARSE = SensorFacts(step=1 / 64, noise=0.0, full_scale=8.0)
-FINE = SensorFacts(step=1e-4, noise=2e-3)
+COARSE = SensorFacts(step=1 / 64, full_scale=8.0)
+FINE = SensorFacts(step=1e-4)
 
 
 def test_the_folder_keeps_them_and_says_nothing_where_nothing_is_known(tmp_path):
@@ -56,19 +56,20 @@ def test_training_takes_the_measured_rate_where_it_is_off(measured, rate):
     assert draft_preprocess(dataset, TrainConfig(), 100, 50).sample_rate_hz == rate
 
 
-def test_only_coarse_channels_get_a_step_in_the_stream():
-    dataset = replace(make_dataset(), sensors={"acc_x": COARSE, "gyro_x": FINE})
-    config = draft_preprocess(dataset, TrainConfig(), 100, 50)
-    settings = sensor_settings(dataset, config)
-    assert settings.sensor_step == {"acc_x": 1 / 64}
+def test_axes_of_a_triad_get_their_step_and_range_in_the_stream():
+    channels = (*(Channel(f"acc_{axis}", "g") for axis in "xyz"), Channel("pressure", "hPa"))
+    sensors = {"acc_x": COARSE, "acc_y": FINE, "pressure": FINE}
+    dataset = make_dataset([make_recording(channels=4)], channels=channels)
+    settings = sensor_settings(replace(dataset, sensors=sensors))
+    assert settings.sensor_step == {"acc_x": 1 / 64, "acc_y": 1e-4}
     assert settings.full_scale == {"acc_x": 8 - 1 / 64}
-    assert sensor_settings(replace(dataset, sensors={"gyro_x": FINE}), config) is None
-    assert sensor_settings(make_dataset(), config) is None
+    assert sensor_settings(replace(dataset, sensors={"pressure": FINE})) is None
+    assert sensor_settings(dataset) is None
 
 
 def test_facts_of_several_recordings_are_their_median():
-    three = [{"a": SensorFacts(step, 0.1, scale)} for step, scale in ((1.0, 2.0), (1.0, None), (9.0, 4.0))]
-    assert common_facts([*three, {"b": SensorFacts()}]) == {"a": SensorFacts(1.0, 0.1, 4.0), "b": SensorFacts()}
+    three = [{"a": SensorFacts(step, scale)} for step, scale in ((1.0, 2.0), (1.0, None), (9.0, 4.0))]
+    assert common_facts([*three, {"b": SensorFacts()}]) == {"a": SensorFacts(1.0, 4.0), "b": SensorFacts()}
 
 
 def test_a_gap_that_begins_at_rest_is_idle_sleep():

@@ -1,5 +1,7 @@
 """Windows with two labels: which training takes, and what it aims at."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -92,7 +94,7 @@ def test_a_training_takes_mixed_windows_and_is_scored_on_pure_ones(tmp_path, rul
             recording.recording_id, recording.samples, labels, recording.subject, recording.session
         ))  # fmt: skip
     dataset = Dataset(dataset.name, dataset.channels, dataset.sample_rate_hz, dataset.classes, tuple(recordings))
-    plain = make_config()
+    plain = make_config(windows={"labels": "pure"})
     config = TrainConfig.model_validate({**dict(plain), "windows": {"labels": rule}})
     assert window_labels(config) == WindowLabels(rule, 0.5)
     sides, pure = cut_sides(dataset, config), cut_sides(dataset, plain)
@@ -100,3 +102,16 @@ def test_a_training_takes_mixed_windows_and_is_scored_on_pure_ones(tmp_path, rul
     assert len(sides.test) == len(pure.test)
     train(config, tmp_path / "run", sides=sides)
     assert load_run(tmp_path / "run").config.windows.labels == rule
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    del record["config"]["windows"]  # as an earlier release wrote it
+    path.write_text(json.dumps(record))
+    assert load_run(tmp_path / "run").config.windows.labels == "pure"
+
+
+def test_without_mixed_recordings_the_rule_changes_nothing(tmp_path):
+    index = cut_windows(make_exercises(), 40, 20)
+    packed = pack(index, 100.0, WindowLabels("soft"), memory_bytes=1 << 20, spill=tmp_path / "s")
+    assert packed.sample_label is None
+    assert cut_sides(make_exercises(), make_config()).split.description
+    assert make_config().windows.labels == "soft"

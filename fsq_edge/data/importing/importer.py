@@ -106,13 +106,9 @@ def _read(
         if not spool.length:
             continue
         hole = wanted.gaps.longer_than_ms / 1000
-        timing = measure_timing(spool, hole)
-        steps, noises, wrong = examine(spool, channels, timing.rate_hz)
+        steps, wrong = examine(spool, channels)
         _check_units(file.name, section, wrong)
-        sensors = {
-            plan.channel: SensorFacts(steps[plan.channel] or None, noises.get(plan.channel), plan.full_scale)
-            for plan in plans
-        }
+        sensors = {plan.channel: SensorFacts(steps[plan.channel] or None, plan.full_scale) for plan in plans}
         assembly.add(
             Piece(
                 file=file.name,
@@ -122,7 +118,7 @@ def _read(
                 session=_text(section.session, group[1], parts.get("session", "")),
                 channels=channels,
                 spool=spool,
-                timing=timing,
+                timing=measure_timing(spool, hole),
                 nominal_hz=(section.time.rate_hz if section.time else None) or description.rate_hz,
                 timed=bool(rows.times.columns) or rows.times.absolute,
                 absolute=rows.times.absolute,

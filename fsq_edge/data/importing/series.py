@@ -8,7 +8,7 @@ import numpy as np
 
 from fsq_edge.data.importing.spool import Spool
 from fsq_edge.data.recording import Channel
-from fsq_edge.data.sensors import least_step, still_noise
+from fsq_edge.data.sensors import least_step
 from fsq_edge.data.triads import find_triads, in_si
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.tables.units import UNITS
@@ -104,31 +104,23 @@ def usual_rate(measured_hz: float) -> float:
     return float(near) if abs(near / measured_hz - 1) <= SNAP else float(f"{measured_hz:.4g}")
 
 
-def examine(
-    spool: Spool, channels: tuple[Channel, ...], rate_hz: float
-) -> tuple[dict[str, float], dict[str, float], list[tuple[str, str, float, str]]]:
+def examine(spool: Spool, channels: tuple[Channel, ...]) -> tuple[dict[str, float], list[tuple[str, str, float, str]]]:
     """Look at values spread over a series.
 
     Returns:
-        The least difference between distinct values of each channel (0 for a constant), the noise of each channel that
-        belongs to a triad, and for each accelerometer whose unit gravity contradicts: first channel, unit, median norm
-        in that unit, the unit that would fit.
+        The least difference between distinct values of each channel (0 for a constant), and for each accelerometer
+        whose unit gravity contradicts: first channel, unit, median norm in that unit, the unit that would fit.
     """
     samples = _spread_samples(spool)
     steps = {channel.name: float(f"{least_step(samples[:, i]):.6g}") for i, channel in enumerate(channels)}
-    noises: dict[str, float] = {}
     wrong = []
     for triad in find_triads(channels):
         unit = channels[triad.first].unit
-        names = [channel.name for channel in channels[triad.first : triad.first + 3]]
-        step = float(np.median([steps[name] for name in names]))
-        noise = still_noise(samples[:, triad.first : triad.first + 3], step, rate_hz)
-        noises |= dict.fromkeys(names, float(f"{noise:.3g}"))
         if triad.sensor == "acceleration" and unit in UNITS and "lin" not in triad.name and "gravity" not in triad.name:
             verdict = contradicted_unit(samples[:, triad.first : triad.first + 3], unit)
             if verdict is not None:
                 wrong.append((channels[triad.first].name, unit, *verdict))
-    return steps, noises, wrong
+    return steps, wrong
 
 
 def contradicted_unit(xyz: Float64Array, unit: str) -> tuple[float, str] | None:

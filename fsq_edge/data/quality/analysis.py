@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from fsq_edge.data.quality.coarse import stuck_of_coarse
 from fsq_edge.data.quality.counters import MissingCounter, MomentCounter, StuckCounter
 from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics, recommend, total_score
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.quality.timing import TimingCounter, rest_of
+from fsq_edge.data.quality.triad_runs import stuck_of_triads
 from fsq_edge.data.quality.units import NormSampler
 from fsq_edge.data.recording import Channel, Dataset, Recording
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, FloatArray
@@ -66,8 +66,9 @@ class Analysis:
             self._add(np.ascontiguousarray(chunk.T)[None], joined=True)
         self.missing.end()
         self.stuck.end()
-        coarse = stuck_of_coarse(self.channels, recording.samples, self.flat_samples, self.sample_rate_hz)
-        for channel, samples in coarse.items():  # equal values of a coarse sensor are no fault by themselves
+        suspected = self.stuck.flat > before
+        triads = stuck_of_triads(self.channels, recording.samples, self.flat_samples, suspected)
+        for channel, samples in triads.items():  # a repeated value is no fault of an axis by itself
             self.stuck.flat[channel] = before[channel] + samples
         self.norms.end(recording.recording_id)
         if recording.timestamps is not None:

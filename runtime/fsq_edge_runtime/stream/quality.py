@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -61,6 +62,7 @@ class QualityCheck:
                 known = ", ".join(self._names)
                 raise DataError(f"stream.json: {key} of {unknown[0]!r}", hint=f"the channels are {known}")
         self._live = [settings.sensor_step.get(name, 0.0) * LIVE_STEPS for name in self._names]
+        self._others = _other_axes([channel.unit for channel in config.channels])
         self._range = _column([settings.range_limits.get(channel.unit, math.inf) for channel in config.channels])
         self._scale = _column([settings.full_scale.get(name, math.inf) * FULL_SCALE_SHARE for name in self._names])
         limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
@@ -71,7 +73,7 @@ class QualityCheck:
         self._inverse: Float32Array = 1.0 / self._limit
         self._relative: Float32Array = np.zeros(size, dtype=np.float32)
         self._least_energy = float(limit.min()) ** 2
-        self._stuck_run = settings.stuck_samples(config)
+        self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
         # Every run of that length holds two adjacent samples of these, so where they differ there is none.
         step = self._step = max(1, self._stuck_run // 2)
         self._later, self._earlier = self._flat[step::step], self._flat[:-step:step]
@@ -189,8 +191,7 @@ class QualityCheck:
     def _is_stuck(self, window: Float32Array, index: int) -> bool:
         """Whether a channel repeats a value longer than a still body explains."""
         starts, lengths = _long_runs(window[index], self._stuck_run)
-        unit = self._config.channels[index].unit
-        others = [i for i, channel in enumerate(self._config.channels) if i != index and channel.unit == unit]
+        others = self._others[index]
         if not self._live[index] or not others:
             return starts.size > 0
         all_still = min(ALL_STILL * self._stuck_run, window.shape[1])
@@ -210,6 +211,18 @@ class QualityCheck:
 
     def _name(self, flag: str, faulty: npt.ArrayLike) -> list[str]:
         return [f"{flag}:{name}" for name, bad in zip(self._names, np.asarray(faulty), strict=True) if bad]
+
+
+def _other_axes(units: list[str]) -> list[list[int]]:
+    """Return for each channel the others of its sensor: of three in a row of one unit, else of all in that row."""
+    others: list[list[int]] = []
+    for _, row in itertools.groupby(range(len(units)), key=units.__getitem__):
+        axes = list(row)
+        size = 3 if len(axes) % 3 == 0 else len(axes)
+        for at in range(0, len(axes), size):
+            sensor = axes[at : at + size]
+            others += [[other for other in sensor if other != axis] for axis in sensor]
+    return others
 
 
 def _column(values: list[float]) -> Float32Array:

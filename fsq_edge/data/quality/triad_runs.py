@@ -1,4 +1,4 @@
-"""Stuck axes of sensors with coarse steps, where a still body repeats values and that is no fault."""
+"""Stuck axes of triads: a still body repeats values, and that is no fault; an axis that stands beside live ones is."""
 
 from __future__ import annotations
 
@@ -7,27 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsq_edge.data.recording import Channel
-from fsq_edge.data.sensors import least_step, still_noise
+from fsq_edge.data.sensors import least_step
 from fsq_edge.data.triads import find_triads
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
-from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS, is_coarse
+from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS
 
-SAMPLES_LOOKED_AT = 1 << 16  # of a recording, for its step and noise
+SAMPLES_LOOKED_AT = 1 << 16  # of a recording, for its step
 BLOCK = 1 << 17
 
 
-def coarse_step(samples: Float32Array, stretch: int, rate_hz: float) -> float:
-    """Return the step of a coarse sensor, or 0.0 where its noise does not let a live axis stand still for a stretch.
-
-    Args:
-        samples: (n, 3) of one triad, in the sensor's unit.
-        stretch: samples.
-        rate_hz: of the samples.
-    """
+def triad_step(samples: Float32Array) -> float:
+    """Return the step of a triad's sensor (n, 3): the middle one of its live axes, 0.0 where none is live."""
     some = _some(samples)
     steps = [step for step in (least_step(some[:, axis]) for axis in range(3)) if step]
-    step = float(np.median(steps)) if steps else 0.0
-    return step if step and is_coarse(step, still_noise(some, step, rate_hz), stretch) else 0.0
+    return float(np.median(steps)) if steps else 0.0
 
 
 @dataclass(slots=True)
@@ -90,8 +83,8 @@ def stuck_samples(samples: Float32Array, step: float, stretch: int) -> Int64Arra
     theirs for four stretches.
 
     Args:
-        samples: (n, 3) of one triad of a coarse sensor; a missing sample ends a run.
-        step: from :func:`coarse_step`, above 0.
+        samples: (n, 3) of one triad; a missing sample ends a run.
+        step: from :func:`triad_step`, above 0.
         stretch: samples of the shortest run that counts, at least 2.
     """
     axes = [AxisRuns(axis, step, stretch) for axis in range(3)]
@@ -114,24 +107,23 @@ def stuck_samples(samples: Float32Array, step: float, stretch: int) -> Int64Arra
     return np.array([min(axis.stuck + still, len(samples)) for axis in axes], np.int64)
 
 
-def stuck_of_coarse(
-    channels: tuple[Channel, ...], samples: Float32Array, stretch: int, rate_hz: float
+def stuck_of_triads(
+    channels: tuple[Channel, ...], samples: Float32Array, stretch: int, suspected: BoolArray
 ) -> dict[int, int]:
-    """Return the stuck samples of every channel that belongs to a coarse triad, by the channel's index.
+    """Return the stuck samples of every channel that belongs to a triad, by the channel's index.
 
     Args:
         channels: C.
         samples: (n, C) of one recording.
         stretch: shortest stuck stretch, samples.
-        rate_hz: of the samples.
+        suspected: (C,) which channels keep one value that long at all; triads without one are left out.
     """
     found: dict[int, int] = {}
-    stretch = max(stretch, 2)
     for triad in find_triads(channels):
-        three = samples[:, triad.first : triad.first + 3]
-        step = coarse_step(three, stretch, rate_hz)
+        axes = slice(triad.first, triad.first + 3)
+        step = triad_step(samples[:, axes]) if suspected[axes].any() else 0.0
         if step:
-            counts = stuck_samples(three, step, stretch)
+            counts = stuck_samples(samples[:, axes], step, max(stretch, 2))
             found.update({triad.first + axis: int(count) for axis, count in enumerate(counts)})
     return found
 

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from fsq_edge.data import Channel, Dataset, Recording
-from fsq_edge.data.quality import QualityControl
-from fsq_edge.data.quality import coarse as coarse_module
-from fsq_edge.data.quality.coarse import coarse_step, stuck_samples
-from fsq_edge.data.sensors import still_noise
+from fsq_edge.data.quality import QualityControl, triad_runs
+from fsq_edge.data.quality.triad_runs import stuck_samples, triad_step
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.settings import StreamSettings
-from fsq_edge_runtime.stream.stuck import EXPLAINED, LIVE_STEPS, is_coarse, still_chance
+from fsq_edge_runtime.stream.stuck import EXPLAINED, LIVE_STEPS
 from tests.factories.bundles import motion, preprocess_config
 
 STEP = 1 / 64
@@ -34,36 +32,23 @@ def report(samples, rate=25.0):
     return QualityControl().validate_dataset(Dataset("night", AXES, rate, ("rest",), (recording,)))
 
 
-def test_a_step_counts_only_where_a_still_body_repeats_values_for_long():
-    assert coarse_step(night(), 13, 25.0) == STEP
-    fine = np.random.default_rng(0).normal(0, 1, (5000, 3)).astype(np.float32)
-    assert coarse_step(fine, 13, 25.0) == 0.0
-    as_noisy_as_the_step = np.round(fine).astype(np.float32)
-    assert coarse_step(as_noisy_as_the_step, 13, 25.0) == 0.0
-    assert coarse_step(np.ones((50, 3), np.float32), 13, 25.0) == 0.0
-    assert coarse_step(np.full((50, 3), np.nan, np.float32), 13, 25.0) == 0.0
+def test_the_step_of_a_triad_is_that_of_its_live_axes():
+    samples = night()
+    assert triad_step(samples) == STEP
+    samples[:, 1] = 0.25
+    assert triad_step(samples) == STEP
+    assert triad_step(np.ones((50, 3), np.float32)) == 0.0
+    assert triad_step(np.full((50, 3), np.nan, np.float32)) == 0.0
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.5, 1.0, 3.0])
-def test_noise_of_a_quantized_sensor_is_found_again(noise):
+@pytest.mark.parametrize("noise", [0.0, 0.25, 0.5, 1.0, 4.0])
+def test_noise_is_not_taken_for_movement_and_a_dead_axis_is_found_beside_movement(noise):
     rng = np.random.default_rng(0)
-    xyz = rng.uniform(-5, 5, 3) + rng.normal(0, noise, (100 * 200, 3))
-    xyz[100 * 50 :] += np.cumsum(rng.normal(0, 2, (100 * 150, 3)), axis=0)  # most of the time something moves
-    found = still_noise(np.round(xyz), 1.0, 100.0)
-    assert found == pytest.approx(noise, rel=0.15, abs=0.05)
-    with_dead_axis = np.round(xyz)
-    with_dead_axis[:, 1] = 0
-    assert still_noise(with_dead_axis, 1.0, 100.0) <= found
-
-
-def test_chance_of_a_repeated_value():
-    rng = np.random.default_rng(0)
-    kept = (np.abs(rng.normal(0, 0.4, (40_000, 5))) < 0.5).all(axis=1).mean()
-    assert still_chance(1.0, 0.4, 6) == pytest.approx(kept, abs=0.01)
-    assert still_chance(1.0, 0.0, 1000) == 1.0
-    assert is_coarse(1.0, 0.3, 13)
-    assert not is_coarse(1.0, 0.7, 13)
-    assert not is_coarse(0.0, 0.0, 13)
+    still = np.round(rng.uniform(-9, 9, 3) + rng.normal(0, noise, (4000, 3))).astype(np.float32)
+    moving = still + np.round(60 * np.sin(np.arange(4000) / 50))[:, None].astype(np.float32)
+    assert stuck_samples(moving, 1.0, 13).tolist() == [0, 0, 0]
+    moving[1000:, 2] = moving[1000, 2]
+    assert stuck_samples(moving, 1.0, 13)[2] in (3000, 3001)
 
 
 def test_a_random_movement_leaves_a_live_axis_in_its_step_once_in_twenty():
@@ -93,7 +78,7 @@ def test_the_border_of_blocks_changes_nothing(monkeypatch, block):
     samples[2600, 1] = np.nan
     whole = stuck_samples(samples, STEP, 13).tolist()
     assert whole[2] >= 1200
-    monkeypatch.setattr(coarse_module, "BLOCK", block)
+    monkeypatch.setattr(triad_runs, "BLOCK", block)
     assert stuck_samples(samples, STEP, 13).tolist() == whole
 
 
@@ -133,6 +118,19 @@ def test_the_stream_takes_a_declared_step_into_account():
     assert flags_of(frozen, STEP) == ("stuck:acc_y",)
     still[:, 0] = 0
     assert flags_of(still, STEP) == ("stuck:acc_x", "stuck:acc_y", "stuck:acc_z")
+
+
+def test_another_sensor_of_the_same_unit_says_nothing_about_this_one():
+    channels = tuple((f"{place}_{axis}", "g") for place in ("ankle", "trunk") for axis in "xyz")
+    check = QualityCheck(
+        preprocess_config(channels),
+        StreamSettings(sensor_step={name: STEP for name, _ in channels}, check_gravity=False),
+    )
+    window = np.concatenate([motion(100)[:, :3], np.zeros((100, 3))], axis=1)
+    window[::7, 3] = STEP
+    assert check.examine(np.ascontiguousarray(window.T, np.float32)) == ()
+    window[:, 4] = np.linspace(0, 1, 100)
+    assert check.examine(np.ascontiguousarray(window.T, np.float32)) == ("stuck:trunk_z",)
 
 
 def test_a_step_of_an_unknown_channel_is_refused():
