@@ -41,6 +41,7 @@ FILES: Final = {
     "encoder_int8.onnx": "quantize",
     "int8_preview.json": "quantize",
     "head_int8.npz": "quantize",
+    "head_int8.json": "quantize",
     "decision_int8.json": "quantize",
 }
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -117,6 +118,16 @@ class BuildFolder:
     def tail(self) -> Tail:
         """The head."""
         return read_tail(self.read(self.head_path))
+
+    @property
+    def int8_head_path(self) -> str:
+        """Name of the file of the int8 graph's own head, whether it is there or not."""
+        return "head_int8.json" if self.has("head.json") else "head_int8.npz"
+
+    @property
+    def int8_tail(self) -> Tail:
+        """The head of the int8 graph: its own where it has one."""
+        return read_tail(self.read(self.int8_head_path)) if self.has(self.int8_head_path) else self.tail
 
     def scores_of(self, t: Float32Array) -> Float32Array:
         """Return what the head reads (N, K) of the device graph's t (N, D): t itself without a host graph."""

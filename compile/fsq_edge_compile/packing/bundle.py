@@ -71,7 +71,8 @@ def build_bundle(
         if not own:
             parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
     parts["selftest", None] = ("selftest.npz", _selftest(build))
-    for role, path in _OPTIONAL.items():
+    for role, usual in _OPTIONAL.items():
+        path = build.int8_head_path if role == "head-int8" else usual
         if build.has(path):
             parts[role, None] = (path, build.read(path))
     return make_bundle(

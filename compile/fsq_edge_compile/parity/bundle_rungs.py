@@ -87,7 +87,8 @@ def ladder_of_bundle(
     elif not given:
         rungs.insert(0, Rung("stored", "exact", lambda _: with_tail(stored.t[valid], tail), ""))
     if bundle.has("encoder-int8"):
-        rungs.append(int8_rung(bundle.read("encoder-int8"), tail, behind))
+        own = tail if isinstance(tail, FsqTail) else bundle.tail_for("onnx-int8")
+        rungs.append(int8_rung(bundle.read("encoder-int8"), own, behind))
     who = None if groups is None else np.asarray(groups)[valid]
     return run_ladder(frames, truth[valid], [*rungs, *extra], tail, gates=gates, groups=who)
 
