@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("fsq_edge.cli.demo", "the whole chain on real data, with a report"),
     "data": ("fsq_edge.cli.data", "import, label, inspect and quality-check recordings"),
     "train": ("fsq_edge.cli.train", "train a Conv2d-FSQ classifier"),
+    "sweep": ("fsq_edge.cli.sweep", "search training settings, on one machine or many"),
     "evaluate": ("fsq_edge.cli.evaluate", "score a run on its held-out subjects"),
     "export": ("fsq_edge.cli.export", "graphs, host tail and preprocessing of a run"),
     "check": ("fsq_edge.cli.check", "will Hailo's compiler take this ONNX file, and where to cut"),
