@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "personalize": ("fsq_edge.cli.personalize", "make a bundle one wearer's own, from minutes of motion"),
     "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
     "metrics": ("fsq_edge.cli.metrics", "what run says to Prometheus; a Grafana dashboard and alert rules"),
+    "service": ("fsq_edge.cli.service", "a stream as a service of systemd"),
     "alerts": ("fsq_edge.cli.alerts", "the alerts that rules would have raised on the log of a run"),
     "score": ("fsq_edge.cli.score", "score an archive of recordings, on this machine or a cluster"),
     "budget": ("fsq_edge.cli.budget", "how long each behaviour lasted, from the decisions of run"),

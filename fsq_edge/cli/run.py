@@ -19,6 +19,7 @@ from fsq_edge_runtime.errors import UnavailableError, UsageError
 if TYPE_CHECKING:
     from fsq_edge_runtime.alerts import AlertRules
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner
     from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
@@ -85,6 +86,8 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
               help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
 @path_option("--alerts", "alert_file", metavar="FILE",
              help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
+@click.option("--reload", "reload", is_flag=True,
+              help="On SIGHUP read BUNDLE again, without losing a window, instead of ending.")  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
@@ -102,6 +105,7 @@ def command(
     features: bool,
     drift: bool,
     alert_file: Path | None,
+    reload: bool,
     metrics: str | None,
     json_to: str | None,
     quiet: bool,
@@ -109,10 +113,12 @@ def command(
     """Stream samples through BUNDLE: one record for every window, JSON lines on standard output by default.
 
     Runs until the sources end, or until SIGTERM, SIGHUP (exit 0) or Ctrl-C (exit 130), which drain what is under way.
+    With --reload, SIGHUP reads BUNDLE again.
     Within two seconds the process has ended (exit 69 where something that cannot be interrupted holds it up).
     """
     from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner, close_together
     from fsq_edge_runtime.sinks import open_sink
     from fsq_edge_runtime.sinks.chosen import AlertsOnly
@@ -128,7 +134,13 @@ def command(
     stop = threading.Event()
     facts: dict[str, Any] = {}
     with ExitStack() as stack:
-        endings = stack.enter_context(ending_signals(stop))
+        reloader: Reloader | None = None
+
+        def reload_bundle() -> None:
+            if reloader is not None:
+                reloader.request()
+
+        endings = stack.enter_context(ending_signals(stop, reload_bundle if reload else None))
         sources = [
             _closing(stack, open_source(text, opened.preprocess, source_rate_hz=source_rate,
                                         paced=pace == "realtime", chunk=chunk, notices=notices))
@@ -136,16 +148,20 @@ def command(
         ]  # fmt: skip
         live = any(source.live for source in sources)
         deadline_ms = None if live else 0.0  # a recording is never late
-        overlays = _overlays(overlay_texts, bundle, opened) if overlay_texts or bundle.is_dir() else {}
-        _require_features(features, opened)
-        session = opened.open_session(
-            backend,
-            source_rate_hz=source_rate,
-            deadline_ms=deadline_ms,
-            overlay=overlays or None,
-            keep_features=features,
-        )
-        stack.enter_context(session)
+
+        def open_session(read: Bundle, chosen: str | None) -> Session:
+            overlays = _overlays(overlay_texts, bundle, read) if overlay_texts or bundle.is_dir() else {}
+            _require_features(features, read)
+            return read.open_session(
+                chosen or backend,
+                source_rate_hz=source_rate,
+                deadline_ms=deadline_ms,
+                overlay=overlays or None,
+                keep_features=features,
+            )
+
+        session = open_session(opened, None)
+        reloader = _closing(stack, Reloader(session, lambda chosen: open_session(Bundle.open(bundle), chosen)))
         if drift:
             session.watch_drift()
         sinks: list[Sink] = []
@@ -169,7 +185,14 @@ def command(
             sinks.append(AlertsOnly(open_sink(text, queued=live, stop=stop)))
         alerts = AlertWatch(rules) if rules else None
         runner = Runner(
-            session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat, alerts=alerts
+            session,
+            sources,
+            sinks,
+            opening=session.opening,
+            stats_s=stats,
+            heartbeat=Watchdog().beat,
+            alerts=alerts,
+            reloader=reloader if reload else None,
         )
         if metrics is not None:
             sinks.append(_open_metrics(metrics, runner, session))

@@ -11,6 +11,7 @@ from typing import Any
 from fsq_edge_runtime.alerts import AlertWatch
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.reloading import Reloader
 from fsq_edge_runtime.session import MAX_STREAMS, Session
 from fsq_edge_runtime.sinks.base import ReadsFacts, Sink, TakesSamples
 from fsq_edge_runtime.sinks.queued import QueuedSink
@@ -89,6 +90,7 @@ class Runner:
         stats_s: seconds between ``stats`` events of a live run; 0 is none.
         heartbeat: called at least every ``POLL_S`` while a live run is well.
         alerts: sees every record; what it raises is a record, too.
+        reloader: gives the session that replaces this one, between two pushes.
 
     Raises:
         UsageError: live sources together with recordings that are not paced.
@@ -104,11 +106,12 @@ class Runner:
         stats_s: float = 0.0,
         heartbeat: Callable[[], object] = lambda: None,
         alerts: AlertWatch | None = None,
+        reloader: Reloader | None = None,
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks: list[Sink] = []
         self._watchers: list[TakesSamples] = []
-        self._heartbeat, self._alerts = heartbeat, alerts
+        self._heartbeat, self._alerts, self._reloader = heartbeat, alerts, reloader
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
             raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
@@ -147,6 +150,7 @@ class Runner:
                 for number, source in enumerate(self._sources):
                     for chunk in source.chunks(stop):
                         self._push({}, [self._named(chunk, number)])
+                        self._reload()
             self._session.drain(deadline_ns=self._end_ns_of(stop))
         except BaseException:
             self._failure = None
@@ -218,6 +222,7 @@ class Runner:
             lost, chunks = self._queue.take(0.0 if finished else POLL_S)
             self._take_in(lost, chunks, stop)
             self._heartbeat()
+            self._reload()
             if self._alerts is not None:
                 for alert in self._alerts.tick():
                     self._emit(alert)
@@ -231,6 +236,13 @@ class Runner:
             thread.join(max(0.0, deadline - time.monotonic()))
         if stop.is_set():
             self._take_in(*self._queue.take(0.0), stop)  # what was read before the end is answered, too
+
+    def _reload(self) -> None:
+        if self._reloader is not None:
+            event = self._reloader.step()
+            if event is not None:
+                self._session = self._reloader.session
+                self._emit(event)
 
     def _take_in(self, lost: dict[str, int], chunks: list[Chunk], stop: threading.Event) -> None:
         """Hand in what waited, a slice at a time; what is left when the time is up counts as ``overrun``."""

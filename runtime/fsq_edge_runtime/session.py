@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, BackendSwitch, ReportsSwitches
-from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.drift import DriftWatch
 from fsq_edge_runtime.drift.watch import LOOK_EVERY
 from fsq_edge_runtime.errors import UsageError
@@ -281,6 +281,36 @@ class Session:
                 self._classifier.raise_failure()
         return decisions
 
+    def continue_from(self, former: Session) -> None:
+        """Take over the streams of another session between two pushes, so that none of their samples is lost.
+
+        Each stream keeps its grid, the samples that its next window needs, its numbers and its counters. Where the
+        settings of the decision chain differ, its smoothing starts afresh. Drift is learned anew.
+
+        Args:
+            former: of a bundle with the same channels, windows, classes and policies; it has no streams afterwards.
+
+        Raises:
+            UsageError: the two differ in what streams are made of; nothing has changed then.
+        """
+        mine, theirs = _stream_facts(self), _stream_facts(former)
+        for name, value in mine.items():
+            if value != theirs[name]:
+                raise UsageError(
+                    f"the new bundle has another {name}: {value}, it was {theirs[name]}", hint="start the stream again"
+                )
+        chain_ms = 1000.0 * self._config.hop_samples / self._config.sample_rate_hz
+        for state in former._streams.values():
+            state.hand_over(self._gap)
+            if self.decision != former.decision:
+                state.chain = DecisionChain(self.decision, chain_ms)
+            state.wearer = self._roster.wearer_of(state.name) if self._roster is not None else None
+        self._streams, former._streams = former._streams, {}
+        self._closed, self._paused = former._closed, former._paused
+        self.on_record, former.on_record = former.on_record, None
+        if former._drift is not None:
+            self.watch_drift()
+
     def close(self) -> None:
         """Release the backend; what :meth:`drain` would return is given up."""
         self.backend.close()
@@ -357,3 +387,19 @@ class Session:
                 drift = self._drift.see(record)
                 if drift is not None:
                     self.on_record(drift)
+
+
+def _stream_facts(session: Session) -> dict[str, object]:
+    """Return what the streams of a session are made of, by the name that people know it by."""
+    config, settings = session.bundle.preprocess, session.settings
+    return {
+        "list of channels": [f"{channel.name} ({channel.unit})" for channel in config.channels],
+        "rate": config.sample_rate_hz,
+        "window": config.window_samples,
+        "hop": config.hop_samples,
+        "longest gap": config.max_gap_ms,
+        "list of classes": list(session.bundle.classes),
+        "rate of the source": settings.source_rate(config),
+        "resampler": settings.uses_polyphase(config),
+        "policy for time": (settings.jitter_tolerance, settings.clock_jump_s, settings.late_limit),
+    }

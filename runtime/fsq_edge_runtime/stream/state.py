@@ -130,6 +130,10 @@ class StreamState:
         self.grid.interrupt(cause)
         return self._place([] if self.resampler is None else self.resampler.finish())
 
+    def hand_over(self, on_gap: Callable[[StreamState, Gap], None]) -> None:
+        """Report gaps to another session from now on."""
+        self._on_gap = on_gap
+
     def pause(self, n: int) -> None:
         """Count n samples that are dropped."""
         self.counters.received += n
