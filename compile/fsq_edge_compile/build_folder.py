@@ -18,6 +18,7 @@ from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.score_tails import Tail, read_tail
 
+FEATURES_FILE: Final = "features.npz"
 # file name -> the verb that writes it
 FILES: Final = {
     "model.onnx": "export",
@@ -33,11 +34,14 @@ FILES: Final = {
     "reference.npz": "export",
     "validation.npz": "export",
     "export.json": "export",
+    "stream.json": "export",
+    FEATURES_FILE: "export",
     "calibration.npz": "calibrate",
     "calibration.json": "calibrate",
     "encoder_int8.onnx": "quantize",
     "int8_preview.json": "quantize",
     "head_int8.npz": "quantize",
+    "head_int8.json": "quantize",
     "decision_int8.json": "quantize",
 }
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -114,6 +118,16 @@ class BuildFolder:
     def tail(self) -> Tail:
         """The head."""
         return read_tail(self.read(self.head_path))
+
+    @property
+    def int8_head_path(self) -> str:
+        """Name of the file of the int8 graph's own head, whether it is there or not."""
+        return "head_int8.json" if self.has("head.json") else "head_int8.npz"
+
+    @property
+    def int8_tail(self) -> Tail:
+        """The head of the int8 graph: its own where it has one."""
+        return read_tail(self.read(self.int8_head_path)) if self.has(self.int8_head_path) else self.tail
 
     def scores_of(self, t: Float32Array) -> Float32Array:
         """Return what the head reads (N, K) of the device graph's t (N, D): t itself without a host graph."""

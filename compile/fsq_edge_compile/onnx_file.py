@@ -12,7 +12,7 @@ import onnx
 import onnx.utils
 
 from fsq_edge_runtime.arrays import AnyArray
-from fsq_edge_runtime.backends.onnx import open_onnx
+from fsq_edge_runtime.backends.onnx import FEATURES, open_onnx
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line
 
@@ -60,7 +60,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     return simplified
 
 
-def cut_device_part(model: onnx.ModelProto, operator: str = "Tanh") -> onnx.ModelProto:
+def cut_device_part(model: onnx.ModelProto, operator: str = "Tanh", *, features: bool = False) -> onnx.ModelProto:
     """Return the part of a full graph up to the one node of the given operator, with output ``t``.
 
     The cut is structural: names do not matter.
@@ -68,22 +68,45 @@ def cut_device_part(model: onnx.ModelProto, operator: str = "Tanh") -> onnx.Mode
     Args:
         model: a graph with the input ``input``.
         operator: the operator that ends the device part.
+        features: a second output ``features`` (1, F): what the dense layer before that node reads.
 
     Raises:
-        DataError: there is not exactly one such node.
+        DataError: there is not exactly one such node, or no dense layer before it.
     """
     ends = [node for node in model.graph.node if node.op_type == operator]
     if len(ends) != 1:
         raise DataError(f"expected exactly one {operator} to cut at, found {len(ends)}")
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     extractor = onnx.utils.Extractor(inferred)
-    device: onnx.ModelProto = extractor.extract_model(["input"], [ends[0].output[0]])
+    pooled = [_dense_input(model, ends[0])] if features else []
+    device: onnx.ModelProto = extractor.extract_model(["input"], [ends[0].output[0], *pooled])
     device.ir_version = model.ir_version
     device.graph.name = "encoder"
     end = next(node for node in device.graph.node if node.op_type == operator)
     end.output[0] = device.graph.output[0].name = "t"
+    for name in pooled:
+        _rename(device.graph, name, FEATURES)
     del device.graph.value_info[:]
     return device
+
+
+def _dense_input(model: onnx.ModelProto, end: onnx.NodeProto) -> str:
+    """Return the tensor that the dense layer before ``end`` reads."""
+    layer = next((node for node in model.graph.node if end.input[0] in node.output), None)
+    if layer is None or layer.op_type not in ("Gemm", "MatMul"):
+        raise DataError(f"the {end.op_type} does not follow a dense layer, so there are no features to put out")
+    return str(layer.input[0])
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for at, name in enumerate(names):
+                if name == old:
+                    names[at] = new
+    for value in graph.output:
+        if value.name == old:
+            value.name = new
 
 
 def run(model: onnx.ModelProto | bytes, feeds: Tensors) -> dict[str, AnyArray]:

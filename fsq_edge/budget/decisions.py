@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from fsq_edge_runtime.decision_log import read_windows
-from fsq_edge_runtime.errors import DataError
+from fsq_edge.scoring.collation import read_rows
+from fsq_edge.scoring.entry import HEADER
+from fsq_edge_runtime.decision_log import HINT, WINDOWS, read_windows
+from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.files import first_line
 
 ABSTAINED, MISSED = "(abstained)", "(missed)"
 MAX_ROWS = 20_000_000  # about two years of one stream at one decision in three seconds
+COLUMNS = ["stream", "start", "end", "state"]
+PARQUET_HINT = "give files or folders of fsq-edge run --sink parquet:DIR"
 JOIN = 0.1  # windows without overlap end one sample before the next starts: a step this small is no gap
 
 
 def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
-    """Read JSON-lines logs of ``run`` into pieces of time, in any order of the files.
+    """Read logs of ``run`` into pieces of time, in any order of the files.
 
     A decision counts for the time from the end of the window before it (or its own start, after a gap) to its own end,
     so overlapping windows count no moment twice.
 
     Args:
-        logs: JSON-lines files; a decision that stands in two of them counts once, and a half-written last line is left
-            out.
+        logs: JSON lines, Parquet files, folders of Parquet files, or output folders of ``score``, whose streams are the
+            recordings. A decision that stands in two of them counts once, and a half-written last line is left out.
 
     Returns:
         One row a piece: ``stream``, ``start`` and ``end`` (seconds of the source), ``state`` (the label, or
@@ -31,18 +39,29 @@ def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
 
     Raises:
         MissingInputError: a file cannot be read.
-        DataError: a line is not of ``run``, no decision is found, or two logs contradict each other.
+        DataError: a file is not of ``run``, no decision is found, or two logs contradict each other.
+        UnavailableError: a Parquet file without pyarrow.
     """
-    rows: list[tuple[str, float, float, str]] = []
+    parts, rows = [], 0
     for path in logs:
-        for row in _rows(path):
-            rows.append(row)
-            if len(rows) > MAX_ROWS:
-                raise DataError(f"the logs hold more than {MAX_ROWS:,} decisions", hint="give fewer logs")
-    if not rows:
-        raise DataError("the logs hold no decision", hint="fsq-edge run BUNDLE --source S --sink jsonl:LOG")
-    table = pd.DataFrame(rows, columns=["stream", "start", "end", "state"]).drop_duplicates()
-    table = table.sort_values(["stream", "end", "start", "state"], ignore_index=True)
+        part = _read_log(path)
+        parts.append(part)
+        rows += len(part)
+        if rows > MAX_ROWS:
+            raise DataError(f"the logs hold more than {MAX_ROWS:,} decisions", hint="give fewer logs")
+    table = pd.concat(parts, ignore_index=True).drop_duplicates()
+    if table.empty:
+        raise DataError("the logs hold no decision", hint=HINT)
+    return join_pieces(table)
+
+
+def join_pieces(windows: pd.DataFrame) -> pd.DataFrame:
+    """Return windows (``stream``, ``start``, ``end``, ``state``) as pieces that do not overlap, sorted.
+
+    Raises:
+        DataError: two windows of a stream end at one time.
+    """
+    table = windows.sort_values(["stream", "end", "start", "state"], ignore_index=True)
     twice = table.duplicated(["stream", "end"])
     if twice.any():
         row = table[twice].iloc[0]
@@ -56,8 +75,60 @@ def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
     return table
 
 
-def _rows(path: Path) -> Iterator[tuple[str, float, float, str]]:
-    for line in read_windows(path):
+def _read_log(path: Path) -> pd.DataFrame:
+    if path.is_dir() and (path / HEADER).is_file():
+        return _read_lines(path, (row for row in read_rows(path) if row["type"] in WINDOWS))
+    if path.is_dir() or path.suffix == ".parquet":
+        return _read_parquet(path)
+    return _read_lines(path, read_windows(path))
+
+
+def _read_lines(path: Path, lines: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    rows: list[tuple[str, float, float, str]] = []
+    for line in lines:
         label = line["label"]
         state = MISSED if line["type"] == "missed" else ABSTAINED if label is None else label
-        yield line["stream"], line["t_start"], line["t_end"], state
+        rows.append((line["stream"], line["t_start"], line["t_end"], state))
+        if len(rows) > MAX_ROWS:
+            raise DataError(f"{path} holds more than {MAX_ROWS:,} decisions", hint="give fewer logs")
+    return _as_table(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    parquet: Any = need("pyarrow.parquet", "parquet", "a log in Parquet")
+    arrow: Any = need("pyarrow", "parquet", "a log in Parquet")
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    parts = [_as_table(pd.DataFrame([], columns=COLUMNS))]
+    for file in files:
+        try:
+            opened = parquet.ParquetFile(file)
+            if opened.metadata.num_rows > MAX_ROWS:  # before anything is allocated
+                raise DataError(f"{file} holds more than {MAX_ROWS:,} decisions", hint="give fewer logs")
+            read = opened.read(["type", "stream", "t_start", "t_end", "label"]).to_pandas()
+        except FileNotFoundError as error:
+            raise MissingInputError(f"cannot read {file}: no such file") from error
+        except (arrow.ArrowException, OSError, KeyError) as error:
+            raise DataError(f"{file} is no Parquet file of run: {first_line(error)}", hint=PARQUET_HINT) from error
+        parts.append(_windows_of(read, file))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _windows_of(read: pd.DataFrame, file: Path) -> pd.DataFrame:
+    missing = {"type", "stream", "t_start", "t_end", "label"} - set(read.columns)
+    if missing:
+        raise DataError(f"{file} has no column {sorted(missing)[0]!r}", hint=PARQUET_HINT)
+    try:
+        start, end = read["t_start"].astype(float), read["t_end"].astype(float)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{file}: its times are no numbers", hint=PARQUET_HINT) from error
+    if not (np.isfinite(start) & np.isfinite(end) & (start < end)).all():
+        raise DataError(f"{file}: a t_start and t_end that are no window", hint=PARQUET_HINT)
+    label = read["label"].astype(object)
+    state = label.where(label.notna(), ABSTAINED).where(read["type"].astype(object) != "missed", MISSED)
+    return _as_table(
+        pd.DataFrame({"stream": read["stream"].astype(object), "start": start, "end": end, "state": state})
+    )
+
+
+def _as_table(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.astype({"stream": object, "start": float, "end": float, "state": object})

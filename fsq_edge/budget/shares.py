@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fsq_edge_runtime.errors import DataError
-
-EARLIEST, LATEST = 31_536_000, 2**32  # 1971 to 2106: counted from a start of its own, a source is below
 UNCOVERED = "(no data)"
 
 
@@ -42,9 +39,9 @@ def time_budget(pieces: pd.DataFrame, min_bout_s: float = 0.0, max_break_s: floa
         ``stream``, ``state``, ``total_s``, ``percent`` (a stream's rows add up to 100, with ``(no data)``), and of the
         bouts ``count``, ``mean_s``, ``sd_s`` (n - 1) and ``between_s`` (mean time from a bout's end to the next start).
     """
-    total = _lengths(pieces).groupby(["stream", "state"])["length_s"].sum()
+    total = lengths(pieces).groupby(["stream", "state"])["length_s"].sum()
     spans = pieces.groupby("stream").agg(start=("start", "min"), end=("end", "max"))
-    budget = _with_uncovered(total, spans["end"] - spans["start"], ["stream"])
+    budget = with_uncovered(total, spans["end"] - spans["start"])
     found = bouts(pieces, min_bout_s, max_break_s)
     found["between"] = found["start"] - found.groupby(["stream", "state"])["end"].shift()
     counted = found.groupby(["stream", "state"]).agg(
@@ -55,47 +52,20 @@ def time_budget(pieces: pd.DataFrame, min_bout_s: float = 0.0, max_break_s: floa
     return budget
 
 
-def day_shares(pieces: pd.DataFrame, zone: str = "UTC") -> pd.DataFrame:
-    """Return each state's share of every calendar day; the times must be seconds since 1970 in UTC.
-
-    Args:
-        pieces: table of ``read_decisions``.
-        zone: IANA name of the time zone; its days of 23 and 25 hours have that length.
-
-    Returns:
-        ``stream``, ``day`` (YYYY-MM-DD), ``state``, ``total_s``, ``percent`` of the whole day, ``(no data)`` included.
-
-    Raises:
-        DataError: the times do not count from 1970, so no day can be named.
-    """
-    if pieces["start"].min() < EARLIEST or pieces["end"].max() > LATEST:
-        raise DataError(
-            f"the times, from {pieces['start'].min()} s, do not count from 1970, so they have no calendar day",
-            hint="fsq-edge budget LOG without --zone",
-        )
-    ends = pd.to_datetime([pieces["start"].min(), pieces["end"].max()], unit="s", utc=True).tz_convert(zone)
-    dates = pd.date_range(ends[0].date(), ends[1].date() + pd.Timedelta(days=1), freq="D")
-    # A zone that changes its clock at midnight may have no 00:00, or two.
-    midnights = dates.tz_localize(zone, ambiguous=[True] * len(dates), nonexistent="shift_forward")
-    edges = [mark.timestamp() for mark in midnights]
-    parts = []
-    for date, low, high in zip(dates, edges, edges[1:], strict=False):
-        part = pieces[(pieces["end"] > low) & (pieces["start"] < high)]
-        if len(part):
-            cut = part.assign(start=part["start"].clip(lower=low), end=part["end"].clip(upper=high))
-            total = _lengths(cut).groupby(["stream", "state"])["length_s"].sum()
-            whole = pd.Series(high - low, index=pd.Index(sorted(part["stream"].unique()), name="stream"))
-            parts.append(_with_uncovered(total, whole, ["stream"]).assign(day=str(date.date())))
-    return pd.concat(parts, ignore_index=True)[["stream", "day", "state", "total_s", "percent"]]
-
-
-def _lengths(pieces: pd.DataFrame) -> pd.DataFrame:
+def lengths(pieces: pd.DataFrame) -> pd.DataFrame:
+    """Return the pieces with ``length_s``."""
     return pieces.assign(length_s=pieces["end"] - pieces["start"])
 
 
-def _with_uncovered(total: pd.Series, whole: pd.Series, keys: list[str]) -> pd.DataFrame:
-    """Add the time that no window covers, so that the shares of ``whole`` add up to 100 %."""
+def with_uncovered(total: pd.Series, whole: pd.Series) -> pd.DataFrame:
+    """Add the time that no window covers, so that the shares of ``whole`` add up to 100 %.
+
+    Args:
+        total: seconds by the keys of ``whole`` and ``state``.
+        whole: seconds by stream, or by stream and further keys.
+    """
+    keys = list(whole.index.names)
     rest = (whole - total.groupby(keys).sum()).clip(lower=0.0).rename("total_s").reset_index().assign(state=UNCOVERED)
-    table = pd.concat([total.rename("total_s").reset_index(), rest[["stream", "state", "total_s"]]], ignore_index=True)
-    table["percent"] = 100.0 * table["total_s"] / table["stream"].map(whole)
-    return table.sort_values(["stream", "state"], ignore_index=True)
+    table = pd.concat([total.rename("total_s").reset_index(), rest[[*keys, "state", "total_s"]]], ignore_index=True)
+    table["percent"] = 100.0 * table["total_s"] / table.merge(whole.rename("whole"), on=keys, how="left")["whole"]
+    return table.sort_values([*keys, "state"], ignore_index=True)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fsq_edge.cli.bench_network import is_network, measure_network, windows_or_file
 from fsq_edge.cli.options import F, default_option, names_of, path_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
+from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from fsq_edge_benchmarks.bench.bench import BenchSettings
@@ -75,7 +77,7 @@ def command() -> None:
 
 
 @command.command(DEFAULT, cls=Measure, epilog=GATE_EXITS)
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", metavar="BUNDLE|MODEL|HEF", type=click.Path(path_type=Path))
 @click.option(
     "--mode",
     "modes",
@@ -92,7 +94,7 @@ def command() -> None:
     callback=names_of("onnx", "onnx-int8", "hailo", "fake", "torch"),
     metavar="A,B",
     help="onnx, onnx-int8, hailo, fake (a stand-in device), torch (needs --run). Default: the CPU graphs in the "
-    "bundle.",
+    "bundle; onnx of an ONNX file; hailo of a HEF.",
 )
 @path_option("--run", "run_folder", metavar="RUN", help="Take the network of this training run for the torch backend.")
 @click.option(
@@ -105,7 +107,13 @@ def command() -> None:
 @_size("--decisions", "N", click.IntRange(1, 1_000_000), "Decisions timed in single mode (default 7,000).")
 @_size("--seconds", "S", click.FloatRange(0.1, 3600), "Seconds of stream in paced mode (default: 20 decisions).")
 @_size("--streams", "N", click.IntRange(1, 4096), "Streams at once in multi mode (default 64).")
-@_size("--windows", "N", click.IntRange(1, 4096), "Windows in a batch in offline mode (default 256).")
+@click.option(
+    "--windows",
+    metavar="N|FILE",
+    callback=windows_or_file,
+    help="Windows in a batch in offline mode (default 256). With an ONNX file also: take these windows, npy or npz, as "
+    "the network takes them (default: random).",
+)
 @_size("--starts", "N", click.IntRange(1, 1000), "Process starts timed in cold mode (default 20).")
 @path_option("--html", metavar="FILE", help="Write an HTML page with the distributions to this file.")
 @path_option("--baseline", metavar="FILE", help="Compare with this result, which an earlier call wrote with --json.")
@@ -132,13 +140,15 @@ def measure(
     allow_disturbed: bool,
     json_to: str | None,
     quiet: bool,
-    **sizes: float | None,
+    **sizes: Any,
 ) -> None:
-    """Measure BUNDLE, or compare two results that --json wrote.
+    """Measure BUNDLE, or a network alone, or compare two results that --json wrote.
 
     Every run times the bare network in the same process, in turns, and prints the ratio: it says more than the
     microseconds of one machine. Percentiles that the number of samples cannot support are a dash. Runs that something
     disturbed are marked as not valid.
+
+    MODEL.onnx and FILE.hef need no bundle: their inference is timed beside a fixed network on this CPU.
     """
     from fsq_edge_benchmarks.bench.bench import BenchSettings, run_bench
     from fsq_edge_benchmarks.bench.comparison import compare
@@ -150,18 +160,22 @@ def measure(
         need("jinja2", "report")
         need("matplotlib", "report")
     earlier = BenchResult.load(baseline) if baseline else None
-    opened = Bundle.open(bundle)
-    chosen = backends or (("onnx", "onnx-int8") if opened.has("encoder-int8") else ("onnx",))
     out = console(quiet, json_to)
-    result = run_bench(
-        opened,
-        modes,
-        chosen,
-        _sized(BenchSettings.quick() if quick else BenchSettings(), opened, sizes),
-        run=run_folder,
-        against=against,
-        say=lambda what: out.print(f"measuring {what} ...", style="dim") if out.is_terminal else None,
-    )
+    settings = BenchSettings.quick() if quick else BenchSettings()
+
+    def say(what: str) -> None:
+        if out.is_terminal:
+            out.print(f"measuring {what} ...", style="dim")
+
+    if is_network(bundle):
+        result = measure_network(bundle, modes, backends, sizes, settings, against, quick, say)
+    else:
+        if isinstance(sizes["windows"], Path):
+            raise UsageError("a bundle brings its own windows", hint="--windows N is how many are in a batch")
+        opened = Bundle.open(bundle)
+        chosen = backends or (("onnx", "onnx-int8") if opened.has("encoder-int8") else ("onnx",))
+        sized = _sized(settings, opened, sizes)
+        result = run_bench(opened, modes, chosen, sized, run=run_folder, against=against, say=say)
     if earlier:
         result = result.model_copy(update={"comparison": compare(earlier, result, max_regress)})
     for line in result_lines(result):
@@ -204,7 +218,7 @@ def compare_command(
         _leave(comparison, allow_disturbed)
 
 
-def _sized(settings: BenchSettings, bundle: Bundle, sizes: Mapping[str, float | None]) -> BenchSettings:
+def _sized(settings: BenchSettings, bundle: Bundle, sizes: Mapping[str, Any]) -> BenchSettings:
     """Return the settings with what the options ask for."""
     given = {name: int(size) for name, size in sizes.items() if size is not None and name != "seconds"}
     if (seconds := sizes["seconds"]) is not None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
 from fsq_edge.cli.bundle_device import install, rollback
 from fsq_edge.cli.bundle_onnx import build_own, network_options
+from fsq_edge.cli.bundle_registry import pull, push
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.options import bundle_option, default_option, path_option
 from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
@@ -31,6 +32,8 @@ command.add_command(add_hef)
 command.add_command(sign)
 command.add_command(install)
 command.add_command(rollback)
+command.add_command(push)
+command.add_command(pull)
 
 
 @command.command(

@@ -10,12 +10,16 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import console, output_options, write_json
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.bundle.install import Installed
+    from fsq_edge_runtime.personal.overlay import Overlay
 
 key_option = path_option(
     "--key",
@@ -24,7 +28,7 @@ key_option = path_option(
 
 
 @click.command("install")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", metavar="BUNDLE|oci://...")
 @click.argument("destination", type=click.Path(path_type=Path))
 @default_option(
     "--backend",
@@ -33,9 +37,28 @@ key_option = path_option(
     "Run the self-test on this backend, the one that will run the bundle.",
 )
 @key_option
+@click.option(
+    "--plain-http", is_flag=True, help="Speak HTTP without TLS (default: only to a registry on this machine)."
+)
+@click.option(
+    "--overlay", "overlay_texts", multiple=True, metavar="[STREAM=]P.fsqo",
+    help="Install this overlay for a stream, or for all without one of their own; run DESTINATION then applies it. "
+    "STREAM= alone takes a stream's overlay away; may be given again. Default: overlays stay as they are.",
+)  # fmt: skip
 @output_options
-def install(bundle: Path, destination: Path, backend: str, key: Path | None, json_to: str | None, quiet: bool) -> None:
+def install(
+    bundle: str,
+    destination: Path,
+    backend: str,
+    key: Path | None,
+    plain_http: bool,
+    overlay_texts: tuple[str, ...],
+    json_to: str | None,
+    quiet: bool,
+) -> None:
     """Make BUNDLE the current one in the folder DESTINATION, whole or not at all.
+
+    BUNDLE is a file, a folder, or an address in a registry; give that with its @sha256: digest, or give --key.
 
     It is verified, its self-test is run on the backend, and the one before is kept for rollback. A kill or a power cut
     at any moment leaves the old bundle or the new one. Run it with: fsq-edge run DESTINATION
@@ -45,17 +68,53 @@ def install(bundle: Path, destination: Path, backend: str, key: Path | None, jso
     from fsq_edge_runtime.bundle.install import install as install_bundle
 
     public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
-    done = install_bundle(bundle, destination, backend=backend, public_key=public_key)
     screen = console(quiet, json_to)
+    source = _pulled(bundle, public_key, plain_http, screen) if bundle.startswith("oci:") else bundle
+    overlays = _opened(source, overlays_by_stream(overlay_texts), public_key)
+    done = install_bundle(source, destination, backend=backend, public_key=public_key)
     test = done.selftest
     if test:
         screen.print(
             f"self-test on {escape(test.backend)}: {test.windows} windows, codes {test.code_agreement:.0%} and labels "
             f"{test.label_agreement:.0%} as the reference"
         )
+    if overlays:
+        from fsq_edge_runtime.bundle.bundle import Bundle
+        from fsq_edge_runtime.personal.installing import install_overlays
+
+        install_overlays(destination, Bundle.open(destination), overlays)
+        for stream, overlay in overlays.items():
+            whose = "taken away" if overlay is None else f"of {overlay.record.wearer}"
+            screen.print(f"overlay for {stream or 'all streams'}: {whose}", markup=False)
     verb = "already in use" if done.already else "installed"
     screen.print(f"{verb}: {escape(done.version)}" + (f", before it {escape(done.previous)}" if done.previous else ""))
     write_json(_to_dict(done), json_to)
+
+
+def _pulled(text: str, public_key: bytes | None, plain_http: bool, screen: Console) -> Bundle:
+    from fsq_edge_runtime.registry import RegistryAddress, pull
+
+    pulled = pull(RegistryAddress.parse(text), public_key=public_key, plain_http=plain_http)
+    screen.print(f"pulled {escape(pulled.bundle.origin)}", soft_wrap=True)
+    return pulled.bundle
+
+
+def _opened(bundle: str | Bundle, paths: dict[str, Path | None], public_key: bytes | None) -> dict[str, Overlay | None]:
+    """Open overlays and refuse those that the bundle cannot take, before anything is installed."""
+    if not paths:
+        return {}
+    from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.personal.overlay import Overlay
+
+    opened = Bundle.open(bundle) if isinstance(bundle, str) else bundle
+    found: dict[str, Overlay | None] = {}
+    for stream, path in paths.items():
+        overlay = found[stream] = None if path is None else Overlay.open(path)
+        if overlay is not None:
+            overlay.require(opened)
+            if public_key is not None:
+                overlay.check_signature(public_key)
+    return found
 
 
 @click.command("rollback")

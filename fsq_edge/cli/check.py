@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fsq_edge.cli.check_gate import CheckGate, gate_options
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
 from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import console, need, output_options, write_json, write_text
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import onnx
     from rich.console import Console
 
+    from fsq_edge_compile.checker.batch import FailOn
     from fsq_edge_compile.checker.rewrites.fixing import FixResult
     from fsq_edge_compile.checker.splitting import SplitResult
 
@@ -24,10 +26,11 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 @click.command(
-    epilog="Exit codes: 0 all of MODEL runs on the device, 1 a part does (cut), 2 nothing does. "
-    "They speak of MODEL as given, whatever --fix makes of it; --explain exits 0.",
+    epilog="Exit codes: 0 all of MODEL runs on the device, 1 a part does (cut), 2 nothing does; of several models, the "
+    "worst. They speak of MODEL as given, whatever --fix makes of it; --explain exits 0. With --fail-on or --baseline: "
+    "1 where a finding fails, else 0.",
 )
-@click.argument("model", required=False, metavar="MODEL")
+@click.argument("models", nargs=-1, metavar="MODEL...")
 @default_option("--arch", "hailo8l", click.Choice(ARCHES), "Check for this chip.")
 @click.option(
     "--dfc",
@@ -62,6 +65,7 @@ Shapes = dict[str, tuple[int, ...]]
     type=click.Path(file_okay=False),
     help="Write the device part and the host part to this folder; with --fix, those of the fixed copy.",
 )
+@gate_options
 @click.option(
     "--explain",
     metavar="RULE",
@@ -69,38 +73,68 @@ Shapes = dict[str, tuple[int, ...]]
 )
 @output_options
 def command(
-    model: str | None,
+    models: tuple[str, ...],
     arch: str,
     dfc: str | None,
     input_shapes: tuple[str, ...],
     report_to: str | None,
     fix_to: str | None,
     split_to: str | None,
+    form: str,
+    fail_on: FailOn | None,
+    baseline: Path | None,
+    write_baseline: Path | None,
     explain: str | None,
     json_to: str | None,
     quiet: bool,
 ) -> None:
-    """Judge an ONNX MODEL against a Hailo chip, with nothing of Hailo's installed.
+    """Judge ONNX files against a Hailo chip, with nothing of Hailo's installed.
 
-    Every rule comes from public reports and carries its source and confidence.
+    MODEL is a file, or a folder whose .onnx files are all judged. Every rule comes from public reports and carries its
+    source and confidence.
     """
-    screen = console(quiet, json_to)
+    screen = console(quiet or form != "text", json_to)
     if explain is not None:
-        _explain(explain, model, screen, json_to)
+        _explain(explain, models, screen, json_to)
         return
-    if model is None:
+    if not models:
         raise UsageError("which model?", hint="fsq-edge check model.onnx --arch hailo8l")
-    _refuse_to_overwrite(model, fix_to, report_to)
+    if form != "text" and json_to == "-":
+        raise UsageError("--json - and --format both write to standard output", hint="--json FILE")
     need("onnx", "compile")
-    from fsq_edge_compile.checker.checking import examine
+    from fsq_edge_compile.checker.batch import find_models
 
     shapes = _parse_shapes(input_shapes)
+    files = find_models(models)
+    gate = CheckGate(form, fail_on, baseline, write_baseline)
+    if len(files) > 1 or Path(models[0]).is_dir():
+        if report_to or fix_to or split_to or shapes:
+            raise UsageError("--report, --fix, --split and --input-shape take one model", hint="name one file")
+        gate.judge_all(files, arch, dfc, screen, json_to)
+        return
+    _refuse_to_overwrite(files[0], fix_to, report_to)
+    _check_one(files[0], (arch, dfc), shapes, (report_to, fix_to, split_to), gate, screen, json_to)
+
+
+def _check_one(
+    model: str,
+    target: tuple[str, str | None],
+    shapes: Shapes,
+    outputs: tuple[str | None, str | None, str | None],
+    gate: CheckGate,
+    screen: Console,
+    json_to: str | None,
+) -> None:
+    from fsq_edge_compile.checker.checking import examine
+
+    report_to, fix_to, split_to = outputs
     try:
-        examination = examine(model, arch, dfc, input_shapes=shapes or None)
+        examination = examine(model, *target, input_shapes=shapes or None)
     except FsqEdgeError as error:
         # A script that reads the JSON gets an answer for a broken file too; the error line follows on standard error.
         failed = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        write_json({"schema_version": 1, "model": Path(model).name, "arch": arch, **failed}, json_to)
+        write_json({"schema_version": 1, "model": Path(model).name, "arch": target[0], **failed}, json_to)
+        gate.show_error(model, error)
         raise
     report = examination.report
     result: dict[str, Any] = report.to_dict()
@@ -110,19 +144,17 @@ def command(
 
         write_text(Path(report_to), render_page(examination))
         screen.print(f"report: {report_to}", markup=False, soft_wrap=True)
-    target = (arch, dfc)
     fixed = _fix(model, fix_to, shapes, target, screen, result) if fix_to is not None else None
     if split_to is not None:
         _split(fixed.model if fixed else model, split_to, {} if fixed else shapes, target, screen, result)
     write_json(result, json_to)
-    if report.exit_code:
-        click.get_current_context().exit(report.exit_code)
+    gate.finish([gate.judged(model, report)], screen)
 
 
-def _explain(rule: str, model: str | None, screen: Console, json_to: str | None) -> None:
+def _explain(rule: str, models: tuple[str, ...], screen: Console, json_to: str | None) -> None:
     from fsq_edge_compile.checker.rulecard import find_rules
 
-    if model is not None:
+    if models:
         raise UsageError("--explain takes a rule and no model", hint=f"fsq-edge check --explain {rule}")
     cards = find_rules(rule)
     show_rules(cards, screen)

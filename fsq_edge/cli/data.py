@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
+from fsq_edge.cli.data_export import export_command
 from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.data_label import label_command
 from fsq_edge.cli.data_sync import sync_command
@@ -30,6 +31,7 @@ def command() -> None:
 command.add_command(import_command)
 command.add_command(label_command)
 command.add_command(sync_command)
+command.add_command(export_command)
 
 
 @command.command("list")

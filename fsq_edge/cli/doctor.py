@@ -23,6 +23,7 @@ EXTRAS = (
     ("serial", "serial", "sensors on a serial port"),
     ("mqtt", "paho", "MQTT sources and sinks"),
     ("metrics", "prometheus_client", "metrics for Prometheus"),
+    ("monitor", "uvicorn", "the live page"),
     ("sign", "cryptography", "signatures of bundles"),
 )
 

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fsq_edge_runtime.errors import EXIT_UNAVAILABLE
@@ -35,8 +35,10 @@ class Endings:
 
 
 @contextmanager
-def ending_signals(stop: threading.Event) -> Iterator[Endings]:
+def ending_signals(stop: threading.Event, reload: Callable[[], object] | None = None) -> Iterator[Endings]:
     """Let SIGTERM, SIGINT and SIGHUP set ``stop``; a second one is not waited for. Give what came.
+
+    With ``reload``, SIGHUP calls that instead.
 
     A thread hears of a signal even while the main one is inside a library, which keeps Python from running its handler.
     Where the block has not ended ``LAST_RESORT_S`` after the signal, the process ends (exit 69).
@@ -52,12 +54,15 @@ def ending_signals(stop: threading.Event) -> Iterator[Endings]:
             raise EndedWhileOpening
 
     # A program started by nohup goes on when its terminal is closed.
-    wanted = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    ending = tuple(number for number in ENDING if reload is None or number != signal.SIGHUP)
+    wanted = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
     heard, told = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(told, False)
     done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(heard, stop, done), name="signals", daemon=True)
+    watcher = threading.Thread(target=_watch, args=(heard, stop, done, ending), name="signals", daemon=True)
     before = {number: signal.signal(number, handle) for number in wanted}
+    if reload is not None:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, frame: reload())
     former = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     watcher.start()
     try:
@@ -75,9 +80,9 @@ def ending_signals(stop: threading.Event) -> Iterator[Endings]:
         os.close(heard)
 
 
-def _watch(heard: int, stop: threading.Event, done: threading.Event) -> None:
+def _watch(heard: int, stop: threading.Event, done: threading.Event, ending: tuple[int, ...]) -> None:
     while (number := os.read(heard, 1)[0]) != _OVER:
-        if number in ENDING:
+        if number in ending:
             stop.set()
             if not done.wait(LAST_RESORT_S):
                 _give_up()

@@ -21,6 +21,8 @@ from fsq_edge_runtime.errors import UsageError
     "--out", required=True, metavar="BUILD", help="Write the graphs and what a bundle needs into this folder."
 )
 @click.option("--name", help="Name of the model. Default: that of the data set.")
+@click.option("--features/--no-features", default=False,
+              help="Put out the pooled features beside t, for personal heads (default: t alone).")  # fmt: skip
 @default_option("--arch", "hailo8l", click.Choice(ARCHES), "With --onnx: check and cut the network for this chip.")
 @force_option
 @output_options
@@ -28,6 +30,7 @@ def command(
     run: Path | None,
     out: Path,
     name: str | None,
+    features: bool,
     arch: str,
     force: str,
     json_to: str | None,
@@ -54,7 +57,7 @@ def command(
     from fsq_edge.deploy.build import export_run
     from fsq_edge.training import load_run
 
-    record = export_run(load_run(run), out, name=name)
+    record = export_run(load_run(run), out, name=name, features=features)
     checked = record.onnx_check
     console(quiet, json_to).print(
         f"wrote {out}: ONNX equals torch on {checked['n']:.0f} held-out windows "

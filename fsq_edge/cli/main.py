@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from fsq_edge import __version__
 from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, EXIT_USAGE, FsqEdgeError
@@ -23,9 +24,12 @@ _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
+    "init": ("fsq_edge.cli.init", "a commented project folder from which train to run work"),
+    "docs": ("fsq_edge.cli.docs", "the pages that come with the package, read and searched"),
     "demo": ("fsq_edge.cli.demo", "the whole chain on real data, with a report"),
     "data": ("fsq_edge.cli.data", "import, label, inspect and quality-check recordings"),
     "train": ("fsq_edge.cli.train", "train a Conv2d-FSQ classifier"),
+    "sweep": ("fsq_edge.cli.sweep", "search training settings, on one machine or many"),
     "evaluate": ("fsq_edge.cli.evaluate", "score a run on its held-out subjects"),
     "export": ("fsq_edge.cli.export", "graphs, host tail and preprocessing of a run"),
     "check": ("fsq_edge.cli.check", "will Hailo's compiler take this ONNX file, and where to cut"),
@@ -36,22 +40,42 @@ VERBS: dict[str, tuple[str, str]] = {
     "preprocess": ("fsq_edge.cli.preprocess", "describe what a network takes that was trained elsewhere"),
     "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect and install the deployment package"),
     "parity": ("fsq_edge.cli.parity", "torch to HEF: where do they part"),
+    "personalize": ("fsq_edge.cli.personalize", "make a bundle one wearer's own, from minutes of motion"),
     "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
+    "metrics": ("fsq_edge.cli.metrics", "what run says to Prometheus; a Grafana dashboard and alert rules"),
+    "service": ("fsq_edge.cli.service", "a stream as a service of systemd"),
     "alerts": ("fsq_edge.cli.alerts", "the alerts that rules would have raised on the log of a run"),
+    "score": ("fsq_edge.cli.score", "score an archive of recordings, on this machine or a cluster"),
     "budget": ("fsq_edge.cli.budget", "how long each behaviour lasted, from the decisions of run"),
     "explain": ("fsq_edge.cli.explain", "a compiler or HailoRT log in plain words"),
     "tune": ("fsq_edge.cli.tune", "fit the decision settings on recordings"),
     "bench": ("fsq_edge.cli.bench", "latency, throughput and stages, with a baseline gate"),
+    "schema": ("fsq_edge.cli.schema", "JSON Schemas of the files and of what --json prints"),
+    "completion": ("fsq_edge.cli.completion", "completion of verbs and options in bash, zsh or fish"),
+    "wheelhouse": ("fsq_edge.cli.wheelhouse", "a folder from which a device installs without a network"),
     "doctor": ("fsq_edge.cli.doctor", "what is wrong on this machine, and the line that fixes it"),
 }
+
+
+# The headings of --help, in the order in which a project meets them; a verb that none names stands under the last.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Begin": ("init", "demo", "docs"),
+    "Data": ("data",),
+    "Train": ("train", "evaluate", "sweep"),
+    "Deploy": ("export", "check", "calibrate", "quantize", "parity", "preprocess", "compile", "hef", "bundle", "tune",
+               "personalize"),
+    "Run": ("run", "score", "metrics", "service", "alone"),
+    "Look": ("budget", "alerts", "bench", "explain", "doctor"),
+    "Around": ("schema", "completion", "wheelhouse"),
+}  # fmt: skip
 
 
 class LazyGroup(click.Group):
     """A group whose verbs are imported when called, so ``--help`` stays quick and needs no extra."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of the chain, as written in ``VERBS``."""
-        return [verb for verb, (module, _) in VERBS.items() if importlib.util.find_spec(module)]
+        """Return the verbs in the order of the headings."""
+        return [verb for verbs in grouped_verbs().values() for verb in verbs]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb's module and return its command."""
@@ -62,9 +86,25 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the verb table from ``VERBS`` without importing any of them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, VERBS[verb][1]) for verb in self.list_commands(ctx)])
+        """Write the verbs under their headings without importing any of them."""
+        widest = max(map(len, VERBS))
+        for heading, verbs in grouped_verbs().items():
+            with formatter.section(heading):
+                formatter.write_dl([(verb.ljust(widest), VERBS[verb][1]) for verb in verbs])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete verbs with their lines of help, without importing any of them."""
+        found = [CompletionItem(verb, help=VERBS[verb][1]) for verb in VERBS if verb.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def grouped_verbs() -> dict[str, list[str]]:
+    """Return heading -> verbs that this installation has."""
+    there = [verb for verb, (module, _) in VERBS.items() if importlib.util.find_spec(module)]
+    groups = {heading: [verb for verb in verbs if verb in there] for heading, verbs in GROUPS.items()}
+    named = {verb for verbs in GROUPS.values() for verb in verbs}
+    groups["Around"] += [verb for verb in there if verb not in named]
+    return {heading: verbs for heading, verbs in groups.items() if verbs}
 
 
 @click.command(
@@ -75,7 +115,10 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="fsq-edge")
 def cli() -> None:
-    """From IMU recordings to a verified stream on a Hailo device."""
+    """From IMU recordings to a verified stream on a Hailo device.
+
+    Begin with `fsq-edge init my-project`, or look at `fsq-edge demo`.
+    """
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from fsq_edge_runtime.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE_SUFFIXES = frozenset((
@@ -86,3 +88,23 @@ def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | Non
         return names
 
     return read
+
+
+def overlays_by_stream(texts: Sequence[str]) -> dict[str, Path | None]:
+    """Return overlays by stream from texts such as ``rex=rex.fsqo``; the empty name stands for all others.
+
+    Args:
+        texts: ``[STREAM=]PATH``; ``STREAM=`` alone gives None.
+
+    Raises:
+        UsageError: two for one stream.
+    """
+    found: dict[str, Path | None] = {}
+    for text in texts:
+        stream, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            stream, path = "", text
+        if stream in found:
+            raise UsageError(f"two overlays for {stream or 'all streams'}", hint="--overlay STREAM=P.fsqo")
+        found[stream] = Path(path) if path else None
+    return found

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from fsq_edge.cli.endings import ending_signals
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.alerts import AlertRules
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner
+    from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
 
 
@@ -73,10 +75,19 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
     metavar="SECONDS",
     help="Write the counters every so many seconds while live. Default: 0, never.",
 )
+@click.option(
+    "--overlay", "overlay_texts", multiple=True, metavar="[STREAM=]P.fsqo",
+    help="Answer this stream, or all without one of their own, as personalize made it for a wearer; may be given "
+    "again. Default: those that bundle install gave the installed BUNDLE.",
+)  # fmt: skip
+@click.option("--features", is_flag=True,
+              help="Write the features of every window, in steps of 1/64, for personalize --log.")  # fmt: skip
 @click.option("--drift/--no-drift", default=False,
               help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
 @path_option("--alerts", "alert_file", metavar="FILE",
              help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
+@click.option("--reload", "reload", is_flag=True,
+              help="On SIGHUP read BUNDLE again, without losing a window, instead of ending.")  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
@@ -90,8 +101,11 @@ def command(
     latency: bool,
     scores: bool,
     stats: float,
+    overlay_texts: tuple[str, ...],
+    features: bool,
     drift: bool,
     alert_file: Path | None,
+    reload: bool,
     metrics: str | None,
     json_to: str | None,
     quiet: bool,
@@ -99,10 +113,12 @@ def command(
     """Stream samples through BUNDLE: one record for every window, JSON lines on standard output by default.
 
     Runs until the sources end, or until SIGTERM, SIGHUP (exit 0) or Ctrl-C (exit 130), which drain what is under way.
+    With --reload, SIGHUP reads BUNDLE again.
     Within two seconds the process has ended (exit 69 where something that cannot be interrupted holds it up).
     """
     from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner, close_together
     from fsq_edge_runtime.sinks import open_sink
     from fsq_edge_runtime.sinks.chosen import AlertsOnly
@@ -118,7 +134,13 @@ def command(
     stop = threading.Event()
     facts: dict[str, Any] = {}
     with ExitStack() as stack:
-        endings = stack.enter_context(ending_signals(stop))
+        reloader: Reloader | None = None
+
+        def reload_bundle() -> None:
+            if reloader is not None:
+                reloader.request()
+
+        endings = stack.enter_context(ending_signals(stop, reload_bundle if reload else None))
         sources = [
             _closing(stack, open_source(text, opened.preprocess, source_rate_hz=source_rate,
                                         paced=pace == "realtime", chunk=chunk, notices=notices))
@@ -126,8 +148,20 @@ def command(
         ]  # fmt: skip
         live = any(source.live for source in sources)
         deadline_ms = None if live else 0.0  # a recording is never late
-        session = opened.open_session(backend, source_rate_hz=source_rate, deadline_ms=deadline_ms)
-        stack.enter_context(session)
+
+        def open_session(read: Bundle, chosen: str | None) -> Session:
+            overlays = _overlays(overlay_texts, bundle, read) if overlay_texts or bundle.is_dir() else {}
+            _require_features(features, read)
+            return read.open_session(
+                chosen or backend,
+                source_rate_hz=source_rate,
+                deadline_ms=deadline_ms,
+                overlay=overlays or None,
+                keep_features=features,
+            )
+
+        session = open_session(opened, None)
+        reloader = _closing(stack, Reloader(session, lambda chosen: open_session(Bundle.open(bundle), chosen)))
         if drift:
             session.watch_drift()
         sinks: list[Sink] = []
@@ -142,6 +176,7 @@ def command(
                     stop=stop,
                     model=opened.manifest.name,
                     classes=opened.manifest.classes,
+                    session=session,
                 )
             )
         if not quiet:
@@ -150,10 +185,17 @@ def command(
             sinks.append(AlertsOnly(open_sink(text, queued=live, stop=stop)))
         alerts = AlertWatch(rules) if rules else None
         runner = Runner(
-            session, sources, sinks, opening=session.opening, stats_s=stats, heartbeat=Watchdog().beat, alerts=alerts
+            session,
+            sources,
+            sinks,
+            opening=session.opening,
+            stats_s=stats,
+            heartbeat=Watchdog().beat,
+            alerts=alerts,
+            reloader=reloader if reload else None,
         )
         if metrics is not None:
-            sinks.append(_open_metrics(metrics, runner))
+            sinks.append(_open_metrics(metrics, runner, session))
             runner.attach(sinks[-1])
         endings.opening = False
         try:
@@ -198,11 +240,29 @@ def _read_rules(path: Path, bundle: Bundle) -> AlertRules:
     return rules
 
 
-def _open_metrics(text: str, runner: Runner) -> Sink:
+def _overlays(texts: Sequence[str], place: Path, bundle: Bundle) -> dict[str, Path]:
+    """Return the overlays by stream: those that were installed with the bundle, then those that were given."""
+    from fsq_edge_runtime.personal.installing import installed_overlays
+
+    given = overlays_by_stream(texts)
+    found = {**installed_overlays(place, bundle), **given}
+    return {stream: path for stream, path in found.items() if path is not None}
+
+
+def _require_features(wanted: bool, bundle: Bundle) -> None:
+    if wanted and not bundle.features:
+        raise UsageError(
+            "the bundle's graph puts out no features", hint="fsq-edge export RUN --features, and build the bundle again"
+        )
+
+
+def _open_metrics(text: str, runner: Runner, session: Session) -> Sink:
     from fsq_edge_runtime.sinks.opening import split_address
     from fsq_edge_runtime.sinks.prometheus import MetricsSink
 
-    return MetricsSink(*split_address(text, text), runner.facts)
+    deadline_ns = session.settings.deadline_ns(session.bundle.preprocess)
+    address, bundle = split_address(text, text), session.bundle.manifest.name
+    return MetricsSink(*address, runner.health, bundle=bundle, deadline_s=(deadline_ns or 0) / 1e9)
 
 
 def _closing(stack: ExitStack, opened: Closable) -> Closable:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from fsq_edge.data.archive import read_npz, write_npz
 from fsq_edge.data.recording import Channel, Dataset, Recording, Text
+from fsq_edge.data.sensors import SensorFacts
 from fsq_edge_runtime.arrays import AnyArray, Int16Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
@@ -18,7 +19,8 @@ from fsq_edge_runtime.files import new_folder, write_synced
 
 DESCRIPTION = "dataset.json"
 
-_SHARED = ("name", "channels", "sample_rate_hz", "mirror", "classes", "licence", "source")  # with ``Dataset``
+_KNOWN_LATER = ("sensors", "measured_rate_hz")  # written only where something is known: older releases read the rest
+_SHARED = ("name", "channels", "sample_rate_hz", "mirror", "classes", "licence", "source", *_KNOWN_LATER)
 
 
 class RecordingEntry(StrictModel):
@@ -41,7 +43,13 @@ class DatasetDescription(Artefact):
     classes: tuple[Text, ...] = Field(min_length=1, max_length=32767)
     licence: str = ""
     source: str = ""
+    sensors: dict[str, SensorFacts] = Field(default_factory=dict)
+    measured_rate_hz: float | None = Field(default=None, gt=0, le=1e6)
     recordings: tuple[RecordingEntry, ...] = Field(min_length=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as plain JSON values, without what is not known of sensors and rate."""
+        return {name: value for name, value in super().to_dict().items() if name not in _KNOWN_LATER or value}
 
 
 def read_folder(folder: Path) -> Dataset:

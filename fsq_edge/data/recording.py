@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
+from fsq_edge.data.sensors import SensorFacts
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int16Array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.preprocess import ChannelSpec
 
 UNLABELLED = -1
+RATE_NOTICED = 0.005  # of the nominal rate: half a sample in a window of 100
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -113,6 +115,8 @@ class Dataset:
             where no such axis is declared (then no mirrored copies are trained on).
         licence: licence of the data.
         source: where the data come from.
+        sensors: channel name -> what is known of its sensor; channels may be left out.
+        measured_rate_hz: what the timestamps say over all recordings, or None where nothing was measured.
 
     Raises:
         DataError: a recording has another channel count or a label without a class; names are not unique; the
@@ -127,6 +131,8 @@ class Dataset:
     mirror: tuple[int, ...] | None = None
     licence: str = ""
     source: str = ""
+    sensors: Mapping[str, SensorFacts] = field(default_factory=dict)
+    measured_rate_hz: float | None = None
 
     def __post_init__(self) -> None:
         self._check_declaration()
@@ -137,6 +143,13 @@ class Dataset:
     def subjects(self) -> tuple[str, ...]:
         """Sorted unique subjects; whole numbers in numerical order before all other names."""
         return tuple(sorted({recording.subject for recording in self.recordings}, key=subject_order))
+
+    @property
+    def true_rate_hz(self) -> float:
+        """Samples a second: the measured rate where it is more than 0.5 % off the nominal one, else the nominal one."""
+        measured = self.measured_rate_hz
+        off = measured is not None and abs(measured / self.sample_rate_hz - 1) > RATE_NOTICED
+        return measured if off and measured is not None else self.sample_rate_hz
 
     @property
     def n_samples(self) -> int:
@@ -165,8 +178,8 @@ class Dataset:
         Only a split makes such a data set; everywhere else one without recordings is a mistake, and refused.
         """
         empty = object.__new__(Dataset)
-        for field in fields(self):
-            object.__setattr__(empty, field.name, () if field.name == "recordings" else getattr(self, field.name))
+        for name in (one.name for one in fields(self)):
+            object.__setattr__(empty, name, () if name == "recordings" else getattr(self, name))
         return empty
 
     def require_channels(self, expected: Iterable[Channel | ChannelSpec], who: str) -> None:
@@ -193,6 +206,9 @@ class Dataset:
             raise DataError(f"data set {self.name!r} declares no channels")
         if not (np.isfinite(self.sample_rate_hz) and self.sample_rate_hz > 0):
             raise DataError(f"data set {self.name!r}: sample_rate_hz must be above 0, got {self.sample_rate_hz}")
+        unknown = sorted(set(self.sensors) - {channel.name for channel in self.channels})
+        if unknown:
+            raise DataError(f"data set {self.name!r}: sensors names {unknown[0]!r}, which is no channel")
         if self.mirror is not None and (
             len(self.mirror) != len(self.channels) or any(sign not in (-1, 1) for sign in self.mirror)
         ):

@@ -1,17 +1,37 @@
-"""Label-pure windows inside one recording, kept as an index until the samples are wanted."""
+"""Windows inside one recording and their labels, kept as an index until the samples are wanted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from fsq_edge.data.recording import UNLABELLED, Dataset, Recording
-from fsq_edge_runtime.arrays import Float32Array, Int64Array, IntArray, TextArray
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int16Array, Int64Array, IntArray, TextArray
 from fsq_edge_runtime.errors import DataError, UsageError
 
 DEFAULT_MAX_GAP_S = 0.1
+MIXED_BLOCK = 1 << 14  # mixed windows whose labels are counted at a time
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLabels:
+    """Which windows count, by the labels of their samples.
+
+    Attributes:
+        rule: ``pure`` takes windows of one label. ``majority`` also takes those of which at least ``share`` has one
+            label, and gives them that. ``soft`` also takes those of which at least ``share`` is labelled; training
+            then aims at the shares of their labels, and their one label is the most frequent.
+        share: of a window's samples, above 0, at most 1; ``pure`` does not look at it.
+    """
+
+    rule: Literal["pure", "majority", "soft"] = "pure"
+    share: float = 0.5
+
+
+PURE = WindowLabels()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +44,8 @@ class WindowIndex:
         hop_samples: distance of neighbouring starts.
         recording: int64 (N,), position in ``dataset.recordings``.
         start: int64 (N,), first sample of the window in its recording.
-        label: int64 (N,), the one label of all T samples, 0 <= label < classes.
+        label: int64 (N,), the label of the window, 0 <= label < classes: of all T samples, or the most frequent one
+            where the rule takes mixed windows.
         subject: str (N,).
         n_mixed: windows left out because their samples have more than one label.
         n_unlabelled: windows left out because none of their samples has a label.
@@ -83,8 +104,9 @@ def cut_windows(
     *,
     max_gap_s: float = DEFAULT_MAX_GAP_S,
     admit_none: bool = False,
+    labels: WindowLabels = PURE,
 ) -> WindowIndex:
-    """Find every label-pure window of a data set.
+    """Find every window of a data set whose labels fit a rule.
 
     Windows start at the first sample of each segment and then every ``hop_samples``. A segment is a recording, or
     the part of one between two holes in its timestamps: no window spans two recordings, a step longer than
@@ -96,6 +118,7 @@ def cut_windows(
         hop_samples: at least 1.
         max_gap_s: longest step between two timestamps inside a window.
         admit_none: return an empty index where no window fits, for data that are looked at before they are labelled.
+        labels: which windows count; only those of one label unless said otherwise.
 
     Raises:
         UsageError: ``window_samples`` or ``hop_samples`` below 1.
@@ -114,13 +137,16 @@ def cut_windows(
         pure = changes[start + window_samples - 1] == changes[start]
         label = recording.labels[start].astype(np.int64)
         keep = pure & (label != UNLABELLED)
-        n_mixed += int((~pure).sum())
+        if labels.rule != "pure":
+            keep[~pure], label[~pure] = _mixed(recording.labels, start[~pure], window_samples, labels)
+        n_mixed += int((~pure & ~keep).sum())
         n_unlabelled += int((pure & (label == UNLABELLED)).sum())
         parts.append((start[keep], label[keep]))
     counts = np.array([len(start) for start, _ in parts], np.int64)
     if not counts.any() and not admit_none:
+        wanted = "label-pure window" if labels.rule == "pure" else "window"
         raise DataError(
-            f"data set {dataset.name!r} has no label-pure window of {window_samples} samples "
+            f"data set {dataset.name!r} has no {wanted} of {window_samples} samples "
             f"({n_mixed} mixed, {n_unlabelled} without a label)",
             hint="shorten window_samples, or label longer stretches",
         )
@@ -136,6 +162,28 @@ def cut_windows(
         n_mixed=n_mixed,
         n_unlabelled=n_unlabelled,
     )
+
+
+def _mixed(
+    labels: Int16Array, start: Int64Array, window_samples: int, rule: WindowLabels
+) -> tuple[BoolArray, Int64Array]:
+    """Return which mixed windows (M,) the rule takes, and the most frequent label of each."""
+    taken, most = np.zeros(len(start), np.bool_), np.zeros(len(start), np.int64)
+    within = np.arange(window_samples)
+    for at in range(0, len(start), MIXED_BLOCK):
+        part = slice(at, at + MIXED_BLOCK)
+        counts = count_labels(labels[start[part, None] + within], int(labels.max()) + 1)
+        most[part] = counts.argmax(axis=1)
+        covered = counts.max(axis=1) if rule.rule == "majority" else counts.sum(axis=1)
+        taken[part] = covered >= max(1.0, rule.share * window_samples)
+    return taken, most
+
+
+def count_labels(labels: IntArray, classes: int) -> Int64Array:
+    """Return how often each class occurs in each row of labels (N, T), int64 (N, classes); -1 counts for none."""
+    rows = len(labels)
+    place = np.arange(rows)[:, None] * (classes + 1) + labels + 1
+    return np.bincount(place.ravel(), minlength=rows * (classes + 1)).reshape(rows, classes + 1)[:, 1:]
 
 
 def _starts(recording: Recording, window: int, hop: int, longest_step: float) -> Int64Array:

@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fsq_edge.data.recording import Dataset
+from fsq_edge.data.triads import find_triads
 from fsq_edge.data.windows import WindowIndex
-from fsq_edge.deploy.export import Exported, compare_with_torch, export_model
+from fsq_edge.deploy.export import Exported, compare_with_torch, export_model, pooled_features
 from fsq_edge.evaluation.run_evaluation import validation_temperature
 from fsq_edge.training.run import Run, versions
-from fsq_edge_compile.build_folder import FILES, ExportRecord, Labels, Reference
+from fsq_edge_compile.build_folder import FEATURES_FILE, FILES, ExportRecord, Labels, Reference
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.bundle.bundle import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.stream.settings import StreamSettings
 
 MAX_REFERENCE_WINDOWS = 2048
 BATCH = 256
@@ -70,7 +74,23 @@ def device_outputs(run: Run, frames: Float32Array) -> Float32Array:
     return t
 
 
-def export_run(run: Run, out: Path, *, name: str | None = None, temperature: float | None = None) -> ExportRecord:
+@torch.no_grad()
+def learning_statistics(run: Run) -> FeatureStatistics:
+    """Return the statistics of the features of every window that the run learned from, validation among them."""
+    graph, split = run.model.device_graph(), run.windows()
+    features, labels = [], []
+    for part in (split.train, split.val):
+        if len(part):
+            usable = usable_windows(run, part)
+            labels.append(usable.index.label)
+            for at in range(0, len(usable.frames), BATCH):
+                features.append(pooled_features(graph, torch.from_numpy(usable.frames[at : at + BATCH])).numpy())
+    return FeatureStatistics.of(np.concatenate(features), np.concatenate(labels), len(run.classes))
+
+
+def export_run(
+    run: Run, out: Path, *, name: str | None = None, temperature: float | None = None, features: bool = False
+) -> ExportRecord:
     """Write the BUILD folder of a run.
 
     Args:
@@ -78,6 +98,8 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
         out: folder to write into; files of an earlier export are replaced.
         name: of the model; None takes the data set's.
         temperature: of the host tail; None fits it on the validation windows, or takes 1 where the run has none.
+        features: the device graph also puts out its pooled features, and their statistics are written, so that a
+            personal head can be fitted on the device.
 
     Returns:
         What ``export.json`` says.
@@ -89,7 +111,7 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
     split = run.windows()
     validation = _reference(run, usable_windows(run, split.val, MAX_REFERENCE_WINDOWS)) if len(split.val) else None
     fitted = temperature or _temperature(run)
-    exported = export_model(run.model, temperature=fitted)
+    exported = export_model(run.model, temperature=fitted, features=features)
     held_out = usable_windows(run, split.test if len(split.test) else split.val, MAX_REFERENCE_WINDOWS)
     training = usable_windows(run, split.train)
     record = ExportRecord(
@@ -108,8 +130,13 @@ def export_run(run: Run, out: Path, *, name: str | None = None, temperature: flo
     counts = np.bincount(codes, minlength=exported.tail.codebook.n_codes)
     fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
     contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
+    settings = sensor_settings(split.train.dataset)
+    if settings is not None:
+        contents["stream.json"] = settings.to_json().encode()
     if validation is not None:
         contents["validation.npz"] = validation.to_bytes()
+    if features:
+        contents[FEATURES_FILE] = learning_statistics(run).to_bytes()
     _remove_outdated(out, contents)
     for file, content in contents.items():
         write_file(out / file, content)
@@ -122,6 +149,24 @@ def _remove_outdated(out: Path, contents: dict[str, bytes]) -> None:
     for file, verb in FILES.items():
         if file not in contents and not (same and verb != "export"):
             (out / file).unlink(missing_ok=True)
+
+
+def sensor_settings(dataset: Dataset) -> StreamSettings | None:
+    """Return the stream settings that follow from a data set's sensors; None where nothing is known that matters.
+
+    ``sensor_step`` holds the step of each axis of a triad, ``full_scale`` the largest value of each channel whose range
+    is known.
+    """
+    axes = {dataset.channels[triad.first + axis].name for triad in find_triads(dataset.channels) for axis in range(3)}
+    steps, scales = {}, {}
+    for name, sensor in dataset.sensors.items():
+        if sensor.step is not None and name in axes:
+            steps[name] = sensor.step
+        if sensor.full_scale is not None:
+            scales[name] = sensor.full_scale - (sensor.step or 0.0)  # the last code lies one step below the range
+    if not (steps or scales):
+        return None
+    return StreamSettings().model_copy(update={"sensor_step": steps, "full_scale": scales})
 
 
 def _reference(run: Run, windows: UsableWindows) -> Reference:

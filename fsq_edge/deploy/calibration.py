@@ -13,6 +13,7 @@ from fsq_edge.deploy.plain_windows import is_array_file
 from fsq_edge.deploy.training_windows import TrainingWindows, windows_of_run, windows_of_source, write_set
 from fsq_edge_calibration import CalibrationAudit, CalibrationSet, audit_array, audit_set, compare_channels
 from fsq_edge_calibration.comparison import ChannelComparison
+from fsq_edge_calibration.scale import with_scale
 from fsq_edge_calibration.selection import Method
 from fsq_edge_runtime.errors import MissingInputError, UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
@@ -103,6 +104,8 @@ def calibrate(
     else:
         chosen = training.choose(size, method, seed)
         found = audit_set(chosen, usual, training.preprocess, allow_small=allow_small)
+        if is_array_file(source):  # nobody says that these are the training windows
+            found = with_scale(found, moves_by_one=False)
         if found.passed and out is not None:
             path = _write(chosen, found, out, npy)
     compared = None

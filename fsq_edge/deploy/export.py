@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fsq_edge.model import Conv2dFSQ, DeviceGraph
 from fsq_edge_compile.onnx_file import check_export, cut_device_part, max_difference, run, simplify
 from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.backends.onnx import FEATURES
 from fsq_edge_runtime.errors import DataError, InternalError
 from fsq_edge_runtime.tail import FsqTail
 
@@ -58,7 +59,8 @@ class Exported:
 
     Attributes:
         full: ``model.onnx``: ``input`` (1, C', H, W) to ``logits`` (1, K) and ``index`` (1,) int64.
-        encoder: ``encoder.onnx``: ``input`` to ``t`` (1, D), its last node the Tanh.
+        encoder: ``encoder.onnx``: ``input`` to ``t`` (1, D), its last node the Tanh; with ``features`` (1, F) where
+            that was asked for.
         tail: the host tail with the logits table.
     """
 
@@ -67,12 +69,13 @@ class Exported:
     tail: FsqTail
 
 
-def export_model(model: Conv2dFSQ, *, temperature: float = 1.0) -> Exported:
+def export_model(model: Conv2dFSQ, *, temperature: float = 1.0, features: bool = False) -> Exported:
     """Export a trained model and prove the graphs equal to it on random frames.
 
     Args:
         model: any mode, any device; it is not changed.
         temperature: of the host tail.
+        features: ``encoder.onnx`` also puts out the pooled ``features`` (1, F), which personal heads read.
 
     Returns:
         Static graphs, opset 17, IR 8, inline weights, BatchNorms folded, simplified.
@@ -84,7 +87,7 @@ def export_model(model: Conv2dFSQ, *, temperature: float = 1.0) -> Exported:
     module = FullGraph(model).cpu()
     original = _export(module, frame)
     full = simplify(original)
-    encoder = cut_device_part(full)
+    encoder = cut_device_part(full, features=features)
     check_export(full)
     check_export(encoder)
     tail = FsqTail(model.fsq.levels, model.head_table(), temperature)
@@ -109,6 +112,12 @@ def _export(module: nn.Module, frame: Tensor) -> onnx.ModelProto:
         return onnx.load_model(path)
 
 
+def pooled_features(graph: DeviceGraph, frames: Tensor) -> Tensor:
+    """Return what the projection reads, (B, F) float32, of frames (B, C', H, W)."""
+    pooled: Tensor = graph.pool(graph.features(frames)).flatten(1)
+    return pooled
+
+
 @torch.no_grad()
 def _prove_equal(
     module: FullGraph,
@@ -122,8 +131,12 @@ def _prove_equal(
     generator = np.random.default_rng(0)
     frames = [generator.normal(size=(1, *frame_shape)).astype(np.float32) for _ in range(samples)]
     for frame in frames:
-        t = np.asarray(run(encoder, {"input": frame})["t"], dtype=np.float32)
+        put_out = run(encoder, {"input": frame})
+        t = np.asarray(put_out["t"], dtype=np.float32)
         reference = module.device_part(torch.from_numpy(frame)).numpy()
+        pooled = pooled_features(module.device_part, torch.from_numpy(frame)).numpy()
+        if FEATURES in put_out and np.abs(put_out[FEATURES] - pooled).max() > EQUAL_WITHIN:
+            raise InternalError("the features of encoder.onnx differ from torch's")
         if np.abs(t - reference).max() > EQUAL_WITHIN:
             raise InternalError(f"encoder.onnx differs from torch by {np.abs(t - reference).max():.2e}")
         if tail.codebook.boundary_distance(t).min() < BOUNDARY_MARGIN:

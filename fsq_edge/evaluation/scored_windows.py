@@ -13,6 +13,8 @@ from fsq_edge.data.windows import WindowIndex, cut_windows
 from fsq_edge.training.run import Run
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
+NOMINAL_TOLERANCE, MEASURED_TOLERANCE = 1e-3, 0.05  # of the rate that a run was trained at
+
 Part = Literal["test", "val"]
 
 
@@ -128,9 +130,11 @@ def _foreign(run: Run, index: WindowIndex, source: str) -> ScoredWindows:
 def _aligned(run: Run, dataset: Dataset) -> WindowIndex:
     """Cut windows as the run did and name their labels by the run's classes."""
     dataset.require_channels(run.preprocess.channels, "the run")
-    if not np.isclose(dataset.sample_rate_hz, run.preprocess.sample_rate_hz, rtol=1e-3):
+    # Two devices of one nominal rate differ by some percent, as their measured rates say.
+    tolerance = NOMINAL_TOLERANCE if dataset.measured_rate_hz is None else MEASURED_TOLERANCE
+    if not np.isclose(dataset.true_rate_hz, run.preprocess.sample_rate_hz, rtol=tolerance):
         raise DataError(
-            f"data set {dataset.name!r} has {dataset.sample_rate_hz:g} samples a second, the run was trained on "
+            f"data set {dataset.name!r} has {dataset.true_rate_hz:g} samples a second, the run was trained on "
             f"{run.preprocess.sample_rate_hz:g}",
             hint="resample the recordings",
         )

@@ -20,7 +20,7 @@ from fsq_edge.training.loop import Loop, Stage
 from fsq_edge.training.record import record_split
 from fsq_edge.training.run import build_model
 from fsq_edge.training.schedule import MOST_REFIT_PASSES, MOST_VALIDATED_PASSES, default_epochs
-from fsq_edge.training.split import WindowSides, gap_seconds
+from fsq_edge.training.split import WindowSides, gap_seconds, window_labels
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World
 from fsq_edge_runtime.errors import DataError
@@ -40,7 +40,7 @@ def draft_preprocess(dataset: Dataset, config: TrainConfig, window_samples: int,
     try:
         return PreprocessConfig(
             channels=tuple(ChannelSpec(name=channel.name, unit=channel.unit) for channel in dataset.channels),
-            sample_rate_hz=dataset.sample_rate_hz,
+            sample_rate_hz=dataset.true_rate_hz,
             window_samples=window_samples,
             hop_samples=hop_samples,
             fold=section.rows,
@@ -106,14 +106,16 @@ def _refit_epochs(section: TrainingSection, feed: TrainingFeed) -> int:
 def _pack(config: TrainConfig, sides: WindowSides, world: World, spill: Path) -> PackedWindows:
     """Pack training windows and, behind them, validation windows for the refit."""
     train, val = sides.split.train, sides.split.val
+    labels = window_labels(config)
     joined = cut_windows(
         replace(train, recordings=train.recordings + val.recordings),
         sides.train.window_samples,
         sides.train.hop_samples,
         max_gap_s=gap_seconds(config),
+        labels=labels,
     )
     memory = config.data.memory_mb << 20
-    return pack(joined, config.preprocessing.max_gap_ms, memory_bytes=memory, spill=spill, world=world)
+    return pack(joined, config.preprocessing.max_gap_ms, labels, memory_bytes=memory, spill=spill, world=world)
 
 
 def _feed(

@@ -155,6 +155,20 @@ class PreprocessingSection(StrictModel):
         return self
 
 
+class WindowsSection(StrictModel):
+    """What training does with windows that hold two labels; validation and test always take windows of one label.
+
+    Attributes:
+        labels: ``pure`` leaves them out. ``majority`` takes those of which at least ``share`` has one label, with that
+            label. ``soft`` takes those of which at least ``share`` is labelled and aims at the shares of their labels.
+            With recordings of one label each there are none, and all three are alike.
+        share: of a window's samples.
+    """
+
+    labels: Literal["pure", "majority", "soft"] = "soft"
+    share: float = Field(default=0.5, gt=0, le=1)
+
+
 class AugmentationSection(StrictModel):
     """Random changes of raw training windows, drawn afresh each epoch; every one keeps the label.
 
@@ -201,6 +215,7 @@ class TrainConfig(Artefact):
     model: ModelSection = ModelSection()
     training: TrainingSection = TrainingSection()
     preprocessing: PreprocessingSection = PreprocessingSection()
+    windows: WindowsSection = WindowsSection()
     augmentation: AugmentationSection = AugmentationSection()
     evaluation: EvaluationSection = EvaluationSection()
 

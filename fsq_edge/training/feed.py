@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from fsq_edge.data.recording import Dataset
-from fsq_edge.data.windows import WindowIndex, segment_edges
+from fsq_edge.data.windows import PURE, WindowIndex, WindowLabels, count_labels, segment_edges
 from fsq_edge.training.augmentation import Augmenter, draw, sample_positions
 from fsq_edge.training.config import AugmentationSection
 from fsq_edge.training.world import ALONE, World
-from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int16Array, Int64Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import Preprocessor, fill_missing
 
@@ -32,9 +32,13 @@ class PackedWindows:
     Attributes:
         samples: (total, C) float32, the recordings one after the other, short gaps filled; may be a memory map.
         start: (N,) first sample of each window in ``samples``.
-        lowest: (N,) first sample of the stretch around the window with one label and nothing missing.
+        lowest: (N,) first sample of the stretch around the window with nothing missing, and with one label where
+            ``sample_label`` is None.
         highest: (N,) last sample of that stretch.
-        label: (N,) class index.
+        label: (N,) class index; the most frequent one of a window with two.
+        sample_label: (total,) int16 label of each sample, -1 for none; None where all windows have one label.
+        soft: whether the aim of a window is the shares of its labels, or the most frequent one.
+        classes: number of classes.
         row: (N,) which window of the index it was; windows with missing samples are left out.
         window_samples: T.
     """
@@ -46,9 +50,31 @@ class PackedWindows:
     label: Int64Array
     row: Int64Array
     window_samples: int
+    classes: int
+    sample_label: Int16Array | None = None
+    soft: bool = False
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def aims(self, rows: Int64Array, positions: Float64Array) -> Tensor:
+        """Return what the network shall answer for windows that are read at some positions.
+
+        Args:
+            rows: (b,) which windows.
+            positions: (b, T) of their samples.
+
+        Returns:
+            Class indices (b,) int64, or shares (b, classes) float32 that add up to 1.
+        """
+        own = self.label[rows]
+        if self.sample_label is None:
+            return torch.from_numpy(own)
+        counts = count_labels(self.sample_label[np.rint(positions).astype(np.int64)], self.classes)
+        counts[counts.sum(axis=1) == 0, own[counts.sum(axis=1) == 0]] = 1  # shifted to where nothing has a label
+        if not self.soft:
+            return torch.from_numpy(counts.argmax(axis=1))
+        return torch.from_numpy((counts / counts.sum(axis=1, keepdims=True)).astype(np.float32))
 
     def take(self, rows: BoolArray | Int64Array) -> PackedWindows:
         """Return some of the windows over the same samples.
@@ -69,13 +95,20 @@ class PackedWindows:
 
 
 def pack(
-    index: WindowIndex, max_gap_ms: float, *, memory_bytes: int, spill: Path, world: World = ALONE
+    index: WindowIndex,
+    max_gap_ms: float,
+    labels: WindowLabels = PURE,
+    *,
+    memory_bytes: int,
+    spill: Path,
+    world: World = ALONE,
 ) -> PackedWindows:
     """Lay the recordings of an index behind one another, so that windows are read in one indexing operation.
 
     Args:
         index: training windows; only their recordings are packed.
         max_gap_ms: the longest run of missing samples that is interpolated.
+        labels: the rule by which the index was cut.
         memory_bytes: larger sets go to ``spill``, and so does every set that several processes share.
         spill: a raw file, replaced; all processes of a machine map this one file.
         world: the processes; all call this together.
@@ -84,6 +117,7 @@ def pack(
         DataError: no window is left, because all touch missing samples.
     """
     used = np.unique(index.recording)
+    mixed = labels.rule != "pure" and any(_changes(index.dataset.recordings[int(number)].labels) for number in used)
     lengths = [len(index.dataset.recordings[int(number)]) for number in used]
     begin = np.concatenate(([0], np.cumsum(lengths)))
     samples = _lay_out(index, used, begin, max_gap_ms, memory_bytes, spill, world)
@@ -94,14 +128,19 @@ def pack(
     bounds = np.searchsorted(place[order], np.arange(len(used) + 1))
     for at, number in enumerate(used):
         finite = _complete(samples[begin[at] : begin[at + 1]])
-        edges = _stretches(index.dataset, int(number), finite, max_gap_ms / 1000.0)
+        edges = _stretches(index.dataset, int(number), finite, max_gap_ms / 1000.0, one_label=not mixed)
         rows = order[bounds[at] : bounds[at + 1]]
         after = np.searchsorted(edges, index.start[rows], side="right")
         lowest[rows] = edges[after - 1] + begin[at]
         highest[rows] = edges[after] - 1 + begin[at]
     usable = (highest >= start + index.window_samples - 1) & _complete(samples[start])
     rows = np.arange(len(index))
-    return PackedWindows(samples, start, lowest, highest, index.label, rows, index.window_samples).take(usable)
+    classes, sample_label = len(index.dataset.classes), None
+    if mixed:
+        sample_label = np.concatenate([index.dataset.recordings[int(number)].labels for number in used])
+    size, soft = index.window_samples, labels.rule == "soft"
+    packed = PackedWindows(samples, start, lowest, highest, index.label, rows, size, classes, sample_label, soft)
+    return packed.take(usable)
 
 
 def _lay_out(
@@ -133,17 +172,25 @@ def _lay_out(
     return samples
 
 
+def _changes(labels: Int16Array) -> bool:
+    """Whether a recording has more than one label, so that the rule for mixed windows matters."""
+    return bool((labels != labels[0]).any())
+
+
 def _complete(samples: Float32Array) -> BoolArray:
     """Which samples (n, C) miss no channel, (n,) bool."""
     return np.asarray(np.isfinite(samples).all(axis=1))
 
 
-def _stretches(dataset: Dataset, number: int, finite: BoolArray, max_gap_s: float) -> Int64Array:
-    """Where label, segment or completeness of one recording changes, with 0 and the length."""
+def _stretches(dataset: Dataset, number: int, finite: BoolArray, max_gap_s: float, *, one_label: bool) -> Int64Array:
+    """Where segment, completeness or (``one_label``) label of one recording changes, with 0 and the length."""
     recording = dataset.recordings[number]
     edges = segment_edges(recording, max(max_gap_s, 1.5 / dataset.sample_rate_hz))
     label = np.asarray(recording.labels)
-    changes = np.flatnonzero((label[1:] != label[:-1]) | (finite[1:] != finite[:-1])) + 1
+    changed = finite[1:] != finite[:-1]
+    if one_label:
+        changed |= label[1:] != label[:-1]
+    changes = np.flatnonzero(changed) + 1
     return np.union1d(edges, changes).astype(np.int64)
 
 
@@ -189,7 +236,10 @@ class TrainingFeed:
         return len(self.windows) // self.batch_size
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield ``(frames (b, C', H, W) float32, labels (b,) int64)`` of this process, b = batch_size / world."""
+        """Yield ``(frames (b, C', H, W) float32, aims)`` of this process, b = batch_size / world.
+
+        Aims are labels (b,) int64, or with soft labels shares (b, classes) float32.
+        """
         rng = np.random.default_rng([self._seed, number])
         order = rng.permutation(len(self.windows))[: self.steps * self.batch_size]
         per_stretch = max(STRETCH_WINDOWS // self.batch_size, 1) * self.batch_size
@@ -218,7 +268,7 @@ class TrainingFeed:
         )
         windows = self._augmenter.apply(read_at(packed.samples, positions, highest), replace(draws, speed=speed))
         frames = torch.from_numpy(self._preprocessor.frames(windows)).contiguous(memory_format=torch.channels_last)
-        return frames, torch.from_numpy(packed.label[rows])
+        return frames, packed.aims(rows, positions)
 
 
 def _batches(prepared: Future[tuple[Tensor, Tensor]], size: int) -> Iterator[tuple[Tensor, Tensor]]:

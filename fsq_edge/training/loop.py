@@ -196,9 +196,9 @@ class Loop:
         self.model.train()
         tally, norms = PassCounter(self.model.num_classes, self.model.fsq.codes), []
         done = sum((record.val_loss is None) == (stage.held is None) for record in self.history)
-        for place, (frames, label) in enumerate(stage.feed.epoch(number)):
+        for place, (frames, aims) in enumerate(stage.feed.epoch(number)):
             self._set_rate(stage, done * stage.feed.steps + place)
-            norms.append(self._step(frames.to(self._world.device), label.to(self._world.device), tally))
+            norms.append(self._step(frames.to(self._world.device), aims.to(self._world.device), tally))
         self._world.average_statistics(self.model)
         return tally.result(self._world), torch.stack(norms)
 
@@ -218,19 +218,19 @@ class Loop:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
-    def _step(self, frames: Tensor, label: Tensor, tally: PassCounter) -> Tensor:
-        """One optimiser step; return the gradient's norm before clipping."""
+    def _step(self, frames: Tensor, aims: Tensor, tally: PassCounter) -> Tensor:
+        """One optimiser step towards labels (b,) or shares (b, classes); return the gradient's norm before clipping."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._precision():
             output = self.model(frames)
-            loss = self._loss(output.logits.float(), label)
+            loss = self._loss(output.logits.float(), aims)
         self._scaler.scale(loss).backward()
         self._world.average_gradients(self.model.parameters())
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._section.gradient_clip or math.inf)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        tally.add(output, label, loss)
+        tally.add(output, aims if aims.ndim == 1 else aims.argmax(dim=1), loss)
         return norm
 
     def _precision(self) -> AbstractContextManager[object]:

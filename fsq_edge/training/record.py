@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import subprocess
 from importlib import metadata
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
 from fsq_edge.data.quality import QualityReport
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.split import WindowSides
-from fsq_edge_runtime.artefact import Artefact, StrictModel
+from fsq_edge_runtime.artefact import Artefact, StrictModel, read_json
 
 _PACKAGES = ("fsq-edge", "torch", "numpy", "safetensors", "scikit-learn")
 
@@ -115,6 +116,15 @@ class RunRecord(Artefact):
     """
 
     KIND: ClassVar[str] = "run.json"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, origin: str = "") -> Self:
+        """Read one; a run of an earlier release has no section ``windows`` and was trained on windows of one label."""
+        value = read_json(text, origin or cls.KIND, what=cls.KIND)
+        config = value.get("config") if isinstance(value, dict) else None
+        if isinstance(config, dict) and "windows" not in config:
+            text = json.dumps({**value, "config": {**config, "windows": {"labels": "pure"}}})
+        return super().from_json(text, origin=origin)
 
     config: TrainConfig
     data: DataRecord

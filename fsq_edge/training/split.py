@@ -17,7 +17,7 @@ from fsq_edge.data.splitting.splits import (
     split_by_subject,
     split_temporal,
 )
-from fsq_edge.data.windows import WindowIndex, cut_windows
+from fsq_edge.data.windows import PURE, WindowIndex, WindowLabels, cut_windows
 from fsq_edge.training.config import DataSection, TrainConfig
 from fsq_edge_runtime.errors import DataError, UsageError
 
@@ -110,7 +110,7 @@ def _share_of_subjects(dataset: Dataset, share: float) -> list[str]:
 
 
 def cut_sides(dataset: Dataset, config: TrainConfig) -> WindowSides:
-    """Split a data set and cut each part into label-pure windows.
+    """Split a data set and cut each part into windows: of one label, or for training by ``windows.labels``.
 
     Raises:
         UsageError: see ``make_split``.
@@ -120,8 +120,8 @@ def cut_sides(dataset: Dataset, config: TrainConfig) -> WindowSides:
     samples = window_samples(dataset, config)
     hop = config.preprocessing.hop_samples or max(samples // 2, 1)
     train, val, test = (
-        cut_windows(side, samples, hop, max_gap_s=gap_seconds(config), admit_none=not side.recordings)
-        for side in (split.train, split.val, split.test)
+        cut_windows(side, samples, hop, max_gap_s=gap_seconds(config), admit_none=not side.recordings, labels=rule)
+        for side, rule in ((split.train, window_labels(config)), (split.val, PURE), (split.test, PURE))
     )
     return WindowSides(train, val, test, split)
 
@@ -129,6 +129,11 @@ def cut_sides(dataset: Dataset, config: TrainConfig) -> WindowSides:
 def gap_seconds(config: TrainConfig) -> float:
     """Return the longest step between two timestamps inside a window."""
     return config.preprocessing.max_gap_ms / 1000.0
+
+
+def window_labels(config: TrainConfig) -> WindowLabels:
+    """Return which windows train, by their labels."""
+    return WindowLabels(config.windows.labels, config.windows.share)
 
 
 def open_sides(config: TrainConfig) -> WindowSides:

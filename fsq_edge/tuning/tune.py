@@ -130,7 +130,7 @@ def tune_bundle(
     streams["fit"], stitched = make_streams(division.fit, dataset, bundle, seed)
     streams["report"], _ = make_streams(division.report, dataset, bundle, seed)
     say("inference")
-    fit, held = (infer_streams(bundle, streams[side], dataset.sample_rate_hz) for side in ("fit", "report"))
+    fit, held = (infer_streams(bundle, streams[side], dataset.true_rate_hz) for side in ("fit", "report"))
     settings = search_grid(fit.hop_ms, bundle.decision)
     if bundle.tail.kind == "sigmoid":  # whose scores a median would scale to a sum of one
         settings = [one for one in settings if one.smoothing != "median"]
@@ -145,7 +145,7 @@ def tune_bundle(
     if bundle.has("encoder-int8"):
         say("int8 preview")
         fit_int8, held_int8 = (
-            infer_streams(bundle, streams[side], dataset.sample_rate_hz, INT8) for side in ("fit", "report")
+            infer_streams(bundle, streams[side], dataset.true_rate_hz, INT8) for side in ("fit", "report")
         )
         int8 = move_thresholds(best, fit, fit_int8, bundle.decision_for(INT8).temperature)
         preview = score_settings(held_int8, int8, bundle.classes, raw)

@@ -39,7 +39,10 @@ class SigmoidTail:
         if not 2 <= len(self.thresholds) <= MAX_CLASSES:
             raise DataError(f"head: {len(self.thresholds)} thresholds, expected 2 to {MAX_CLASSES}: one a label")
         if not all(LEAST_THRESHOLD <= value <= 1 - LEAST_THRESHOLD for value in self.thresholds):
-            raise DataError(f"head: a threshold of a label is above {LEAST_THRESHOLD:g} and below 1 by as much")
+            raise DataError(
+                f"head: the thresholds {list(self.thresholds)[:8]} must lie above 0 and below 1",
+                hint="a threshold is the probability from which on a label is there, such as 0.5",
+            )
         if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
             raise DataError(f"head: the temperature is {temperature:g}")
         bars = np.asarray(self.thresholds, dtype=np.float64)

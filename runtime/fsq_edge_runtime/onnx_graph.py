@@ -42,13 +42,29 @@ def read_graph_end(model: bytes) -> GraphEnd:
     Raises:
         DataError: the bytes are not an ONNX model with an output.
     """
+    return read_graph_ends(model)[0]
+
+
+def read_graph_ends(model: bytes) -> list[GraphEnd]:
+    """Return the node that makes each output of the graph, in the order of the outputs.
+
+    A Flatten behind the second output is left out: a compiler sees the pooling before it.
+
+    Raises:
+        DataError: the bytes are not an ONNX model with outputs that nodes make.
+    """
     try:
         graph = _root(model).message(7, "graph")
-        outputs = [value.text(1) for value in graph.messages(12, "output")]
         nodes = list(graph.messages(1, "node"))
-        for node in nodes:
-            if outputs and outputs[0] in node.texts(2):
-                return GraphEnd(node.text(3), node.text(4), frozenset(one.text(3) for one in nodes))
+        makers = {name: node for node in nodes for name in node.texts(2)}
+        names = frozenset(node.text(3) for node in nodes)
+        ends = [makers.get(value.text(1)) for value in graph.messages(12, "output")]
+        if ends and None not in ends:
+            found = [node for node in ends if node is not None]
+            before = [makers.get(node.texts(1)[0]) if node.text(4) == "Flatten" else None for node in found]
+            before[0] = None
+            last = [earlier or node for earlier, node in zip(before, found, strict=True)]
+            return [GraphEnd(node.text(3), node.text(4), names) for node in last]
     except WireError as error:
         raise DataError(f"the ONNX file cannot be read: {error}") from error
     raise DataError("the ONNX file has no node that makes its output")

@@ -11,8 +11,10 @@ from typing import Any
 from fsq_edge_runtime.alerts import AlertWatch
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.reloading import Reloader
 from fsq_edge_runtime.session import MAX_STREAMS, Session
-from fsq_edge_runtime.sinks.base import Sink
+from fsq_edge_runtime.sinks.base import ReadsFacts, Sink, TakesSamples
+from fsq_edge_runtime.sinks.queued import QueuedSink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
 from fsq_edge_runtime.stream.records import Record, StreamEvent
@@ -54,6 +56,11 @@ class ChunkQueue:
             if self._filled.locked():
                 self._filled.release()
 
+    @property
+    def waiting(self) -> int:
+        """Samples that wait now."""
+        return self._samples
+
     def take(self, timeout_s: float) -> tuple[dict[str, int], list[Chunk]]:
         """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty. One reader."""
         if not self._filled.acquire(timeout=timeout_s):
@@ -83,6 +90,7 @@ class Runner:
         stats_s: seconds between ``stats`` events of a live run; 0 is none.
         heartbeat: called at least every ``POLL_S`` while a live run is well.
         alerts: sees every record; what it raises is a record, too.
+        reloader: gives the session that replaces this one, between two pushes.
 
     Raises:
         UsageError: live sources together with recordings that are not paced.
@@ -98,10 +106,12 @@ class Runner:
         stats_s: float = 0.0,
         heartbeat: Callable[[], object] = lambda: None,
         alerts: AlertWatch | None = None,
+        reloader: Reloader | None = None,
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
-        self._sinks = list(sinks)
-        self._heartbeat, self._alerts = heartbeat, alerts
+        self._sinks: list[Sink] = []
+        self._watchers: list[TakesSamples] = []
+        self._heartbeat, self._alerts, self._reloader = heartbeat, alerts, reloader
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
             raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
@@ -114,6 +124,8 @@ class Runner:
         self._failed: set[int] = set()  # sinks that cannot be written, by their place
         self._end_ns: int | None = None  # when answering ends, once the runner was stopped
         self._left = 0  # samples that were still waiting then
+        for sink in sinks:
+            self.attach(sink)
         session.on_record = self._emit
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
@@ -138,6 +150,7 @@ class Runner:
                 for number, source in enumerate(self._sources):
                     for chunk in source.chunks(stop):
                         self._push({}, [self._named(chunk, number)])
+                        self._reload()
             self._session.drain(deadline_ns=self._end_ns_of(stop))
         except BaseException:
             self._failure = None
@@ -166,6 +179,10 @@ class Runner:
     def attach(self, sink: Sink) -> None:
         """Add a sink that needs the runner itself, before :meth:`run`."""
         self._sinks.append(sink)
+        if isinstance(sink, TakesSamples):
+            self._watchers.append(sink)
+        if isinstance(sink, ReadsFacts):
+            sink.read_facts(self.health)
 
     def facts(self) -> dict[str, Any]:
         """Return the counters of streams, sources and sinks, and of the device where there is one."""
@@ -182,6 +199,14 @@ class Runner:
             **device,
         }
 
+    def health(self) -> dict[str, Any]:
+        """Return the facts and what waits now: ``waiting_samples``, and ``waiting`` records of each queued sink."""
+        facts = self.facts()
+        for sink, shown in zip(self._sinks, facts["sinks"], strict=True):
+            if isinstance(sink, QueuedSink):
+                shown["waiting"] = sink.waiting
+        return {**facts, "waiting_samples": self._queue.waiting}
+
     def _run_live(self, stop: threading.Event) -> None:
         ended = threading.Event()
         threads = [
@@ -197,6 +222,7 @@ class Runner:
             lost, chunks = self._queue.take(0.0 if finished else POLL_S)
             self._take_in(lost, chunks, stop)
             self._heartbeat()
+            self._reload()
             if self._alerts is not None:
                 for alert in self._alerts.tick():
                     self._emit(alert)
@@ -210,6 +236,13 @@ class Runner:
             thread.join(max(0.0, deadline - time.monotonic()))
         if stop.is_set():
             self._take_in(*self._queue.take(0.0), stop)  # what was read before the end is answered, too
+
+    def _reload(self) -> None:
+        if self._reloader is not None:
+            event = self._reloader.step()
+            if event is not None:
+                self._session = self._reloader.session
+                self._emit(event)
 
     def _take_in(self, lost: dict[str, int], chunks: list[Chunk], stop: threading.Event) -> None:
         """Hand in what waited, a slice at a time; what is left when the time is up counts as ``overrun``."""
@@ -236,6 +269,9 @@ class Runner:
             self._make_room(stream)
         for stream, samples in lost.items():
             self._session.lose(samples, stream)
+        for watcher in self._watchers:
+            for chunk in chunks:
+                watcher.take_samples(chunk.stream, chunk.samples, chunk.timestamps)
         if len({chunk.stream for chunk in chunks}) > 1:
             arrived = min(chunk.arrived_ns for chunk in chunks)
             self._session.push_many([chunk[:3] for chunk in chunks], arrived_ns=arrived)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, BackendSwitch, ReportsSwitches
-from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.drift import DriftWatch
 from fsq_edge_runtime.drift.watch import LOOK_EVERY
 from fsq_edge_runtime.errors import UsageError
@@ -25,6 +25,7 @@ from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.personal.roster import OverlayGiven, Roster
 
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
@@ -42,6 +43,10 @@ class Session:
         source_rate_hz: nominal rate of the sensors; None takes the settings'.
         deadline_ms: longest time from a window's last sample to its decision; None takes the settings', 0 is none.
         on_record: called with every decision and event in order, as it happens.
+        overlay: makes the network one wearer's own: an overlay or its path for every stream, or overlays by stream
+            (the empty name stands for all others).
+        features: whether the backend's answers have features behind ``t``, as an overlay may need.
+        keep_features: put the features into every decision.
         backend_reason: why this backend was chosen, one sentence; empty when the caller chose it.
         fallback: whether the CPU stands in for a device (see :attr:`fallback_reason`).
 
@@ -70,6 +75,9 @@ class Session:
         source_rate_hz: float | None = None,
         deadline_ms: float | None = None,
         on_record: Callable[[Record], None] | None = None,
+        overlay: OverlayGiven | Mapping[str, OverlayGiven] | None = None,
+        features: bool = False,
+        keep_features: bool = False,
         backend_reason: str = "",
         fallback: bool = False,
     ) -> None:
@@ -85,7 +93,17 @@ class Session:
         self.decision = decision or bundle.decision_for(backend.name)
         self.on_record = on_record
         config = self._config = bundle.preprocess
-        self._classifier = WindowClassifier(bundle, backend, self.settings, self.decision.temperature)
+        self._classifier = WindowClassifier(
+            bundle,
+            backend,
+            self.settings,
+            self.decision.temperature,
+            features=bundle.features if features else 0,
+            keep_features=keep_features and features,
+        )
+        self._roster: Roster | None = None
+        if overlay is not None:
+            self._roster = self._open_roster(overlay)
         self._input = SampleInput([channel.name for channel in config.channels])
         self._streams: dict[str, StreamState] = {}
         self._closed = StreamCounters()
@@ -169,6 +187,8 @@ class Session:
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
                 self._emit(decision)
+            if classifier.events:
+                self._say_events()
             if classifier.failure is not None:
                 classifier.raise_failure()
             begun = time.monotonic_ns()
@@ -258,8 +278,39 @@ class Session:
                     continue
                 decisions.append(self._classifier.decide(state, start, now, now))
                 self._emit(decisions[-1])
+                self._say_events()
                 self._classifier.raise_failure()
         return decisions
+
+    def continue_from(self, former: Session) -> None:
+        """Take over the streams of another session between two pushes, so that none of their samples is lost.
+
+        Each stream keeps its grid, the samples that its next window needs, its numbers and its counters. Where the
+        settings of the decision chain differ, its smoothing starts afresh. Drift is learned anew.
+
+        Args:
+            former: of a bundle with the same channels, windows, classes and policies; it has no streams afterwards.
+
+        Raises:
+            UsageError: the two differ in what streams are made of; nothing has changed then.
+        """
+        mine, theirs = _stream_facts(self), _stream_facts(former)
+        for name, value in mine.items():
+            if value != theirs[name]:
+                raise UsageError(
+                    f"the new bundle has another {name}: {value}, it was {theirs[name]}", hint="start the stream again"
+                )
+        chain_ms = 1000.0 * self._config.hop_samples / self._config.sample_rate_hz
+        for state in former._streams.values():
+            state.hand_over(self._gap)
+            if self.decision != former.decision:
+                state.chain = DecisionChain(self.decision, chain_ms)
+            state.wearer = self._roster.wearer_of(state.name) if self._roster is not None else None
+        self._streams, former._streams = former._streams, {}
+        self._closed, self._paused = former._closed, former._paused
+        self.on_record, former.on_record = former.on_record, None
+        if former._drift is not None:
+            self.watch_drift()
 
     def close(self) -> None:
         """Release the backend; what :meth:`drain` would return is given up."""
@@ -269,7 +320,42 @@ class Session:
         if len(self._streams) >= MAX_STREAMS:
             raise UsageError(f"more than {MAX_STREAMS} streams", hint="close_stream() forgets the ones that ended")
         state = self._streams[stream] = StreamState(stream, self._config, settings, self.decision, self._gap)
+        if self._roster is not None:
+            state.wearer = self._roster.wearer_of(stream)
         return state
+
+    def set_overlay(self, stream: str, overlay: OverlayGiven | None) -> None:
+        """Give a stream an overlay, in place of the one it has, or take it away (None); others go on as they are.
+
+        The stream's smoothing starts afresh.
+
+        Raises:
+            MissingInputError: no such file.
+            DataError: damaged, or made for another network.
+            UsageError: it reads features, and the session was opened without them.
+        """
+        if self._roster is None:
+            self._roster = self._open_roster(None)
+        if overlay is None:
+            self._roster.take_away(stream)
+        else:
+            self._roster.give(overlay, stream)
+        state = self._streams.get(stream)
+        if state is not None:
+            state.wearer = self._roster.wearer_of(stream)
+            state.chain.reset()
+
+    def _open_roster(self, given: OverlayGiven | Mapping[str, OverlayGiven] | None) -> Roster:
+        from fsq_edge_runtime.personal.roster import open_roster  # only streams with an overlay pay for it
+
+        return open_roster(self.bundle, given, bool(self._classifier.features))
+
+    def _say_events(self) -> None:
+        """Report what the latest window changed about the wearer."""
+        events = self._classifier.events
+        for event in events:
+            self._emit(event)
+        events.clear()
 
     def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
         """Take samples; give the grid index of each window that becomes due, to be read at once."""
@@ -303,3 +389,19 @@ class Session:
                 drift = self._drift.see(record)
                 if drift is not None:
                     self.on_record(drift)
+
+
+def _stream_facts(session: Session) -> dict[str, object]:
+    """Return what the streams of a session are made of, by the name that people know it by."""
+    config, settings = session.bundle.preprocess, session.settings
+    return {
+        "list of channels": [f"{channel.name} ({channel.unit})" for channel in config.channels],
+        "rate": config.sample_rate_hz,
+        "window": config.window_samples,
+        "hop": config.hop_samples,
+        "longest gap": config.max_gap_ms,
+        "list of classes": list(session.bundle.classes),
+        "rate of the source": settings.source_rate(config),
+        "resampler": settings.uses_polyphase(config),
+        "policy for time": (settings.jitter_tolerance, settings.clock_jump_s, settings.late_limit),
+    }

@@ -70,9 +70,11 @@ def test_every_error_is_one_line_and_a_hint(tmp_path: Path, full: str, capsys: C
     text.write_text("no model")
     half = tmp_path / "half.onnx"
     half.write_bytes(Path(full).read_bytes()[:-100])
+    empty = tmp_path / "empty"
+    empty.mkdir()
     for arguments, code in (
         ([str(tmp_path / "gone.onnx")], 66),
-        ([str(tmp_path)], 66),
+        ([str(empty)], 66),
         ([str(text)], 65),
         ([str(half)], 65),
         ([], 64),

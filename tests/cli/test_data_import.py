@@ -110,6 +110,9 @@ def test_files_that_say_everything_need_no_map(capsys, tmp_path):
     assert account["nominal_rate_hz"] == 25.0
     assert account["measured_rate_hz"] == pytest.approx(24.42, abs=0.01)
     assert account["steps"]["acc_x"] == 1 / 256
+    description = json.loads((tmp_path / "cwa" / "dataset.json").read_text())
+    assert description["measured_rate_hz"] == pytest.approx(24.42, abs=0.01)
+    assert description["sensors"]["acc_x"] == {"step": 1 / 256, "full_scale": 8.0}
     (tmp_path / "wrist.gt3x").write_bytes(gt3x_file(steps, asleep=tuple(range(30, 60))))
     code, out, _ = call(capsys, "import", tmp_path / "wrist.gt3x", "--out", tmp_path / "gt3x", "--json", "-")
     account = json.loads(out)["recordings"][0]

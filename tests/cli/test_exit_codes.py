@@ -23,7 +23,7 @@ def commands() -> list[list[str]]:
 
 
 def test_every_verb_is_there() -> None:
-    assert cli.list_commands(click.Context(cli)) == list(VERBS)
+    assert sorted(cli.list_commands(click.Context(cli))) == sorted(VERBS)
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

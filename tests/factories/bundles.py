@@ -6,9 +6,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail
 
@@ -27,7 +29,9 @@ def preprocess_config(channels: tuple[tuple[str, str], ...] = IMU, **changes: ob
     return PreprocessConfig(**{**values, **changes})
 
 
-def device_graph(frame_shape: tuple[int, int, int], *, hidden: int = 16, seed: int = 0) -> bytes:
+def device_graph(
+    frame_shape: tuple[int, int, int], *, hidden: int = 16, seed: int = 0, features: bool = False
+) -> bytes:
     """Conv (1, 5), Relu, GlobalAveragePool, Flatten, Gemm, Tanh with random weights spread over the code book."""
     draw = np.random.default_rng(seed)
     channels = frame_shape[0]
@@ -37,19 +41,23 @@ def device_graph(frame_shape: tuple[int, int, int], *, hidden: int = 16, seed: i
         "p": draw.normal(0, 4 / np.sqrt(hidden), (len(LEVELS), hidden)),
         "c": draw.normal(0, 0.3, len(LEVELS)),
     }
+    pooled = "features" if features else "f"
+    outputs = [helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, len(LEVELS)])]
+    if features:
+        outputs.append(helper.make_tensor_value_info(pooled, TensorProto.FLOAT, [1, hidden]))
     nodes = [
         helper.make_node("Conv", ["input", "w", "b"], ["h"], "conv", kernel_shape=[1, 5], pads=[0, 2, 0, 2]),
         helper.make_node("Relu", ["h"], ["r"], "relu"),
         helper.make_node("GlobalAveragePool", ["r"], ["g"], "pool"),
-        helper.make_node("Flatten", ["g"], ["f"], "flatten"),
-        helper.make_node("Gemm", ["f", "p", "c"], ["z"], "projection", transB=1),
+        helper.make_node("Flatten", ["g"], [pooled], "flatten"),
+        helper.make_node("Gemm", [pooled, "p", "c"], ["z"], "projection", transB=1),
         helper.make_node("Tanh", ["z"], ["t"], "tanh"),
     ]
     graph = helper.make_graph(
         nodes,
         "encoder",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, *frame_shape])],
-        [helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, len(LEVELS)])],
+        outputs,
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -78,14 +86,22 @@ def random_bundle(
     decision: DecisionSettings | None = None,
     classes: int = 7,
     seed: int = 0,
+    features: bool = False,
 ) -> Bundle:
     config = preprocess or preprocess_config()
-    encoder, tail = device_graph(config.frame_shape, seed=seed), random_tail(classes, seed)
+    encoder = device_graph(config.frame_shape, seed=seed, features=features)
+    tail = random_tail(classes, seed)
     samples = motion(config.window_samples * 8, len(config.channels), seed=seed)
     windows = samples.reshape(8, config.window_samples, -1).transpose(0, 2, 1).copy()
     t = OnnxBackend(encoder).infer_batch(Preprocessor(config).frames(windows))
     counts = np.bincount(tail.index(t), minlength=tail.codebook.n_codes)
     fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(windows))
+    more: dict[tuple[Role, str | None], tuple[str, bytes]] = {}
+    if features:
+        pooled = OnnxBackend(encoder, features=True).infer_batch(Preprocessor(config).frames(windows))[:, len(LEVELS) :]
+        statistics = FeatureStatistics.of(pooled, np.arange(len(windows)) % classes, classes)
+        more["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(encoder))
+        more["features", None] = ("features.npz", statistics.to_bytes())
     return make_bundle(
         "random",
         tuple(f"class-{index}" for index in range(classes)),
@@ -99,5 +115,6 @@ def random_bundle(
                 "selftest.npz",
                 selftest_bytes(windows, t, tail.index(t), tail.logits(t).argmax(axis=1)),
             ),
+            **more,
         },
     )

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 CHANNELS, SAMPLES = 6, 100
+STEPS, BATCH = 300, 64
 
 
 class MeanOverTime(nn.Module):
@@ -88,7 +89,7 @@ def network(family: str, classes: int) -> nn.Module:
     if family == "keras-like":
         return ChannelsLast(network("plain", classes))
     if family == "labels":
-        return nn.Sequential(network("resnet", classes), nn.Sigmoid())
+        return nn.Sequential(network("tcn", classes), nn.Sigmoid())
     if family == "conv-lstm":
         return ConvLstm(classes)
     down = [nn.Conv1d(CHANNELS, 12, 4, 2, 1), nn.ReLU(), nn.Conv1d(12, 8, 4, 2, 1), nn.ReLU()]
@@ -98,11 +99,15 @@ def network(family: str, classes: int) -> nn.Module:
 
 def train_and_export(family: str, windows: np.ndarray, labels: np.ndarray, classes: int, path: Path) -> None:
     """Train for a few steps on normalised windows (N, C, T) and write an ONNX file by torch's older exporter."""
+    torch.set_num_threads(1)  # two on a busy machine wait for each other
     model = network(family, classes)
-    x = torch.from_numpy(np.ascontiguousarray(windows.transpose(0, 2, 1) if family == "keras-like" else windows))
-    y = torch.from_numpy(labels)
+    whole = torch.from_numpy(np.ascontiguousarray(windows.transpose(0, 2, 1) if family == "keras-like" else windows))
+    order = np.random.default_rng(0).permutation(len(whole))
+    whole, truth = whole[order], torch.from_numpy(labels)[order]
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range(15):
+    for step in range(STEPS):
+        rows = torch.arange(step * BATCH, (step + 1) * BATCH) % len(whole)
+        x, y = whole[rows], truth[rows]
         out = model(x)
         if family == "autoencoder":
             loss = ((out - x) ** 2).mean()
@@ -117,4 +122,4 @@ def train_and_export(family: str, windows: np.ndarray, labels: np.ndarray, class
         optimizer.step()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model.eval(), (x[:1],), str(path), input_names=["x"], output_names=["y"], dynamo=False)
+        torch.onnx.export(model.eval(), (whole[:1],), str(path), input_names=["x"], output_names=["y"], dynamo=False)

@@ -30,8 +30,12 @@ def golden_bundle() -> Bundle:
         added = add_hef(bundle, hef_bytes(arch=arch, inputs=(source,), outputs=(sink,), sdk=sdk)).bundle
         assert added is not None
         bundle = added
-    pem = KEY.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
-    return sign_bundle(bundle, pem)
+    return sign_bundle(bundle, private_key())
+
+
+def private_key() -> bytes:
+    """The private half, PEM."""
+    return KEY.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
 
 
 def public_key() -> bytes:

@@ -36,11 +36,15 @@ ARCHITECTURE = {4: "hailo8l", 5: "hailo10h"}
 SDK = {"hailo8": "3.33.0", "hailo8l": "3.33.0", "hailo10h": "5.2.0", "hailo15h": "5.2.0"}
 
 
-def hef_for(arch: str, frame_shape: tuple[int, int, int] = (12, 2, 50), size: int = 3, **changes: object) -> bytes:
-    """Return a synthetic HEF that takes these frames and gives ``size`` values."""
+def hef_for(
+    arch: str, frame_shape: tuple[int, int, int] = (12, 2, 50), size: int = 3, features: int = 0, **changes: object
+) -> bytes:
+    """Return a synthetic HEF that takes these frames and gives ``size`` values, and features where asked for."""
     channels, height, width = frame_shape
     inputs = [TensorSpec("input_layer1", (height, width, channels))]
     outputs = [TensorSpec("fc1", (size,), -1.0, 1.0)]
+    if features:
+        outputs.insert(0, TensorSpec("avgpool1", (1, 1, features), 0.0, 8.0))  # a compiler orders them as it likes
     return hef_bytes(arch=arch, inputs=inputs, outputs=outputs, sdk=SDK[arch], **changes)  # type: ignore[arg-type]
 
 
@@ -49,7 +53,7 @@ def bundle_with_hefs(*architectures: str, bundle: Bundle | None = None) -> Bundl
     plain = bundle or random_bundle()
     parts = {(entry.role, entry.arch): (entry.path, plain.files[entry.path]) for entry in plain.manifest.files}
     for arch in architectures:
-        parts["hef", arch] = (f"{arch}.hef", hef_for(arch, plain.preprocess.frame_shape))
+        parts["hef", arch] = (f"{arch}.hef", hef_for(arch, plain.preprocess.frame_shape, features=plain.features))
     return make_bundle(plain.manifest.name, plain.classes, parts)
 
 

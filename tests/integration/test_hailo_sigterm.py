@@ -46,7 +46,7 @@ def running(rig: ProcessRig, place: Path, backend: str) -> Iterator[subprocess.P
     starter = "import sys; from fsq_edge.cli.main import main; main()"
     arguments = ["run", str(place / "dog.fsqb"), "--source", "stdin:", "--pace", "realtime", "--backend", backend]
     process = subprocess.Popen(
-        [sys.executable, "-c", starter, *arguments, "--sink", f"jsonl:{place / 'out.jsonl'}"],
+        [sys.executable, "-c", starter, *arguments, "--quiet", "--sink", f"jsonl:{place / 'out.jsonl'}"],
         env=environment(rig),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,121 +1,248 @@
-"""The monitor as a browser sees it, and what it refuses."""
+"""The live page as a browser sees it."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.monitor import MonitorSink
+from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.runner import Runner
-from fsq_edge_runtime.sinks.monitor import MAX_VIEWERS, VIEWER_QUEUE, MonitorSink
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.iterable import IterableSource
-from fsq_edge_runtime.stream.records import StreamEvent
-from tests.factories.bundles import motion, random_bundle
-from tests.factories.live import PATIENCE_S, eventually
+from fsq_edge_runtime.stream.records import Decision, Gap, StreamEvent
+from tests.factories.browser import Page, chromium
+from tests.factories.bundles import IMU, motion, random_bundle
 
-SAFE = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+pytest.importorskip("starlette", reason="the monitor extra is not installed")
+pytest.importorskip("uvicorn", reason="the monitor extra is not installed")
+
+ABOUT = About("dog", ("walk", "trot", "rest"), IMU, 50.0, 0.1, 100.0, (8, 6, 5), tuple(range(240)))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture
+def page(browser: Page) -> Page:
+    browser.size(1000, 700)
+    browser.scheme("light")
+    return browser
 
 
 @pytest.fixture
 def monitor() -> Iterator[MonitorSink]:
-    made = MonitorSink()
+    made = MonitorSink(about=ABOUT)
     yield made
     made.close()
 
 
-def get(sink: MonitorSink, path: str, host: str = "localhost") -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=20)
-    connection.putrequest("GET", path, skip_host=True)
-    connection.putheader("Host", host)
-    connection.endheaders()
-    return connection.getresponse()
+def feed(monitor: MonitorSink, streams: int, seq: int, label: str = "walk", seconds: float = 0.1) -> None:
+    """Write one window of each stream, and the samples that belong to it."""
+    begin = seq * seconds
+    samples = motion(max(1, round(50 * seconds)), seed=seq % 97)
+    times = begin + np.arange(len(samples)) / 50.0
+    for number in range(streams):
+        monitor.take_samples(f"dog {number}", samples, times)
+        stages = (0, 0, 0, 0, 200_000 + 1000 * (seq % 50))
+        monitor.write(
+            Decision(
+                seq,
+                f"dog {number}",
+                begin - 1.9,
+                begin + seconds,
+                label,
+                label,
+                0.9,
+                seq % 240,
+                (),
+                "onnx",
+                None,
+                None,
+                None,
+                stages,
+            )
+        )
 
 
-def test_a_browser_shows_streams_labels_flags_and_events(monitor: MonitorSink, tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("the browser 'chromium' is not installed (apt install chromium)")
-    stop = threading.Event()
+def test_a_run_is_shown(page: Page) -> None:
+    bundle, stop = random_bundle(), threading.Event()
 
     def chunks() -> Iterator[Chunk]:
-        """Two streams, one of them broken, until the page has been open for a while."""
-        left, deadline = 40, time.monotonic() + PATIENCE_S
+        """Two streams, one of them broken and interrupted."""
         for at in range(0, 1 << 20, 50):
-            left -= monitor.counters["viewers"] > 0
-            if left < 0 or time.monotonic() > deadline:
-                return
             rows, times = motion(50, seed=at), np.arange(at, at + 50) / 50 + (at >= 1000)
             yield Chunk("rex", rows, times, time.monotonic_ns())
             broken = rows.copy()
             broken[:, 1] = np.nan
             yield Chunk("<b>bella</b>", broken, times, time.monotonic_ns())
-            stop.wait(0.02)
+            if stop.wait(0.02):
+                return
 
-    address = f"http://127.0.0.1:{monitor.port}/"
-    with random_bundle().open_session(backend="onnx", deadline_ms=0.0) as session:
-        runner = Runner(session, [IterableSource(chunks(), live=True)], [monitor])
-        # Virtual time stands still while the stream is open; the page is written out soon after it has ended.
-        command = [browser, *SAFE, f"--user-data-dir={tmp_path}", "--virtual-time-budget=3000", "--dump-dom", address]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as viewer:
-            runner.run(stop)
-            time.sleep(0.2)
-            monitor.close()
-            try:
-                page, _ = viewer.communicate(timeout=60)
-            except subprocess.TimeoutExpired:
-                viewer.kill()
-                raise
-    shown = page.decode()
-    assert '<td class="">rex</td>' in shown
-    assert "&lt;b&gt;bella&lt;/b&gt;" in shown  # a stream's name is text, not markup
-    assert "abstained" in shown
-    assert "missing:acc_y" in shown
-    assert "class-" in shown
-
-
-def test_a_foreign_page_cannot_read_the_stream_and_other_paths_do_not_exist(monitor: MonitorSink) -> None:
-    assert get(monitor, "/").status == 200
-    assert "default-src 'none'" in (get(monitor, "/").getheader("Content-Security-Policy") or "")
-    for host in ("evil.example", "", "127.0.0.1.evil.example:80"):
-        assert get(monitor, "/events", host).status == 403
-    for path in ("/x", "/../etc/passwd", "/events?x"):
-        assert get(monitor, path).status == 404
-
-
-def test_viewers_are_bounded_and_a_slow_one_loses_the_oldest(monitor: MonitorSink) -> None:
-    viewers = [monitor.join() for _ in range(MAX_VIEWERS)]
-    assert get(monitor, "/events").status == 503
-    for number in range(VIEWER_QUEUE + 100):
-        monitor.write(StreamEvent("stats", "", {"n": number}))
-    assert monitor.counters["dropped"] == 100 * MAX_VIEWERS
-    assert viewers[0] is not None
-    first = viewers[0].get_nowait()
-    assert first is not None
-    assert json.loads(first.removeprefix(b"data: "))["n"] == 100
-    monitor.leave(viewers[0])
-    reply = get(monitor, "/events")
-    assert reply.status == 200
-    monitor.write(StreamEvent("stats", "", {"n": 7}))
-    seen = reply.readline()
-    while not seen.startswith(b"data: "):
-        seen = reply.readline()
-    assert json.loads(seen[6:])["n"] == 7
-    eventually(lambda: monitor.counters["viewers"] == MAX_VIEWERS + 1, "the new viewer is counted")
+    with bundle.open_session(backend="onnx", deadline_ms=0.0) as session:
+        monitor = MonitorSink(about=About.of(session))
+        runner = Runner(session, [IterableSource(chunks(), live=True)], [monitor], opening=session.opening)
+        thread = threading.Thread(target=runner.run, args=(stop,))
+        thread.start()
+        try:
+            page.open(monitor.address)
+            page.until(lambda: page.text("#streams").count("class-"), "labels in the list")
+            assert page.text("#streams b") == "<b>bella</b>"  # a stream's name is text, not markup
+            page.until(lambda: page.text("#label") == "abstained", "the broken stream abstains")
+            assert "missing:acc_y" in page.text("#flags")
+            page.run("document.querySelectorAll('#streams button')[1].click()")
+            page.until(lambda: page.text("#label").startswith("class-"), "the sound stream has a label")
+            seen = page.text("#since")
+            page.until(lambda: page.text("#since") != seen, "labels change")
+            page.until(lambda: page.run("return fsqEdge.held().bins") > 100, "signals")
+            page.until(lambda: "gap" in page.text("#events"), "the gap is an event")
+            assert "backend onnx" in page.text("#backend")
+            assert page.text("#bundle") == "· random"
+            assert "decided" in page.text("#health")
+            assert "of 240 codes" in page.text("#map-note")
+        finally:
+            stop.set()
+            thread.join(10)
+        page.until(lambda: page.text("#state") == "ended", "the end is said")
+        monitor.close()
+    assert page.complaints() == []
 
 
-def test_an_address_in_use_is_unavailable(monitor: MonitorSink) -> None:
-    with pytest.raises(UnavailableError, match="cannot serve"):
-        MonitorSink("127.0.0.1", monitor.port)
+def test_the_page_comes_back_after_the_server_was_restarted(page: Page) -> None:
+    first = MonitorSink(about=ABOUT)
+    feed(first, 1, 0, "walk")
+    page.open(first.address)
+    page.until(lambda: page.text("#label") == "walk", "a first label")
+    first.close()
+    page.until(lambda: "lost" in page.text("#state"), "the loss is said")
+    second = MonitorSink("127.0.0.1", first.port, ABOUT)
+    try:
+        feed(second, 1, 0, "rest")
+        page.until(lambda: page.text("#label") == "rest" and page.text("#state") == "live", "the new run's label")
+    finally:
+        second.close()
+
+
+def test_an_hour_in_fast_motion_does_not_grow_the_page_and_can_be_scrolled_back(
+    page: Page, monitor: MonitorSink
+) -> None:
+    page.open(monitor.address)
+    page.until(lambda: monitor.counters["viewers"] > 0, "the page follows")
+    held = []
+    for seq in range(3600):
+        feed(monitor, 1, seq, "walk" if seq % 60 < 30 else "trot", 1.0)
+        time.sleep(0.001)
+        if seq % 1200 == 1199:
+            monitor.write(Gap("dog 0", "gap", seq, seq + 1))
+            time.sleep(0.5)
+            held.append(page.run("return fsqEdge.held()"))
+    assert 60 <= held[-1]["rows"] <= 65 + 500
+    assert held[-1]["bins"] <= 65 * 25 + 500
+    assert held[-1]["events"] <= 800
+    page.until(lambda: page.text("#where").endswith("1:00:00"), "an hour has passed")
+    page.run("const s = document.getElementById('position'); s.value = 1800; s.dispatchEvent(new Event('input'))")
+    page.until(lambda: page.text("#where").startswith("30:00"), "half an hour back")
+    page.until(lambda: page.run("return fsqEdge.held().bins") >= 1400, "the signals of then are drawn")
+    assert page.text("#pause") == "Live"
+    page.run("document.getElementById('pause').click()")
+    page.until(lambda: page.text("#where").endswith("1:00:00"), "live again")
+
+
+def test_two_hundred_streams_are_listed_searched_and_drawn(page: Page, monitor: MonitorSink) -> None:
+    still = _frames_of_a_blank_page(page)
+    page.open(monitor.address)
+    stop = threading.Event()
+
+    def supply() -> None:
+        for seq in range(1 << 20):
+            feed(monitor, 200, seq)
+            if stop.wait(0.1):
+                return
+
+    thread = threading.Thread(target=supply)
+    thread.start()
+    try:
+        page.until(lambda: page.text("#count") == "200 of 200 streams", "all are listed")
+        page.until(lambda: page.run("return fsqEdge.figures.rows") > 20, "windows come")
+        reloads = page.run("return fsqEdge.figures.reloads")
+        before, begun = page.run("return fsqEdge.figures"), time.monotonic()
+        time.sleep(2.0)
+        after, passed = page.run("return fsqEdge.figures"), time.monotonic() - begun
+        rate = (after["frames"] - before["frames"]) / passed
+        assert rate >= min(20, 0.5 * still), f"{rate:.0f} frames a second, a blank page has {still:.0f}"
+        assert after["workMs"] - before["workMs"] < 500 * passed, "more than half the page's time is work"
+        assert page.run("return fsqEdge.figures.reloads") == reloads, "no tick was lost"
+        page.run("const s = document.getElementById('search'); s.value = 'dog 19'; s.dispatchEvent(new Event('input'))")
+        page.until(lambda: page.text("#count") == "11 of 200 streams", "19 and 190 to 199")
+        page.run("document.querySelectorAll('#streams button')[10].click()")
+        page.until(lambda: page.text("#name") == "dog 199", "the chosen stream")
+        page.until(lambda: page.run("return fsqEdge.held().bins") > 10, "its signals")
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def _frames_of_a_blank_page(page: Page) -> float:
+    """Return the frames a second that this machine draws when there is nothing to do."""
+    page.open("about:blank")
+    page.run("window.n = 0; (function f() { n++; requestAnimationFrame(f); })()")
+    begun = time.monotonic()
+    time.sleep(1.0)
+    return page.run("return n") / (time.monotonic() - begun)
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_the_screen(page: Page, monitor: MonitorSink, width: int, scheme: str) -> None:
+    for seq in range(100):
+        feed(monitor, 3, seq, "trot")
+    monitor.write(
+        StreamEvent(
+            "drift",
+            "dog 0",
+            {
+                "what": "mean:acc_x",
+                "value": 2.0,
+                "unit": "training sigmas",
+                "usual": 0.0,
+                "test": "change",
+                "advice": "look " * 40,
+                "t_end": 9.0,
+            },
+        )
+    )
+    page.size(width, 900)
+    page.scheme(scheme)
+    page.open(monitor.address)
+    page.until(lambda: page.text("#label") == "trot", "a label")
+    page.until(lambda: "look" in page.text("#drifted"), "the alarm")
+    assert page.run("return document.documentElement.scrollWidth") == width
+    wide = (
+        "return [...document.querySelectorAll('body *')]"
+        ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.id || e.tagName)"
+    )
+    assert page.run(wide) == []
+    ground = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_keys_move_through_streams_and_time(page: Page, monitor: MonitorSink) -> None:
+    for seq in range(900):
+        feed(monitor, 3, seq)
+    page.open(monitor.address)
+    page.until(lambda: page.text("#label") == "walk", "a label")
+    press = "dispatchEvent(new KeyboardEvent('keydown', {{key: '{}', bubbles: true}}))"
+    page.run("document.body." + press.format("j"))
+    page.until(lambda: page.text("#name") == "dog 1", "the next stream")
+    page.run("document.body." + press.format("ArrowLeft"))
+    page.until(lambda: page.text("#where") == "0:00 – 1:00", "half a window back")
+    assert page.text("#pause") == "Live"
+    page.run("document.body." + press.format("p"))
+    page.until(lambda: page.text("#where") == "0:30 – 1:30", "live")

@@ -88,7 +88,7 @@ def test_the_verb_writes_tables_and_its_exit_codes(tmp_path: Path) -> None:
     log = str(_log(tmp_path / "a", [(2e9, 2e9 + 2, "walk"), (2e9 + 2, 2e9 + 4, "rest")]))
     assert run(["budget", log, "--zone", "UTC", "--csv", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"{name}.csv" for name in ("budget", "bouts", "transitions", "days")
+        f"{name}.csv" for name in ("budget", "bouts", "transitions", "days", "hours")
     }
     assert run(["budget", log, "--zone", "Mars"]) == 64
     assert run(["budget", str(tmp_path / "none")]) == 66

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fsq_edge.budget import Correction
 from fsq_edge.data.folder import DatasetDescription
 from fsq_edge.data.importing.account import ImportRecord
 from fsq_edge.data.importing.import_map import ImportMap
@@ -23,6 +24,7 @@ from fsq_edge_benchmarks.bench.result import BenchResult, Comparison
 from fsq_edge_benchmarks.suites.suite import SuiteResult
 from fsq_edge_calibration import CalibrationAudit, load_calibration_set
 from fsq_edge_compile.build_folder import ExportRecord, Labels
+from fsq_edge_compile.checker.baseline import CheckBaseline
 from fsq_edge_compile.dfc.driver import DfcResult
 from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_compile.foreign.network_input import NetworkInput
@@ -45,6 +47,8 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "bench": BenchResult,
     "bench_comparison": Comparison,
     "calibration": CalibrationAudit,
+    "correction": Correction,
+    "check_baseline": CheckBaseline,
     "dataset": DatasetDescription,
     "decision": DecisionSettings,
     "dfc_result": DfcResult,

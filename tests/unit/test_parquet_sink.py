@@ -40,7 +40,7 @@ def test_windows_of_an_hour_are_one_file_and_read_back(tmp_path: Path) -> None:
     row = pq.read_table(tmp_path / "out").to_pylist()[0]
     assert row == {
         "type": "decision", "seq": 0, "stream": "rex", "t_start": START - 2, "t_end": START, "label": "walk",
-        "raw_label": "walk", "confidence": 0.93, "code": 117, "quality": ["stuck:x"], "backend": "onnx",
+        "raw_label": "walk", "confidence": 0.93, "code": 117, "quality": ["stuck:x"], "labels": None, "backend": "onnx",
         "reason": None, "latency_us": 10.0, "probabilities": [0.1, 0.9], "smoothed": [0.2, 0.8],
     }  # fmt: skip
 

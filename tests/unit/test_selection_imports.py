@@ -9,7 +9,7 @@ from fsq_edge_runtime.backends.selection import select_backend
 from tests.factories.bundles import random_bundle
 for choice in ("onnx", "auto"):
     select_backend(random_bundle(), choice).backend.close()
-print(*[name for name in sys.modules if name.startswith(("fsq_edge_runtime.backends.h", "fsq_edge_runtime.hef"))])
+print(*[name for name in sys.modules if name.startswith(("fsq_edge_runtime.backends.hailo", "fsq_edge_runtime.hef"))])
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fsq_edge_benchmarks.bench.network_bench import REFERENCE_IS
 from fsq_edge_benchmarks.bench.result import BenchResult, Comparison, Line, ModeResult
 from fsq_edge_runtime.errors import DataError
 
@@ -59,7 +60,9 @@ def _notes(baseline: BenchResult, candidate: BenchResult) -> tuple[str, ...]:
     if not baseline.machine.same_as(candidate.machine):
         notes.append("two machines: the ratios may be compared, the microseconds may not")
     if baseline.bundle.encoder_sha256 != candidate.bundle.encoder_sha256:
-        notes.append("two networks: a bare network that is slower makes the ratio smaller")
+        alone = all(run.bare_is == REFERENCE_IS for result in (baseline, candidate) for run in result.runs)
+        why = "each against the fixed network" if alone else "a bare network that is slower makes the ratio smaller"
+        notes.append(f"two networks: {why}")
     versions = baseline.machine.versions, candidate.machine.versions
     changed = sorted(name for name in versions[1] if versions[0].get(name) != versions[1][name])
     notes += [f"{name} {versions[0].get(name, 'none')} then {versions[1][name]}" for name in changed]

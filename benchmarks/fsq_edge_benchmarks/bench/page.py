@@ -81,6 +81,6 @@ def _machine(result: BenchResult) -> Section:
         ["Versions", ", ".join(f"{k} {v}" for k, v in {"Python": machine.python, **machine.versions}.items())],
         ["Network", f"{bundle.name}, encoder {bundle.encoder_sha256[:16]}"],
         ["Stream", f"{bundle.channels} channels, {bundle.sample_rate_hz:g} Hz, window {bundle.window_samples}, "
-                   f"hop {bundle.hop_samples}"],
+                   f"hop {bundle.hop_samples}" if bundle.hop_samples else None],
     ]  # fmt: skip
     return Section("Machine", tables=[Table(["", "value"], rows)])

@@ -34,7 +34,24 @@ def race(a: Subject, b: Subject, decisions: int, names: tuple[str, str]) -> Pair
         decisions: of each.
         names: of the two, for the result.
     """
-    sides = [_pusher(a), _pusher(b)]
+    return race_calls((_pusher(a), _pusher(b)), decisions, names, waits=a.waits or b.waits)
+
+
+def race_calls(
+    sides: tuple[Callable[[int], Any], Callable[[int], Any]],
+    decisions: int,
+    names: tuple[str, str],
+    *,
+    waits: bool = False,
+) -> PairResult:
+    """Call two sides in the order A B B A and compare the medians.
+
+    Args:
+        sides: each called with 0, 1, 2, ...
+        decisions: calls of each that count.
+        names: of the two, for the result.
+        waits: a call waits for a device, so waiting is no sign of other work on the core.
+    """
     for index in range(WARM_UP):
         for push in sides:
             push(index)
@@ -47,9 +64,8 @@ def race(a: Subject, b: Subject, decisions: int, names: tuple[str, str]) -> Pair
             push(index)
             taken[side].append(clock() - started)
         spin.turn()
-    sleeps = a.waits or b.waits
-    reasons = disturbances(meter.used(), spin.record(), sleeps=sleeps)
-    return _result(names, taken, "in one process, hop by hop", reasons)
+    reasons = disturbances(meter.used(), spin.record(), sleeps=waits)
+    return _result(names, taken, "in one process, call by call", reasons)
 
 
 def race_checkout(bundle: Bundle, backend: str, checkout: Path, decisions: int) -> PairResult:

@@ -121,6 +121,17 @@ SUITES: Final = (
         (Figure("slowest family / z-score", "worst_ratio", "x", at_most=1.5),),
     ),
     Suite(
+        "importing",
+        "Import",
+        "`data import` of a CSV of 1 GB, against pandas' `read_csv` of it in turns, and of a cwa file of four hours.",
+        (
+            Figure("import / `read_csv`, wall", "csv/wall_ratio", "x", at_most=1.5),
+            Figure("import / `read_csv`, CPU time", "csv/cpu_ratio", "x"),
+            Figure("resident memory", "csv/most_mb", "MB", at_most=300.0),
+            Figure("cwa of four hours", "cwa/seconds", "s", at_most=3.0),
+        ),
+    ),
+    Suite(
         "startup",
         "Start-up",
         "Fresh processes: imports, and `fsq-edge run` until its first decision, the window being full.",
@@ -178,6 +189,21 @@ SUITES: Final = (
         timed=False,
     ),
     Suite(
+        "window_labels",
+        "Mixed windows",
+        "Training without and with windows of two labels, by events of raw argmax; synthetic quadruped, two folds.",
+        (
+            Figure("false events an hour, pure", "rules/pure/raw/false_per_hour"),
+            Figure("false events an hour, majority", "rules/majority/raw/false_per_hour"),
+            Figure("false events an hour, soft", "rules/soft/raw/false_per_hour"),
+            Figure("events missed, pure", "rules/pure/raw/missed"),
+            Figure("events missed, majority", "rules/majority/raw/missed"),
+            Figure("events missed, soft", "rules/soft/raw/missed"),
+        ),
+        minutes=60.0,
+        timed=False,
+    ),
+    Suite(
         "int8",
         "int8 preview",
         "Every subject of watch held out once, three seeds; onnxruntime on a CPU, not a device.",
@@ -189,6 +215,22 @@ SUITES: Final = (
             Figure("labels that change, 16-bit output", "mean/label_change_rate_16bit", "%", at_most=0.01),
         ),
         minutes=180.0,
+        timed=False,
+    ),
+    Suite(
+        "personal",
+        "Personal heads",
+        "Every subject of watch held out once, then personalised with seconds of each recording; three seeds.",
+        (
+            Figure("macro-F1 with 5 s a recording", "rows/5 s/personal/mean", "%", at_least=0.945),
+            Figure("macro-F1 with 10 s a recording", "rows/10 s/personal/mean", "%", at_least=0.96),
+            Figure("... the worst subject", "rows/10 s/personal/worst_subject", "%", at_least=0.9),
+            Figure("macro-F1 with 20 s a recording", "rows/20 s/personal/mean", "%"),
+            Figure("macro-F1 without an overlay, same windows", "rows/10 s/base/mean", "%"),
+            Figure("fitted on one wrist, lost on the other", "other_wrist_loss", at_most=0.01),
+            Figure("int8 preview / float, largest difference", "int8_difference", at_most=0.01),
+        ),
+        minutes=120.0,
         timed=False,
     ),
     Suite(

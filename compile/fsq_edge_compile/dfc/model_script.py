@@ -52,6 +52,7 @@ class ScriptOptions:
         compression_level: 0 keeps all weights at 8 bits.
         output_16bit: quantise the output layer to 16 bits, which removes the code flips of its own rounding.
         effort: let the allocator search as long as it likes.
+        outputs: of the network; all of them get 16 bits, since the compiler numbers them as it likes.
     """
 
     calibration_windows: int
@@ -59,6 +60,7 @@ class ScriptOptions:
     compression_level: int = 0
     output_16bit: bool = False
     effort: bool = True
+    outputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def write_model_script(options: ScriptOptions) -> str:
         f"calibset_size={min(options.calibration_windows, FULL_CALIBRATION)})",
     ]
     if options.output_16bit:
-        lines.append("quantization_param(output_layer1, precision_mode=a16_w16)")
+        numbers = range(1, options.outputs + 1)
+        lines += [f"quantization_param(output_layer{number}, precision_mode=a16_w16)" for number in numbers]
     if options.effort:
         lines.append("performance_param(compiler_optimization_level=max)")
     text = "\n".join(lines) + "\n"

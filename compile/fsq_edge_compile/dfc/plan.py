@@ -23,7 +23,7 @@ from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.onnx_graph import read_device_end
+from fsq_edge_runtime.onnx_graph import read_device_end, read_graph_ends
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 ENCODER: Final = "encoder.onnx"
@@ -123,8 +123,9 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
     chosen = options or PlanOptions()
     encoder, preprocess = build.read(ENCODER), build.preprocess
     calibration = load_calibration_set(build.path / "calibration.npz")
-    end = read_device_end(encoder)
-    if not end.node:
+    ends = read_graph_ends(encoder)
+    ends[0] = read_device_end(encoder)
+    if not all(end.node for end in ends):
         raise DataError("the last node of encoder.onnx has no name, which the DFC needs", hint="fsq-edge export again")
     channels, height, width = preprocess.frame_shape
     network = PlannedNetwork(
@@ -134,7 +135,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
         windows=_held_out_frames(build),
         input_name="input",
         input_shape=(1, channels, height, width),
-        end_nodes=(end.node,),
+        end_nodes=tuple(end.node for end in ends),
         preprocess_sha256=preprocess.digest(),
     )
     return write_network_plan(network, target, folder, chosen)
@@ -176,7 +177,7 @@ def write_network_plan(network: PlannedNetwork, target: Target, folder: Path, op
         ENCODER: network.model,
         CALIBRATION: _npy(frames),
         WINDOWS: network.windows,
-        SCRIPT: _script(options, len(frames), target).encode(),
+        SCRIPT: _script(options, len(frames), target, len(network.end_nodes)).encode(),
     }
     plan = Plan(
         network=network.name,
@@ -255,9 +256,10 @@ def held_out_bytes(frames_nhwc: Float32Array, rows: Int64Array) -> bytes:
     return buffer.getvalue()
 
 
-def _script(options: PlanOptions, windows: int, target: Target) -> str:
+def _script(options: PlanOptions, windows: int, target: Target, outputs: int) -> str:
     if options.script is None:
-        return write_model_script(ScriptOptions(windows, options.optimization_level, 0, options.output_16bit))
+        wide = options.output_16bit
+        return write_model_script(ScriptOptions(windows, options.optimization_level, 0, wide, outputs=outputs))
     generation = int(target.generation.split(".")[0])
     findings = lint_model_script(options.script, windows, generation=generation)
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -296,9 +298,12 @@ def _readme(plan: Plan, target: Target) -> str:
     pairing, package = PAIRS[target.generation]
     channels, *rows, width = plan.input_shape[1:]
     height = rows[0] if rows else 1
+    end = f"`{plan.end_nodes[0]}`, in [-1, 1]"
+    if len(plan.end_nodes) > 1:
+        end += f", and the features at `{plan.end_nodes[1]}`"
     return resources.files(__package__).joinpath("plan_readme.md").read_text(encoding="utf-8").format(
         network=plan.network, arch=plan.arch, dfc=target.dfc, pairing=pairing, package=package,
-        input_name=plan.input_name, input_shape=list(plan.input_shape), end_node=plan.end_nodes[0], channels=channels,
+        input_name=plan.input_name, input_shape=list(plan.input_shape), end_node=end, channels=channels,
         height=height, width=width, calibration_windows=plan.calibration_windows, check=plan.check or "not run",
         forced="".join(f"* Forced: {reason}\n" for reason in plan.forced),
     )  # fmt: skip

@@ -96,12 +96,12 @@ def recommended_end_nodes(error: Exception) -> list[str]:
 
 
 def emulate(runner: Any, context: Any, frames: Any) -> Any:
-    """Return what the emulator makes of the frames at one stage, (N, D) float32."""
+    """Return what the emulator makes of the frames at one stage, (N, D) float32; features beside t are left out."""
     import numpy as np
 
     with runner.infer_context(context) as inference:
         found = runner.infer(inference, frames)
-    found = found[0] if isinstance(found, list | tuple) else found
+    found = min(found, key=np.size) if isinstance(found, list | tuple) else found
     return np.asarray(found, dtype=np.float32).reshape(len(frames), -1)
 
 

@@ -283,8 +283,9 @@ def _ending_operator(model: Any, name: str) -> str:
         return ""
     before = makers.get(last.input[0])
     if before is not None and before.op_type in SQUASHING:
-        word = "softmax" if ending in SOFTMAXES else "sigmoid"
-        raise DataError(f"{name} applies a {word} twice at its end", hint="export the network without its last node")
+        words = ["sigmoid" if node.op_type == "Sigmoid" else "softmax" for node in (before, last)]
+        what = f"a {words[0]} twice" if words[0] == words[1] else f"a {words[1]} to what a {words[0]} gives"
+        raise DataError(f"{name} applies {what} at its end", hint="export the network without its last node")
     return ending
 
 

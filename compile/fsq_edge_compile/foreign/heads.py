@@ -137,6 +137,29 @@ def make_tail(
     return SigmoidTail([_best_threshold(probabilities[:, k], labels[:, k]) for k in range(classes)])
 
 
+def tail_after_rounding(tail: Tail, before: Float32Array, after: Float32Array) -> Tail:
+    """Return the head for the int8 network: the threshold of an anomaly head moves with what rounding adds to a score.
+
+    As many windows are above it as before. Other heads stay: their classes are compared with each other.
+
+    Args:
+        tail: of the float network.
+        before: scores (N, 1) of the float network.
+        after: scores (N, 1) of the int8 network on equal windows.
+    """
+    if not isinstance(tail, AnomalyTail):
+        return tail
+    above = int(tail.index(before).sum())
+    falling = np.sort(after[:, 0].astype(np.float64))[::-1]
+    if above == 0:  # as far above the highest score as before
+        threshold = float(falling[0]) + max(tail.threshold - float(before.max()), 0.0)
+    elif above == len(falling):
+        threshold = float(np.nextafter(np.float32(falling[-1]), np.float32(-np.inf)))
+    else:
+        threshold = float(falling[above - 1] + falling[above]) / 2
+    return AnomalyTail(threshold, tail.scale, tail.temperature)
+
+
 def decision_for(kind: HeadKind) -> DecisionSettings:
     """Return the settings before ``tune``: what the head says, and ``unknown`` where no label reaches its threshold."""
     return DecisionSettings(unknown_below=0.5) if kind == "sigmoid" else DecisionSettings()

@@ -37,15 +37,19 @@ class ScoreAgreement:
         return asdict(self)
 
 
-def compare_scores(tail: Tail, reference: Float32Array, other: Float32Array) -> ScoreAgreement:
-    """Compare ``t`` (N, D) of two forms, N at least 1, as the head reads them."""
-    p, q = (tail.probabilities(t, tail.temperature).astype(np.float64) for t in (reference, other))
+def compare_scores(
+    tail: Tail, reference: Float32Array, other: Float32Array, other_tail: Tail | None = None
+) -> ScoreAgreement:
+    """Compare ``t`` (N, D) of two forms, N at least 1, as the head reads them, or each as its own head does."""
+    second = other_tail or tail
+    p = tail.probabilities(reference, tail.temperature).astype(np.float64)
+    q = second.probabilities(other, second.temperature).astype(np.float64)
     divergence = _divergence(p, q)
     if tail.kind == "sigmoid":  # each label is a class or its absence; a window agrees where all labels do
-        equal = int(((tail.logits(reference) >= 0) == (tail.logits(other) >= 0)).all(axis=1).sum())
+        equal = int(((tail.logits(reference) >= 0) == (second.logits(other) >= 0)).all(axis=1).sum())
         divergence = divergence + _divergence(1 - p, 1 - q)
     else:
-        equal = int((tail.index(reference) == tail.index(other)).sum())
+        equal = int((tail.index(reference) == second.index(other)).sum())
     a, b = reference.ravel().astype(np.float64), other.ravel().astype(np.float64)
     varies = a.std() > 0 and b.std() > 0
     return ScoreAgreement(

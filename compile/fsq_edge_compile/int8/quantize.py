@@ -24,6 +24,7 @@ from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.int8.probe import ActivationProbe, activation_names
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, RangeMethod, activation_ranges
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
+from fsq_edge_runtime.backends.onnx import FEATURES
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import read_bounded
 
@@ -42,7 +43,8 @@ def quantize_preview(
     """Return the int8 preview of a device graph, with its input and output.
 
     Args:
-        encoder: the device graph (bytes or file): ``input`` (1, C', H, W) to ``t`` (1, D), last node Tanh.
+        encoder: the device graph (bytes or file): ``input`` (1, C', H, W) to ``t`` (1, D), last node Tanh; a second
+            output ``features`` is rounded to 8 bits.
         calibration: a calibration set, or frames (N, C', H, W) float32.
         method: how activation ranges are chosen, one of ``RANGE_METHODS``.
         sixteen_bit_output: round ``t`` to 16 bits instead of 8.
@@ -108,7 +110,8 @@ def load_device_graph(encoder: bytes | Path) -> Any:
     inputs = [entry.name for entry in model.graph.input]
     outputs = [entry.name for entry in model.graph.output]
     last = model.graph.node[-1] if model.graph.node else None
-    if inputs != ["input"] or outputs != ["t"] or last is None or last.op_type != "Tanh":
+    wrong = inputs != ["input"] or outputs not in (["t"], ["t", FEATURES])
+    if wrong or last is None or last.op_type != "Tanh":
         raise DataError(
             f"not a device graph: inputs {inputs}, outputs {outputs}, expected input, t and Tanh as the last node",
             hint="quantise encoder.onnx, the part before the FSQ rounding",

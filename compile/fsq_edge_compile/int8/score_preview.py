@@ -10,6 +10,7 @@ import onnx
 
 from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.foreign.heads import tail_after_rounding
 from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors
 from fsq_edge_compile.int8.quantize import quantize_scores
@@ -17,6 +18,7 @@ from fsq_edge_compile.int8.ranges import RangeMethod
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import json_bytes
 from fsq_edge_runtime.files import write_file
+from fsq_edge_runtime.score_tails import Tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class ScorePreview:
         calibration_windows: that they were read from.
         agreement: the float graph against it, on the windows of the BUILD folder.
         errors: tensor by tensor.
+        tail: the head for the int8 graph; None where it is that of the float graph.
     """
 
     model: bytes
@@ -36,6 +39,7 @@ class ScorePreview:
     calibration_windows: int
     agreement: ScoreAgreement
     errors: tuple[LayerError, ...]
+    tail: Tail | None = None
 
     def broken_gates(self, min_label_agreement: float) -> tuple[str, ...]:
         """Return why the preview is refused; empty where it is not."""
@@ -79,12 +83,16 @@ def preview_scores(build: BuildFolder, calibration: CalibrationSet, *, method: R
     )
     inferred = onnx.shape_inference.infer_shapes(onnx.load_from_string(encoder))
     errors = layer_errors(inferred, model, frames)
-    return ScorePreview(model, method, len(calibration), compare_scores(tail, before, after), errors)
+    tail_int8 = tail_after_rounding(tail, before, after)
+    agreement = compare_scores(tail, before, after, tail_int8)
+    return ScorePreview(model, method, len(calibration), agreement, errors, None if tail_int8 is tail else tail_int8)
 
 
 def write_score_preview(build: BuildFolder, preview: ScorePreview) -> None:
-    """Write ``encoder_int8.onnx`` and ``int8_preview.json`` into the BUILD folder."""
-    for name in ("head_int8.npz", "decision_int8.json"):
+    """Write ``encoder_int8.onnx``, ``int8_preview.json`` and a head of its own into the BUILD folder."""
+    for name in ("head_int8.npz", "head_int8.json", "decision_int8.json"):
         (build.path / name).unlink(missing_ok=True)
+    if preview.tail is not None:
+        write_file(build.path / "head_int8.json", preview.tail.to_bytes())
     write_file(build.path / "encoder_int8.onnx", preview.model)
     write_file(build.path / "int8_preview.json", json_bytes(preview.to_dict()))

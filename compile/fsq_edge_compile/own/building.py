@@ -11,8 +11,9 @@ import numpy as np
 
 from fsq_edge_calibration import CalibrationAudit, audit_set, build_calibration_set
 from fsq_edge_calibration.description import describe_windows
+from fsq_edge_calibration.scale import with_scale
 from fsq_edge_compile.checker.report import CheckReport
-from fsq_edge_compile.foreign.heads import HeadKind, decision_for, one_label
+from fsq_edge_compile.foreign.heads import HeadKind, decision_for, one_label, tail_after_rounding
 from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_compile.int8.quantize import quantize_scores
@@ -23,6 +24,7 @@ from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.bundle.edit import check_reason
+from fsq_edge_runtime.score_tails import Tail
 
 MAX_CALIBRATION = 1024
 
@@ -120,7 +122,8 @@ def build_bundle(
     calibration, audit = _calibrated(network)
     int8 = quantize_scores(network.cut.device, calibration)
     rounded = network.scores_of(OnnxBackend(int8, name="onnx-int8").infer_batch(network.frames))
-    kept = compare_scores(network.tail, network.scores, rounded)
+    tail_int8 = tail_after_rounding(network.tail, network.scores, rounded)
+    kept = compare_scores(network.tail, network.scores, rounded, tail_int8)
     shut = list(network.shut())
     shut += [f"the calibration audit refuses the windows: {item.rule}: {item.message}" for item in audit.errors]
     if kept.label_agreement.value < min_label_agreement:
@@ -130,21 +133,31 @@ def build_bundle(
     bundle = None
     if not shut or force:
         parity = {"onnx": network.exact.to_dict(), "int8-preview": kept.to_dict()}
-        bundle = pack(network, int8, audit, plain_name(name or Path(model).stem), parity=parity, forced=forced)
+        called = plain_name(name or Path(model).stem)
+        bundle = pack(network, (int8, tail_int8), audit, called, parity=parity, forced=forced)
     found = network.report, network.cut.host_operators, audit, network.exact, kept, network.notes
     return OwnBuild(bundle, *found, tuple(shut), forced)
 
 
 def pack(
     network: OwnNetwork,
-    int8: bytes,
+    int8: tuple[bytes, Tail],
     audit: CalibrationAudit,
     name: str,
     *,
     parity: dict[str, Any],
     forced: tuple[str, ...] = (),
 ) -> Bundle:
-    """Return the bundle of a network, with its self-test; equal input gives equal bytes."""
+    """Return the bundle of a network, with its self-test; equal input gives equal bytes.
+
+    Args:
+        network: made ready.
+        int8: the int8 device graph and the head for it.
+        audit: of the calibration set.
+        name: of the model.
+        parity: figures for the manifest.
+        forced: gates that were overridden, for the manifest.
+    """
     x, tail = network.windows, network.tail
     rows = np.linspace(0, len(x) - 1, min(SELFTEST_WINDOWS, len(x))).astype(np.int64)
     answers = tail.index(network.scores)
@@ -158,9 +171,11 @@ def pack(
         ("decision", None): ("decision.json", decision_for(network.kind).to_json().encode()),
         ("fingerprint", None): ("fingerprint.json", prints.to_json().encode()),
         ("selftest", None): ("selftest.npz", test),
-        ("encoder-int8", None): ("encoder_int8.onnx", int8),
+        ("encoder-int8", None): ("encoder_int8.onnx", int8[0]),
         ("calibration", None): ("calibration.json", audit.to_json().encode()),
     }
+    if int8[1] is not tail:
+        parts["head-int8", None] = ("head_int8.json", int8[1].to_bytes())
     if network.cut.host is not None:
         parts["host", None] = ("host.onnx", network.cut.host)
     return make_bundle(
@@ -183,4 +198,4 @@ def _calibrated(network: OwnNetwork) -> tuple[Float32Array, CalibrationAudit]:
     size = min(MAX_CALIBRATION, len(x))
     chosen = build_calibration_set(x, labels, subjects, config, size=size, classes=shown)
     audit = audit_set(chosen, describe_windows(x, config, labels, subjects, classes=shown), config)
-    return np.ascontiguousarray(chosen.frames_nchw), audit
+    return np.ascontiguousarray(chosen.frames_nchw), with_scale(audit, moves_by_one=network.moves_by_one)

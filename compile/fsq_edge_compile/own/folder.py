@@ -69,5 +69,6 @@ STALE: Final = (
     "encoder_int8.onnx",
     "int8_preview.json",
     "head_int8.npz",
+    "head_int8.json",
     "decision_int8.json",
 )

@@ -59,6 +59,7 @@ class OwnNetwork:
         notes: what is to be looked at and shuts no gate.
         sha256: of the ONNX file.
         layout: of the network's input.
+        moves_by_one: whether the preprocess file divides by the spread of the training, so that frames have one near 1.
     """
 
     kind: HeadKind
@@ -76,6 +77,7 @@ class OwnNetwork:
     notes: tuple[str, ...]
     sha256: str
     layout: tuple[str, ...]
+    moves_by_one: bool
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -153,9 +155,23 @@ def prepare_network(
     notes = tuple(filter(None, [normalizes_twice(network, preprocess)]))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return OwnNetwork(
-        kind, names, config, cut, tail, x, known, frames, scores, original, exact, worst, notes, digest,
-        preprocess.layout,
-    )  # fmt: skip
+        kind=kind,
+        classes=names,
+        config=config,
+        cut=cut,
+        tail=tail,
+        windows=x,
+        labels=known,
+        frames=frames,
+        scores=scores,
+        original=original,
+        exact=exact,
+        worst=worst,
+        notes=notes,
+        sha256=digest,
+        layout=preprocess.layout,
+        moves_by_one=preprocess.normalization.kind == "given",
+    )
 
 
 def _windows(windows: Float32Array, given: NetworkInput) -> Float32Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.build_folder import FEATURES_FILE, BuildFolder
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.backends import OnnxBackend
@@ -27,11 +27,13 @@ _REQUIRED: Mapping[Role, str] = {
     "fingerprint": "fingerprint.json",
 }
 _OPTIONAL: Mapping[Role, str] = {
+    "stream": "stream.json",
     "encoder-int8": "encoder_int8.onnx",
     "head-int8": "head_int8.npz",
     "decision-int8": "decision_int8.json",
     "calibration": "calibration.json",
     "host": "host.onnx",
+    "features": FEATURES_FILE,
 }
 
 
@@ -69,7 +71,8 @@ def build_bundle(
         if not own:
             parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(build.read("encoder.onnx")))
     parts["selftest", None] = ("selftest.npz", _selftest(build))
-    for role, path in _OPTIONAL.items():
+    for role, usual in _OPTIONAL.items():
+        path = build.int8_head_path if role == "head-int8" else usual
         if build.has(path):
             parts[role, None] = (path, build.read(path))
     return make_bundle(

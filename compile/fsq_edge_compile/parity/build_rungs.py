@@ -65,7 +65,7 @@ def _score_rungs(build: BuildFolder, original: Float32Array, tail: Tail) -> list
         Rung("split", "exact", split, "the rewritten graph is not the network's: report it, and build with --force"),
     ]
     if build.has("encoder_int8.onnx"):
-        rungs.append(int8_rung(build.read("encoder_int8.onnx"), tail, build.scores_of))
+        rungs.append(int8_rung(build.read("encoder_int8.onnx"), build.int8_tail, build.scores_of))
     return rungs
 
 

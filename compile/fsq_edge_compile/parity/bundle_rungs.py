@@ -87,7 +87,8 @@ def ladder_of_bundle(
     elif not given:
         rungs.insert(0, Rung("stored", "exact", lambda _: with_tail(stored.t[valid], tail), ""))
     if bundle.has("encoder-int8"):
-        rungs.append(int8_rung(bundle.read("encoder-int8"), tail, behind))
+        own = tail if isinstance(tail, FsqTail) else bundle.tail_for("onnx-int8")
+        rungs.append(int8_rung(bundle.read("encoder-int8"), own, behind))
     who = None if groups is None else np.asarray(groups)[valid]
     return run_ladder(frames, truth[valid], [*rungs, *extra], tail, gates=gates, groups=who)
 
@@ -126,9 +127,9 @@ def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
         binding: a module in the place of ``hailo_platform``; None imports the installed one.
     """
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, size = bundle.preprocess.frame_shape, bundle.device_width
+    shape, outputs = bundle.preprocess.frame_shape, bundle.output_sizes
     run = device_rung(
-        lambda: open_hailo(hefs, shape, size, binding=binding, timeout_s=DEVICE_TIMEOUT_S),
+        lambda: open_hailo(hefs, shape, outputs[0], binding=binding, timeout_s=DEVICE_TIMEOUT_S, outputs=outputs),
         bundle.tail,
         scores_behind(bundle),
     )

@@ -89,7 +89,8 @@ class RungResult:
         kind: ``exact`` or ``quantised``.
         skipped: why it was not run; empty where it was.
         n_windows: windows that it answered, and that it is compared on.
-        max_abs_difference: of ``t``; None where it is not shown. Of a head without codes relative to the largest score.
+        max_abs_difference: of ``t``; of the probabilities of a head without codes; of an anomaly score relative to the
+            largest. None where it is not shown.
         code_agreement: share of windows with equal code.
         code_agreement_off_boundary: that share without windows within 1e-3 of a rounding boundary on the first rung.
         label_agreement: share of windows with equal most likely class.
@@ -240,18 +241,17 @@ def _compare(
 def _with_scores(
     result: RungResult, reference: Answers, answers: Answers, tail: Tail, gates: Gates, truth: Int64Array
 ) -> RungResult:
-    """Add what a head without codes has, and judge differences against the largest score: it may be of any size."""
+    """Add what a head without codes has, and judge differences of probabilities, or relative to the largest score."""
     if reference.t is None or answers.t is None or result.max_abs_difference is None:
         return result
     known = bool((truth != reference.codes).any())  # else the truth is the reference's own word: agreement says all
-    relative = result.max_abs_difference / max(1.0, float(np.abs(reference.t).max()))
-    scored = replace(
-        result,
-        max_abs_difference=relative,
-        drop_points=result.drop_points if known else None,
-        scores=compare_scores(tail, reference.t, answers.t),
-        lost=(),
-    )
+    scores = compare_scores(tail, reference.t, answers.t)
+    if tail.kind == "anomaly":
+        difference = result.max_abs_difference / max(1.0, float(np.abs(reference.t).max()))
+    else:  # logits may differ by what a softmax or a saturated sigmoid hides
+        difference = scores.max_probability_difference
+    drop = result.drop_points if known else None
+    scored = replace(result, max_abs_difference=difference, drop_points=drop, scores=scores, lost=())
     return replace(scored, lost=tuple(_broken(scored, gates)))
 
 

@@ -18,6 +18,7 @@ from fsq_edge.data.importing.labels_column import LabelNumbers
 from fsq_edge.data.importing.series import Timing, measure_timing, usual_rate
 from fsq_edge.data.importing.spool import Spool
 from fsq_edge.data.recording import Channel
+from fsq_edge.data.sensors import SensorFacts, common_facts
 from fsq_edge_runtime.arrays import Int16Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import write_synced
@@ -43,6 +44,7 @@ class Piece:
         timed: the file has times, so the recording keeps them.
         absolute: they count from 1970.
         steps: channel -> least difference between distinct values.
+        sensors: channel -> what is known of its sensor.
     """
 
     file: str
@@ -57,6 +59,7 @@ class Piece:
     timed: bool
     absolute: bool
     steps: dict[str, float]
+    sensors: dict[str, SensorFacts]
 
 
 class Assembly:
@@ -88,9 +91,12 @@ class Assembly:
         classes, places = self.labels.sorted_numbers()
         names: set[str] = set()
         entries, accounts = [], []
+        timings = []
         for group in groups:
             spool, timing, outside, resampled = self._settle(group, rate)
             first = group[0]
+            if first.timed or resampled:
+                timings.append(timing)
             subject = self._map.subjects.get(first.subject, first.subject) or first.file
             for start, stop in self._cuts(spool):
                 file = f"{_free_name(_recording_name(group, subject), names)}.npz"
@@ -127,6 +133,8 @@ class Assembly:
             classes=classes or (NO_CLASS,),
             licence=self._map.licence,
             source=self._map.source,
+            sensors=common_facts(piece.sensors for group in groups for piece in group),
+            measured_rate_hz=_measured_rate(timings),
             recordings=tuple(entries),
         )
         write_synced(building / DESCRIPTION, description.to_json().encode())
@@ -218,6 +226,13 @@ class Assembly:
         timing = measure_timing(part, self._hole)
         part.remove()
         return timing
+
+
+def _measured_rate(timings: Sequence[Timing]) -> float | None:
+    """Return the rate between holes over all recordings with times; None where there are none."""
+    steps = sum(timing.samples - 1 - timing.holes for timing in timings)
+    seconds = sum(timing.last - timing.first - timing.hole_seconds for timing in timings)
+    return float(f"{steps / seconds:.6g}") if steps > 0 and seconds > 0 else None
 
 
 def _write(path: Path, spool: Spool, start: int, stop: int, places: Int16Array, timed: bool, folder: Path) -> int:

@@ -19,6 +19,7 @@ from fsq_edge.data.importing.rows import FileRows, Group, RowCounts, Samples, pl
 from fsq_edge.data.importing.series import examine, measure_timing
 from fsq_edge.data.importing.spool import Spool
 from fsq_edge.data.recording import Channel
+from fsq_edge.data.sensors import SensorFacts
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import new_folder, write_synced
 
@@ -107,6 +108,7 @@ def _read(
         hole = wanted.gaps.longer_than_ms / 1000
         steps, wrong = examine(spool, channels)
         _check_units(file.name, section, wrong)
+        sensors = {plan.channel: SensorFacts(steps[plan.channel] or None, plan.full_scale) for plan in plans}
         assembly.add(
             Piece(
                 file=file.name,
@@ -121,6 +123,7 @@ def _read(
                 timed=bool(rows.times.columns) or rows.times.absolute,
                 absolute=rows.times.absolute,
                 steps=steps,
+                sensors=sensors,
             )
         )
     counts = rows.counts

@@ -34,11 +34,13 @@ class Column:
         name: as the file calls it.
         unit: as the file states it; empty where it does not.
         cells: some of its first values as text, for recognising what it holds.
+        full_scale: largest magnitude that its sensor can measure, where the file says so.
     """
 
     name: str
     unit: str = ""
     cells: tuple[str, ...] = ()
+    full_scale: float | None = None
 
 
 def find_column(wanted: str, names: Iterable[str]) -> str | None:

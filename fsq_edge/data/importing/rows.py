@@ -27,12 +27,13 @@ Samples = tuple[Group, Float64Array, Float32Array, Int16Array]  # times (n,), sa
 
 @dataclass(frozen=True, slots=True)
 class ChannelPlan:
-    """One channel of a file: its column, and what turns the column's values into the data set's unit."""
+    """One channel of a file: its column, what turns the column's values into the data set's unit, its range there."""
 
     channel: str
     column: str
     unit: str
     factor: float
+    full_scale: float | None = None
 
 
 @dataclass(slots=True)
@@ -90,7 +91,8 @@ def plan_channels(section: FileSection, wanted: ImportMap, description: Descript
                 f"{name}: channel {channel} cannot be turned from {unit or 'no unit'} into {to}: {error}",
                 hint=f"change files: channels.{channel}.unit or channels.{channel} in the map",
             ) from error
-        plans.append(ChannelPlan(channel, found, to, factor))
+        scale = columns[found].full_scale
+        plans.append(ChannelPlan(channel, found, to, factor, None if scale is None else scale * abs(factor)))
     if not plans:
         raise DataError(
             f"{name} has none of the columns {', '.join(section.channels)}", hint="change channels: in the map"

@@ -8,6 +8,7 @@ import numpy as np
 
 from fsq_edge.data.importing.spool import Spool
 from fsq_edge.data.recording import Channel
+from fsq_edge.data.sensors import least_step
 from fsq_edge.data.triads import find_triads, in_si
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.tables.units import UNITS
@@ -111,10 +112,7 @@ def examine(spool: Spool, channels: tuple[Channel, ...]) -> tuple[dict[str, floa
         whose unit gravity contradicts: first channel, unit, median norm in that unit, the unit that would fit.
     """
     samples = _spread_samples(spool)
-    steps = {}
-    for i, channel in enumerate(channels):
-        distinct = np.unique(samples[np.isfinite(samples[:, i]), i].astype(np.float64))
-        steps[channel.name] = float(f"{np.diff(distinct).min():.6g}") if len(distinct) > 1 else 0.0
+    steps = {channel.name: float(f"{least_step(samples[:, i]):.6g}") for i, channel in enumerate(channels)}
     wrong = []
     for triad in find_triads(channels):
         unit = channels[triad.first].unit

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from fsq_edge.data.quality.coarse import stuck_of_coarse
 from fsq_edge.data.quality.counters import MissingCounter, MomentCounter, StuckCounter
 from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics, recommend, total_score
 from fsq_edge.data.quality.thresholds import QualityThresholds
-from fsq_edge.data.quality.timing import TimingCounter
+from fsq_edge.data.quality.timing import TimingCounter, rest_of
+from fsq_edge.data.quality.triad_runs import stuck_of_triads
 from fsq_edge.data.quality.units import NormSampler
 from fsq_edge.data.recording import Channel, Dataset, Recording
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, FloatArray
@@ -40,7 +40,7 @@ class Analysis:
     ) -> None:
         count = len(channels)
         flat_samples = round(thresholds.flat_ms * sample_rate_hz / 1000)
-        self.channels = channels
+        self.channels, self.sample_rate_hz = channels, sample_rate_hz
         self.missing = MissingCounter(count, int(thresholds.max_gap_ms * sample_rate_hz / 1000 + 1e-9))
         self.moments = MomentCounter(count)
         self.flat_samples = min(flat_samples, window_samples or flat_samples)
@@ -66,13 +66,13 @@ class Analysis:
             self._add(np.ascontiguousarray(chunk.T)[None], joined=True)
         self.missing.end()
         self.stuck.end()
-        for channel, samples in stuck_of_coarse(self.channels, recording.samples, self.flat_samples).items():
-            self.stuck.flat[channel] = (
-                before[channel] + samples
-            )  # equal values of a coarse sensor need a live neighbour
+        suspected = self.stuck.flat > before
+        triads = stuck_of_triads(self.channels, recording.samples, self.flat_samples, suspected)
+        for channel, samples in triads.items():  # a repeated value is no fault of an axis by itself
+            self.stuck.flat[channel] = before[channel] + samples
         self.norms.end(recording.recording_id)
         if recording.timestamps is not None:
-            self.timing.feed(recording.timestamps)
+            self.timing.feed(recording.timestamps, rest_of(self.channels, recording.samples, self.sample_rate_hz))
 
     def _add(self, block: Float32Array, *, joined: bool) -> None:
         finite = self.missing.feed(block, joined=joined)

@@ -19,8 +19,8 @@ def quality_findings(metrics: QualityMetrics, thresholds: QualityThresholds) -> 
     """Hold measurements to their limits; errors come first, each kind in the order of the channels.
 
     A finding has the rule ``nan``, ``inf``, ``gap``, ``dead``, ``spread``, ``flat``, ``saturated``, ``rate``,
-    ``clock`` or ``unit``. It is an error where a limit is broken and a warning where something is off within it;
-    ``where`` names the channel or the sensor.
+    ``clock``, ``idle`` or ``unit``. It is an error where a limit is broken and a warning where something is off within
+    it; ``where`` names the channel or the sensor.
     """
     found = [finding for channel in metrics.channels for finding in _channel(channel, thresholds)]
     if metrics.timing is not None:
@@ -85,6 +85,9 @@ def _timing(timing: TimingQuality, limits: QualityThresholds) -> Iterator[Findin
         lost = f"{timing.gap_seconds:.3g} s together, the longest {timing.longest_gap_s:.3g} s"
         message = f"{timing.n_gaps} gaps in time, {lost}"
         yield _finding("gap", False, "", message, timing.gap_seconds)
+    if timing.n_idle:
+        message = f"{timing.n_idle} of the gaps begin at rest ({timing.idle_seconds:.3g} s): idle sleep of the logger"
+        yield _finding("idle", False, "", message, timing.idle_seconds)
     for count, text in (
         (timing.n_backward, "timestamps step back"),
         (timing.n_duplicates, "timestamps repeat"),

@@ -172,14 +172,14 @@ def total_score(
 ) -> float:
     """Sum a data set up as one number from 0 to 100 that falls with each defect.
 
-    The mean of the channels' scores, less what the timing spoils (gaps, steps back, repeats, lost samples, drift up
-    to 10 %), halved for every sensor whose unit cannot be right.
+    The mean of the channels' scores, less what the timing spoils (gaps that do not begin at rest, steps back, repeats,
+    lost samples, drift up to 10 %), halved for every sensor whose unit cannot be right.
     """
     score = sum(channel.score for channel in channels) / len(channels)
     if timing is not None:
         drift = max(abs(timing.rate_drift_percentage), abs(timing.drift_within_percentage)) / 10
         for share in (
-            timing.gap_seconds / timing.seconds,
+            (timing.gap_seconds - timing.idle_seconds) / timing.seconds,
             (timing.n_backward + timing.n_duplicates + timing.n_lost) / timing.n_steps,
             drift * drift,  # the root below makes it linear
         ):

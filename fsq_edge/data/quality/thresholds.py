@@ -24,8 +24,8 @@ class QualityThresholds(StrictModel):
         min_codebook_usage: share of the codes that occur.
         min_perplexity: effective number of codes.
         max_gap_ms: longest run of missing samples that is interpolated.
-        flat_ms: a value that stands exactly still this long is stuck; on a sensor whose step is as large as its noise
-            only where another of its axes moves meanwhile, or where all three stand still.
+        flat_ms: a value that stands exactly still this long is stuck; on a triad only where another of its axes moves
+            more than 20 steps meanwhile, or where all three stand still four times as long.
         max_flat_percentage: samples in stuck stretches.
         max_saturated_percentage: samples at the channel's largest or smallest value, three or more in a row.
         max_rate_drift_percentage: change of the rate within a recording.

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import Float64Array
+from fsq_edge.data.recording import Channel
+from fsq_edge.data.triads import find_triads, in_si
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 
-_SUMS = ("n_steps", "n_gaps", "gap_seconds", "n_lost", "n_backward", "n_duplicates", "seconds")
+_SUMS = (
+    "n_steps",
+    "n_gaps",
+    "gap_seconds",
+    "n_lost",
+    "n_backward",
+    "n_duplicates",
+    "seconds",
+    "n_idle",
+    "idle_seconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,8 @@ class TimingQuality:
         n_backward: steps back in time.
         n_duplicates: repeated timestamps.
         seconds: time covered, gaps included.
+        n_idle: gaps that begin at rest, as when a logger stops sampling because nothing moves.
+        idle_seconds: time in them.
     """
 
     n_steps: int
@@ -41,6 +56,36 @@ class TimingQuality:
     n_backward: int
     n_duplicates: int
     seconds: float
+    n_idle: int = 0
+    idle_seconds: float = 0.0
+
+
+# m/s2, of each axis over a second. Source: van Hees et al. 2013, doi 10.1371/journal.pone.0061691, which calls a worn
+# accelerometer still below a standard deviation of 13 mg.
+REST_STD = 0.013 * 9.80665
+
+
+def rest_of(
+    channels: tuple[Channel, ...], samples: Float32Array, rate_hz: float
+) -> Callable[[Int64Array], BoolArray] | None:
+    """Return what tells rest from movement by the first accelerometer; None where a recording has none.
+
+    Args:
+        channels: C.
+        samples: (n, C).
+        rate_hz: of the samples.
+    """
+    first = next((triad.first for triad in find_triads(channels) if triad.sensor == "acceleration"), None)
+    if first is None:
+        return None
+    count = max(2, round(rate_hz))
+    limit = REST_STD / in_si(channels[first].unit)
+
+    def at_rest(places: Int64Array) -> BoolArray:
+        seconds = (samples[max(0, place + 1 - count) : place + 1, first : first + 3] for place in places.tolist())
+        return np.array([bool((second.std(axis=0) < limit).all()) for second in seconds], np.bool_)
+
+    return at_rest
 
 
 class TimingCounter:
@@ -56,8 +101,14 @@ class TimingCounter:
         self._longest = max(max_gap_s, 1.5 / sample_rate_hz)
         self._parts: list[TimingQuality] = []
 
-    def feed(self, timestamps: Float64Array) -> None:
-        """Add the timestamps (n,) of one recording, seconds; fewer than two say nothing."""
+    def feed(self, timestamps: Float64Array, at_rest: Callable[[Int64Array], BoolArray] | None = None) -> None:
+        """Add the timestamps (n,) of one recording, seconds; fewer than two say nothing.
+
+        Args:
+            timestamps: of the samples.
+            at_rest: says of samples (k,) whether the body was at rest in the second that ends there; None where that
+                is not known.
+        """
         step = np.diff(timestamps)
         forward = step[step > 0]
         if not forward.size:
@@ -68,7 +119,9 @@ class TimingCounter:
         first, second = step[:middle][regular[:middle]], step[middle:][regular[middle:]]
         within = 100 * (float(first.mean()) / float(second.mean()) - 1) if first.size and second.size else 0.0
         rate = 1 / float(step[regular].mean())
-        gaps = step[step > self._longest]
+        places = np.flatnonzero(step > self._longest)
+        gaps = step[places]
+        idle = np.zeros(len(gaps), np.bool_) if at_rest is None else at_rest(places)
         late = step[(step >= 1.5 * usual) & (step <= self._longest)]
         self._parts.append(
             TimingQuality(
@@ -83,6 +136,8 @@ class TimingCounter:
                 n_backward=int(np.count_nonzero(step < 0)),
                 n_duplicates=int(np.count_nonzero(step == 0)),
                 seconds=float(forward.sum()),
+                n_idle=int(np.count_nonzero(idle)),
+                idle_seconds=float(gaps[idle].sum()),
             )
         )
 

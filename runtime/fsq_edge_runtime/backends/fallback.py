@@ -63,6 +63,7 @@ class FallbackBackend:
         primary: the device, already opened; None starts on the CPU and opens it by the policy.
         code_counts: how often each code occurred in training, by code index; codes that training never had raise
             doubt. None leaves that out.
+        width: D, the values of ``t`` at the start of an answer; None where answers have nothing else.
         on_event: called with every :class:`BackendSwitch`, on the caller's thread.
         clock: monotonic nanoseconds.
         background: runs the reopening; tests run it inline.
@@ -83,6 +84,7 @@ class FallbackBackend:
         *,
         primary: DeviceBackend | None = None,
         code_counts: Sequence[int] | None = None,
+        width: int | None = None,
         on_event: Callable[[BackendSwitch], None] | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         background: Callable[[Callable[[], DeviceBackend]], Future[DeviceBackend]] = in_thread,
@@ -94,6 +96,7 @@ class FallbackBackend:
         self._open_primary = primary_factory
         self._standby = standby
         self._codes = codes
+        self._width = width
         self.on_event = on_event
         self._clock = clock
         self._background = background
@@ -187,7 +190,7 @@ class FallbackBackend:
             return t
         rows = np.atleast_2d(t)
         code = int(self._codes(rows[-1:])[0])
-        self.counters.doubts += self._shadow.look_at(rows[-1], code)
+        self.counters.doubts += self._shadow.look_at(rows[-1][: self._width], code)
         if not self._shadow.is_due(self.counters.on_device, len(frames)):
             return t
         try:

@@ -80,6 +80,11 @@ def scores_behind(bundle: Bundle) -> Callable[[Float32Array], Float32Array]:
 
 
 def codes_behind(bundle: Bundle) -> Callable[[Float32Array], Int64Array]:
-    """Return what turns the device graph's t (N, D) into the head's codes or classes (N,), for comparisons."""
-    host, index = open_host(bundle), bundle.tail.index
-    return index if host is None else lambda t: index(host.scores_of_all(t))
+    """Return what turns the device graph's t (N, D) into the head's codes or classes (N,), for comparisons.
+
+    Features behind ``t`` are left out.
+    """
+    host, index, width = open_host(bundle), bundle.tail.index, bundle.device_width
+    if host is None:
+        return (lambda rows: index(rows[:, :width])) if bundle.features else index
+    return lambda t: index(host.scores_of_all(t))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,14 +14,18 @@ from fsq_edge_runtime.files import first_line
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend, RunsWindow
 
+FEATURES: Final = "features"  # the optional second output: what the last dense layer reads
+
 
 class OnnxBackend:
     """Runs a batch-1 device graph on the CPU.
 
     Args:
-        model: the ONNX file's bytes: input ``input`` (1, C', H, W) float32, output ``t`` (1, D) float32.
+        model: the ONNX file's bytes: input ``input`` (1, C', H, W) float32, output ``t`` (1, D) float32, and where the
+            bundle was made so, ``features`` (1, F) float32.
         name: what results call it: ``onnx`` or ``onnx-int8``.
         batched: the same graph with a symbolic batch, used by :meth:`infer_batch`; loaded when first needed.
+        features: put the features behind ``t``: a row is then (D + F,).
 
     Attributes:
         frame: (1, C', H, W) float32, the bound input: a frame written there is inferred without a copy.
@@ -33,19 +37,28 @@ class OnnxBackend:
     Source: onnxruntime spins a whole core between calls by default; observed on small graphs.
     """
 
-    def __init__(self, model: bytes, *, name: str = "onnx", batched: bytes | None = None) -> None:
+    def __init__(
+        self, model: bytes, *, name: str = "onnx", batched: bytes | None = None, features: bool = False
+    ) -> None:
         self.name = name
         self.window_graph: RunsWindow | None = None
         self._session: Any = _load(model)
         self._batched = batched
         self._batch_session: Any = None
-        self.input_shape, self.output_size = self._signature()
+        self.input_shape, sizes = self._signature()
+        if features and FEATURES not in sizes:
+            raise DataError("the device graph has no output 'features'", hint="fsq-edge export RUN --features")
+        self._outputs = list(sizes) if features else ["t"]
+        self.output_size = sum(sizes[name] for name in self._outputs)
         self.frame: Float32Array = np.zeros(self.input_shape, dtype=np.float32)
         self._t: Float32Array = np.zeros((1, self.output_size), dtype=np.float32)
         self._row: Float32Array = self._t[0]
         self._binding = self._session.io_binding()
         self._binding.bind_input("input", "cpu", 0, np.float32, self.input_shape, self.frame.ctypes.data)
-        self._binding.bind_output("t", "cpu", 0, np.float32, (1, self.output_size), self._t.ctypes.data)
+        at = self._t.ctypes.data  # outputs lie side by side in one row, so nothing has to be copied together
+        for output in self._outputs:
+            self._binding.bind_output(output, "cpu", 0, np.float32, (1, sizes[output]), at)
+            at += sizes[output] * self._t.itemsize
 
     def infer(self, frame: Float32Array) -> Float32Array:
         """Return ``t`` (D,), a view that the next call overwrites, for one frame (1, C', H, W)."""
@@ -75,26 +88,28 @@ class OnnxBackend:
             check_size(self._batched, "the batched graph", batch=len(frames))
             self._batch_session = _open(self._batched)
         try:
-            t: Float32Array = self._batch_session.run(["t"], {"input": frames})[0]
+            parts: list[Float32Array] = self._batch_session.run(self._outputs, {"input": frames})
         except Exception as error:
             raise BackendError(f"onnxruntime failed: {first_line(error)}") from error
-        return t
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def close(self) -> None:
         """Drop the sessions."""
         self._session = self._batch_session = None
         self._binding = self.window_graph = None
 
-    def _signature(self) -> tuple[tuple[int, ...], int]:
+    def _signature(self) -> tuple[tuple[int, ...], dict[str, int]]:
+        """Return the input's shape, and the values of each output by its name."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         names = [entry.name for entry in inputs], [entry.name for entry in outputs]
-        if names != (["input"], ["t"]):
+        if names[0] != ["input"] or names[1] not in (["t"], ["t", FEATURES]):
             raise DataError(f"the device graph has inputs and outputs {names}, expected ['input'] and ['t']")
-        shape, out = inputs[0].shape, outputs[0].shape
-        fixed = all(isinstance(size, int) and size > 0 for size in (*shape, *out))
-        if not fixed or len(shape) != 4 or shape[0] != 1 or len(out) != 2:
-            raise DataError(f"the device graph maps {shape} to {out}, expected (1, C, H, W) to (1, D), static")
-        return tuple(shape), int(out[1])
+        shape = inputs[0].shape
+        for out in (entry.shape for entry in outputs):
+            fixed = all(isinstance(size, int) and size > 0 for size in (*shape, *out))
+            if not fixed or len(shape) != 4 or shape[0] != 1 or len(out) != 2:
+                raise DataError(f"the device graph maps {shape} to {out}, expected (1, C, H, W) to (1, D), static")
+        return tuple(shape), {entry.name: int(entry.shape[1]) for entry in outputs}
 
 
 def open_onnx(model: bytes, *, optimize: bool = True, optimized_to: str = "", log_severity: int = 3) -> Any:

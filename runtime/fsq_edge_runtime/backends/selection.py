@@ -54,9 +54,10 @@ def open_backend(
     binding: Binding = None,
     policy: FallbackPolicy | None = None,
     on_event: Callable[[BackendSwitch], None] | None = None,
+    features: bool = False,
 ) -> Backend:
     """Return the backend of :func:`select_backend`; arguments and errors as there."""
-    return select_backend(bundle, choice, binding=binding, policy=policy, on_event=on_event).backend
+    return select_backend(bundle, choice, binding=binding, policy=policy, on_event=on_event, features=features).backend
 
 
 def select_backend(
@@ -66,6 +67,7 @@ def select_backend(
     binding: Binding = None,
     policy: FallbackPolicy | None = None,
     on_event: Callable[[BackendSwitch], None] | None = None,
+    features: bool = False,
 ) -> Selection:
     """Open the backend that runs this bundle on this machine.
 
@@ -78,25 +80,32 @@ def select_backend(
             it is given here or put in place on purpose.
         policy: of the fallback.
         on_event: called with every switch.
+        features: each answer is ``t`` (D) with the features (F) of the graph's second output behind it.
 
     Raises:
-        UsageError: unknown choice, or the bundle has no graph for it.
+        UsageError: unknown choice, the bundle has no graph for it, or the graph puts out no features.
         BackendError: ``hailo`` was asked for and cannot be had; ``status`` has HailoRT's code.
     """
+    if features and not bundle.features:
+        raise UsageError(
+            "the bundle's graph puts out no features", hint="fsq-edge export RUN --features, and build the bundle again"
+        )
     if choice == "onnx":
-        return Selection(_with_window_graph(bundle), "onnx was asked for")
+        return Selection(_with_window_graph(bundle, features), "onnx was asked for")
     if choice == "onnx-int8":
         if not bundle.has("encoder-int8"):
             raise UsageError("the bundle has no int8 graph", hint="build it with the int8 preview, or use onnx")
-        return Selection(OnnxBackend(bundle.read("encoder-int8"), name="onnx-int8"), "onnx-int8 was asked for")
+        int8 = OnnxBackend(bundle.read("encoder-int8"), name="onnx-int8", features=features)
+        return Selection(int8, "onnx-int8 was asked for")
     if choice not in CHOICES:
         raise UsageError(f"unknown backend {choice!r}", hint="one of " + ", ".join(CHOICES))
     if choice == "auto" and not bundle.hef_architectures:
-        return Selection(_with_window_graph(bundle), "the bundle has no HEF", fallback=True)
+        return Selection(_with_window_graph(bundle, features), "the bundle has no HEF", fallback=True)
     policy = policy or _one_hop(bundle)
     if choice == "hailo":
-        return Selection(open_device(bundle, policy, binding), "hailo was asked for; there is no fallback")
-    return _automatic(bundle, policy, binding, on_event)
+        device = open_device(bundle, policy, binding, features=features)
+        return Selection(device, "hailo was asked for; there is no fallback")
+    return _automatic(bundle, policy, binding, on_event, features)
 
 
 def _one_hop(bundle: Bundle) -> FallbackPolicy:
@@ -105,21 +114,27 @@ def _one_hop(bundle: Bundle) -> FallbackPolicy:
     return FallbackPolicy(deadline_s=bundle.preprocess.hop_samples / bundle.preprocess.sample_rate_hz)
 
 
-def _processor(bundle: Bundle) -> OnnxBackend:
+def _processor(bundle: Bundle, features: bool) -> OnnxBackend:
     batched = bundle.read("encoder-batch") if bundle.has("encoder-batch") else None
-    return OnnxBackend(bundle.read("encoder"), batched=batched)
+    return OnnxBackend(bundle.read("encoder"), batched=batched, features=features)
 
 
-def _with_window_graph(bundle: Bundle) -> OnnxBackend:
+def _with_window_graph(bundle: Bundle, features: bool) -> OnnxBackend:
     from fsq_edge_runtime.backends.window_graph import open_window_graph
 
-    backend = _processor(bundle)
-    backend.window_graph, _ = open_window_graph(bundle, backend)
+    backend = _processor(bundle, features)
+    if not features:
+        backend.window_graph, _ = open_window_graph(bundle, backend)
     return backend
 
 
 def open_device(
-    bundle: Bundle, policy: FallbackPolicy, binding: Binding = None, *, isolated: bool = True
+    bundle: Bundle,
+    policy: FallbackPolicy,
+    binding: Binding = None,
+    *,
+    isolated: bool = True,
+    features: bool = False,
 ) -> HailoBackend | HailoProcess:
     """Open the Hailo device for a bundle and let it prove itself on the bundle's self-test windows.
 
@@ -129,6 +144,7 @@ def open_device(
         binding: a module in the place of ``hailo_platform``, which then runs in this process.
         isolated: whether the installed binding runs in a process of its own, so that a silent or lost device cannot
             stop this one. Needs Linux; elsewhere, and with a fake in the binding's place, it runs in this process.
+        features: answers have the features of the network's second output behind ``t``.
 
     Raises:
         BackendError: it cannot be opened, or its codes differ from the reference.
@@ -136,8 +152,16 @@ def open_device(
     from fsq_edge_runtime.backends.hailo.opening import open_hailo
 
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, size = bundle.preprocess.frame_shape, bundle.device_width
-    backend = open_hailo(hefs, shape, size, binding=binding, isolated=isolated, timeout_s=policy.deadline_s)
+    outputs = bundle.output_sizes
+    backend = open_hailo(
+        hefs,
+        bundle.preprocess.frame_shape,
+        sum(outputs) if features else outputs[0],
+        binding=binding,
+        isolated=isolated,
+        timeout_s=policy.deadline_s,
+        outputs=outputs,
+    )
     try:
         _prove(backend, bundle, policy)
     except BaseException:
@@ -173,27 +197,32 @@ def _why(device: HailoBackend | HailoProcess) -> str:
 
 
 def _automatic(
-    bundle: Bundle, policy: FallbackPolicy, binding: Binding, on_event: Callable[[BackendSwitch], None] | None
+    bundle: Bundle,
+    policy: FallbackPolicy,
+    binding: Binding,
+    on_event: Callable[[BackendSwitch], None] | None,
+    features: bool,
 ) -> Selection:
     from fsq_edge_runtime.backends.fallback import FallbackBackend
 
     primary: HailoBackend | HailoProcess | None = None
     try:
-        primary = open_device(bundle, policy, binding)
+        primary = open_device(bundle, policy, binding, features=features)
         reason = _why(primary)
     except BackendError as error:
         reason = error.message
         if error.status not in PASSING:
-            return Selection(_with_window_graph(bundle), reason, fallback=True)
-    standby = _processor(bundle)
+            return Selection(_with_window_graph(bundle, features), reason, fallback=True)
+    standby = _processor(bundle, features)
     standby.infer(np.zeros(standby.input_shape, dtype=np.float32))  # warm: the first call allocates
     backend = FallbackBackend(
-        lambda: open_device(bundle, policy, binding),
+        lambda: open_device(bundle, policy, binding, features=features),
         standby,
         codes_behind(bundle),
         policy,
         primary=primary,
         code_counts=bundle.fingerprint.counts,
+        width=bundle.device_width,
         on_event=on_event,
     )
     return Selection(backend, reason, fallback=primary is None)

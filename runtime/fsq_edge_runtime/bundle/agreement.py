@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsq_edge_runtime.backends.onnx import FEATURES
 from fsq_edge_runtime.decision import DecisionSettings, hops
 from fsq_edge_runtime.errors import BundleError, UsageError
 from fsq_edge_runtime.onnx_graph import check_plain_graph, read_graph_ports
@@ -42,6 +43,10 @@ def check_agreement(bundle: Bundle) -> None:
     if bundle.tail.kind != "fsq" and bundle.has("encoder-batch"):
         # Scores show the last bits, which a batch rounds in another order: a stream's answers would depend on it.
         raise BundleError(f"a bundle with a head of kind {bundle.tail.kind} takes no graph with a batch")
+    if bundle.features and bundle.has("host"):
+        raise BundleError("a bundle with a host graph takes no features beside t")
+    if bundle.has("features") and not bundle.features:
+        raise BundleError("the bundle has statistics of features, and its graph puts out none")
     _check_stream(bundle)
 
 
@@ -73,6 +78,7 @@ def check_evidence(bundle: Bundle) -> None:
     if bundle.has("signature"):
         SignatureFile.from_json(bundle.read("signature"), origin=SIGNATURE_PATH)
     bundle.events  # noqa: B018 - read when it is asked for
+    bundle.statistics  # noqa: B018 - as above
 
 
 def _check_head(bundle: Bundle, tail: Tail, decision: DecisionSettings) -> None:
@@ -93,12 +99,10 @@ def _check_head(bundle: Bundle, tail: Tail, decision: DecisionSettings) -> None:
 
 def _check_ports(bundle: Bundle, path: str, *, batched: bool) -> None:
     batch = None if batched else 1
-    _require_ports(
-        bundle.files[path],
-        path,
-        ("input", (batch, *bundle.preprocess.frame_shape)),
-        ("t", (batch, bundle.device_width)),
-    )
+    wanted = [("input", (batch, *bundle.preprocess.frame_shape)), ("t", (batch, bundle.device_width))]
+    if bundle.features:
+        wanted.append((FEATURES, (batch, bundle.features)))
+    _require_ports(bundle.files[path], path, *wanted)
 
 
 def _check_host(bundle: Bundle) -> None:

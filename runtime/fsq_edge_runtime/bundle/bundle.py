@@ -15,11 +15,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
+from fsq_edge_runtime.backends.onnx import FEATURES
 from fsq_edge_runtime.bundle.agreement import check_agreement
 from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_folder
 from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, DataError, UsageError
+from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.onnx_graph import read_graph_ports
@@ -42,6 +44,7 @@ Role = Literal[
     "decision-int8",
     "stream",
     "events",
+    "features",
     "fingerprint",
     "selftest",
     "calibration",
@@ -175,6 +178,7 @@ class Bundle:
         stream: policies for imperfect input; the defaults where the bundle has none.
         tail: the float host tail.
         decision: the float decision settings.
+        features: F, the values of the graph's output ``features``; 0 where it has none.
     """
 
     def __init__(self, manifest: Manifest, files: Mapping[str, bytes], origin: str) -> None:
@@ -189,6 +193,7 @@ class Bundle:
         self.preprocess = fitted if hop is None else fitted.model_copy(update={"hop_samples": hop})
         self.tail: Tail = read_tail(self.read("head"))
         self.decision = DecisionSettings.from_json(self.read("decision"), origin="decision.json")
+        self.features = self._read_width()
         check_agreement(self)
 
     @classmethod
@@ -240,6 +245,11 @@ class Bundle:
         """Architectures for which the bundle has a HEF."""
         return tuple(entry.arch for entry in self.manifest.files if entry.role == "hef" and entry.arch)
 
+    @property
+    def output_sizes(self) -> tuple[int, ...]:
+        """Values of each output of the graph: D of ``t``, and F where it puts out features."""
+        return (self.device_width, self.features) if self.features else (self.device_width,)
+
     @cached_property
     def device_width(self) -> int:
         """D, the values of the device graph's output ``t``: what the head reads, or what the host graph does.
@@ -282,6 +292,17 @@ class Bundle:
             return None
         return EventReport.from_json(self.read("events"), origin="events.json")
 
+    @cached_property
+    def statistics(self) -> FeatureStatistics | None:
+        """Statistics of the training windows' features, which a personal head is fitted with; None without them.
+
+        Raises:
+            DataError: damaged, or not of this bundle's features and classes.
+        """
+        if not self.has("features"):
+            return None
+        return FeatureStatistics.from_bytes(self.read("features"), self.features, len(self.classes))
+
     def tail_for(self, backend: str) -> Tail:
         """Return the host tail for a backend: the quantised graphs may have one of their own."""
         if backend in INT8_BACKENDS and self.has("head-int8"):
@@ -309,11 +330,13 @@ class Bundle:
                 return self.files[entry.path]
         raise BundleError(f"the bundle has no {role}" + (f" for {arch}" if arch else ""))
 
-    def open_session(self, backend: str = "auto", **options: Any) -> Session:
+    def open_session(self, backend: str = "auto", *, features: bool | None = None, **options: Any) -> Session:
         """Return a stream session on this bundle; its ``backend_reason`` says why it has this backend.
 
         Args:
             backend: ``auto``, ``hailo``, ``onnx`` or ``onnx-int8``.
+            features: read the graph's second output, too. None reads it where the bundle has it and ``overlay`` or
+                ``keep_features`` is given.
             options: passed to :class:`fsq_edge_runtime.session.Session`.
 
         Raises:
@@ -323,8 +346,12 @@ class Bundle:
         from fsq_edge_runtime.backends.selection import select_backend
         from fsq_edge_runtime.session import Session
 
-        chosen = select_backend(self, backend)
-        return Session(self, chosen.backend, backend_reason=chosen.reason, fallback=chosen.fallback, **options)
+        if features is None:
+            features = bool(self.features) and any(options.get(name) for name in ("overlay", "keep_features"))
+        chosen = select_backend(self, backend, features=features)
+        return Session(
+            self, chosen.backend, backend_reason=chosen.reason, fallback=chosen.fallback, features=features, **options
+        )
 
     def save(self, path: str | Path, *, replace: bool = False) -> None:
         """Write the bundle whole or not at all: as a folder if ``path`` is one or has no suffix, else as one file.
@@ -341,6 +368,12 @@ class Bundle:
             write_file(path, encode_archive(self.files))
         else:
             write_folder(self.files, path, replace=replace)
+
+    def _read_width(self) -> int:
+        """Return how many features the graph puts out; what else it puts out is judged by the agreement check."""
+        ports = read_graph_ports(self.read("encoder"))[1]
+        width = ports[1].shape[-1] if len(ports) == 2 and ports[1].name == FEATURES and ports[1].shape else 0
+        return width or 0
 
     def _read_stream(self) -> StreamSettings:
         if not self.has("stream"):

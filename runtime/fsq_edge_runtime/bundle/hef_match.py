@@ -44,12 +44,15 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     Returns:
         Findings; no error among them means that it fits.
     """
-    findings = list(_streams(report))
+    findings = list(_streams(report, len(bundle.output_sizes)))
     if report.fault:
         findings.append(Finding(rule="layout", severity="error", message=report.fault, fix="compile again"))
     if findings:
         return tuple(findings)
     source, sink = report.inputs[0], report.outputs[0]
+    if bundle.features:
+        sink, pooled = sorted(report.outputs, key=lambda tensor: math.prod(tensor.shape))
+        findings += _features_width(pooled, bundle.features)
     end = read_device_end(bundle.read("encoder"))
     findings += _input_shape(source, bundle.preprocess.frame_shape)
     if not findings:
@@ -61,17 +64,18 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     return tuple(findings)
 
 
-def _streams(report: HefReport) -> Iterator[Finding]:
-    counts = (len(report.inputs), len(report.outputs))
-    if counts != (1, 1):
-        message = f"{counts[0]} inputs and {counts[1]} outputs, expected one of each"
+def _streams(report: HefReport, outputs: int) -> Iterator[Finding]:
+    counts, wanted = (len(report.inputs), len(report.outputs)), (1, outputs)
+    if counts != wanted:
+        expected = "one of each" if outputs == 1 else f"one input and {outputs} outputs: t and the features"
+        message = f"{counts[0]} inputs and {counts[1]} outputs, expected {expected}"
         yield Finding(
             rule="streams",
             severity="error",
             message=message,
-            limit=(1, 1),
+            limit=wanted,
             actual=counts,
-            fix="compile encoder.onnx, ending at its Tanh",
+            fix="compile encoder.onnx, ending at its Tanh" + (" and at its pooling" if outputs > 1 else ""),
         )
     if report.groups[0].host_ops:
         names = [op.kind for op in report.groups[0].host_ops]
@@ -138,6 +142,15 @@ def _output_width(sink: HefTensor, dimensions: int, *, whole_map: bool) -> Itera
         fix = "compile this bundle's encoder.onnx"
         yield Finding(
             rule="output-width", severity="error", message=message, limit=(1, 1, dimensions), actual=sink.shape, fix=fix
+        )
+
+
+def _features_width(sink: HefTensor, features: int) -> Iterator[Finding]:
+    if math.prod(sink.shape) != features:
+        message = f"output {sink.name} has shape {sink.shape}, the bundle's graph puts out {features} features"
+        fix = "compile this bundle's encoder.onnx"
+        yield Finding(
+            rule="features-width", severity="error", message=message, limit=features, actual=sink.shape, fix=fix
         )
 
 

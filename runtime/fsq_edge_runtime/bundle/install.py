@@ -70,7 +70,7 @@ class Installed:
 
 
 def install(
-    source: str | Path,
+    source: str | Path | Bundle,
     destination: str | Path,
     *,
     backend: str = "auto",
@@ -80,7 +80,7 @@ def install(
     """Verify a bundle, run its self-test on the backend that will run it, and make it the current one.
 
     Args:
-        source: the bundle, file or folder.
+        source: the bundle: file or folder, or opened already.
         destination: the install folder; made when it does not exist.
         backend: what will run it: ``auto``, ``onnx``, ``onnx-int8`` or ``hailo``.
         public_key: PEM; the bundle must be signed with its private half.
@@ -92,7 +92,7 @@ def install(
         BackendError: the backend cannot be opened.
         UnavailableError: no space or no permission, or another installation is running.
     """
-    bundle = Bundle.open(source)
+    bundle = source if isinstance(source, Bundle) else Bundle.open(source)
     verify_parts(bundle, public_key)
     outcome = selftest(bundle, backend)
     if not outcome.passed:
@@ -251,6 +251,13 @@ def _remove_folder(path: Path) -> None:
     # What cannot be removed takes space and does no other harm: the installation is good all the same.
     if not path.is_symlink() and path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def locked_install(root: Path) -> Iterator[None]:
+    """Hold an install folder's lock, with storage errors as one line; errors as :func:`install`."""
+    with _storage_errors(root), _locked(root):
+        yield
 
 
 @contextmanager

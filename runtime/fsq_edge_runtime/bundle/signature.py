@@ -67,14 +67,49 @@ def sign_bundle(bundle: Bundle, private_key: bytes) -> Bundle:
         UnavailableError: the package cryptography is not installed.
         DataError: not such a key.
     """
+    bare = with_files(bundle, {("signature", None): None})
+    record = sign_bytes(signed_content(bare.files[MANIFEST]), private_key)
+    return with_files(bare, {("signature", None): (SIGNATURE_PATH, record.to_json().encode())})
+
+
+def sign_bytes(content: bytes, private_key: bytes) -> SignatureFile:
+    """Return the signature of some bytes, which begin with a line that says what they are.
+
+    Raises:
+        UnavailableError: the package cryptography is not installed.
+        DataError: not an Ed25519 private key, PEM, not encrypted.
+    """
     key = _private_key(private_key)
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    bare = with_files(bundle, {("signature", None): None})
-    signature = key.sign(signed_content(bare.files[MANIFEST]))
-    record = SignatureFile(public_key=public.hex(), signature=signature.hex())
-    return with_files(bare, {("signature", None): (SIGNATURE_PATH, record.to_json().encode())})
+    return SignatureFile(public_key=public.hex(), signature=key.sign(content).hex())
+
+
+def verify_bytes(content: bytes, record: SignatureFile, public_key: bytes, what: str) -> None:
+    """Return if some bytes were signed with the private half of this key.
+
+    Args:
+        content: as signed.
+        record: the signature.
+        public_key: Ed25519 public key, PEM.
+        what: names them in the message, such as ``the bundle``.
+
+    Raises:
+        UnavailableError: the package cryptography is not installed.
+        DataError: not such a key.
+        BundleError: signed with another key, or changed since.
+    """
+    key = _public_key(public_key)
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        key.verify(bytes.fromhex(record.signature), content)
+    except InvalidSignature as error:
+        raise BundleError(
+            f"{what}'s signature was not made with this key, or {what} was changed after it was signed",
+            hint=f"it names the signer {record.public_key[:16]}...; fetch {what} again from its maker",
+        ) from error
 
 
 def check_signature(bundle: Bundle, public_key: bytes) -> None:
@@ -89,19 +124,10 @@ def check_signature(bundle: Bundle, public_key: bytes) -> None:
         DataError: not such a key.
         BundleError: not signed, or signed with another key, or changed since.
     """
-    key = _public_key(public_key)
-    from cryptography.exceptions import InvalidSignature
-
     if not bundle.has("signature"):
         raise BundleError("the bundle is not signed", hint="fsq-edge bundle sign BUNDLE --key PRIVATE.pem")
     record = SignatureFile.from_json(bundle.read("signature"), origin=SIGNATURE_PATH)
-    try:
-        key.verify(bytes.fromhex(record.signature), signed_content(bundle.files[MANIFEST]))
-    except InvalidSignature as error:
-        raise BundleError(
-            "the bundle's signature was not made with this key, or the bundle was changed after it was signed",
-            hint=f"it names the signer {record.public_key[:16]}...; fetch the bundle again from its maker",
-        ) from error
+    verify_bytes(signed_content(bundle.files[MANIFEST]), record, public_key, "the bundle")
 
 
 def _private_key(pem: bytes) -> Ed25519PrivateKey:

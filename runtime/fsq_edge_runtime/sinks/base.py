@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.stream.records import Record
 
 
@@ -27,3 +29,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Deliver what is left, within a bounded time, and let go; a second call does nothing."""
+
+
+@runtime_checkable
+class TakesSamples(Protocol):
+    """A sink that shows signals, too."""
+
+    def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
+        """Take samples (n, C), raw units, and their times (n,) in seconds or None; never blocks, never changes them."""
+
+
+@runtime_checkable
+class ReadsFacts(Protocol):
+    """A sink that shows the run's counters."""
+
+    def read_facts(self, facts: Callable[[], dict[str, Any]]) -> None:
+        """Keep what returns the counters; any thread may call it."""

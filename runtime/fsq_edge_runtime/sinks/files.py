@@ -20,6 +20,7 @@ from fsq_edge_runtime.stream.records import Decision, Record
 
 POLL_MS = 100
 GRACE_S = 0.3  # for a reader that is only slow, when the stream must end
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes an encoder for every line
 COLUMNS = (
     "type",
     "seq",
@@ -176,7 +177,7 @@ class CsvSink:
 def json_line(record: Record, *, latency: bool = True, scores: bool = False) -> str:
     """Return a record as one line of JSON with its end."""
     line = record.to_dict(latency, scores=scores) if isinstance(record, Decision) else record.to_dict()
-    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    return _encode(line) + "\n"
 
 
 def _csv_line(cells: object) -> str:

@@ -66,6 +66,8 @@ def _window_fields(record: Decision) -> dict[str, str]:
     fields |= {key: _text(value) for key, value in texts.items() if value is not None}
     if record.quality:
         fields["quality"] = _text(" ".join(record.quality))
+    if record.labels is not None:
+        fields["labels"] = _text(" ".join(record.labels))
     if record.confidence is not None and math.isfinite(record.confidence):
         fields["confidence"] = _number(record.confidence)
     if record.code is not None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsq_edge_runtime.addresses import check_host, redacted
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.sinks.files import CsvSink, JsonlSink, Output
 from fsq_edge_runtime.sinks.queued import QueuedSink
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.session import Session
 
 FORMS = (
     "jsonl:-",
@@ -38,6 +42,7 @@ def open_sink(
     stop: threading.Event | None = None,
     model: str = "",
     classes: Sequence[str] = (),
+    session: Session | None = None,
 ) -> Sink:
     """Open a sink.
 
@@ -49,6 +54,7 @@ def open_sink(
         stop: once it is set, a file, pipe or receiver that takes nothing is given up after a moment.
         model: name of the bundle, for Home Assistant.
         classes: what a label can be, for Home Assistant.
+        session: what the live page names: bundle, classes, channels.
 
     Raises:
         UsageError: not such a form.
@@ -68,7 +74,7 @@ def open_sink(
     if kind in ("mqtt", "mqtts"):
         return _mqtt(text, latency, model, classes)
     if kind == "http":
-        return _http(place, text)
+        return _http(place, text, session)
     if kind == "influx" and place:
         from fsq_edge_runtime.sinks.influx import open_influx
 
@@ -97,11 +103,12 @@ def _mqtt(text: str, latency: bool, model: str, classes: Sequence[str]) -> Sink:
     return MqttSink(address, latency=latency, home=home, remove=address.home == "remove")
 
 
-def _http(place: str, text: str) -> Sink:
-    from fsq_edge_runtime.sinks.monitor import MonitorSink
+def _http(place: str, text: str, session: Session | None) -> Sink:
+    from fsq_edge_runtime.monitor import MonitorSink
+    from fsq_edge_runtime.monitor.about import About
 
     host, port = split_address(place, text)
-    return MonitorSink(host, port)
+    return MonitorSink(host, port, None if session is None else About.of(session))
 
 
 def split_address(place: str, text: str) -> tuple[str, int]:

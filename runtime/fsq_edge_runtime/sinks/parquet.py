@@ -106,7 +106,13 @@ class ParquetSink:
         label = arrow.dictionary(arrow.int32(), text)
         fields = [("type", label), ("seq", whole), ("stream", label), ("t_start", number), ("t_end", number)]
         fields += [("label", label), ("raw_label", label), ("confidence", number), ("code", whole)]
-        fields += [("quality", arrow.list_(text)), ("backend", label), ("reason", label), ("latency_us", number)]
+        fields += [
+            ("quality", arrow.list_(text)),
+            ("labels", arrow.list_(text)),
+            ("backend", label),
+            ("reason", label),
+            ("latency_us", number),
+        ]
         if self._scores:
             fields += [("probabilities", arrow.list_(number)), ("smoothed", arrow.list_(number))]
         return arrow.schema(fields)

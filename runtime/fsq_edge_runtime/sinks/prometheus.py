@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from fsq_edge_runtime.drift.watch import ADVICE
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.metrics.catalog import BY_FAMILY
 from fsq_edge_runtime.sinks.web import Request, WebServer
-from fsq_edge_runtime.stream.records import Decision, Record
+from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _SAMPLES = ("accepted", "duplicate", "late", "bad_time", "paused", "overrun")
 _WINDOWS = ("decided", "abstained", "missed")
 _OTHERS = ("skipped", "interpolated", "imputed", "gaps", "clock_jumps", "segments")
+_TESTS = ("change", "training")
 
 
 class MetricsSink:
@@ -22,6 +27,8 @@ class MetricsSink:
         host: address to listen on.
         port: 0 takes a free one (see :attr:`port`).
         facts: the runner's counters, read whenever Prometheus asks.
+        bundle: name of the model.
+        deadline_s: longest time that a decision may take, seconds; 0 is no limit.
 
     Attributes:
         name: ``metrics``.
@@ -32,89 +39,121 @@ class MetricsSink:
         UnavailableError: prometheus-client is not installed, or the address cannot be bound.
     """
 
-    def __init__(self, host: str, port: int, facts: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, host: str, port: int, facts: Callable[[], dict[str, Any]], *, bundle: str = "", deadline_s: float = 0.0
+    ) -> None:
         self._prometheus: Any = need("prometheus_client", "metrics", "--metrics")
         self._core: Any = need("prometheus_client.core", "metrics", "--metrics")
         self.name, self.counters = "metrics", {"records": 0}
         self._facts = facts
-        registry = self._prometheus.CollectorRegistry(auto_describe=False)
-        registry.register(self)
-        self._latency = self._prometheus.Histogram(
-            "fsq_edge_decision_seconds",
-            "From the arrival of a window's last sample to its decision",
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
-        )
-        self._labels = self._prometheus.Counter("fsq_edge_labels", "Decisions by label", ["label"], registry=registry)
-        self._flags = self._prometheus.Counter("fsq_edge_flags", "Windows by flag", ["flag"], registry=registry)
-        self._missed = self._prometheus.Counter("fsq_edge_missed", "Missed windows", ["reason"], registry=registry)
-        self._backend = self._prometheus.Gauge("fsq_edge_backend", "1 for the one in use", ["name"], registry=registry)
+        self._registry = self._prometheus.CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        self._prometheus.ProcessCollector(registry=self._registry)  # process_resident_memory_bytes and others
+        self._latency = self._make("Histogram", "fsq_edge_decision_seconds", buckets=LATENCY_BUCKETS_S)
+        self._confidence = self._make("Histogram", "fsq_edge_confidence", buckets=CONFIDENCE_BUCKETS)
+        self._labels = self._make("Counter", "fsq_edge_labels")
+        self._flags = self._make("Counter", "fsq_edge_flags")
+        self._missed = self._make("Counter", "fsq_edge_missed")
+        self._backend = self._make("Gauge", "fsq_edge_backend")
+        self._drift = self._make("Counter", "fsq_edge_drift")
+        for kind in ADVICE:  # from 0 on: Prometheus sees no increase in a series that begins with its first alarm
+            for test in _TESTS:
+                self._drift.labels(kind, test)
+        self._alerts = self._make("Counter", "fsq_edge_alerts")
+        self._last = self._make("Gauge", "fsq_edge_last_window_timestamp_seconds")
+        self._make("Gauge", "fsq_edge_deadline_seconds").set(deadline_s)
+        self._make("Gauge", "fsq_edge_run_info").labels(bundle, _version()).set(1)
         self._current = ""
-        self._registry = registry
         self._server = WebServer(host, port, {"/": self._send, "/metrics": self._send})
         self.port = self._server.port
 
     def write(self, record: Record) -> None:
         """Count a record."""
         self.counters["records"] += 1
-        if not isinstance(record, Decision):
-            return
-        if record.backend != self._current:
-            self._backend.clear()
-            self._backend.labels(record.backend).set(1)
-            self._current = record.backend
-        if record.missed:
-            self._missed.labels(record.missed).inc()
-        elif record.raw_label is not None:
-            self._labels.labels(record.label).inc()
-            self._latency.observe(record.stages_ns[-1] / 1e9)
-        for flag in record.quality:
-            self._flags.labels(flag.partition(":")[0]).inc()
+        if isinstance(record, Decision):
+            self._count(record)
+        elif isinstance(record, StreamEvent) and record.kind == "drift":
+            self._drift.labels(str(record.facts["what"]).partition(":")[0], record.facts["test"]).inc()
+        elif isinstance(record, StreamEvent) and record.kind == "alert" and record.facts["state"] == "firing":
+            self._alerts.labels(record.facts["rule"]).inc()
 
     def close(self) -> None:
         """Stop serving."""
         self._server.close()
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the session's counters as Prometheus families, at the time they are asked for."""
+        facts = self._facts()
+        yield self._family("fsq_edge_streams", {(): facts["streams"]})
+        yield self._family("fsq_edge_samples", {(key,): facts[key] for key in _SAMPLES})
+        yield self._family("fsq_edge_windows", {(key,): facts[key] for key in _WINDOWS})
+        yield self._family("fsq_edge_grid", {(key,): facts[key] for key in _OTHERS})
+        yield self._family("fsq_edge_waiting_samples", {(): facts.get("waiting_samples", 0)})
+        sources = enumerate(facts["sources"])
+        yield self._family(
+            "fsq_edge_source", {(str(n), key): value for n, one in sources for key, value in one.items()}
+        )
+        sinks = list(zip(_names(facts["sinks"]), facts["sinks"], strict=True))
+        counters = {(name, key): one[key] for name, one in sinks for key in one if key not in ("name", "waiting")}
+        yield self._family("fsq_edge_sink", counters)
+        yield self._family(
+            "fsq_edge_sink_waiting", {(name,): one["waiting"] for name, one in sinks if "waiting" in one}
+        )
+        state = facts.get("device", {})
+        if (heat := state.get("temperature_c")) is not None:
+            yield self._family("fsq_edge_device_temperature_celsius", {(): heat})
+        if counts := {(kind,): value for kind, value in state.items() if isinstance(value, int)}:
+            yield self._family("fsq_edge_device", counts)
+
+    def _count(self, decision: Decision) -> None:
+        self._last.set(time.time())
+        if decision.backend != self._current:
+            self._backend.clear()
+            self._backend.labels(decision.backend).set(1)
+            self._current = decision.backend
+        if decision.missed:
+            self._missed.labels(decision.missed).inc()
+        elif decision.raw_label is not None:
+            self._labels.labels(decision.label).inc()
+            self._latency.observe(decision.stages_ns[-1] / 1e9)
+            if decision.confidence is not None:
+                self._confidence.observe(decision.confidence)
+        for flag in decision.quality:
+            self._flags.labels(flag.partition(":")[0]).inc()
+
+    def _make(self, kind: str, family: str, **more: Any) -> Any:
+        """Return a metric of the catalog that this sink counts itself."""
+        metric = BY_FAMILY[family]
+        return getattr(self._prometheus, kind)(family, metric.text, metric.labels, registry=self._registry, **more)
+
+    def _family(self, family: str, values: Mapping[Any, float]) -> Any:
+        """Return a family of the catalog with values by tuple of labels."""
+        metric = BY_FAMILY[family]
+        kind = "CounterMetricFamily" if metric.kind == "counter" else "GaugeMetricFamily"
+        made = getattr(self._core, kind)(family, metric.text, labels=list(metric.labels))
+        for labels, value in values.items():
+            made.add_metric(list(labels), value)
+        return made
 
     def _send(self, request: Request) -> None:
         exposition: Any = need("prometheus_client.exposition", "metrics", "--metrics")
         encode, kind = exposition.choose_encoder(request.headers.get("Accept") or "")
         request.send(encode(self._registry), kind)
 
-    def collect(self) -> Iterator[Any]:
-        """Yield the session's counters as Prometheus families, at the time they are asked for."""
-        facts, family = self._facts(), self._core.CounterMetricFamily
-        yield self._core.GaugeMetricFamily("fsq_edge_streams", "Open streams", value=facts["streams"])
-        for name, text, keys in (
-            ("fsq_edge_samples", "Samples by what became of them", _SAMPLES),
-            ("fsq_edge_windows", "Due windows by what became of them", _WINDOWS),
-            ("fsq_edge_grid", "What the grid did", _OTHERS),
-        ):
-            counter = family(name, text, labels=["kind"])
-            for key in keys:
-                counter.add_metric([key], facts[key])
-            yield counter
-        sources = family("fsq_edge_source", "Counters of the sources", labels=["source", "kind"])
-        for number, counters in enumerate(facts["sources"]):
-            for kind, value in counters.items():
-                sources.add_metric([str(number), kind], value)
-        yield sources
-        yield from self._device(facts.get("device", {}))
-        sinks = family("fsq_edge_sink", "Counters of the sinks", labels=["sink", "kind"])
-        for counters in facts["sinks"]:
-            name = counters.pop("name")
-            for kind, value in counters.items():
-                sinks.add_metric([name, kind], value)
-        yield sinks
 
-    def _device(self, state: dict[str, Any]) -> Iterator[Any]:
-        """Yield what the backend says of its device: temperature, switches, attempts to open it, comparisons."""
-        heat = state.get("temperature_c")
-        if heat is not None:
-            name, text = "fsq_edge_device_temperature_celsius", "The chip's hotter sensor, as last polled"
-            yield self._core.GaugeMetricFamily(name, text, value=heat)
-        counts = {kind: value for kind, value in state.items() if isinstance(value, int)}
-        if counts:
-            family = self._core.CounterMetricFamily("fsq_edge_device", "What the hot fallback did", labels=["kind"])
-            for kind, value in counts.items():
-                family.add_metric([kind], value)
-            yield family
+def _names(sinks: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the sinks, the second of a kind as ``jsonl-2``."""
+    names: list[str] = []
+    for sink in sinks:
+        before = sum(other == sink["name"] or other.startswith(f"{sink['name']}-") for other in names)
+        names.append(f"{sink['name']}-{before + 1}" if before else sink["name"])
+    return names
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("fsq-edge")
+    except PackageNotFoundError:
+        return ""

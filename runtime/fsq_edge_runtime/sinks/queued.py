@@ -54,6 +54,11 @@ class QueuedSink:
                 self.counters["dropped"] += 1
             self._changed.notify()
 
+    @property
+    def waiting(self) -> int:
+        """Records in the queue."""
+        return len(self._queue)
+
     def close(self) -> None:
         """Write what is queued for at most ``CLOSE_TIMEOUT_S``; what is left then is dropped."""
         with self._changed:

@@ -38,6 +38,8 @@ class NpzRecording:
         path: the file.
         wanted: the model's channels.
         notices: hears of arrays that are not read.
+        columns: names and units of the columns as something beside the file states them, such as ``dataset.json``; they
+            count where the file itself states none.
 
     Attributes:
         length: n.
@@ -47,8 +49,8 @@ class NpzRecording:
         OSError: it cannot be read.
     """
 
-    def __init__(self, path: Path, wanted: Sequence[Wanted], notices: Notices) -> None:
-        self._path, self._wanted = path, wanted
+    def __init__(self, path: Path, wanted: Sequence[Wanted], notices: Notices, columns: Sequence[Wanted] = ()) -> None:
+        self._path, self._wanted, self._columns = path, wanted, tuple(columns)
         self._picked: tuple[int, ...] | None = None
         self.length = 0
         try:
@@ -96,6 +98,8 @@ class NpzRecording:
             shape = member.shape
         self._timed = "timestamps" in names
         stated, units = (self._texts(archive, name) if name in names else () for name in ("channels", "units"))
+        if self._columns and not stated:
+            stated, units = tuple(zip(*self._columns, strict=True))
         self._compare(shape, stated, units)
         self.length = shape[0]
         if self._timed:

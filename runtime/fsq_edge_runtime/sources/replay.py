@@ -91,8 +91,12 @@ class Replay:
         self._max_gap_s, self._paced = max_gap_s, paced
         self._notices = notices or Notices()
 
-    def npz(self, path: Path) -> ReplaySource:
+    def npz(self, path: Path, columns: Sequence[Wanted] = ()) -> ReplaySource:
         """Open an npz recording; see :class:`NpzRecording`.
+
+        Args:
+            path: the file.
+            columns: names and units of its columns, where something beside the file states them.
 
         Raises:
             MissingInputError: it cannot be read, or is no regular file.
@@ -100,7 +104,7 @@ class Replay:
         """
         _require_file(path)
         try:
-            recording = NpzRecording(path, self._wanted, self._notices)
+            recording = NpzRecording(path, self._wanted, self._notices, columns)
         except OSError as error:
             raise _unreadable(path, error) from error
         return self._source(lambda: self._npz_blocks(recording, path), path.name)

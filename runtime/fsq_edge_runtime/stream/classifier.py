@@ -18,11 +18,12 @@ from fsq_edge_runtime.backends.base import Backend, HasWindowGraph, Missed, Take
 from fsq_edge_runtime.backends.host import open_host
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL, DecisionChain
 from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.feature_statistics import STEPS, in_steps
 from fsq_edge_runtime.label_tail import against_thresholds
 from fsq_edge_runtime.preprocess import FrameWriter, Preprocessor
 from fsq_edge_runtime.stream.head import NEAR, StreamHead, head_of
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG, QualityCheck
-from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
+from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record, StreamEvent
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
 
@@ -35,6 +36,7 @@ LOST = -1  # in place of a code: no inference
 DOUBTED_WINDOWS = 20  # after one whose rotation shows another unit: a sensor does not change its unit
 NO_STAGES: tuple[int, ...] = (0, 0, 0, 0, 0)
 FOREVER_NS = 1 << 62
+STEP_MARGIN = 1e-3  # in steps; a batch rounds features of up to 16 otherwise by less than 2e-6, which is 1e-4 steps
 
 
 class Due(NamedTuple):
@@ -87,9 +89,26 @@ class WindowClassifier:
         backend: runs the device graph.
         settings: quality thresholds and deadline.
         temperature: divides the logits; None takes each head's own.
+        features: F, where the backend's answers have the features behind ``t``; 0 where they have not.
+        keep_features: put the features into every decision.
+
+    Attributes:
+        failure: what the backend failed of for good, until it is raised.
+        features: as given.
+        keep_features: as given.
+        events: ``overlay`` events of the latest window; whoever reports them empties the list.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, settings: StreamSettings, temperature: float | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        settings: StreamSettings,
+        temperature: float | None,
+        *,
+        features: int = 0,
+        keep_features: bool = False,
+    ) -> None:
         config = bundle.preprocess
         self._bundle, self._backend, self._temperature = bundle, backend, temperature
         self._classes = bundle.classes
@@ -109,6 +128,8 @@ class WindowClassifier:
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
         self.failure: BackendError | None = None
+        self.events: list[StreamEvent] = []
+        self.features, self.keep_features = features, keep_features
 
     @property
     def head(self) -> StreamHead:
@@ -234,6 +255,9 @@ class WindowClassifier:
                 records.append(self._unanswered(due, reason))
             else:
                 records.append(self._answered(due, head, found[row], t[row], spent, inferred, arrived))
+                if self.events:
+                    records += self.events
+                    self.events.clear()
             row += 1
         return records
 
@@ -271,7 +295,7 @@ class WindowClassifier:
         """Classify independent windows (N, C, T); see :meth:`fsq_edge_runtime.Session.predict`."""
         filled, valid = self._preprocess.fill_gaps(windows)
         head, n = self.head, len(filled)
-        t = np.full((n, head.tail.width), np.nan, dtype=np.float32)
+        t = np.full((n, head.tail.width + self.features), np.nan, dtype=np.float32)
         codes = np.full(n, LOST, dtype=np.int64)
         probabilities = np.full((n, head.tail.n_classes), np.nan, dtype=np.float32)
         labels = np.full(n, UNKNOWN, dtype=np.int64)
@@ -280,6 +304,7 @@ class WindowClassifier:
             some = rows[at : at + MAX_BATCH]
             t[some], codes[some] = self._infer_exactly(filled[some], self._preprocess.frames(filled[some]))
         found = codes >= 0
+        t = t[:, : head.tail.width]
         codes[found], labels[found], probabilities[found] = head.judge(codes[found], t[found])
         return Predictions(t, codes, labels, probabilities, found)
 
@@ -294,8 +319,9 @@ class WindowClassifier:
             Missed: some window was lost.
         """
         head, graph = self.head, self._graph
+        width = head.tail.width
         if not len(windows):
-            return np.empty((0, head.tail.width), dtype=np.float32), np.empty(0, dtype=np.int64)
+            return np.empty((0, width + self.features), dtype=np.float32), np.empty(0, dtype=np.int64)
         if frames is None and graph is not None:
             t = graph.infer_batch(windows)
         else:
@@ -303,7 +329,9 @@ class WindowClassifier:
             t = self._backend.infer_batch(frames)
             if self._host is not None:
                 t = self._host.scores_of_all(t)
-        codes, near = head.codes(t)
+        codes, near = head.codes(t[:, :width])
+        if self.features:
+            near = np.union1d(near, _near_a_step(t[:, width:]))
         for row in near.tolist():
             exact = self._preprocess.frames(windows[row : row + 1]) if frames is None else frames[row : row + 1]
             t[row] = self._backend.infer(exact)
@@ -320,7 +348,7 @@ class WindowClassifier:
             self._reason(error)
         # By row, so that only what is truly lost is given up.
         frames = self._preprocess.frames(windows) if frames is None else frames
-        t = np.full((len(frames), self.head.tail.width), np.nan, dtype=np.float32)
+        t = np.full((len(frames), self.head.tail.width + self.features), np.nan, dtype=np.float32)
         codes, reasons = np.full(len(frames), LOST, dtype=np.int64), {}
         for row in range(len(frames)):
             if self.failure is not None:
@@ -385,7 +413,15 @@ class WindowClassifier:
         if mark < 0:
             return self._unanswered(due, "backend")
         state, seq, t_start, t_end, flags = due
+        probabilities: Sequence[float]
         code, raw, probabilities = head.answer(mark, t)
+        classes, wearer = self._classes, state.wearer
+        if wearer is not None:
+            raw, probabilities = wearer.judge(mark, t, raw, probabilities)
+            classes = wearer.head.classes
+            if wearer.changed:
+                wearer.changed = False
+                self.events.append(StreamEvent("overlay", state.name, {"t": t_end, **wearer.facts()}))
         bars = head.thresholds
         label, smoothed = state.chain.step(probabilities if bars is None else against_thresholds(probabilities, bars))
         state.counters.decided += 1
@@ -413,6 +449,7 @@ class WindowClassifier:
                 smoothed,
                 (*spent, done - inferred, done - arrived),
                 None if bars is None else self._reached(smoothed),
+                tuple(in_steps(t[head.tail.width :]).astype(int).tolist()) if self.keep_features else None,
             ),
         )
 
@@ -432,6 +469,12 @@ class WindowClassifier:
         return Decision(
             seq, state.name, t_start, t_end, None, None, None, None, flags, name, missed, None, None, self._no_stages
         )
+
+
+def _near_a_step(features: Float32Array) -> Int64Array:
+    """Return the rows of features (N, F) of which one lies so near the middle of two steps that a batch may differ."""
+    steps = features * np.float32(STEPS)
+    return np.flatnonzero((np.abs(np.abs(steps - np.rint(steps)) - 0.5) < STEP_MARGIN).any(axis=1))
 
 
 def _with_host(spent: tuple[int, ...], host_ns: int) -> tuple[int, ...]:

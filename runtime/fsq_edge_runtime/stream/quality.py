@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing
 from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
+from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS
 
 GRAVITY = {"g": 1.0, "m/s2": 9.80665}
 # The root mean square of an accelerometer's norm, over gravity. Training data hold gravity when it lies here (gravity
@@ -30,8 +32,6 @@ SLOWER_THAN_TRAINING = 1 / 40
 SHAKING = 0.1  # of gravity, standard deviation of the acceleration's norm
 ROTATION_FLAG = "units:gyroscope"
 FULL_SCALE_SHARE = 0.999  # of the full scale: the last code of an ADC may sit just below it
-ALL_STILL = 4  # times as long a still body keeps all axes of a coarse sensor on one value by chance
-LIVE_STEPS = 2.5  # steps of a sensor that an axis moves beyond what step and noise explain
 MOST = 1e15  # beyond this a float32 square may overflow; no signal comes near
 
 
@@ -62,6 +62,7 @@ class QualityCheck:
                 known = ", ".join(self._names)
                 raise DataError(f"stream.json: {key} of {unknown[0]!r}", hint=f"the channels are {known}")
         self._live = [settings.sensor_step.get(name, 0.0) * LIVE_STEPS for name in self._names]
+        self._others = _other_axes([channel.unit for channel in config.channels])
         self._range = _column([settings.range_limits.get(channel.unit, math.inf) for channel in config.channels])
         self._scale = _column([settings.full_scale.get(name, math.inf) * FULL_SCALE_SHARE for name in self._names])
         limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
@@ -190,15 +191,13 @@ class QualityCheck:
     def _is_stuck(self, window: Float32Array, index: int) -> bool:
         """Whether a channel repeats a value longer than a still body explains."""
         starts, lengths = _long_runs(window[index], self._stuck_run)
-        unit = self._config.channels[index].unit
-        others = [i for i, channel in enumerate(self._config.channels) if i != index and channel.unit == unit]
+        others = self._others[index]
         if not self._live[index] or not others:
             return starts.size > 0
-        limit = np.asarray([self._live[i] or self._live[index] for i in others])
         all_still = min(ALL_STILL * self._stuck_run, window.shape[1])
         for start, length in zip(starts, lengths, strict=True):
             extent = np.ptp(window[others, start : start + length], axis=1)
-            if (extent > limit).any() or (length >= all_still and not extent.any()):
+            if extent.max() > self._live[index] or (length >= all_still and not extent.any()):
                 return True
         return False
 
@@ -212,6 +211,18 @@ class QualityCheck:
 
     def _name(self, flag: str, faulty: npt.ArrayLike) -> list[str]:
         return [f"{flag}:{name}" for name, bad in zip(self._names, np.asarray(faulty), strict=True) if bad]
+
+
+def _other_axes(units: list[str]) -> list[list[int]]:
+    """Return for each channel the others of its sensor: of three in a row of one unit, else of all in that row."""
+    others: list[list[int]] = []
+    for _, row in itertools.groupby(range(len(units)), key=units.__getitem__):
+        axes = list(row)
+        size = 3 if len(axes) % 3 == 0 else len(axes)
+        for at in range(0, len(axes), size):
+            sensor = axes[at : at + size]
+            others += [[other for other in sensor if other != axis] for axis in sensor]
+    return others
 
 
 def _column(values: list[float]) -> Float32Array:

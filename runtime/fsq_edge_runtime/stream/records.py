@@ -37,6 +37,7 @@ class Decision(NamedTuple):
         labels: of a head with several labels at once: those whose smoothed probability reaches their threshold; None
             with any other head and without inference. ``label`` is then the leading one, ``smoothed`` has every
             threshold at 0.5, and ``probabilities`` are the network's own.
+        features: (F,) in whole steps of 1/64, where the session was asked to keep them.
     """
 
     seq: int
@@ -54,6 +55,7 @@ class Decision(NamedTuple):
     smoothed: Sequence[float] | None
     stages_ns: tuple[int, ...]
     labels: tuple[str, ...] | None = None
+    features: tuple[int, ...] | None = None
 
     @property
     def latency_us(self) -> dict[str, float]:
@@ -88,6 +90,8 @@ class Decision(NamedTuple):
         if scores:
             line["probabilities"] = self.probabilities
             line["smoothed"] = self.smoothed
+        if self.features is not None:
+            line["features"] = list(self.features)
         if latency:
             line["latency_us"] = self.latency_us
         return line
@@ -124,7 +128,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """An event with facts of its own: ``drift``, ``stats`` or ``end``.
+    """An event with facts of its own: ``drift``, ``overlay``, ``stats`` or ``end``.
 
     Attributes:
         kind: its name.

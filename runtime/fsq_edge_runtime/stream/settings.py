@@ -38,8 +38,8 @@ class StreamSettings(Artefact):
         max_rate_error: relative difference allowed between the measured and the nominal source rate.
         full_scale: largest magnitude a channel can report, by channel name, raw units; enables ``clipped``.
         sensor_step: least difference between two values of a channel, by channel name, raw units. A channel with a
-            step is stuck only where another of its unit moves more than a few steps meanwhile, or where all of that
-            unit repeat four times as long: a coarse sensor repeats values on a still body.
+            step is stuck only where another axis of its sensor moves more than 20 steps meanwhile, or where all of them
+            repeat four times as long: a still body repeats values. ``export`` fills it in where it is known.
         range_limits: magnitude that no real signal exceeds, by unit; enables ``range``.
         check_gravity: compare the accelerometer's mean square with gravity where the training data held gravity;
             catches g sent as m/s2 and the reverse. The gyroscope's is held to what a body and a sensor can turn, which

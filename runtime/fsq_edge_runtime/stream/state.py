@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
@@ -14,6 +15,9 @@ from fsq_edge_runtime.stream.records import Gap
 from fsq_edge_runtime.stream.resampler import Polyphase
 from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.personal.wearer import Wearer
 
 MAX_UPSAMPLING = 8.0
 
@@ -36,6 +40,7 @@ class StreamState:
         next_start: grid index at which the next window begins.
         seq: number of the next window.
         doubted_until: windows before this number are doubted, since one before them turned faster than it can.
+        wearer: whoever wears the sensor, where the stream has an overlay.
 
     Raises:
         UsageError: the source's rate cannot be brought to the model's.
@@ -56,6 +61,7 @@ class StreamState:
         "ring",
         "seq",
         "t0",
+        "wearer",
     )
 
     def __init__(
@@ -92,6 +98,7 @@ class StreamState:
         self.next_start = 0
         self.seq = 0
         self.doubted_until = 0
+        self.wearer: Wearer | None = None
         self._size, self._hop, self._on_gap = config.window_samples, config.hop_samples, on_gap
         # True while the latest samples went to the ring only: the grid needs the last one before it interpolates.
         self._ahead = False
@@ -122,6 +129,10 @@ class StreamState:
         """End the segment because of ``cause``; give the windows that only a filter's delay held, as :meth:`take`."""
         self.grid.interrupt(cause)
         return self._place([] if self.resampler is None else self.resampler.finish())
+
+    def hand_over(self, on_gap: Callable[[StreamState, Gap], None]) -> None:
+        """Report gaps to another session from now on."""
+        self._on_gap = on_gap
 
     def pause(self, n: int) -> None:
         """Count n samples that are dropped."""

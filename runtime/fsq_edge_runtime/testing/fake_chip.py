@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +35,7 @@ class Job:
     """
 
     frame: AnyArray
-    out: AnyArray
+    out: Sequence[AnyArray]
     report: HefReport
     fault: Fault | None
     callback: Callback
@@ -189,7 +189,8 @@ class FakeChip:
 
     def _finish(self, job: Job, status: int) -> None:
         if status:
-            job.out[...] = 0  # a failed inference leaves zeros in the output and raises nowhere
+            for out in job.out:
+                out[...] = 0  # a failed inference leaves zeros in the output and raises nowhere
         else:
             wrong = self._damaged > 0 or (job.fault is not None and job.fault.kind == "wrong")
             try:
@@ -209,33 +210,37 @@ class FakeChip:
 
     def _compute(self, job: Job, wrong: bool) -> None:
         started = time.perf_counter_ns()
-        tensor_in, tensor_out = job.report.inputs[0], job.report.outputs[0]
+        tensor_in = job.report.inputs[0]
         # dtype is never checked: the bytes are taken as float32 whatever they are.
         frame = np.frombuffer(job.frame.tobytes(), dtype=np.float32).reshape(tensor_in.shape)
         if self.quantized:
             frame = _round_trip(frame, tensor_in.quant, tensor_in.dtype)
         with self._computing:  # the network gives a view of its own buffer, which the next call overwrites
-            t = self._network()(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
+            row = self._network(len(job.out) > 1)(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
             if wrong:
-                t = self._rng.uniform(-1.0, 1.0, size=t.shape).astype(np.float32)
-            if self.quantized:
-                t = _round_trip(t, tensor_out.quant, tensor_out.dtype)
-            channels_last = tensor_out.order != "NC"
-            height, width, channels = tensor_out.shape
-            job.out.reshape(-1)[...] = (
-                t.reshape(channels, height, width).transpose(1, 2, 0).ravel() if channels_last else t
-            )
+                row = self._rng.uniform(-1.0, 1.0, size=row.shape).astype(np.float32)
+            at = 0
+            # The graph's first output, t, is the smallest; a HEF may file its outputs in any order.
+            for tensor, out in sorted(zip(job.report.outputs, job.out, strict=True), key=lambda pair: pair[1].size):
+                values = row[at : at + out.size]
+                at += out.size
+                if self.quantized:
+                    values = _round_trip(values, tensor.quant, tensor.dtype)
+                height, width, channels = tensor.shape
+                if tensor.order != "NC":
+                    values = values.reshape(channels, height, width).transpose(1, 2, 0).ravel()
+                out.reshape(-1)[...] = values
         self.compute_ns.append(time.perf_counter_ns() - started)
 
     def compute_with(self, infer: Callable[[Float32Array], Float32Array]) -> None:
-        """Put a function in the place of the device graph: frame (1, C', H, W) float32 -> t (D,)."""
+        """Put a function in the place of the device graph: frame (1, C', H, W) float32 -> t (D,), features behind."""
         self._infer = infer
 
-    def _network(self) -> Callable[[Float32Array], Float32Array]:
+    def _network(self, features: bool) -> Callable[[Float32Array], Float32Array]:
         if self._infer is None:
             if self._graph is None:
                 raise RuntimeError("the fake was made without a graph, so it cannot infer")
-            self._infer = OnnxBackend(self._graph).infer
+            self._infer = OnnxBackend(self._graph, features=features).infer
         return self._infer
 
 

@@ -113,7 +113,7 @@ class ConfiguredInferModel:
         self._shut_down = False
         self._in_size = {stream.name: stream.frame_bytes for stream in model.inputs}
         self._out_size = {stream.name: stream.frame_bytes for stream in model.outputs}
-        self._first_in, self._first_out = model.inputs[0].name, model.outputs[0].name
+        self._first_in = model.inputs[0].name
 
     def __enter__(self) -> ConfiguredInferModel:
         return self
@@ -168,9 +168,10 @@ class ConfiguredInferModel:
             self._shut_down = True
             raise self._chip.errors.make(status)
         frame = bindings[0].input(self._first_in).get_buffer()
-        out = bindings[0].output(self._first_out).get_buffer()
-        assert frame is not None and out is not None  # noqa: S101, PT018 - _refusal has looked
-        job = Job(frame, out, self._model.report, fault, self._completion(callback))
+        out = [bindings[0].output(name).get_buffer() for name in self._out_size]
+        buffers = [buffer for buffer in out if buffer is not None]
+        assert frame is not None and len(buffers) == len(out)  # noqa: S101, PT018 - _refusal has looked
+        job = Job(frame, buffers, self._model.report, fault, self._completion(callback))
         self._chip.submit(job)
         return AsyncInferJob(job, self._chip.errors)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from fsq_edge_benchmarks.bench.contestant import Subject
 from fsq_edge_benchmarks.bench.result import Mode, ModeResult, SpinRecord
 from fsq_edge_benchmarks.bench.spin import SpinLoop, disturbances
 from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES, Distribution
@@ -18,6 +17,25 @@ from fsq_edge_benchmarks.measure.resources import Meter, Resources
 from fsq_edge_runtime.arrays import Int64Array
 
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """What a result says of the contestant: a session on a backend, or a network alone."""
+
+    @property
+    def name(self) -> str:
+        """Of the backend."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the figures must be read with."""
+        ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether a call waits for a device."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +101,7 @@ def take_turns(ours: Callable[[int], T], bare: Callable[[], object], count: int,
 
 def mode_result(
     mode: Mode,
-    subject: Subject,
+    subject: Named,
     timed: Timed[T],
     *,
     sample: str,

@@ -52,7 +52,7 @@ class ActigraphReader:
         rate = _number(info, "Sample Rate", file.name)
         if not RATES[0] <= rate <= RATES[1]:
             raise DataError(f"{file.name}: info.txt says a sample rate of {rate:g} Hz")
-        facts = {
+        facts: dict[str, Any] = {
             "device": f"ActiGraph {info.get('Device Type', '')}".strip(),
             "serial": info.get("Serial Number", ""),
             "firmware": info.get("Firmware", ""),
@@ -62,7 +62,7 @@ class ActigraphReader:
         if _is_number(info.get("Acceleration Max", "")):
             facts["acc_range_g"] = abs(float(info["Acceleration Max"]))
         return Description(
-            (Column(TIME, "s"), *(Column(name, "g") for name in AXES)),
+            (Column(TIME, "s"), *(Column(name, "g", full_scale=facts.get("acc_range_g")) for name in AXES)),
             time=TIME,
             device_clock=True,
             rate_hz=rate,

@@ -82,11 +82,15 @@ class AxivityReader:
             "session": int.from_bytes(header[7:11], "little"),
             "acc_range_g": accelerometer,
         }
+        ranges: dict[str, float] = {"g": float(accelerometer)}
         if len(columns) > 3:
-            facts["gyro_range_deg_s"] = gyro_range(int(page["light"]))
+            ranges["deg/s"] = facts["gyro_range_deg_s"] = gyro_range(int(page["light"]))
         ordered = sorted(columns, key=lambda column: column[0][0] == "g")  # accelerometer first
         return Description(
-            (Column(TIME, "s"), *(Column(name, unit) for name, unit in ordered)),
+            (
+                Column(TIME, "s"),
+                *(Column(name, unit, full_scale=ranges.get(unit)) for name, unit in ordered),
+            ),
             time=TIME,
             device_clock=True,
             rate_hz=rate,

@@ -13,6 +13,7 @@ import numpy as np
 from fsq_edge.data.importing.inputs import InputFile
 from fsq_edge.data.importing.packages import need_package
 from fsq_edge.data.importing.reader import HEAD_BYTES, Block, Column, Content, Description
+from fsq_edge.data.importing.readers.arrow_table import ArrowTable
 from fsq_edge.data.importing.readers.lines import LineFilter, read_lines
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
@@ -31,7 +32,7 @@ EXTRA = "\x00rest"  # what stands after a delimiter at the end of the line
 
 
 class DelimitedReader:
-    """Reads text tables in blocks with pandas' C parser; rows of uneven width are found before it sees them."""
+    """Reads text tables in blocks with the parsers of pyarrow and pandas; they never see rows of uneven width."""
 
     name = "csv"
     about = "CSV, TSV and other delimited text of any dialect, also packed (.gz, .zip)"
@@ -107,14 +108,14 @@ def preamble_start(lines: Sequence[str]) -> str:
 
 
 class _Parser:
-    """pandas' parser with the settings of one file."""
+    """The parsers with the settings of one file; pandas, slow to import, only where pyarrow leaves a block to it."""
 
     def __init__(self, name: str, dialect: Dialect, names: list[str], columns: Mapping[str, Content]) -> None:
-        self._pandas: Any = need_package("pandas", "reading a text table")
         self._name, self._columns = name, columns
         self._last = names[-1]
         self._runs = dialect.delimiter == " "
         self._filter = LineFilter(dialect, len(names))
+        self._arrow = ArrowTable(dialect, names, columns)
         self._comment = dialect.comment.encode()
         wide = dialect.encoding.startswith("utf-16")
         self._settings: dict[str, Any] = {
@@ -136,6 +137,10 @@ class _Parser:
     def block(self, data: bytes, number: int, lines: int) -> Block:
         if self._runs:
             return self._spaced(data, number)
+        if self._filter.is_plain(data):
+            columns = self._arrow.columns(data, lines)
+            if columns is not None:
+                return Block(columns, number)
         if self._filter.may_be_even(data, lines):
             frame = self._frame(data, [])
             if len(frame) == lines and not frame[self._last].isna().any():
@@ -177,7 +182,7 @@ class _Parser:
     def _frame(self, data: bytes, more: list[str]) -> Any:
         try:
             settings = {**self._settings, "names": [*self._settings["names"], *more]}
-            return self._pandas.read_csv(io.BytesIO(data), **settings)
+            return need_package("pandas", "reading a text table").read_csv(io.BytesIO(data), **settings)
         except (ValueError, OverflowError) as error:  # ParserError is a ValueError
             raise DataError(
                 f"{self._name}: {first_line(error)}", hint="does table: in the map describe this file?"

@@ -53,16 +53,16 @@ class LineFilter:
         self._width = width
         self._comment = dialect.comment.encode()
 
+    def is_plain(self, data: bytes) -> bool:
+        """Whether there are no quotes and no comments."""
+        return _QUOTE not in data and not (self._comment and self._comment in data)
+
     def may_be_even(self, data: bytes, lines: int) -> bool:
         """Whether there are as many delimiters as in even rows, and nothing that needs a closer look.
 
         If, besides, every line has a value in its last column, then every line is a row of the right width.
         """
-        return (
-            _QUOTE not in data
-            and not (self._comment and self._comment in data)
-            and _count(data, self._delimiter) == lines * (self._width - 1)
-        )
+        return self.is_plain(data) and _count(data, self._delimiter) == lines * (self._width - 1)
 
     def apply(self, data: bytes, first_line: int) -> LineBlock:
         """Return the rows among whole lines."""

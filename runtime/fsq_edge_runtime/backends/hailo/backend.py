@@ -41,12 +41,13 @@ class HailoBackend:
     Args:
         hefs: architecture -> bytes of the HEF; the one that fits the device is taken.
         frame_shape: (C', H, W) of the bundle's frames.
-        output_size: D.
+        output_size: values of an answer: D, or D + F with the features.
         binding: the module to use; None imports the installed ``hailo_platform``.
         timeout_s: the longest that one inference may take when no deadline is given.
         depth: requests under way at once in :meth:`infer_batch`.
         open_timeout_s: the longest that opening and configuring may take each.
         drain_s: longest wait of :meth:`close` for requests under way, seconds.
+        outputs: values of each output of the network; empty is one of ``output_size``.
 
     Attributes:
         name: ``hailo``; ``hailo-fake`` on a fake, so that no record can be mistaken for a measurement.
@@ -71,8 +72,10 @@ class HailoBackend:
         depth: int = 4,
         open_timeout_s: float = 10.0,
         drain_s: float = LONGEST_DRAIN_S,
+        outputs: tuple[int, ...] = (),
     ) -> None:
-        reports = inspect_hefs(hefs, frame_shape, output_size)
+        outputs = outputs or (output_size,)
+        reports = inspect_hefs(hefs, frame_shape, outputs)
         module = load_binding() if binding is None else binding
         guard_status_texts(module)
         self.name = "hailo-fake" if getattr(module, "fake", False) else "hailo"
@@ -85,7 +88,8 @@ class HailoBackend:
             self.architecture = choose_hef(reports, self._device.architecture, self._device.generation)
             self.report: HefReport = reports[self.architecture]
             hef = hefs[self.architecture]
-            self._link = HailoLink(self._device, hef, self.report, depth, open_timeout_s, min(open_timeout_s, drain_s))
+            drain_s = min(open_timeout_s, drain_s)
+            self._link = HailoLink(self._device, hef, self.report, outputs, output_size, depth, open_timeout_s, drain_s)
         except BaseException:
             self._device.release()
             raise

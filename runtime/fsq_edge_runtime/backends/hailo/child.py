@@ -48,7 +48,8 @@ class DeviceChild:
     Args:
         hefs: architecture -> bytes of the HEF.
         frame_shape: (C', H, W).
-        output_size: D.
+        output_size: values of an answer.
+        outputs: values of each output of the network.
         depth: requests under way at once in a batch.
         open_timeout_s: the longest that opening and configuring may take each.
 
@@ -62,6 +63,7 @@ class DeviceChild:
         hefs: Mapping[str, bytes],
         frame_shape: tuple[int, int, int],
         output_size: int,
+        outputs: tuple[int, ...],
         depth: int,
         open_timeout_s: float,
     ) -> None:
@@ -81,7 +83,7 @@ class DeviceChild:
                 _write_all(files, data)
             self.shared = SharedFrames(frames, frame_shape, output_size)
             sizes = {name: len(data) for name, data in hefs.items()}
-            job = Job(sizes, frame_shape, output_size, depth, open_timeout_s, frames, files)
+            job = Job(sizes, frame_shape, output_size, outputs, depth, open_timeout_s, frames, files)
             self._process = _start((its_line.fileno(), its_questions.fileno()), (frames, files), its_said)
             ours.pop_all()  # from here on kill() closes them
         self.line, self._questions = Line(line), Line(questions)

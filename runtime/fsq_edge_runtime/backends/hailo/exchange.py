@@ -36,11 +36,11 @@ class SharedFrames:
     Args:
         descriptor: of an anonymous file, see :meth:`make`; the memory keeps it alive.
         frame_shape: (C', H, W).
-        output_size: D.
+        output_size: values of an answer.
 
     Attributes:
         frames: (ROWS, C', H, W) float32.
-        answers: (ROWS, D) float32.
+        answers: (ROWS, values of an answer) float32.
     """
 
     def __init__(self, descriptor: int, frame_shape: tuple[int, int, int], output_size: int) -> None:
@@ -66,7 +66,8 @@ class Job:
     Attributes:
         hefs: architecture -> size in bytes; their bytes follow one another in the file of ``hef_descriptor``.
         frame_shape: (C', H, W).
-        output_size: D.
+        output_size: values of an answer: D, or D + F with the features.
+        outputs: values of each output of the network.
         depth: requests under way at once in a batch.
         open_timeout_s: the longest that opening and configuring may take each.
         frame_descriptor: of the shared frames.
@@ -76,6 +77,7 @@ class Job:
     hefs: dict[str, int]
     frame_shape: tuple[int, int, int]
     output_size: int
+    outputs: tuple[int, ...]
     depth: int
     open_timeout_s: float
     frame_descriptor: int
@@ -89,7 +91,7 @@ class Job:
     def decode(cls, message: bytes) -> Job:
         """Read the message."""
         values = json.loads(message)
-        values["frame_shape"] = tuple(values["frame_shape"])
+        values["frame_shape"], values["outputs"] = tuple(values["frame_shape"]), tuple(values["outputs"])
         return cls(**values)
 
 

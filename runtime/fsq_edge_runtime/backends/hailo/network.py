@@ -17,10 +17,11 @@ import numpy as np
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends.hailo.device import CLOSE_S, HailoDevice, keep_forever
 from fsq_edge_runtime.backends.hailo.errors import backend_error, from_status
+from fsq_edge_runtime.backends.hailo.hefs import in_order
 from fsq_edge_runtime.backends.hailo.owner_thread import outcome
 from fsq_edge_runtime.backends.hailo.request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
-from fsq_edge_runtime.hef import HefReport
+from fsq_edge_runtime.hef import HefReport, HefTensor
 
 OVERSHOOT = 0.05  # of the range that the HEF names: quantisation may overshoot a step, more is not a result
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -43,6 +44,8 @@ class HailoLink:
         device: acquired for this link; given back by :meth:`close`.
         hef: bytes of the HEF.
         report: what our inspector says of it.
+        outputs: values of each output of the graph, ``t`` first.
+        wanted: how many of them an answer has, from the first on.
         depth: requests that may be under way at once.
         configure_s: the longest that configuring may take at first.
         drain_s: how long closing waits for what is under way.
@@ -52,18 +55,28 @@ class HailoLink:
     """
 
     def __init__(
-        self, device: HailoDevice, hef: bytes, report: HefReport, depth: int, configure_s: float, drain_s: float
+        self,
+        device: HailoDevice,
+        hef: bytes,
+        report: HefReport,
+        outputs: tuple[int, ...],
+        wanted: int,
+        depth: int,
+        configure_s: float,
+        drain_s: float,
     ) -> None:
         self._device = device
         self._hef = hef
         self._report = report
+        self._sinks = in_order(report.outputs, outputs)
+        self._width, self._wanted = outputs[0], wanted
         self._depth = depth
         self._drain_s = drain_s
         self._lock = threading.Lock()
         self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread, the last first
         self._free: deque[Slot] = deque()
         self._under_way: deque[Ticket] = deque()
-        self._least, self._most = _limits(report)
+        self._least, self._most = _limits(self._sinks[0])
         self._configured: Any = None
         self._pending: Future[Network] | None = None  # a configuration under way
         self._broken = False
@@ -90,34 +103,45 @@ class HailoLink:
 
     def _build(self, vdevice: Any) -> Network:
         model = vdevice.create_infer_model(self._hef)
-        source, sink = self._prepare(model)
+        source, sinks = self._prepare(model)
         configured = model.configure()
-        return Network(model, configured, [self._slot(configured, source, sink) for _ in range(self._depth)])
+        return Network(model, configured, [self._slot(configured, source, sinks) for _ in range(self._depth)])
 
-    def _prepare(self, model: Any) -> tuple[str, str]:
+    def _prepare(self, model: Any) -> tuple[str, list[str]]:
         """Set FLOAT32 on both sides; HailoRT's names are used, its shapes must be those of the inspected HEF."""
         float32 = self._device.binding.FormatType.FLOAT32
         inputs, outputs = list(model.input_names), list(model.output_names)
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise BackendError(f"HailoRT sees the inputs {inputs} and outputs {outputs}, expected one of each")
+        if len(inputs) != 1 or len(outputs) != len(self._sinks):
+            expected = "one of each" if len(self._sinks) == 1 else f"1 and {len(self._sinks)}"
+            raise BackendError(f"HailoRT sees the inputs {inputs} and outputs {outputs}, expected {expected}")
+        if len(outputs) > 1:
+            named = {tensor.name for tensor in self._sinks}
+            if set(outputs) != named:
+                raise BackendError(f"HailoRT sees the outputs {outputs}, the HEF says {sorted(named)}")
+            outputs = [tensor.name for tensor in self._sinks]
         for stream, tensor in (
             (model.input(inputs[0]), self._report.inputs[0]),
-            (model.output(outputs[0]), self._report.outputs[0]),
+            *((model.output(name), tensor) for name, tensor in zip(outputs, self._sinks, strict=True)),
         ):
             stream.set_format_type(float32)
             shape = tuple(int(size) for size in stream.shape)
             if _without_ones(shape) != _without_ones(tensor.shape):  # (D,) and (1, 1, D) are the same memory
                 raise BackendError(f"HailoRT sees {tensor.name!r} as {shape}, the HEF says {tensor.shape}")
-        return inputs[0], outputs[0]
+        return inputs[0], outputs
 
-    def _slot(self, configured: Any, source: str, sink: str) -> Slot:
+    def _slot(self, configured: Any, source: str, sinks: list[str]) -> Slot:
         x = np.zeros(self._report.inputs[0].shape, dtype=np.float32)
-        shape = self._report.outputs[0].shape
-        flat = self._report.outputs[0].order == "NC"
-        y = np.zeros(shape[2] if flat else shape, dtype=np.float32)
-        bindings = configured.create_bindings(input_buffers={source: x}, output_buffers={sink: y})
-        t = y if flat else y.transpose(2, 0, 1)
-        return Slot(x, x.transpose(2, 0, 1), y, t, bindings, bindings.output(sink))
+        ends = np.cumsum([int(np.prod(tensor.shape)) for tensor in self._sinks]).tolist()
+        row = np.zeros(ends[-1], dtype=np.float32)
+        parts = np.split(row, ends[:-1])
+        y = tuple(
+            part.reshape(tensor.shape[2] if tensor.order == "NC" else tensor.shape)
+            for part, tensor in zip(parts, self._sinks, strict=True)
+        )
+        buffers = dict(zip(sinks, y, strict=True))
+        bindings = configured.create_bindings(input_buffers={source: x}, output_buffers=buffers)
+        t = row if len(y) > 1 or y[0].ndim == 1 else y[0].transpose(2, 0, 1)
+        return Slot(x, x.transpose(2, 0, 1), y, t, bindings, tuple(bindings.output(sink) for sink in sinks))
 
     def launch(self, frame: Float32Array, deadline_ns: int) -> Ticket:
         """Start one request.
@@ -150,10 +174,11 @@ class HailoLink:
 
     def _start(self, ticket: Ticket, deadline_ns: int) -> None:
         slot = ticket.slot
-        slot.y.fill(np.nan)  # what the device does not write must not look like an answer, least of all the last one
+        slot.t.fill(np.nan)  # what the device does not write must not look like an answer, least of all the last one
         # Waiting and launching belong together: two threads that both waited would overfill the queue.
         self._configured.wait_for_async_ready(timeout_ms=_milliseconds(deadline_ns), frames_count=1)
-        slot.output.set_buffer(slot.y)  # the binding puts a buffer of its own there at every run (seen in its sources)
+        for output, y in zip(slot.outputs, slot.y, strict=True):
+            output.set_buffer(y)  # the binding puts a buffer of its own there at every run (seen in its sources)
         self._under_way.append(ticket)  # first: an interrupt right after the launch must not lose the request
         ticket.job = self._configured.run_async([slot.bindings], ticket)
 
@@ -176,13 +201,15 @@ class HailoLink:
         if ticket.exception is not None:
             self._broken = True  # HailoRT shuts the pipeline down after a failed inference
             raise backend_error("the inference", ticket.exception) from ticket.exception
-        t = ticket.slot.t.reshape(-1)  # a view where the output is one row, as that of an FSQ network is
-        least, most = self._least, self._most
+        row = ticket.slot.t.reshape(-1)  # a view where the output is one row, as that of an FSQ network is
+        t, least, most = row[: self._width], self._least, self._most
         if not all(least <= value <= most for value in t.tolist()):  # NaN compares false; D is a handful
             raise BackendError(
                 f"the device returned values outside [{least:.4g}, {most:.4g}], the HEF's range: {t[:8].tolist()}"
             )
-        return t
+        if self._wanted > self._width and not np.isfinite(row).all():
+            raise BackendError("the device returned features that are not numbers")
+        return row[: self._wanted]
 
     def abandon(self) -> None:
         """Throw away whatever is under way: nobody will read it, so its buffers serve again once it came back."""
@@ -258,9 +285,9 @@ class HailoLink:
             self._device.release(lambda: not all(ticket.returned for ticket in orphans))
 
 
-def _limits(report: HefReport) -> tuple[float, float]:
-    """Return the least and the greatest value that the output can have, a little overshoot allowed."""
-    quant = report.outputs[0].quant
+def _limits(t: HefTensor) -> tuple[float, float]:
+    """Return the least and the greatest value that t can have, a little overshoot allowed."""
+    quant = t.quant
     span = quant.limit_max - quant.limit_min
     if not 0 < span < math.inf:
         return -FLOAT32_MAX, FLOAT32_MAX  # the HEF does not say; what is no number is still refused

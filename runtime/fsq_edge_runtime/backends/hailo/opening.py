@@ -21,17 +21,19 @@ def open_hailo(
     binding: Binding = None,
     isolated: bool = True,
     timeout_s: float = 1.0,
+    outputs: tuple[int, ...] = (),
 ) -> HailoBackend | HailoProcess:
     """Open the device that is here with the HEF that is for it.
 
     Args:
         hefs: architecture -> bytes of the HEF.
         frame_shape: (C', H, W) of the bundle's frames.
-        output_size: D.
+        output_size: values of an answer: D, or D + F where the features are wanted behind ``t``.
         binding: a module in the place of ``hailo_platform``, which then runs in this process.
         isolated: whether the installed binding runs in a process of its own, so that a silent or lost device cannot
             stop this one. Needs Linux; elsewhere, and with a fake in the binding's place, it runs in this process.
         timeout_s: the longest that one inference may take when no deadline is given.
+        outputs: values of each output of the network, (D,) or (D, F); empty is one output of ``output_size``.
 
     Raises:
         BackendError: no binding, no device, no HEF for it, a HEF that is damaged or does not fit the bundle, or
@@ -42,7 +44,7 @@ def open_hailo(
     if isolated and binding is None and not fake_in_place() and sys.platform == "linux":
         from fsq_edge_runtime.backends.hailo.process import HailoProcess
 
-        return HailoProcess(hefs, frame_shape, output_size, timeout_s=timeout_s)
+        return HailoProcess(hefs, frame_shape, output_size, timeout_s=timeout_s, outputs=outputs)
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 
-    return HailoBackend(hefs, frame_shape, output_size, binding=binding, timeout_s=timeout_s)
+    return HailoBackend(hefs, frame_shape, output_size, binding=binding, timeout_s=timeout_s, outputs=outputs)

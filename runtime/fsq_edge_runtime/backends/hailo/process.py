@@ -38,10 +38,11 @@ class HailoProcess:
     Args:
         hefs: architecture -> bytes of the HEF; the one that fits the device is taken.
         frame_shape: (C', H, W) of the bundle's frames.
-        output_size: D.
+        output_size: values of an answer: D, or D + F with the features.
         timeout_s: the longest that one inference may take when no deadline is given.
         depth: requests under way at once in :meth:`infer_batch`.
         open_timeout_s: the longest that opening and configuring may take each.
+        outputs: values of each output of the network; empty is one of ``output_size``.
 
     Attributes:
         name: ``hailo``; ``hailo-fake`` on a fake, so that no record can be mistaken for a measurement.
@@ -63,8 +64,10 @@ class HailoProcess:
         timeout_s: float = 1.0,
         depth: int = 4,
         open_timeout_s: float = 10.0,
+        outputs: tuple[int, ...] = (),
     ) -> None:
-        reports = inspect_hefs(hefs, frame_shape, output_size)
+        outputs = outputs or (output_size,)
+        reports = inspect_hefs(hefs, frame_shape, outputs)
         self._timeout_ns = int(timeout_s * 1e9)
         self._output_size = output_size
         self._pid = os.getpid()
@@ -72,7 +75,7 @@ class HailoProcess:
         self._behind = False  # whether a reply has not come yet
         self._questions = TemperatureQuestions(ASK_EVERY_S)
         self._heat_c: float | None = None
-        self._child = DeviceChild(hefs, frame_shape, output_size, depth, open_timeout_s)
+        self._child = DeviceChild(hefs, frame_shape, output_size, outputs, depth, open_timeout_s)
         self._finalizer = weakref.finalize(self, self._child.kill)
         self._finalizer.atexit = False
         try:

@@ -18,18 +18,18 @@ class Slot:
     Attributes:
         x: (H, W, C) as HailoRT wants it.
         x_as_chw: the same memory seen as (C, H, W), so that one copy does the transposition.
-        y: as the output stream is shaped.
-        t: the same memory seen channels first: (D,), or (C, H, W) of a map.
+        y: as each output stream is shaped, one behind the other in memory.
+        t: the same memory seen channels first: (D,), (C, H, W) of a map, or (D + F,) of t and features.
         bindings: of the configured model, with x attached.
-        output: the binding's output slot, to which y is attached before each launch.
+        outputs: the binding's output slots, to which y is attached before each launch.
     """
 
     x: Float32Array
     x_as_chw: Float32Array
-    y: Float32Array
+    y: tuple[Float32Array, ...]
     t: Float32Array
     bindings: Any
-    output: Any
+    outputs: tuple[Any, ...]
 
 
 class Ticket:

@@ -79,6 +79,7 @@ def _open(job: Job) -> HailoBackend:
         binding=binding,
         depth=job.depth,
         open_timeout_s=job.open_timeout_s,
+        outputs=job.outputs,
     )
 
 

@@ -1,0 +1,175 @@
+"""Training with windows of two labels: ``pure``, ``majority`` and ``soft`` by the event score of held-out subjects.
+
+python -m fsq_edge_benchmarks.suites.window_labels [--quick] [--data SOURCE] [--folds N] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
+from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.events import QUADRUPED_FOLDS
+
+if TYPE_CHECKING:
+    from fsq_edge.data.recording import Dataset
+
+RULES: Final = ("pure", "majority", "soft")
+SUMS: Final = ("events", "missed", "false_events", "hours")
+
+
+def run(quick: bool = False, source: str = "quadruped", folds: int = 2, seed: int = 0) -> dict[str, Any]:
+    """Train with each rule on the same folds and score raw argmax and tuned decisions on the subjects held out.
+
+    Args:
+        quick: one fold, few epochs: shows that it runs.
+        source: ``quadruped``, which is synthetic and changes within its recordings, or ``watch``, whose recordings of
+            one exercise are stitched to streams for training as well as for the score.
+        folds: how many.
+        seed: of training and stitching.
+
+    Returns:
+        ``rules``: for each, sums of events, missed and false ones, false events an hour, and window macro-F1.
+    """
+    from fsq_edge.data import open_dataset, write_folder
+
+    dataset = open_dataset(source)
+    held_out: Sequence[Sequence[str]] = WATCH_FOLDS if source == "watch" else QUADRUPED_FOLDS
+    with tempfile.TemporaryDirectory() as temporary:
+        training = source
+        if source == "watch":
+            write_folder(stitched(dataset, seed), Path(temporary) / "stitched")
+            training = f"folder:{temporary}/stitched"
+        rows = [
+            _row(dataset, training, rule, fold, seed, quick)
+            for fold in held_out[: 1 if quick else folds]
+            for rule in RULES
+        ]
+    return {
+        "schema_version": 1,
+        "benchmark": "window_labels",
+        "dataset": dataset.name,
+        "stitched": source == "watch",
+        "quick": quick,
+        "runs": rows,
+        "rules": {rule: _pooled([row for row in rows if row["rule"] == rule]) for rule in RULES},
+    }
+
+
+def stitched(dataset: Dataset, seed: int) -> Dataset:
+    """Return a data set whose recordings are each subject's, joined without a gap in an order drawn by the seed."""
+    from fsq_edge.data.recording import Recording
+
+    recordings = []
+    for subject in dataset.subjects:
+        own = [recording for recording in dataset.recordings if recording.subject == subject]
+        order = np.random.default_rng([seed, 1 + dataset.subjects.index(subject)]).permutation(len(own))
+        samples, labels = (
+            np.concatenate([getattr(own[at], name) for at in order.tolist()]) for name in ("samples", "labels")
+        )
+        recordings.append(Recording(f"subject-{subject}", samples, labels, subject, "stitched"))
+    return replace(dataset, recordings=tuple(recordings))
+
+
+def _row(dataset: Dataset, training: str, rule: str, fold: Sequence[str], seed: int, quick: bool) -> dict[str, Any]:
+    from fsq_edge.deploy.build import export_run
+    from fsq_edge.training import load_run, train
+    from fsq_edge.training.config import TrainConfig, WindowsSection
+    from fsq_edge.training.split import open_sides
+    from fsq_edge.tuning.tune import tune_bundle
+    from fsq_edge_compile.build_folder import BuildFolder
+    from fsq_edge_compile.packing.bundle import build_bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
+
+    begun = time.process_time()
+    plain = fold_config(training, fold, seed, epochs=2 if quick else None)
+    config = TrainConfig.model_validate({**dict(plain), "windows": WindowsSection.model_validate({"labels": rule})})
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sides = open_sides(config)
+        train(config, folder / "run", sides=sides)
+        loaded = load_run(folder / "run")
+        export_run(loaded, folder / "build")
+        build_bundle(BuildFolder(folder / "build")).save(folder / "one.fsqb")
+        tuned = tune_bundle(Bundle.open(folder / "one.fsqb"), dataset, seed=seed)
+    row: dict[str, Any] = {
+        "rule": rule,
+        "test_subjects": list(fold),
+        "n_train": len(sides.train),
+        "n_mixed_left_out": sides.train.n_mixed,
+        "val_macro_f1": loaded.metrics["val_macro_f1"],
+        "cpu_s": time.process_time() - begun,
+    }
+    if tuned.report is not None:
+        row |= {side: getattr(tuned.report, side).model_dump(mode="json", exclude={"classes"}) for side in SIDES}
+    print(_line(row), file=sys.stderr)
+    return row
+
+
+SIDES: Final = ("raw", "tuned")
+
+
+def _pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    known = [row for row in rows if "raw" in row]
+    found: dict[str, Any] = {"val_macro_f1": float(np.mean([row["val_macro_f1"] for row in rows]))}
+    for side in SIDES:
+        sums = {key: sum(row[side][key] for row in known) for key in SUMS}
+        delays = [row[side]["delay_median_s"] for row in known if row[side]["delay_median_s"] is not None]
+        found[side] = {
+            **sums,
+            "false_per_hour": sums["false_events"] / sums["hours"] if sums["hours"] else None,
+            "delay_median_s": float(np.mean(delays)) if delays else None,
+        }
+    return found
+
+
+def _line(row: dict[str, Any]) -> str:
+    head = f"{row['rule']:<10}{','.join(row['test_subjects']):<12}{row['n_train']:>8} windows{row['cpu_s']:>7.0f} s CPU"
+    if "raw" not in row:
+        return f"{head}  nothing beat raw argmax"
+    raw, tuned = row["raw"], row["tuned"]
+    return (
+        f"{head}  raw {raw['false_events']:>4} false {raw['missed']:>3} missed, tuned {tuned['false_events']:>4} false "
+        f"{tuned['missed']:>3} missed of {tuned['events']}"
+    )
+
+
+def show(result: dict[str, Any]) -> str:
+    """Return the result as a table."""
+    kind = "stitched" if result["stitched"] else "synthetic"
+    lines = [
+        f"{result['dataset']} ({kind}), held-out subjects" + (", quick" if result["quick"] else ""),
+        f"{'rule':<10}{'events':>8}{'raw f/h':>9}{'missed':>8}{'tuned f/h':>11}{'missed':>8}{'delay':>9}{'val F1':>8}",
+    ]
+    for rule, found in result["rules"].items():
+        raw, tuned = found["raw"], found["tuned"]
+        if raw["false_per_hour"] is None:
+            continue
+        lines.append(
+            f"{rule:<10}{raw['events']:>8}{raw['false_per_hour']:>9.1f}{raw['missed']:>8}"
+            f"{tuned['false_per_hour']:>11.1f}{tuned['missed']:>8}{tuned['delay_median_s'] or 0:>9.2f}"
+            f"{found['val_macro_f1']:>8.3f}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    OPTIONS: dict[str, dict[str, Any]] = {
+        "data": {
+            "dest": "source",
+            "default": "quadruped",
+            "choices": ["watch", "quadruped"],
+            "help": "data source (default: quadruped)",
+        },
+        "folds": {"type": int, "default": 2, "help": "folds of held-out subjects (default: 2)"},
+        "seed": {"type": int, "default": 0, "help": "seed of training and stitching (default: 0)"},
+    }
+    sys.exit(run_command("window_labels", run, OPTIONS, show))

@@ -1,0 +1,66 @@
+"""``fsq-edge bundle push`` and ``pull``: bundles in an OCI registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
+from fsq_edge.cli.bundle_device import key_option
+from fsq_edge.cli.options import path_option
+from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge_runtime.files import read_bounded, write_file
+
+plain_http_option = click.option(
+    "--plain-http", is_flag=True, help="Speak HTTP without TLS (default: only to a registry on this machine)."
+)
+
+
+@click.command("push")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("address", metavar="oci://HOST/NAME:TAG")
+@plain_http_option
+@output_options
+def push(bundle: Path, address: str, plain_http: bool, json_to: str | None, quiet: bool) -> None:
+    """Store BUNDLE in an OCI registry, with what it is as annotations.
+
+    Prints the address by digest, which names this content for ever. Log in with docker login or podman login.
+
+    Exit codes: 65 the bundle is damaged; 69 the registry does not answer or does not take it.
+    """
+    from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.registry import RegistryAddress
+    from fsq_edge_runtime.registry import push as push_bundle
+
+    place = RegistryAddress.parse(address)
+    digest = push_bundle(Bundle.open(bundle), place, plain_http=plain_http)
+    console(quiet, json_to).print(f"pushed {escape(str(place))}\n{escape(place.pinned(digest))}", soft_wrap=True)
+    write_json({"schema_version": 1, "address": str(place), "digest": digest, "pinned": place.pinned(digest)}, json_to)
+
+
+@click.command("pull")
+@click.argument("address", metavar="oci://HOST/NAME[:TAG|@sha256:DIGEST]")
+@path_option("--out", required=True, help="Write the bundle here, a file NAME.fsqb.")
+@key_option
+@plain_http_option
+@output_options
+def pull(address: str, out: Path, key: Path | None, plain_http: bool, json_to: str | None, quiet: bool) -> None:
+    """Fetch a bundle from an OCI registry; it is verified before anything is written.
+
+    Exit codes: 65 damaged, another artefact, or not signed with the key; 66 not there; 69 the registry does not answer.
+    """
+    from fsq_edge_runtime.bundle.archive import encode_archive
+    from fsq_edge_runtime.registry import RegistryAddress
+    from fsq_edge_runtime.registry import pull as pull_bundle
+
+    place = RegistryAddress.parse(address)
+    public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
+    pulled = pull_bundle(place, public_key=public_key, plain_http=plain_http)
+    write_file(out, encode_archive(pulled.bundle.files))
+    signed = "signature good" if key else "signature not checked (no --key)"
+    pinned = place.pinned(pulled.digest)
+    console(quiet, json_to).print(f"wrote {escape(str(out))}: {escape(pinned)}, {signed}", soft_wrap=True)
+    facts = {"out": str(out), "digest": pulled.digest, "pinned": pinned, "signature_checked": key is not None}
+    write_json({"schema_version": 1, **facts}, json_to)

@@ -1,0 +1,38 @@
+"""``fsq-edge schema``: JSON Schemas of the files and of what ``--json`` prints, for editors and scripts."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import click
+
+from fsq_edge.artefact_schemas import artefact_places, schema_of, verb_names
+from fsq_edge.cli.options import path_option
+from fsq_edge.cli.output import console, table, write_json
+from fsq_edge_runtime.errors import UsageError
+
+
+@click.command(
+    "schema",
+    epilog="An editor checks a YAML file whose first line is: # yaml-language-server: $schema=train-config.schema.json",
+)
+@click.argument("name", required=False)
+@path_option("--out", metavar="FILE", help="Write the schema to this file. Default: standard output.")
+def command(name: str | None, out: Path | None) -> None:
+    """Print the JSON Schema (2020-12) of NAME; without NAME, list the names.
+
+    A name is that of an artefact, such as train-config, or of a verb, such as check, for what its --json prints.
+    """
+    if name is None:
+        rows = [(found, f"{module}.{cls}") for found, (module, cls) in artefact_places().items()]
+        console().print(table("", ["file", "defined by"], rows))
+        if verb_names():
+            console().print(f"what --json prints: {', '.join(verb_names())}", markup=False, soft_wrap=True)
+        return
+    known = (*artefact_places(), *verb_names())
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "fsq-edge schema lists them"
+        raise UsageError(f"there is no schema {name!r}", hint=hint)
+    write_json(schema_of(name), "-" if out is None else str(out))

@@ -1,0 +1,174 @@
+"""From records and samples to what the page draws: collected on the engine's thread, worked on by the page's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.monitor.about import About
+from fsq_edge_runtime.monitor.budget import Budget
+from fsq_edge_runtime.monitor.events import EventList
+from fsq_edge_runtime.monitor.past import Past
+from fsq_edge_runtime.monitor.windows import ROW, RowMaker
+from fsq_edge_runtime.stream.records import Decision, Record
+
+MAX_RECORDS: Final = 20_000  # that wait for the page's thread; the oldest make way
+MAX_SAMPLES: Final = 200_000
+MAX_STREAMS: Final = 4096
+MAX_NAME: Final = 200  # characters of a stream's name that the page shows
+HEALTH_S: Final = 1.0
+YIELD_EVERY: Final = 256  # records or chunks between two pauses, so that the engine is not held up
+
+Samples = tuple[str, Float32Array, Float64Array | None]
+
+
+class Feed:
+    """Takes what a run produces and keeps what the page shows.
+
+    ``write`` and ``take`` only append to a queue: they cost the engine a microsecond. The rest is for the page's
+    thread alone.
+
+    Args:
+        about: facts of the run.
+
+    Attributes:
+        about: facts of the run.
+        counters: ``records`` taken, ``dropped`` (records and chunks that found the queue full).
+        facts: the run's counters, asked for once a second; None until the runner gives them.
+        events: gaps, drift, switches.
+        ended: whether the run said its end.
+    """
+
+    def __init__(self, about: About) -> None:
+        self.about = about
+        self.counters = {"records": 0, "dropped": 0}
+        self.facts: Callable[[], dict[str, Any]] | None = None
+        self.events, self.ended = EventList(), False
+        self.makes = RowMaker(about.classes)
+        self.streams: OrderedDict[str, Past] = OrderedDict()  # the one that spoke last is the last
+        self._records: deque[Record] = deque(maxlen=MAX_RECORDS)
+        self._chunks: deque[Samples] = deque()
+        self._waiting = 0
+        self._guard = threading.Lock()
+        self._budget = Budget()
+        self._next_id = 0
+        self._flags_said = 1
+        self._health_at = 0.0
+
+    def write(self, record: Record) -> None:
+        """Take a record; never blocks."""
+        self.counters["records"] += 1
+        if len(self._records) >= MAX_RECORDS:
+            self.counters["dropped"] += 1
+        self._records.append(record)
+
+    def take(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
+        """Take samples (n, C) of a stream and their times (n,) in seconds, or None; never blocks."""
+        with self._guard:
+            self._chunks.append((stream, samples, times))
+            self._waiting += len(samples)
+            while self._waiting > MAX_SAMPLES and len(self._chunks) > 1:
+                self._waiting -= len(self._chunks.popleft()[1])
+                self.counters["dropped"] += 1
+
+    def collate(self) -> dict[str, Any]:
+        """Work off what is waiting; return the news for every viewer."""
+        news: dict[str, Any] = {"wall": time.time(), "new": [], "gone": [], "streams": [], "events": []}
+        for past in self.streams.values():
+            past.begin()
+        self._take_samples(news)
+        self._take_records(news)
+        for past in self.streams.values():
+            if past.fresh:
+                news["streams"].append([past.number, *past.latest()])
+        while len(self.streams) > MAX_STREAMS:
+            past = self.streams.popitem(last=False)[1]
+            past.clear()
+            news["gone"].append(past.number)
+        if len(self.makes.flag_sets) > self._flags_said:
+            news["flags"] = dict(enumerate(self.makes.flag_sets[self._flags_said :], self._flags_said))
+            self._flags_said = len(self.makes.flag_sets)
+        news["ended"] = self.ended
+        if self.facts is not None and time.monotonic() - self._health_at >= HEALTH_S:
+            self._health_at = time.monotonic()
+            news["health"] = self.health()
+        return news
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a page needs when it opens, but for the past of the stream that it shows."""
+        return {
+            "about": self.about.to_dict(),
+            "wall": time.time(),
+            "flags": dict(enumerate(self.makes.flag_sets)),
+            "streams": [past.summary() for past in sorted(self.streams.values(), key=lambda past: past.number)],
+            "events": list(self.events.latest),
+            "health": self.health(),
+            "ended": self.ended,
+        }
+
+    def health(self) -> dict[str, Any]:
+        """Return the run's counters that the page shows as badges."""
+        if self.facts is None:
+            return {}
+        facts = self.facts()
+        kept = ("streams", "received", "decided", "abstained", "missed", "overrun", "gaps", "device", "waiting_samples")
+        return {name: facts[name] for name in kept if name in facts}
+
+    def find(self, number: int) -> Past | None:
+        """Return a stream by its number."""
+        return next((past for past in self.streams.values() if past.number == number), None)
+
+    def _take_samples(self, news: dict[str, Any]) -> None:
+        with self._guard:
+            chunks, self._chunks, self._waiting = self._chunks, deque(), 0
+        joined: dict[tuple[str, bool], list[Samples]] = {}
+        for chunk in chunks:  # one piece of work for each stream, however small its chunks are
+            joined.setdefault((chunk[0], chunk[2] is None), []).append(chunk)
+        for number, ((name, untimed), parts) in enumerate(joined.items()):
+            _breathe(number)
+            samples = np.concatenate([part[1] for part in parts]) if len(parts) > 1 else parts[0][1]
+            given = [part[2] for part in parts if part[2] is not None]
+            times = None if untimed else np.concatenate(given)
+            if samples.ndim == 2 and samples.shape[1] == len(self.about.channels):
+                self._past(name, news).take(samples, times)
+
+    def _take_records(self, news: dict[str, Any]) -> None:
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        backend = None
+        for number in range(len(self._records)):
+            _breathe(number + 1)
+            record = self._records.popleft()
+            if isinstance(record, Decision):
+                rows.setdefault(record.stream, []).append(self.makes.row(record))
+                backend = record.backend
+            elif (event := self.events.add(record)) is not None:
+                news["events"].append(event)
+                self.ended = self.ended or record.kind == "end"
+                if record.kind == "drift" and record.stream:
+                    self._past(record.stream, news).drifted = event["text"]
+        if backend is not None:
+            news["backend"] = backend
+        for name, values in rows.items():
+            self._past(name, news).see(np.array(values, dtype=ROW))
+
+    def _past(self, name: str, news: dict[str, Any]) -> Past:
+        past = self.streams.get(name)
+        if past is None:
+            past = self.streams[name] = Past(self._next_id, name[:MAX_NAME], self.about, self._budget)
+            self._next_id += 1
+            news["new"].append([past.number, past.name])
+        else:
+            self.streams.move_to_end(name)
+        return past
+
+
+def _breathe(number: int) -> None:
+    """Let the engine's thread run every now and then: it may be waiting for the interpreter lock."""
+    if number % YIELD_EVERY == YIELD_EVERY - 1:
+        time.sleep(0)

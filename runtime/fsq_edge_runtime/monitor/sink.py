@@ -1,0 +1,92 @@
+"""The live page as a sink: records and samples in, a page in the browser out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Final
+
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.monitor.about import About
+from fsq_edge_runtime.monitor.feed import Feed
+from fsq_edge_runtime.monitor.guard import App, Guard
+from fsq_edge_runtime.monitor.web_app import TICK_S, MonitorApp
+from fsq_edge_runtime.monitor.web_server import PageServer
+from fsq_edge_runtime.stream.records import Record
+
+TOKEN_VARIABLE: Final = "FSQ_EDGE_MONITOR_TOKEN"  # noqa: S105 - the name of a variable
+LEAST_TOKEN: Final = 16  # characters
+
+
+class MonitorSink:
+    """Serves the live page; reads only, nothing on it changes the run.
+
+    Args:
+        host: address to listen on. On a loopback address, requests under a foreign host name are refused. On any other
+            address a token is needed: the variable ``FSQ_EDGE_MONITOR_TOKEN``, or one that is drawn here.
+        port: 0 takes a free one (see :attr:`port`).
+        about: facts of the run.
+
+    Attributes:
+        name: ``http``.
+        counters: ``records``, ``dropped`` (on the way to the page), ``viewers`` so far.
+        port: the port in use.
+        address: what to open in a browser, with the token where one is needed.
+
+    Raises:
+        UnavailableError: the extra ``monitor`` is not installed, or the address cannot be bound.
+        UsageError: the token is too short.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, about: About | None = None) -> None:
+        self.name = "http"
+        self._feed = Feed(about or About())
+        self.counters = self._feed.counters
+        self.counters["viewers"] = 0
+        local = _is_local(host)
+        token = None if local else _token()
+        app = MonitorApp(self._feed, self.counters)
+
+        def guarded(port: int) -> App:
+            return Guard(app.asgi, local=local, token=token, cookie=f"fsq_edge_{port}")
+
+        self._server = PageServer(host, port, guarded, app.tick, TICK_S)
+        self.port = self._server.port
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"http://{shown}:{self.port}/" + (f"?token={token}" if token else "")
+
+    def write(self, record: Record) -> None:
+        """Take a record; never blocks."""
+        self._feed.write(record)
+
+    def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
+        """Take samples (n, C), raw units, and their times (n,) in seconds, or None; never blocks."""
+        self._feed.take(stream, samples, times)
+
+    def read_facts(self, facts: Callable[[], dict[str, Any]]) -> None:
+        """Ask for the run's counters here, once a second, on the page's thread."""
+        self._feed.facts = facts
+
+    def close(self) -> None:
+        """Send the last news and stop serving."""
+        self._server.close()
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _token() -> str:
+    given = os.environ.get(TOKEN_VARIABLE)
+    if given is not None and (len(given) < LEAST_TOKEN or not given.isascii() or not given.isalnum()):
+        raise UsageError(
+            f"the token in {TOKEN_VARIABLE} is not {LEAST_TOKEN} or more letters and digits",
+            hint=f"{TOKEN_VARIABLE}=$(openssl rand -hex 16)",
+        )
+    return given or secrets.token_urlsafe(16)
