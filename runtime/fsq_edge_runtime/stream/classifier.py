@@ -425,7 +425,6 @@ class WindowClassifier:
         bars = head.thresholds
         label, smoothed = state.chain.step(probabilities if bars is None else against_thresholds(probabilities, bars))
         state.counters.decided += 1
-        classes = self._classes
         if label == UNKNOWN:
             name, confidence = UNKNOWN_LABEL, max(smoothed)
         else:
