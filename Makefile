@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench fuzz networks soak clean install bare
+.PHONY: demo test lint bench fuzz networks series soak clean install bare
 
 install: $(STAMP)
 
@@ -58,6 +58,10 @@ networks: $(STAMP) build/networks-torch/.installed build/networks-keras/.install
 	$(BIN)/python -m tests.survey.refusals; code=$$?; \
 	$(BIN)/python -m tests.survey.judging build/networks --json build/networks.json || code=1; \
 	$(BIN)/python -m tests.survey.page build/networks.json docs/networks.md || code=1; exit $$code
+
+# Time-series networks of public papers in every spelling: verdicts before and after check --fix.
+series: $(STAMP)
+	$(BIN)/python -m tests.programs.series_survey
 
 build/networks-torch/.installed: tests/survey/environments/torch.txt tests/survey/environments/torch-bare.txt
 	test -x build/networks-torch/bin/python || $(PYTHON) -m venv build/networks-torch

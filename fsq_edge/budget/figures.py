@@ -65,6 +65,7 @@ def ethogram(pieces: pd.DataFrame, stream: str, colors: Colors, zone: str | None
             edges = [(at_s(low + (high - low) * a / COLUMNS), at_s(low + (high - low) * b / COLUMNS)) for a, b in spans]
             axes.broken_barh([(a, b - a) for a, b in edges], (row - 0.4, 0.8), facecolor=colors[state], linewidth=0)
         name_rows(axes, np.arange(len(rows)), rows)
+        axes.set_ylim(len(rows) - 0.5, -0.5)  # a state that fills no pixel has its row, too
         axes.set_xlim(at_s(low), at_s(high))
         _label_axis(axes, unit, dated)
         return svg_text(figure, f"Ethogram of stream {_plain(stream)}")

@@ -11,7 +11,7 @@ import click
 
 from fsq_edge.cli.bench_network import is_network, measure_network, windows_or_file
 from fsq_edge.cli.options import F, default_option, names_of, path_option
-from fsq_edge.cli.output import console, need, output_options, write_json, write_text
+from fsq_edge.cli.output import console, need, output_options, write_json, write_report
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def measure(
     if html is not None:
         from fsq_edge_benchmarks.bench.page import bench_page
 
-        write_text(html, bench_page(result))
+        write_report(html, bench_page(result))
         out.print(f"page: {html}", markup=False)
     if result.comparison:
         _leave(result.comparison, allow_disturbed)

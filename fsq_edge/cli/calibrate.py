@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, write_json
+from fsq_edge.cli.output import console, need, output_options, write_json, write_report
 from fsq_edge.deploy.calibration import calibrate
 from fsq_edge_calibration import METHODS
-from fsq_edge_runtime.files import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +97,7 @@ def command(
     if report is not None:
         from fsq_edge.deploy.int8_page import calibration_page
 
-        write_file(report, calibration_page(made.audit).encode())
+        write_report(report, calibration_page(made.audit))
         show.print(f"wrote {report}", markup=False)
     write_json(made.to_dict(), json_to)
     if not made.audit.passed:

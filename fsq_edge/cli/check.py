@@ -10,7 +10,7 @@ import click
 from fsq_edge.cli.check_gate import CheckGate, gate_options
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
 from fsq_edge.cli.options import default_option
-from fsq_edge.cli.output import console, need, output_options, write_json, write_text
+from fsq_edge.cli.output import console, need, output_options, write_json, write_report
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import FsqEdgeError, UsageError
 
@@ -142,7 +142,7 @@ def _check_one(
     if report_to is not None:
         from fsq_edge_compile.checker.page import render_page
 
-        write_text(Path(report_to), render_page(examination))
+        write_report(Path(report_to), render_page(examination))
         screen.print(f"report: {report_to}", markup=False, soft_wrap=True)
     fixed = _fix(model, fix_to, shapes, target, screen, result) if fix_to is not None else None
     if split_to is not None:

@@ -14,7 +14,7 @@ from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.data_label import label_command
 from fsq_edge.cli.data_sync import sync_command
 from fsq_edge.cli.options import default_option, folder_option, path_option
-from fsq_edge.cli.output import console, output_options, table, write_json, write_text
+from fsq_edge.cli.output import console, output_options, table, write_json, write_report
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_OUT = Path("quadruped_data/processed")
@@ -184,21 +184,19 @@ def qa(
     """
     from fsq_edge.data.importing.opening import open_any
     from fsq_edge.data.quality import DataQualityMonitor, QualityThresholds
-    from fsq_edge.data.quality.report import as_object
-    from fsq_edge.data.timeline import timelines_html
+    from fsq_edge.data.quality.report import as_object, to_html
+    from fsq_edge.data.timeline import timeline_section
 
     thresholds = QualityThresholds(max_nan_percentage=max_nan, max_gap_ms=max_gap_ms)
     monitor = DataQualityMonitor(thresholds=thresholds)
     with open_any(sources, map_file, preset, labels) as dataset:
         metrics = monitor.analyze(dataset)
-        drawn = timelines_html(dataset) if html_to is not None else ""
+        drawn = [timeline_section(dataset)] if html_to is not None else []
     findings = monitor.findings(metrics)
     broken = any(finding.severity == "error" for finding in findings)
     passed = not (findings if strict else broken)
     if html_to is not None:
-        page = monitor.generate_report("html")
-        head, end, tail = page.rpartition("</body>")
-        write_text(html_to, f"{head}{drawn}{end}{tail}" if end else page + drawn)
+        write_report(html_to, to_html([(metrics, findings)], drawn, strict=strict))
     verdict = "PASS" if passed else "FAIL" if broken else "FAIL (warnings count, as --strict asks)"
     console(quiet, json_to).print(f"{monitor.generate_report()}\n\n{verdict}", markup=False, soft_wrap=True)
     write_json({**as_object([(metrics, findings)]), "passed": passed, "strict": strict}, json_to)

@@ -121,7 +121,7 @@ def _facts(report: HefReport) -> Iterator[tuple[str, str]]:
     yield "file", f"{report.file_bytes} bytes, header version {header.version}, {header.checksum_kind} good"
     yield "layout", f"{group.layout}, contexts {group.contexts}"
     if group.estimated_fps > 0:
-        latency = f", {group.estimated_latency_s * 1e6:.0f} us" if group.estimated_latency_s > 0 else ""
+        latency = f", {group.estimated_latency_s * 1e6:.0f} µs" if group.estimated_latency_s > 0 else ""
         yield "compiler's estimate", f"{group.estimated_fps:.0f} frames/s{latency} (simulated, not measured)"
     yield "SHA-256", report.sha256
 

@@ -90,6 +90,21 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, text.encode())
 
 
+def write_report(path: Path, page: str) -> None:
+    """Write a page as :func:`write_text` does; in a run or build folder, link it with the other reports there.
+
+    Raises:
+        UnavailableError: the file cannot be written.
+    """
+    from fsq_edge.report.index import write_page
+
+    if path.exists() and not path.is_file():
+        write_text(path, page)
+    else:
+        require_folder(path)
+        write_page(path, page)
+
+
 def require_folder(path: Path) -> None:
     """Refuse a file whose folder would need more than one new folder: a misspelt path makes no tree.
 

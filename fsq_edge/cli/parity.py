@@ -10,8 +10,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import path_option
-from fsq_edge.cli.output import console, need, output_options, write_json
-from fsq_edge_runtime.files import write_file
+from fsq_edge.cli.output import console, need, output_options, write_json, write_report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +61,7 @@ def command(
     if report is not None:
         from fsq_edge.deploy.int8_page import parity_page
 
-        write_file(report, parity_page(str(bundle), ladder).encode())
+        write_report(report, parity_page(str(bundle), ladder))
         show.print(f"wrote {report}", markup=False)
     write_json({**ladder.to_dict(), "bundle": str(bundle)}, json_to)
     if not ladder.passed:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.output import console, need, output_options, table, write_json, write_report
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge.deploy.foreign_set import read_frames
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
@@ -107,12 +107,12 @@ def command(
     )
     write_preview(build, preview)
     _show(preview, show)
+    broken = preview.broken_gates(min_code_agreement, max_drop)
     if report is not None:
         from fsq_edge.deploy.int8_page import preview_page
 
-        write_file(report, preview_page(build, preview).encode())
+        write_report(report, preview_page(build, preview, broken))
         show.print(f"wrote {report}", markup=False)
-    broken = preview.broken_gates(min_code_agreement, max_drop)
     for line in broken:
         show.print(f"[red]refused[/red]: {escape(line)}")
     write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)}, json_to)

@@ -129,7 +129,7 @@ def command(
     if json_to == "-" and set(sink_texts) & set(STANDARD_OUTPUT):
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
-    rules = None if alert_file is None else _read_rules(alert_file, opened)
+    rules = None if alert_file is None else _read_rules(alert_file)
     notices = Notices(lambda line: None if quiet else click.echo(f"note: {line}", err=True))
     stop = threading.Event()
     facts: dict[str, Any] = {}
@@ -162,6 +162,8 @@ def command(
 
         session = open_session(opened, None)
         reloader = _closing(stack, Reloader(session, lambda chosen: open_session(Bundle.open(bundle), chosen)))
+        if rules is not None:
+            rules.check_classes(session.classes)
         if drift:
             session.watch_drift()
         sinks: list[Sink] = []
@@ -175,7 +177,7 @@ def command(
                     queued=live,
                     stop=stop,
                     model=opened.manifest.name,
-                    classes=opened.manifest.classes,
+                    classes=session.classes,
                     session=session,
                 )
             )
@@ -232,12 +234,10 @@ def summary_line(facts: Mapping[str, Any]) -> str:
     return f"{facts['received']:,} samples, {facts['windows']:,} windows{streams}: {', '.join(parts)}"
 
 
-def _read_rules(path: Path, bundle: Bundle) -> AlertRules:
+def _read_rules(path: Path) -> AlertRules:
     from fsq_edge_runtime.alerts import read_rules
 
-    rules = read_rules(path)
-    rules.check_classes(bundle.manifest.classes)
-    return rules
+    return read_rules(path)
 
 
 def _overlays(texts: Sequence[str], place: Path, bundle: Bundle) -> dict[str, Path]:

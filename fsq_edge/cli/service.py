@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 
 @click.group("service")
@@ -60,7 +64,7 @@ def install(
     if alerts is not None:
         from fsq_edge_runtime.alerts import read_rules
 
-        read_rules(alerts).check_classes(opened.manifest.classes)
+        read_rules(alerts).check_classes([*opened.classes, *_overlay_classes(bundle, opened)])
         more += ["--alerts", os.path.abspath(alerts)]  # noqa: PTH100 - links stay links
     more += ["--drift"] if drift else []
     more += ["--metrics", metrics] if metrics is not None else []
@@ -95,3 +99,14 @@ def install(
     )
     if not sound:
         raise click.exceptions.Exit(1)
+
+
+def _overlay_classes(place: Path, bundle: Bundle) -> list[str]:
+    """Return the classes that the overlays installed with a bundle know."""
+    if not place.is_dir():
+        return []
+    from fsq_edge_runtime.personal.installing import installed_overlays
+    from fsq_edge_runtime.personal.overlay import Overlay
+
+    paths = [path for path in installed_overlays(place, bundle).values() if path is not None]
+    return [name for path in paths for name in Overlay.open(path).record.classes]

@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.options import bundle_option, default_option, names_of, path_option
-from fsq_edge.cli.output import console, force_option, need, output_options, require_folder, write_json, write_text
+from fsq_edge.cli.output import console, force_option, need, output_options, require_folder, write_json, write_report
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -156,5 +156,5 @@ def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) ->
     if html is not None and tuned.report is not None:
         from fsq_edge.tuning.page import tune_page
 
-        write_text(html, tune_page(tuned, tuned.report))
+        write_report(html, tune_page(tuned, tuned.report))
         screen.print(f"page: {html}", markup=False)

@@ -10,12 +10,15 @@ import numpy as np
 
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.triads import find_triads
+from fsq_edge.report.document import Picture, Section
 from fsq_edge_runtime.arrays import Float64Array
 
-STEPS = 800
+STEPS = 400  # two pixels each
 WIDTH, SIGNAL, RATE, LABELS = 800, 80, 40, 14
 HOLE_STEPS = 3.0  # periods: a longer step between samples is drawn as a hole
-COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#000000")
+MAX_DRAWN_BYTES = 1_500_000  # of all pictures of a page
+# Okabe and Ito 2008: told apart with any common colour vision.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,46 +95,57 @@ def timeline_svg(timeline: Timeline, classes: tuple[str, ...], title: str, nomin
     finite = np.isfinite(timeline.low)
     least = float(timeline.low[finite].min()) if finite.any() else 0.0
     most = float(timeline.high[finite].max()) if finite.any() else 1.0
-    scale = SIGNAL / max(most - least, 1e-12)
-    lines = [
-        f"M{i} {18 + (most - high) * scale:.1f}V{18 + (most - low) * scale + 0.5:.1f}"
-        for i, (low, high) in enumerate(zip(timeline.low * 1.0, timeline.high * 1.0, strict=True))
-        if np.isfinite(low)
-    ]
-    drawn.append(f'<path d="{"".join(lines)}" stroke="#4477aa" fill="none"/>')
+    scale, wide = SIGNAL / max(most - least, 1e-12), WIDTH / len(timeline.low)
+    lines, begun = [], False
+    for i, (low, high) in enumerate(zip(timeline.low, timeline.high, strict=True)):
+        if np.isfinite(low):
+            joint = "L" if begun else "M"
+            lines.append(f"{joint}{i * wide:g} {18 + (most - high) * scale:.0f}V{19 + (most - low) * scale:.0f}")
+        begun = bool(np.isfinite(low))
+    drawn.append(f'<path d="{"".join(lines)}" stroke="#0072B2" stroke-linejoin="round" fill="none"/>')
     for begin, end in timeline.holes:
         x = (begin - timeline.begin) / span * WIDTH
         width = max(1.0, (end - begin) / span * WIDTH)
-        drawn.append(f'<rect x="{x:.1f}" y="18" width="{width:.1f}" height="{SIGNAL}" fill="#ee6677" opacity="0.4"/>')
+        drawn.append(f'<rect x="{x:.1f}" y="18" width="{width:.1f}" height="{SIGNAL}" fill="#D55E00" opacity="0.4"/>')
     edges = np.flatnonzero(np.diff(timeline.label, prepend=-2, append=-2))
     for first, last in pairwise(edges):
         label = int(timeline.label[first])
         if label >= 0:
             drawn.append(
-                f'<rect x="{first}" y="{20 + SIGNAL}" width="{last - first}" height="{LABELS - 4}" '
+                f'<rect x="{first * wide:g}" y="{20 + SIGNAL}" width="{(last - first) * wide:g}" height="{LABELS - 4}" '
                 f'fill="{COLORS[label % len(COLORS)]}"><title>{escape(classes[label])}</title></rect>'
             )
     top = 18 + SIGNAL + LABELS
     tall = max(float(timeline.rate_hz.max()), nominal_hz) * 1.05
-    points = " ".join(f"{i},{top + RATE - rate / tall * RATE:.1f}" for i, rate in enumerate(timeline.rate_hz))
+    points = " ".join(f"{i * wide:g},{top + RATE - r / tall * RATE:.0f}" for i, r in enumerate(timeline.rate_hz))
     line = top + RATE - nominal_hz / tall * RATE
-    drawn.append(f'<line x1="0" x2="{WIDTH}" y1="{line:.1f}" y2="{line:.1f}" stroke="#bbbbbb"/>')
-    drawn.append(f'<polyline points="{points}" stroke="#228833" fill="none"/>')
+    drawn.append(f'<line x1="0" x2="{WIDTH}" y1="{line:.1f}" y2="{line:.1f}" stroke="#7F7F7F"/>')
+    drawn.append(f'<polyline points="{points}" stroke="#009E73" fill="none"/>')
     drawn.append(f'<text x="{WIDTH + 4}" y="{line:.1f}">{nominal_hz:g} Hz</text>')
-    style = "font: 11px sans-serif; display: block; margin: 1em 0"
-    return f'<svg width="{WIDTH + 70}" height="{height}" style="{style}">{"".join(drawn)}</svg>'
+    drawn += [
+        f'<text x="{WIDTH + 4}" y="28">{most:.3g}</text>',
+        f'<text x="{WIDTH + 4}" y="{16 + SIGNAL}">{least:.3g}</text>',
+    ]
+    box = f'role="img" viewBox="0 0 {WIDTH + 70} {height}" width="{0.75 * (WIDTH + 70):.0f}pt"'
+    return f'<svg {box} fill="currentColor" font-size="12"><title>{escape(title)}</title>{"".join(drawn)}</svg>'
 
 
-def timelines_html(dataset: Dataset, limit: int = 200) -> str:
-    """Return a section with the timeline of each recording, at most ``limit``, and a legend of the classes."""
-    legend = " ".join(
-        f'<span style="color: {COLORS[i % len(COLORS)]}">&#9632;</span> {escape(name)}'
-        for i, name in enumerate(dataset.classes)
-    )
-    parts = ["<section><h2>Recordings over time</h2>", f"<p>Holes are red. Labels: {legend}. Below: the rate.</p>"]
-    for recording in dataset.recordings[:limit]:
+def timeline_section(dataset: Dataset) -> Section:
+    """Return the section that draws each recording, as many as ``MAX_DRAWN_BYTES`` hold."""
+    pictures: list[Picture] = []
+    used = 0
+    for recording in dataset.recordings:
         title = f"{recording.recording_id} (subject {recording.subject})"
-        parts.append(timeline_svg(make_timeline(dataset, recording), dataset.classes, title, dataset.sample_rate_hz))
-    if len(dataset.recordings) > limit:
-        parts.append(f"<p>{len(dataset.recordings) - limit} more recordings are not drawn.</p>")
-    return "\n".join([*parts, "</section>"])
+        image = timeline_svg(make_timeline(dataset, recording), dataset.classes, title, dataset.sample_rate_hz)
+        used += len(image)
+        if used > MAX_DRAWN_BYTES:
+            break
+        pictures.append(Picture(image))
+    names = ("blue", "orange", "green", "pink", "light blue", "red", "yellow", "grey")
+    labels = ", ".join(f"{name} ({names[i % len(names)]})" for i, name in enumerate(dataset.classes))
+    text = (
+        "Each picture from above: the signal from its least to its largest value with holes in red, the labels, and "
+        f"the measured rate beside the nominal one. Labels: {labels}."
+    )
+    more = len(dataset.recordings) - len(pictures)
+    return Section("Recordings over time", f"{text}\n\n{more} more are not drawn." if more else text, figures=pictures)

@@ -11,7 +11,7 @@ from fsq_edge.evaluation.report import sections
 from fsq_edge.evaluation.run_evaluation import summary
 from fsq_edge.report.document import Picture, Section, Table
 from fsq_edge.report.html import render
-from fsq_edge_runtime.files import write_file
+from fsq_edge.report.index import write_page
 
 UNPROVEN = (
     "The int8 figures are a preview: onnxruntime's arithmetic, not Hailo's. Nothing here ran on Hailo silicon; "
@@ -82,7 +82,7 @@ def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None
         subtitle=f"{result.dataset.name}, {values['split']}, seed {values['seed']}",
         notices=("A quick run: few epochs, the accuracy is not the model's.",) if values["quick"] else (),
     )
-    write_file(path, page.encode())
+    write_page(path, page)
 
 
 def _us(value: float | None) -> str:

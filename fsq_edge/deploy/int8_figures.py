@@ -44,7 +44,7 @@ def channel_histogram_figure(training: Distribution, found: Distribution) -> str
     count = len(training.channels)
     rows = -(-count // PANELS_A_ROW)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 1.5 * rows + 0.4), layout="constrained")
+        figure = Figure(figsize=(8.0, 1.7 * rows + 0.4), layout="constrained")
         panels = figure.subplots(rows, PANELS_A_ROW, squeeze=False).ravel()
         for panel, usual, now in zip(panels, training.channels, found.channels, strict=False):
             centres = np.linspace(-training.clip_sigma, training.clip_sigma, len(usual.counts))
@@ -54,6 +54,7 @@ def channel_histogram_figure(training: Distribution, found: Distribution) -> str
             panel.plot(centres, b, color=SET, lw=0.9)
             panel.set_title(usual.name, fontsize=8)
             panel.set_yticks([])
+            panel.set_xlabel("sigmas", fontsize=7, labelpad=1)
             panel.tick_params(labelsize=7)
             panel.spines["left"].set_visible(False)
         for panel in panels[count:]:
@@ -104,22 +105,24 @@ def flip_figure(rates: Sequence[float], levels: Sequence[int]) -> str:
 
 
 def rung_figure(ladder: LadderReport) -> str:
-    """Draw code agreement and macro-F1 with its interval, rung by rung."""
+    """Draw code agreement above and macro-F1 with its interval below, rung by rung, each with its own gate."""
     rungs = [rung for rung in ladder.rungs if not rung.skipped]
     at = np.arange(len(rungs))
+    scored = [rung.macro_f1 for rung in rungs if rung.macro_f1 is not None]
+    both = len(scored) == len(rungs) and bool(rungs)
     with mpl.rc_context(STYLE):
-        figure, axes = new_figure(1.2 * len(rungs) + 2.2, 3.0)
-        axes.plot(
-            at, [100 * (rung.code_agreement or 0) for rung in rungs], "o-", color=TRAINING, label="codes agree, %"
-        )
-        scored = [rung.macro_f1 for rung in rungs if rung.macro_f1 is not None]
-        if len(scored) == len(rungs):
+        figure = Figure(figsize=(1.2 * len(rungs) + 2.2, 4.2 if both else 2.4), layout="constrained")
+        panels = figure.subplots(2 if both else 1, 1, sharex=True, squeeze=False)[:, 0]
+        panels[0].plot(at, [100 * (rung.code_agreement or 0) for rung in rungs], "o-", color=TRAINING)
+        panels[0].axhline(100 * ladder.gates.min_code_agreement, color=SET, lw=1, ls="--")
+        panels[0].set_ylabel("codes that agree, %")
+        if both:
             values = np.asarray([[score.value, score.low, score.high] for score in scored]) * 100
             spread = np.abs(values[:, 1:] - values[:, :1]).T
-            axes.errorbar(at + 0.08, values[:, 0], spread, fmt="s", color=SET, capsize=3, label="macro-F1, %")
-        gate = 100 * ladder.gates.min_code_agreement
-        axes.axhline(gate, color=TRAINING, lw=0.8, ls="--")
-        axes.set_xticks(at, [rung.name for rung in rungs])
-        axes.grid(axis="y")
-        legend_above(axes, 2)
+            panels[1].errorbar(at, values[:, 0], spread, fmt="s", color=TRAINING, capsize=3)
+            panels[1].axhline(values[0, 0] - ladder.gates.max_drop_points, color=SET, lw=1, ls="--")
+            panels[1].set_ylabel("macro-F1, %")
+        for panel in panels:
+            panel.grid(axis="y")
+        panels[-1].set_xticks(at, [rung.name for rung in rungs])
         return svg_text(figure, "Parity ladder")

@@ -13,7 +13,7 @@ from fsq_edge.deploy.int8_figures import (
     rung_figure,
 )
 from fsq_edge.deploy.int8_tables import channel_table, layer_table, preview_facts, rung_table
-from fsq_edge.report.document import Fact, Picture, Section, Table
+from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict
 from fsq_edge.report.html import render
 from fsq_edge_calibration import CalibrationAudit, compare_channels
 from fsq_edge_compile.build_folder import BuildFolder
@@ -25,27 +25,54 @@ PREVIEW_NOTICE = (
     "An int8 preview in onnxruntime on a CPU: close to what Hailo's compiler does, and not a measurement on a device."
 )
 
+CHANNELS_ARE = (
+    "**PSI** is the population stability index between the histograms of the set and of training: 0 is equal, above "
+    "0.25 another distribution. **Range covered** is how much of the training range the set reaches: the compiler "
+    "clips what it never saw. **Quantile shift** is the largest distance between a quantile of the set and of "
+    "training. **Lag-1** is the correlation of neighboring samples: near 0 it is noise, not motion. Channels with (z) "
+    "are normalized within each window."
+)
+
 
 def calibration_page(audit: CalibrationAudit) -> str:
     """Return the page of one calibration set and its audit."""
-    notices = [] if audit.passed else ["The audit refuses this set: " + "; ".join(f.message for f in audit.errors)]
-    return render("Calibration set", calibration_sections(audit), notices=notices)
+    return render("Calibration set", calibration_sections(audit), verdict=_audit_verdict(audit))
 
 
-def preview_page(build: BuildFolder, preview: Int8Preview) -> str:
-    """Return the page of an int8 preview, with its calibration set where the BUILD folder has its record."""
+def _audit_verdict(audit: CalibrationAudit) -> Verdict:
+    if not audit.passed:
+        return Verdict("bad", "refused", "; ".join(f.message for f in audit.errors))
+    found = len(audit.findings)
+    reason = f"{found} finding{'' if found == 1 else 's'}, none of which refuses it." if found else "Nothing was found."
+    return Verdict("warning" if found else "good", "good", reason)
+
+
+def preview_page(build: BuildFolder, preview: Int8Preview, broken: Sequence[str]) -> str:
+    """Return the page of an int8 preview, with its calibration set where the BUILD folder has its record.
+
+    Args:
+        build: the BUILD folder.
+        preview: what was found.
+        broken: the gates that it breaks, a line each.
+    """
     levels = FsqTail.from_bytes(build.read("head.npz")).codebook.levels
     sections = preview_sections(preview, levels)
     if build.has("calibration.json"):
         record = CalibrationAudit.from_json(build.read("calibration.json"), origin="calibration.json")
         sections += calibration_sections(record)
-    return render("Int8 preview", sections, subtitle=build.record.name, notices=[PREVIEW_NOTICE])
+    return render(
+        "Int8 preview", sections, subtitle=build.record.name, notices=[PREVIEW_NOTICE],
+        verdict=Verdict("bad", "breaks the gates", "; ".join(broken)) if broken else Verdict("good", "holds the gates"),
+    )  # fmt: skip
 
 
 def parity_page(name: str, ladder: LadderReport) -> str:
     """Return the page of a parity ladder."""
-    notices = [f"First to lose: {ladder.blame}. Likely cause: {ladder.cause}"] if ladder.blame else []
-    return render("Parity ladder", parity_sections(ladder), subtitle=name, notices=notices)
+    ran = sum(not rung.skipped for rung in ladder.rungs)
+    verdict = Verdict("good", "holds", f"All {ran} rungs that ran hold the gates, on {ladder.n_windows} windows.")
+    if ladder.blame:
+        verdict = Verdict("bad", "lost", f"First at {ladder.blame}. Likely cause: {ladder.cause}")
+    return render("Parity ladder", parity_sections(ladder), subtitle=name, verdict=verdict)
 
 
 def calibration_sections(audit: CalibrationAudit) -> list[Section]:
@@ -61,7 +88,7 @@ def calibration_sections(audit: CalibrationAudit) -> list[Section]:
             Fact("Selection", audit.method or "unknown", f"seed {audit.seed}" if audit.method else ""),
             Fact("Subjects", str(len(found.subjects)) if found.subjects else "unknown"),
         ]
-    sections = [Section("Calibration set", text, facts=facts, tables=findings)]
+    sections = [Section("Audit", text, facts=facts, tables=findings)]
     if found is None or training is None:
         return sections
     figures = [
@@ -74,7 +101,7 @@ def calibration_sections(audit: CalibrationAudit) -> list[Section]:
     if training.codes and found.codes:
         figures.append(Picture(code_figure(training, found), "Share of windows by FSQ code."))
     table = channel_table(compare_channels(training, found), "training")
-    sections.append(Section("Channels against training", tables=[table], figures=figures))
+    sections.append(Section("Channels against training", CHANNELS_ARE, tables=[table], figures=figures))
     return sections
 
 
@@ -127,5 +154,5 @@ def parity_sections(ladder: LadderReport) -> list[Section]:
         f"{ladder.n_windows} held-out windows. Gates: code agreement at least {ladder.gates.min_code_agreement:.0%}, "
         f"macro-F1 drop at most {ladder.gates.max_drop_points:g} points."
     )
-    figure = Picture(rung_figure(ladder), "Dashed: the gate on code agreement.")
+    figure = Picture(rung_figure(ladder), "Dashed: the gates. Bars: 95 % intervals.")
     return [Section("Rungs", gates, tables=[rung_table(ladder)], figures=[figure])]

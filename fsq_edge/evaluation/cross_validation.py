@@ -17,6 +17,7 @@ from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
 from fsq_edge.evaluation.run_evaluation import RunEvaluation, evaluate_run
 from fsq_edge.report.document import Fact, Section, Table, to_markdown
 from fsq_edge.report.html import render
+from fsq_edge.report.index import write_page
 from fsq_edge.report.plain import finite
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
@@ -139,7 +140,7 @@ def write_report(result: CrossValidation, out: Path) -> None:
     text = json.dumps(finite(result.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_file(out / SUMMARY_FILE, text.encode())
     write_file(out / REPORT_FILE, to_markdown(TITLE, parts, subtitle=line).encode())
-    write_file(out / PAGE_FILE, render(TITLE, parts, subtitle=line).encode())
+    write_page(out / PAGE_FILE, render(TITLE, parts, subtitle=line))
 
 
 def sections(result: CrossValidation) -> list[Section]:

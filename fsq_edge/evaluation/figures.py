@@ -69,6 +69,10 @@ def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
     names = sorted({name for entry in history for name, value in entry.items() if isinstance(value, int | float)})
     losses = [name for name in names if name.endswith("loss")]
     scores = [name for name in names if name.endswith(("accuracy", "macro_f1"))]
+    epochs = [entry.get("epoch", i + 1) for i, entry in enumerate(history)]
+    validated = [at for at, entry in zip(epochs, history, strict=True) if any(n.startswith("val_") for n in entry)]
+    last = max(epochs, default=0)
+    refit = max(validated) + 1 if validated and max(validated) < last else None
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.0, 2.9), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -76,6 +80,8 @@ def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
             for color, name in zip(PALETTE, chosen, strict=False):
                 points = [(entry.get("epoch", i + 1), entry[name]) for i, entry in enumerate(history) if name in entry]
                 axes.plot(*zip(*points, strict=True), color=color, label=name.replace("_", " "), linewidth=1.6)
+            if refit is not None:
+                axes.axvspan(refit - 0.5, last + 0.5, color="#7F7F7F", alpha=0.15, linewidth=0, label="refit")
             axes.set_xlabel("epoch")
             axes.set_ylabel(title)
             axes.grid(visible=True)

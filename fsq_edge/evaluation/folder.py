@@ -11,6 +11,7 @@ from fsq_edge.evaluation.report import TITLE, sections, subtitle
 from fsq_edge.evaluation.run_evaluation import RunEvaluation, summary
 from fsq_edge.report.document import to_markdown
 from fsq_edge.report.html import render
+from fsq_edge.report.index import write_page
 from fsq_edge_runtime.files import write_errors, write_file
 
 REPORT_FILE, PAGE_FILE = "evaluation_report.md", "evaluation.html"
@@ -44,8 +45,12 @@ def write_evaluation(evaluated: RunEvaluation, out: Path) -> tuple[Path, ...]:
     files[SUMMARY_FILE] = (
         json.dumps(summary(evaluated), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     ).encode()
+    page = files.pop(PAGE_FILE, None)
     for name, content in files.items():
         write_file(out / name, content)
+    if page is not None:
+        write_page(out / PAGE_FILE, page.decode())  # after the summary, which marks the folder as ours
+        files[PAGE_FILE] = page
     return tuple(out / name for name in files)
 
 

@@ -6,11 +6,27 @@ import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 PICTURE_FOLDER = "figures"
 _NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 
 Cell = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a page says in one line, before anything else.
+
+    Attributes:
+        state: ``good``, ``warning`` or ``bad``.
+        word: the verdict itself, such as ``holds``.
+        reason: one sentence.
+    """
+
+    state: Literal["good", "warning", "bad"]
+    word: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,30 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from fsq_edge.report.document import Picture, Section, shown_cells
+from fsq_edge.report.document import Picture, Section, Verdict, shown_cells
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.made import made_line
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATE = "report.html"
+SIBLINGS = "<!-- other reports -->"  # where a page of a folder links to the others
+_WIDTH = re.compile(r'<svg [^>]*?width="([\d.]+)pt"')
+LEAST_SCALE = 0.85  # of a chart's own size: then its smallest text is still read on a phone, where the chart scrolls
 _INLINE = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\((https?://[^\s)]+|[\w./#-]+)\)")
+_LINK = re.compile(r"\[[^\]]+\]\([\w./#-]+\)")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/\s]+={0,2}\s*$")
 
 
-def render(title: str, sections: Sequence[Section], *, subtitle: str = "", notices: Sequence[str] = ()) -> str:
+def render(
+    title: str,
+    sections: Sequence[Section],
+    *,
+    subtitle: str = "",
+    notices: Sequence[str] = (),
+    verdict: Verdict | None = None,
+) -> str:
     """Render a report as one self-contained page.
 
     Args:
@@ -26,6 +38,7 @@ def render(title: str, sections: Sequence[Section], *, subtitle: str = "", notic
         sections: parts in order. All text is escaped; only pictures are taken as they are.
         subtitle: one line below the title.
         notices: what nobody may overlook, shown in boxes above all else.
+        verdict: what the page says in one line.
 
     Returns:
         HTML, UTF-8, without any reference to another file or host.
@@ -40,8 +53,22 @@ def render(title: str, sections: Sequence[Section], *, subtitle: str = "", notic
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=shown_cells)
-    parts = {"notices": list(notices), "sections": list(sections)}
-    return str(environment.from_string(source).render(title=title, subtitle=subtitle, **parts))
+    environment.filters.update(cell=_cell)
+    parts = {"notices": list(notices), "sections": list(sections), "verdict": verdict, "made": made_line()}
+    return str(environment.from_string(source).render(title=title, subtitle=subtitle, siblings=SIBLINGS, **parts))
+
+
+def _cell(text: str) -> Markup:
+    """Turn a cell into text with line breaks where a long name may break; a cell that is one link stays one."""
+    from markupsafe import Markup
+
+    return Markup(_inline(text)) if _LINK.fullmatch(text) else Markup(_escaped(text))  # noqa: S704 - escaped below
+
+
+def _escaped(text: str) -> str:
+    from markupsafe import escape
+
+    return str(escape(text))
 
 
 def _rich_text(text: str) -> Markup:
@@ -86,6 +113,10 @@ def _picture(picture: Picture) -> Markup:
 
     image = picture.image.strip()
     if picture.is_svg:
+        width = _WIDTH.match(image)
+        if width:
+            least = f'<svg style="min-width: {LEAST_SCALE * float(width[1]):.0f}pt" '
+            image = image.replace("<svg ", least, 1)
         return Markup(image)  # noqa: S704 - made by this package's figures, whose texts are escaped there
     if not _BASE64.match(image):
         raise ValueError("a picture must be an <svg> element or a PNG in base64")

@@ -20,6 +20,7 @@ from fsq_edge.training.loop import Loop, Stage
 from fsq_edge.training.record import record_split
 from fsq_edge.training.run import build_model
 from fsq_edge.training.schedule import MOST_REFIT_PASSES, MOST_VALIDATED_PASSES, default_epochs
+from fsq_edge.training.shared_layers import share_layers
 from fsq_edge.training.split import WindowSides, gap_seconds, window_labels
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World
@@ -82,6 +83,7 @@ def make_loop(config: TrainConfig, sides: WindowSides, preprocess: PreprocessCon
     section, dataset = config.training, sides.train.dataset
     torch.manual_seed(section.seed)
     model = build_model(config, len(dataset.channels), len(dataset.classes), preprocess)
+    share_layers(model, world)
     # Pooling and convolution of frames this narrow take half the time in this layout.
     model = model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     packed = _pack(config, sides, world, spill)

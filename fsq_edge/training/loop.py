@@ -191,8 +191,9 @@ class Loop:
             The pass over the augmented windows, and the gradient norms (steps,) before clipping.
         """
         number = len(self.history) + 1
-        # Dropout draws from torch's generator; seeded by the epoch, a resumed training repeats the draws.
-        torch.manual_seed(self._section.seed * 1_000_003 + number * 1009 + self._world.rank)
+        # Dropout draws from torch's generator; seeded by the epoch, a resumed training repeats the draws. All processes
+        # draw alike, for the whole batch (see ``shared_layers``).
+        torch.manual_seed(self._section.seed * 1_000_003 + number * 1009)
         self.model.train()
         tally, norms = PassCounter(self.model.num_classes, self.model.fsq.codes), []
         done = sum((record.val_loss is None) == (stage.held is None) for record in self.history)

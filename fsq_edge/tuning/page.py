@@ -93,7 +93,7 @@ def tune_page(tuned: Tuned, report: EventReport) -> str:
             "delay at once. The chosen one may lie above it: the front is that of people the network knows, and the "
             "rule keeps a margin for others.",
             figures=[Picture(svg_text(pareto_figure(tuned.result, tuned.chosen), TITLE), TITLE, "pareto")],
-            tables=[front_table(tuned.result)],
+            tables=[front_table(tuned.result, chosen=tuned.chosen)],
         ),
         Section("Classes", "Of the recordings reported on.", tables=[_classes(raw, best)]),
         Section("How it was made", tables=[Table(("", "value"), _facts(report))]),

@@ -42,10 +42,13 @@ def settings_text(settings: DecisionSettings) -> str:
     return ", ".join(f"{name} {value}" for name, value in changed.items()) or "raw argmax"
 
 
-def front_table(result: SearchResult, caption: str = "", limit: int = 12) -> Table:
-    """Return rows of the front, at most ``limit`` of them, spread evenly over it."""
+def front_table(result: SearchResult, caption: str = "", limit: int = 12, *, chosen: int | None = None) -> Table:
+    """Return rows of the front, at most ``limit`` of them, spread evenly over it, and the chosen setting."""
     count = len(result.front)
     shown = result.front[np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64))]
+    if chosen is not None:
+        shown = np.union1d(shown, [chosen])
+        shown = shown[np.argsort(result.false_per_hour[shown], kind="stable")]
     rows: list[list[Cell]] = [
         [
             f"{result.false_per_hour[at]:.1f}",
@@ -53,10 +56,12 @@ def front_table(result: SearchResult, caption: str = "", limit: int = 12) -> Tab
             seconds(float(result.added_delay_s[at])),
             int(result.repeats[at]),
             settings_text(result.settings[at]),
+            *([] if chosen is None else ["chosen" if at == chosen else ""]),
         ]
         for at in shown.tolist()
     ]
-    return Table(("false/h", "missed", "added delay s", "repeats", "settings"), rows, caption)
+    columns = ("false/h", "missed", "added delay s", "repeats", "settings", *([] if chosen is None else [""]))
+    return Table(columns, rows, caption)
 
 
 def seconds(value: float | None) -> str | None:

@@ -132,6 +132,11 @@ class Session:
         """Sum of the counters over all streams, those that were closed among them."""
         return total([*self.counters.values(), self._closed])
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What a label can be besides ``unknown``: the bundle's classes, then those that overlays add."""
+        return (*self.bundle.classes, *(self._roster.new_classes if self._roster is not None else ()))
+
     def watch_drift(self) -> None:
         """Judge from now on every 64 windows of a stream whether it drifts; alarms are ``drift`` records."""
         self._drift = DriftWatch(self.bundle)

@@ -37,7 +37,8 @@ def test_the_verb_writes_what_it_promises(fresh, capsys):
     out = fresh / "evaluation"
     names = sorted(path.name for path in out.rglob("*") if path.is_file())
     assert names == [
-        "confusion_matrix.svg", "evaluation.html", "evaluation_report.md", "learning_curves.svg", "per_class.svg",
+        "confusion_matrix.svg", "evaluation.html", "evaluation_report.md", "index.html",
+        "learning_curves.svg", "per_class.svg",
         "predictions.npz", "reliability.svg", "summary.json",
     ]  # fmt: skip
     written = json.loads((out / "summary.json").read_text())

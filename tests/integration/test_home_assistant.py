@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from ha_mqtt_discoverable import DeviceInfo
 from ha_mqtt_discoverable.sensors import BinarySensorInfo, SensorInfo
@@ -15,7 +16,7 @@ from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.mqtt_link import MqttAddress
 from fsq_edge_runtime.sinks import open_sink
 from fsq_edge_runtime.sinks.home_assistant import HomeAssistant
-from fsq_edge_runtime.stream.records import StreamEvent
+from fsq_edge_runtime.stream.records import Decision, StreamEvent
 from tests.factories.live import Broker, Listener, eventually
 from tests.factories.records import decision
 
@@ -47,6 +48,10 @@ def configs(messages: dict[str, bytes]) -> dict[str, Any]:
 
 def check_device(config: dict[str, Any]) -> None:
     """Hold a payload against the models of ha-mqtt-discoverable, which know one entity at a time."""
+    # Home Assistant refuses a device with any other key: its schema of device discovery, components/mqtt/schemas.py.
+    assert set(config) == {"device", "origin", "components", "availability_topic", "state_topic"}
+    assert set(config["device"]) <= {"identifiers", "name", "manufacturer", "model"}
+    assert set(config["origin"]) <= {"name", "sw_version", "support_url"}
     device = DeviceInfo.model_validate(config["device"])
     assert device.identifiers
     assert config["origin"]["name"] == "fsq-edge"
@@ -153,6 +158,26 @@ def test_removal_takes_back_what_this_topic_announced_and_nothing_else(broker: B
             if topic.startswith("homeassistant/device/fsq_edge")] == ["cats"]  # fmt: skip
     sink.close()
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        (decision(0, "walk"), ("walk", "93.0", "OFF", "OFF")),
+        (decision(0, None, quality=("imputed",)), ("None", "None", "ON", "OFF")),  # None is Home Assistant's unknown
+        (decision(0, None, missed="deadline"), ("None", "None", "ON", "OFF")),
+    ],
+)
+def test_the_templates_say_what_the_record_says(record: Decision, shown: tuple[str, ...]) -> None:
+    home = HomeAssistant("dogs", classes=CLASSES)
+    message = home.state(record)
+    assert message is not None
+    value = json.loads(message[1])
+    parts = json.loads(home.announcement("rex")[1])["components"]
+    rendered = [jinja2.Template(part["value_template"]).render(value_json=value) for part in parts.values()]
+    assert tuple(rendered) == shown
+    flags = jinja2.Template(parts["problem"]["json_attributes_template"]).render(value_json=value)
+    assert json.loads(flags)["flags"] == value["flags"]
 
 
 def test_an_alert_stands_until_its_all_clear() -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsq_edge.tuning.wearer_windows import windows_of
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.personal.fitting import personalize
 from fsq_edge_runtime.reloading import Reloader
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.session import Session
@@ -25,11 +27,12 @@ from fsq_edge_runtime.sources.iterable import IterableSource
 from fsq_edge_runtime.stream.records import Decision, StreamEvent
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 from tests.factories.live import eventually
+from tests.factories.wearers import OWN, knowing_bundle, movement, wearer_dataset
 
 SAMPLES = 3000
 
 
-def windows_of(records: list) -> list:
+def decisions_of(records: list) -> list:
     return [record for record in records if isinstance(record, Decision)]
 
 
@@ -60,14 +63,14 @@ def test_every_window_is_answered_by_the_old_network_or_the_new_one(live: bool) 
     sink = CallbackSink(records.append)
     facts = Runner(session, [source], [sink], reloader=reloader).run(threading.Event())
     reloader.close()
-    windows = windows_of(records)
+    windows = decisions_of(records)
     assert [one.seq for one in windows] == list(range(len(windows)))
     assert len(windows) == (SAMPLES - 100) // 50 + 1 == facts["windows"]
     assert facts["received"] == facts["accepted"] == SAMPLES
     events = [record for record in records if isinstance(record, StreamEvent) and record.kind == "reload"]
     assert [event.facts["accepted"] for event in events] == [True]
     assert events[0].facts["manifest_sha256"] == new.manifest.digest()
-    turn = len(windows_of(records[: records.index(events[0])]))
+    turn = len(decisions_of(records[: records.index(events[0])]))
     raw_old, raw_new = expected(old), expected(new)
     assert [one.label for one in windows[:turn]] == raw_old[:turn]
     assert [one.label for one in windows[turn:]] == raw_new[turn:]
@@ -173,6 +176,28 @@ def test_the_cpu_stands_in_while_a_device_changes_hands() -> None:
     assert reloader.step() is None
     assert reloader.session.totals.received == 120
     reloader.close()
+
+
+def test_a_wearers_overlay_comes_with_the_new_session_and_goes_with_the_next() -> None:
+    bundle = knowing_bundle()
+    dataset = wearer_dataset(bundle)
+    overlay = personalize(bundle, windows_of(bundle, dataset.recordings, dataset), "rex", method="head").overlay
+    assert overlay is not None
+    samples = movement(*OWN[1], 3000, 77, False)
+    session = bundle.open_session("onnx", deadline_ms=0.0)
+    given = [overlay, None]
+    reloader = Reloader(session, lambda backend: bundle.open_session("onnx", deadline_ms=0.0, overlay=given.pop(0)))
+    found: list[list[str | None]] = []
+    for at in (0, 1000, 2000):
+        found.append([one.raw_label for one in reloader.session.push(samples[at : at + 1000])])
+        if at < 2000:
+            assert reload(reloader).facts["accepted"]
+    reloader.close()
+    shares = [labels.count("trot") / len(labels) for labels in found]
+    assert shares[0] < 0.3
+    assert shares[1] > 0.8
+    assert shares[2] < 0.3
+    assert sum(map(len, found)) == (3000 - bundle.preprocess.window_samples) // bundle.preprocess.hop_samples + 1
 
 
 def test_sighup_reloads_the_bundle_of_a_running_program(tmp_path: Path) -> None:

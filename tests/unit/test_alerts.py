@@ -227,6 +227,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         (GOOD + "  - name: rests-too-long\n    kind: drift\n", "two rules are called"),
         (GOOD.replace("rests-too-long", "2024-01-01"), "JSON serializable"),
         (GOOD.replace("3600", ".inf"), "not JSON compliant"),
+        (GOOD.replace("webhook:env:HOOK", "parquet:out"), "parquet:out takes windows only"),
         ("rules: [", "line 1, column"),
         ("[]", "schema version"),
         (GOOD + "  - {name: a, kind: count, classes: [x], above: 1, below: 2}\n", "give above or below"),

@@ -129,6 +129,20 @@ def test_cutting_keeps_every_second() -> None:
     ]  # fmt: skip
 
 
+def test_the_columns_are_those_of_boris() -> None:
+    # Events of BORIS's own test observation 1, and the time budget that it computes from them (tests/files of BORIS:
+    # test_export_events_tabular.tsv, test_time_budget1.json); "inter" is the mean of the times between two events.
+    events = [("subject1", 3.3, 7.75), ("subject1", 9.9, 16.2), ("subject1", 18.35, 24.475), ("subject2", 38.425, 46.1)]
+    found = time_budget(pieces([(stream, start, end, "s") for stream, start, end in events]))
+    rows = found[found["state"] == "s"].set_index("stream")
+    assert rows["total_s"].to_dict() == pytest.approx({"subject1": 16.875, "subject2": 7.675})
+    assert rows["count"].to_dict() == {"subject1": 3, "subject2": 1}
+    assert rows["mean_s"].to_dict() == pytest.approx({"subject1": 5.625, "subject2": 7.675})
+    assert rows.loc["subject1", "sd_s"] == pytest.approx(1.021, abs=5e-4)
+    assert rows.loc["subject1", "between_s"] == pytest.approx(2.15)
+    assert rows.loc["subject2", ["sd_s", "between_s"]].isna().all()
+
+
 def test_subjects_count_once_however_long_they_were_recorded(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("\ufeffstream, subject\na1,A\na2,A\n")
     rows = [("a1", 0, 90, "rest"), ("a2", 0, 10, "walk"), ("b", 0, 10, "walk")]

@@ -18,7 +18,7 @@ NOW = 1_700_000_000_000_000_007
 
 
 def parsed(record, clock="auto"):
-    return parse_line(LineProtocol(clock, now_ns=lambda: NOW).line(record))
+    return parse_line(LineProtocol(clock).line(record, NOW))
 
 
 def test_a_decision_reads_back() -> None:
@@ -62,7 +62,7 @@ def test_events_have_a_measurement_of_their_own_and_only_floats() -> None:
     assert isinstance(end["fields"]["windows"], float)
     assert end["tags"] == {"type": "end"}
     assert parsed(BackendSwitch(None, "onnx", "no device"))["fields"]["cause"] == "no device"
-    assert LineProtocol().line(StreamEvent("empty", "rex", {})) is None
+    assert LineProtocol().line(StreamEvent("empty", "rex", {}), NOW) is None
 
 
 names = st.text(min_size=1, max_size=30).filter(lambda text: text.isprintable() and "\\" not in text)
@@ -79,7 +79,7 @@ def test_any_name_and_label_come_through(stream: str, label: str, flag: str) -> 
 @settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.floats())
 def test_no_record_breaks_out_of_its_line(stream: str, label: str, confidence: float) -> None:
-    line = LineProtocol(now_ns=lambda: NOW).line(decision(3, label, stream=stream, confidence=confidence))
+    line = LineProtocol().line(decision(3, label, stream=stream, confidence=confidence), NOW)
     assert line is not None
     assert len(line.splitlines()) == 1
     found = parse_line(line)

@@ -132,6 +132,18 @@ def test_the_verb_writes_a_unit_once_it_is_checked(tmp_path: Path, capsys: pytes
     assert run([*base, "--sink", "jsonl:-"]) == 64
 
 
+def test_alert_rules_are_read_before_they_are_installed(tmp_path: Path) -> None:
+    bundle = random_bundle()
+    bundle.save(tmp_path / "dog")
+    words = ["service", "install", str(tmp_path / "dog"), "--source", SERIAL, "--sink", LOG, "--to", str(tmp_path)]
+    rule = {"name": "a", "kind": "lasting", "classes": ["class-1"], "longer_than_s": 5}
+    (tmp_path / "rules.json").write_text(json.dumps({"schema_version": 1, "rules": [rule]}))
+    assert run([*words, "--alerts", str(tmp_path / "rules.json")]) == 0
+    assert f"--alerts {tmp_path / 'rules.json'}" in (tmp_path / "fsq-edge.service").read_text()
+    (tmp_path / "rules.json").write_text(json.dumps({"schema_version": 1, "rules": [{**rule, "classes": ["fly"]}]}))
+    assert run([*words, "--alerts", str(tmp_path / "rules.json")]) == 64
+
+
 def test_a_unit_that_systemd_refuses_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random_bundle().save(tmp_path / "dog.fsqb")
     monkeypatch.setattr("fsq_edge_runtime.service_unit.verify_unit", lambda unit: (False, ["dog.service: bad"]))

@@ -106,7 +106,7 @@ def place(bundle: Bundle, *, quick: bool = False, binding: Any = None) -> Placem
 def judge(cpu: Side, npu: Side | None, unmeasured: str = "") -> tuple[Literal["cpu", "npu"], str]:
     """Return verdict and sentence for two measured sides (or one, with the reason why)."""
     if npu is None or npu.p99_us is None or cpu.p99_us is None:
-        shown = f"p99 {cpu.p99_us:.0f} us" if cpu.p99_us is not None else "p99 n/a"
+        shown = f"p99 {cpu.p99_us:.0f} µs" if cpu.p99_us is not None else "p99 n/a"
         return "cpu", f"the CPU ({shown}); the device is unmeasured: {unmeasured or 'too few samples'}"
     figures = f"p99 {cpu.p99_us:.0f} us on the CPU, {npu.p99_us:.0f} us on {npu.backend}"
     if cpu.p99_us <= CLEAR * npu.p99_us:

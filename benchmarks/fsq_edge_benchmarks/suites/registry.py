@@ -49,6 +49,20 @@ SUITES: Final = (
         ),
     ),
     Suite(
+        "scale",
+        "Archives",
+        "200 hours of six channels at 50 Hz scored from files, against push_many on samples in memory, in turns.",
+        (
+            Figure("one worker / push_many", "one/of_push_many", "x", at_least=0.8),
+            Figure("two workers / twice push_many", "two/of_push_many", "x", at_least=0.8),
+            Figure("two workers / one", "two/scaling", "x", at_least=1.7),
+            Figure("one worker / push_many, by processor time", "one/of_push_many_processor", "x", at_least=0.8),
+            Figure("two workers / push_many, by processor time", "two/of_push_many_processor", "x", at_least=0.8),
+            Figure("recorded hours an hour, one worker", "one/rate"),
+            Figure("largest process", "peak_mb", "MB", at_most=500.0),
+        ),
+    ),
+    Suite(
         "streaming",
         "Streaming",
         "Sessions from the sensor's samples to decisions on the fixed network, with one stream and with many.",

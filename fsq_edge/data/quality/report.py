@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsq_edge.data.quality.metrics import QualityMetrics
-from fsq_edge.report.document import Fact, Section, Table
+from fsq_edge.report.document import Fact, Section, Table, Verdict
 from fsq_edge.report.html import render
 from fsq_edge.report.plain import finite
 from fsq_edge_runtime.findings import Finding
@@ -56,17 +56,31 @@ def _plain(finding: Finding) -> dict[str, Any]:
     return {**finding.to_dict("rule", "severity", "where", "message", "limit"), "value": finding.actual}
 
 
-def to_html(entries: Sequence[Entry]) -> str:
+def to_html(entries: Sequence[Entry], more: Sequence[Section] = (), *, strict: bool = False) -> str:
     """Write one self-contained page.
+
+    Args:
+        entries: data sets with their findings.
+        more: further sections, such as drawings.
+        strict: warnings count, too.
 
     Raises:
         UnavailableError: Jinja2 is not installed.
     """
     sections = [_section(metrics, findings) for metrics, findings in entries]
     broken = sum(finding.severity == "error" for _, findings in entries for finding in findings)
-    notices = ["1 limit is broken" if broken == 1 else f"{broken} limits are broken"] if broken else []
     empty = [Section("Nothing", "No data analysed yet.")]
-    return render(TITLE, sections or empty, subtitle=SCORE_NOTE, notices=notices)
+    verdict = _verdict(broken, sum(len(findings) for _, findings in entries), strict) if entries else None
+    return render(TITLE, [*(sections or empty), *more], subtitle=SCORE_NOTE, verdict=verdict)
+
+
+def _verdict(broken: int, found: int, strict: bool) -> Verdict:
+    if broken:
+        return Verdict("bad", "FAIL", "1 limit is broken." if broken == 1 else f"{broken} limits are broken.")
+    what = f"{found} warning{'' if found == 1 else 's'}, no limit is broken" if found else "Nothing was found"
+    if found and strict:
+        return Verdict("bad", "FAIL", f"{what}; warnings count, as --strict asks.")
+    return Verdict("warning" if found else "good", "PASS", f"{what}.")
 
 
 def _section(metrics: QualityMetrics, findings: Sequence[Finding]) -> Section:
@@ -76,7 +90,13 @@ def _section(metrics: QualityMetrics, findings: Sequence[Finding]) -> Section:
         Fact("Strategy", metrics.recommended_strategy, "recommended for what is missing"),
     ]
     if metrics.timing is not None:
-        facts.append(Fact("Rate", f"{metrics.timing.rate_hz:.2f} Hz", f"{metrics.timing.n_gaps} gaps in time"))
+        facts.append(
+            Fact(
+                "Rate",
+                f"{metrics.timing.rate_hz:.2f} Hz",
+                f"{metrics.timing.n_gaps} gap{'' if metrics.timing.n_gaps == 1 else 's'} in time",
+            )
+        )
     channels = Table(
         ("channel", "unit", "score", "NaN", "Inf", "flat %", "clipped %", "mean", "std", "min", "max"),
         [

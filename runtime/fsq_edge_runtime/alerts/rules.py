@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from fsq_edge_runtime.addresses import redacted
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.extras import need
@@ -18,6 +19,7 @@ from fsq_edge_runtime.tables.zones import open_zone
 from fsq_edge_runtime.yaml_error import yaml_problem
 
 MAX_RULES_BYTES: Final = 1 << 20
+WINDOWS_ONLY: Final = ("csv", "parquet")
 HOUR_S: Final = 3600.0
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 Length = Annotated[float, Field(gt=0.0, le=1e9)]
@@ -172,6 +174,9 @@ class AlertRules(Artefact):
         twice = [name for name, count in Counter(rule.name for rule in self.rules).items() if count > 1]
         if twice:
             raise ValueError(f"two rules are called {twice[0]!r}")
+        blind = [redacted(text) for text in self.sinks if text.partition(":")[0] in WINDOWS_ONLY]
+        if blind:
+            raise ValueError(f"{blind[0]} takes windows only, no alerts; give jsonl, mqtt, influx or webhook")
         return self
 
     def check_classes(self, classes: Sequence[str]) -> None:

@@ -64,6 +64,13 @@ class Roster:
         head = self._heads.get(stream) or self._heads.get(ALL_STREAMS)
         return None if head is None else Wearer(head, self._hop_s)
 
+    @property
+    def new_classes(self) -> tuple[str, ...]:
+        """The classes of overlays that the bundle does not have."""
+        known = set(self._bundle.classes)
+        names = [name for overlay, _ in self._made.values() for name in overlay.record.classes]
+        return tuple(name for name in dict.fromkeys(names) if name not in known)
+
     def take_away(self, stream: str) -> None:
         """Take a stream's own overlay away."""
         self._heads.pop(stream, None)

@@ -42,7 +42,8 @@ class DeliverySink:
 
     Args:
         name: for counters and messages; holds no secret.
-        render: what a record is sent as; None leaves it out.
+        render: what a record is sent as, given also when it came (nanoseconds since 1970); None leaves it out. It is
+            called on the sink's thread, so that a stream does not pay for it.
         send: sends a batch. An ``OSError`` is tried again, with growing pauses.
         batch: most items of a batch.
         limit: items in the queue.
@@ -59,7 +60,7 @@ class DeliverySink:
     def __init__(
         self,
         name: str,
-        render: Callable[[Record], str | None],
+        render: Callable[[Record, int], str | None],
         send: Callable[[Sequence[str]], None],
         *,
         batch: int = 1,
@@ -72,8 +73,9 @@ class DeliverySink:
         self.counters = {"records": 0, "dropped": 0, "refused": 0, "retries": 0, "errors": 0}
         self.error: OSError | None = None
         self._batch, self._limit, self._live, self._stop = batch, limit, live, stop or threading.Event()
-        self._queue: deque[str] = deque()
+        self._queue: deque[tuple[Record, int]] = deque()
         self._under_way: list[str] = []
+        self._pending = 0  # records that have left the queue and are not through
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._moved = time.monotonic()  # when the receiver last took or refused a batch
@@ -88,18 +90,16 @@ class DeliverySink:
         Raises:
             OSError: in a replay, the receiver has taken nothing for ``PATIENCE_S``.
         """
-        item = self._render(record)
-        if item is not None:
-            if not self._live:
-                self._wait_until(lambda: len(self._queue) < self._limit)
-            with self._changed:
-                if not self._queue and not self._under_way:
-                    self._moved = time.monotonic()
-                self._queue.append(item)
-                if len(self._queue) > self._limit:
-                    self._queue.popleft()
-                    self._lose(1, "dropped", "the receiver takes less than comes")
-                self._changed.notify()
+        if not self._live:
+            self._wait_until(lambda: len(self._queue) < self._limit)
+        with self._changed:
+            if not self._queue and not self._pending:
+                self._moved = time.monotonic()
+            self._queue.append((record, time.time_ns()))
+            if len(self._queue) > self._limit:
+                self._queue.popleft()
+                self._lose(1, "dropped", "the receiver takes less than comes")
+            self._changed.notify()
         if isinstance(record, StreamEvent) and record.kind == "end":
             self.flush()
 
@@ -110,7 +110,7 @@ class DeliverySink:
             OSError: the receiver has taken nothing for ``PATIENCE_S``.
         """
         if not self._live:
-            self._wait_until(lambda: not (self._queue or self._under_way))
+            self._wait_until(lambda: not (self._queue or self._pending))
 
     def close(self) -> None:
         """Send what is queued for at most ``CLOSE_TIMEOUT_S``; what is left then is dropped."""
@@ -119,9 +119,9 @@ class DeliverySink:
             self._changed.notify()
         self._thread.join(CLOSE_TIMEOUT_S)
         with self._changed:
-            left = len(self._queue) + len(self._under_way)
+            left = len(self._queue) + self._pending
             self._queue.clear()
-            self._under_way = []
+            self._pending = 0
             if left:
                 self._lose(left, "dropped", self._reason)
 
@@ -155,14 +155,21 @@ class DeliverySink:
 
     def _take(self) -> bool:
         """Wait for a batch; False when the sink is closed and nothing is left."""
-        with self._changed:
-            while not (self._queue or self._under_way):
-                if self._closing.is_set():
-                    return False
-                self._changed.wait()
-            while self._queue and len(self._under_way) < self._batch:
-                self._under_way.append(self._queue.popleft())
-            return True
+        while not self._under_way:
+            with self._changed:
+                while not self._queue:
+                    if self._closing.is_set():
+                        return False
+                    self._changed.wait()
+                records = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                self._pending = len(records)
+            # Without the lock: the stream must not wait for the making of a thousand lines.
+            items = [self._render(record, arrived_ns) for record, arrived_ns in records]
+            with self._changed:
+                self._under_way = [item for item in items if item is not None]
+                self._pending = len(self._under_way)
+                self._changed.notify()
+        return True
 
     def _again(self, pause_s: float, error: Exception) -> None:
         self.counters["retries"] += 1
@@ -181,6 +188,6 @@ class DeliverySink:
                 self.counters[counter] += len(self._under_way)
             else:
                 self._lose(len(self._under_way), counter, why)
-            self._under_way, self._tries = [], 0
+            self._under_way, self._pending, self._tries = [], 0, 0
             self._moved = time.monotonic()
             self._changed.notify()

@@ -6,6 +6,7 @@ import base64
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
@@ -47,7 +48,7 @@ class LineSink:
 
     def write(self, record: Record) -> None:
         """Write one line."""
-        line = self._lines.line(record)
+        line = self._lines.line(record, time.time_ns())
         if line is not None:
             self._output.write(line + "\n")
             self.counters["records"] += 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
-from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from fsq_edge_runtime.stream.records import Decision, Record
@@ -28,16 +26,20 @@ class LineProtocol:
     Args:
         clock: ``source`` takes the time of the window's last sample, ``arrival`` the time of this machine, ``auto``
             the former where it counts from 1970.
-        now_ns: nanoseconds since 1970.
 
     Source: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
     """
 
-    def __init__(self, clock: Clock = "auto", now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._clock, self._now_ns = clock, now_ns
+    def __init__(self, clock: Clock = "auto") -> None:
+        self._clock = clock
 
-    def line(self, record: Record) -> str | None:
-        """Return the line without its end; None where the record has no field."""
+    def line(self, record: Record, arrived_ns: int) -> str | None:
+        """Return the line without its end; None where the record has no field.
+
+        Args:
+            record: any.
+            arrived_ns: when it came, nanoseconds since 1970.
+        """
         if isinstance(record, Decision):
             name, tags, fields = WINDOWS, {"stream": record.stream}, _window_fields(record)
         else:
@@ -48,16 +50,17 @@ class LineProtocol:
             return None
         heads = "".join(f",{key}={_tag(value)}" for key, value in sorted(tags.items()) if value)
         values = ",".join(f"{_TAG.sub(_escape, key)}={value}" for key, value in fields.items())
-        return f"{name}{heads} {values} {self._time_ns(getattr(record, 't_end', None), fields)}"
+        return f"{name}{heads} {values} {self._time_ns(record, fields, arrived_ns)}"
 
-    def _time_ns(self, end: float | None, fields: dict[str, str]) -> int:
+    def _time_ns(self, record: Record, fields: dict[str, str], arrived_ns: int) -> int:
+        end: float | None = getattr(record, "t_end", None)
         if end is None and "t_end" in fields:
             end = float(fields["t_end"])
         if end is None or self._clock == "arrival" or not abs(end) < FARTHEST_S:
-            return self._now_ns()
+            return arrived_ns
         if self._clock == "source" or EARLIEST_S <= end <= LATEST_S:
             return round(end * 1e9)
-        return self._now_ns()
+        return arrived_ns
 
 
 def _window_fields(record: Decision) -> dict[str, str]:

@@ -56,7 +56,7 @@ def open_webhook(place: str, *, latency: bool, scores: bool, live: bool, stop: t
     post = HttpPost(address, target, headers, os.environ.get(CA_VARIABLE))
     run, number = secrets.token_hex(8), count()
 
-    def render(record: Record) -> str:
+    def render(record: Record, arrived_ns: int) -> str:
         return f"{run}-{next(number)} " + json_line(record, latency=latency, scores=scores).rstrip("\n")
 
     def send(batch: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from fsq_edge_compile.checker.page.drawing import draw
 from fsq_edge_compile.checker.page.summary import OperatorRow, by_operator, node_status
 from fsq_edge_compile.checker.report import CheckReport, Finding
 from fsq_edge_compile.checker.statistics import NodeSize, node_size
+from fsq_edge_runtime.made import made_line
 
 _SAYS = {
     "full": "the whole graph runs on the device",
@@ -39,6 +40,7 @@ def render_page(examination: Examination) -> str:
             f"DFC {report.dfc}; confidence {report.confidence}; shapes and rules only, nothing was compiled or run"
         ),
         verdict=report.verdict,
+        made=escape(made_line()),
         says=_SAYS[report.verdict],
         facts=_facts(report, sizes),
         cut=_cut_points(report, index),

@@ -122,6 +122,7 @@ class Conv1dAs2d(Rewrite):
             "Concat",
             "Pad",
             "ReduceMean",
+            "Resize",
         }
     )
 
@@ -194,6 +195,12 @@ class Conv1dAs2d(Rewrite):
             return bench.rank(node.input[0]) == 3 and axes is not None and axes in ([2], [-1])
         if node.op_type == "Pad" and bench.integers(node, 1, "pads") is None:
             return False
+        if node.op_type == "Resize":
+            return (
+                bench.rank(node.input[0]) == 3
+                and not get(node, "axes", None)
+                and self._resizes_by_constants(bench, node)
+            )
         if node.op_type == "Concat" and positive_axis(int(get(node, "axis", 0)), 3) != 1:
             return False
         activations = [name for name in node.input if name and bench.constant(name) is None]
@@ -203,6 +210,12 @@ class Conv1dAs2d(Rewrite):
             # A constant of rank 3 or a scalar broadcasts the same way once it has an axis of height.
             return all((bench.rank(name) or 0) in (0, 3) or bench.scalar(name) is not None for name in node.input)
         return True
+
+    @staticmethod
+    def _resizes_by_constants(bench: Workbench, node: onnx.NodeProto) -> bool:
+        """Whether region, scales and sizes of a Resize over [N, C, L] are constants."""
+        values = [bench.constant(name) for name in node.input[1:] if name]
+        return bool(values) and all(value is not None and value.size in (0, 3, 6) for value in values)
 
     def _to_lift(self, bench: Workbench, node: onnx.NodeProto, lifted: dict[str, str]) -> list[str]:
         return [name for name in node.input if name and bench.constant(name) is None and name not in lifted]
@@ -265,6 +278,11 @@ class Conv1dAs2d(Rewrite):
             half = len(value) // 2
             low, high = value[:half].tolist(), value[half:].tolist()
             return bench.add_constant([*_with_height(low), *_with_height(high)], node.name, np.int64)
+        if node.op_type == "Resize" and value.size:
+            # One row stays one row: a factor or a size of 1, and of the region its whole height.
+            rows = value.reshape(-1, 3)
+            height = [0, 1] if len(rows) == 2 else [1]
+            return bench.add_constant(np.insert(rows, 2, height, axis=1).reshape(-1), node.name, value.dtype)
         if node.op_type in ("Add", "Sub", "Mul", "Div", "Concat") and value.ndim == 3:
             return bench.add_constant(np.expand_dims(value, 2), node.name, value.dtype)
         return name
