@@ -46,13 +46,13 @@ def measure(hours: float, files: int, turns: int) -> dict[str, Any]:
         _make_archive(root / "archive", hours, files)
         for _ in range(turns):
             alone = min(hours, ALONE_HOURS)
-            for name, recorded, (seconds, processor) in (
+            for name, recorded, (seconds, busy) in (
                 ("push_many", alone, _push_many(bundle, alone)),
                 ("one", hours, _score(root, 1)),
                 ("two", hours, _score(root, 2)),
             ):
                 by_clock[name].append(recorded * 3600 / seconds)
-                by_processor[name].append(recorded * 3600 / processor)
+                by_processor[name].append(recorded * 3600 / busy)
     clock = {name: statistics.median(values) for name, values in by_clock.items()}
     processor = {name: statistics.median(values) for name, values in by_processor.items()}
     found: dict[str, Any] = {"hours": hours, "files": files, "rates": by_clock, "rates_by_processor": by_processor}
