@@ -70,7 +70,7 @@ def corrected_by_others(pieces: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFra
 
 def main() -> None:
     """Print the table and its summary."""
-    parser = argparse.ArgumentParser(description="Hold time budgets of stitched recordings against their truth.")
+    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.suites.budget", description=__doc__)
     parser.add_argument("bundle", type=Path, help="trained bundle of the data set")
     parser.add_argument("--data", default="watch", help="watch, quadruped or folder:PATH (default watch)")
     parser.add_argument("--seed", type=int, default=0, help="of the order of stitching (default 0)")

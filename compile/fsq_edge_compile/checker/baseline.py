@@ -17,7 +17,7 @@ MAX_BASELINE_BYTES = 16 << 20
 TO_BE_WRITTEN = "accepted when the baseline was written"
 
 
-class AcceptedFinding(StrictModel):
+class Accepted(StrictModel):
     """One finding that fails no check any more.
 
     Attributes:
@@ -42,7 +42,7 @@ class CheckBaseline(Artefact):
 
     KIND: ClassVar[str] = "check baseline"
 
-    accepted: tuple[AcceptedFinding, ...] = Field(default=())
+    accepted: tuple[Accepted, ...] = Field(default=())
 
 
 class Baseline:
@@ -92,11 +92,11 @@ def make_baseline(path: Path, findings: Iterable[tuple[str, Finding]], before: B
         before: the baseline in force.
     """
     folder = path.absolute().parent
-    accepted: dict[tuple[str, str, str], AcceptedFinding] = {}
+    accepted: dict[tuple[str, str, str], Accepted] = {}
     for model, finding in findings:
         place, node = relative_to(folder, model), printable(finding.node)
         reason = (before.reason(model, finding) if before else None) or TO_BE_WRITTEN
-        accepted[place, finding.rule, node] = AcceptedFinding(model=place, rule=finding.rule, node=node, reason=reason)
+        accepted[place, finding.rule, node] = Accepted(model=place, rule=finding.rule, node=node, reason=reason)
     return CheckBaseline(accepted=tuple(accepted.values()))
 
 

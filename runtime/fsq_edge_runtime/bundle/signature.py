@@ -124,6 +124,7 @@ def check_signature(bundle: Bundle, public_key: bytes) -> None:
         DataError: not such a key.
         BundleError: not signed, or signed with another key, or changed since.
     """
+    _public_key(public_key)
     if not bundle.has("signature"):
         raise BundleError("the bundle is not signed", hint="fsq-edge bundle sign BUNDLE --key PRIVATE.pem")
     record = SignatureFile.from_json(bundle.read("signature"), origin=SIGNATURE_PATH)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.ports import in_use_hint
 
 MAX_CONNECTIONS: Final = 32  # sixteen viewers of the page, and as many short requests
 REQUEST_S: Final = 5.0  # for the whole of a request, however slowly it comes
@@ -120,5 +121,6 @@ def _bind(host: str, port: int) -> socket.socket:
             raise
     except (OSError, ValueError, OverflowError) as error:  # ValueError: a host name that no resolver takes
         reason = getattr(error, "strerror", None) or str(error)
-        raise UnavailableError(f"cannot serve http:{host}:{port}: {reason}") from error
+        hint = in_use_hint("tcp", port, error)
+        raise UnavailableError(f"cannot serve http:{host}:{port}: {reason}", hint=hint) from error
     return made

@@ -73,11 +73,11 @@ class RegistryClient:
         """
         layer = {"digest": digest, "size": len(data), "mediaType": "application/octet-stream"}
         folder = Path(tempfile.gettempdir())
-        with write_errors(folder), tempfile.NamedTemporaryFile(prefix="fsq-edge-push-") as file:
-            file.write(data)
-            file.flush()
+        with write_errors(folder), tempfile.TemporaryDirectory(prefix="fsq-edge-push-") as temporary:
+            file = Path(temporary) / "blob"
+            file.write_bytes(data)
             with self._errors("write"):
-                self._check(self._provider.upload_blob(file.name, self._container, layer), "its content")
+                self._check(self._provider.upload_blob(str(file), self._container, layer), "its content")
 
     def put_manifest(self, data: bytes, reference: str) -> None:
         """Name what was stored: from now on ``reference`` is this manifest.
