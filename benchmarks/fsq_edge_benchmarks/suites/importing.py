@@ -1,8 +1,6 @@
 """Cost of ``data import``: a large CSV against pandas' own ``read_csv`` of it, and a cwa file of four hours.
 
 python -m fsq_edge_benchmarks.suites.importing [--quick]
-
-No result of a quiet machine is kept yet, so it is not among the suites of ``make bench``.
 """
 
 from __future__ import annotations
