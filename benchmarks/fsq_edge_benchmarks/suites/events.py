@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
+from fsq_edge_benchmarks.suites.accuracy_parts.trained_bundle import trained_bundle
 from fsq_edge_benchmarks.suites.command import numbers, run_command
 from fsq_edge_benchmarks.suites.registry import suite_named
 
@@ -99,11 +100,7 @@ def _row(dataset: Dataset, source: str, fold: Sequence[str], seed: int, work: Pa
 
 
 def _trained(dataset: Dataset, source: str, fold: Sequence[str], seed: int, work: Path, quick: bool) -> Bundle:
-    from fsq_edge.deploy.build import export_run
-    from fsq_edge.training import load_run, train
     from fsq_edge.training.split import cut_sides
-    from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.packing.bundle import build_bundle
     from fsq_edge_runtime.bundle.bundle import Bundle
 
     folder = work / f"{source}-{'_'.join(fold)}-{seed}"
@@ -111,10 +108,7 @@ def _trained(dataset: Dataset, source: str, fold: Sequence[str], seed: int, work
     if path.exists():
         return Bundle.open(path)
     config = fold_config(source, fold, seed, epochs=4 if quick else None)
-    train(config, folder / "run", sides=cut_sides(dataset, config))
-    export_run(load_run(folder / "run"), folder / "build")
-    build_bundle(BuildFolder(folder / "build")).save(path)
-    return Bundle.open(path)
+    return trained_bundle(config, cut_sides(dataset, config), folder)[1]
 
 
 def _short(score: EventScore) -> dict[str, Any]:

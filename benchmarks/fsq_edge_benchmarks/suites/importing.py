@@ -1,14 +1,10 @@
 """Cost of ``data import``: a large CSV against pandas' own ``read_csv`` of it, and a cwa file of four hours.
 
-python -m fsq_edge_benchmarks.suites.importing [--quick]
-
-No result of a quiet machine is kept yet, so it is not among the suites of ``make bench``.
+python -m fsq_edge_benchmarks.suites.importing [--quick] [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,6 +15,7 @@ import numpy as np
 
 from fsq_edge.data.importing.readers.axivity import PAGE
 from fsq_edge_benchmarks.measure.children import child_environment
+from fsq_edge_benchmarks.suites.command import run_command
 
 AXES = ("acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z")
 CHANNELS = ", ".join(f"{name}: {{column: {name}, unit: {'g' if name[0] == 'a' else 'deg/s'}}}" for name in AXES)
@@ -126,6 +123,4 @@ def _write_night(path: Path, seconds: int) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m fsq_edge_benchmarks.suites.importing", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only show that it runs; its figures mean nothing")
-    print(json.dumps(run(quick=parser.parse_args().quick), indent=2))
+    sys.exit(run_command("importing", run))

@@ -203,6 +203,18 @@ SUITES: Final = (
         timed=False,
     ),
     Suite(
+        "drift",
+        "Drift",
+        "Alarms on a clean day of watch, and minutes from each of eight computed faults to the first alarm.",
+        (
+            Figure("alarms in 24 clean hours", "clean/alarms", at_most=1),
+            Figure("faults found within two hours, of eight", "faults_found"),
+            Figure("slowest of them", "slowest_minutes", "min"),
+        ),
+        minutes=60.0,
+        timed=False,
+    ),
+    Suite(
         "window_labels",
         "Mixed windows",
         "Training without and with windows of two labels, by events of raw argmax; synthetic quadruped, two folds.",
