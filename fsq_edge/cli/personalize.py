@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @default_option("--least", 4, click.IntRange(2), "Refuse a class with fewer windows than this.")
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
-              help="Step between the windows that are fitted to, in samples. Default: the bundle's.")  # fmt: skip
+              help="Step between the windows that are fitted to. Default: a tenth of a window.")  # fmt: skip
 @default_option(
     "--backend", "onnx", click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
     "Compute the features of the recordings on this backend.",

@@ -78,6 +78,18 @@ SUITES: Final = (
         ),
     ),
     Suite(
+        "personal_cost",
+        "Personal heads, cost",
+        "Decisions with an overlay on the fixed network, one stream and a thousand with an overlay each; and the fit.",
+        (
+            Figure("decision with an overlay / bare onnxruntime, median", "single/ratio_p50/value", "x", at_most=1.7),
+            Figure("the same without one", "single/ratio_p50_without/value", "x"),
+            Figure("an overlay adds to a decision", "single/added_us", "us"),
+            Figure("1,000 streams, 1,000 overlays / best batches", "many/ratio", "x", at_least=0.45),
+            Figure("fit, processor time", "fit_ms", "ms", at_most=100.0),
+        ),
+    ),
+    Suite(
         "soak",
         "Soak",
         "A day of one sensor of 100 Hz with every fault a day has, at full speed.",

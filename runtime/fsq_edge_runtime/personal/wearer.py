@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import exp
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from fsq_edge_runtime.personal.overlay import Overlay
 from fsq_edge_runtime.tail import FsqTail, softmax
 
 Judgement = tuple[int, Sequence[float]]
+_STEPS: Final = np.float32(STEPS)
 
 
 class PersonalHead:
@@ -41,18 +43,25 @@ class PersonalHead:
             raw = probabilities.argmax(axis=1).tolist()
             self._by_code = [(one, tuple(row)) for one, row in zip(raw, probabilities.tolist(), strict=True)]
             return
-        self._width, self._count = tail.width, len(record.classes)
+        self._first, self._count = tail.width, len(record.classes)
+        directions = overlay.range.directions.astype(np.float32)
         points = overlay.range.points.astype(np.float32)
-        self._points = np.ascontiguousarray(-2.0 * points)
-        self._squares: Float32Array = (points**2).sum(axis=1)
         self._reach2 = record.reach**2
-        # One product gives scores and place. The margin of a new class and the scale are in the weights already.
-        bias = overlay.weights[-1] * scale
-        bias[record.known :] -= np.float32(record.margin) * scale
-        self._bias = bias
-        self._weights = np.ascontiguousarray(
-            np.concatenate([overlay.weights[:-1] * scale, overlay.range.directions.astype(np.float32)], axis=1)
+        # What is read is (features, 1), so that one product gives scores with their bias, the place, and a 1 behind it,
+        # with which another one gives |point|^2 - 2 point . place. Scale and the margin of a new class are inside.
+        width, (classes, axes) = len(directions), (self._count, directions.shape[1])
+        product = np.zeros((width + 1, classes + axes + 1), dtype=np.float32)
+        product[:width, :classes] = overlay.weights[:-1] * scale
+        product[width, :classes] = overlay.weights[-1] * scale
+        product[width, record.known : classes] -= np.float32(record.margin) * scale
+        product[:width, classes:-1] = directions
+        product[width, -1] = 1.0
+        self._product = product
+        self._points = np.ascontiguousarray(
+            np.concatenate([-2.0 * points, (points**2).sum(axis=1, keepdims=True)], axis=1), dtype=np.float32
         )
+        self._read = np.ones(width + 1, dtype=np.float32)
+        self._steps: Float32Array = self._read[:width]
 
     def judge(self, code: int, row: Float32Array) -> tuple[bool, Judgement]:
         """Return whether a window is outside the overlay's range, and the personal head's answer to it.
@@ -60,18 +69,24 @@ class PersonalHead:
         Args:
             code: FSQ code.
             row: (D + F,) as the backend gives it, or (D,) for a table.
+
+        Cost: half of it is numpy's overhead of eight calls on a few dozen values.
         """
         if self._by_code is not None:
             return self._outside[code], self._by_code[code]
-        steps = np.rint(row[self._width :] * np.float32(STEPS))
-        found = steps @ self._weights
-        place = found[self._count :]
-        outside = float((self._points @ place + self._squares).min()) + float(place @ place) > self._reach2
-        scores = (found[: self._count] + self._bias).tolist()
+        steps, count = self._steps, self._count
+        np.multiply(row[self._first :], _STEPS, steps)
+        np.rint(steps, steps)
+        found = self._read.dot(self._product)
+        place = found[count:]
+        nearest = self._points.dot(place)
+        # The place has a 1 behind it, which its square counts.
+        square = float(nearest[nearest.argmin()]) + float(place.dot(place)) - 1.0
+        scores = found[:count].tolist()
         top = max(scores)
-        weights = [math.exp(score - top) for score in scores]
+        weights = [exp(score - top) for score in scores]
         whole = sum(weights)
-        return outside, (scores.index(top), tuple([weight / whole for weight in weights]))
+        return square > self._reach2, (scores.index(top), tuple([weight / whole for weight in weights]))
 
     def padded(self, probabilities: Sequence[float]) -> Sequence[float]:
         """Return the base head's probabilities with 0 for the classes that it does not know."""

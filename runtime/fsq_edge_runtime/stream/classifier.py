@@ -36,7 +36,7 @@ LOST = -1  # in place of a code: no inference
 DOUBTED_WINDOWS = 20  # after one whose rotation shows another unit: a sensor does not change its unit
 NO_STAGES: tuple[int, ...] = (0, 0, 0, 0, 0)
 FOREVER_NS = 1 << 62
-STEP_MARGIN = 1e-3  # in steps; a batch rounds features of up to 16 otherwise by less than 2e-6, which is 1e-4 steps
+STEP_MARGIN = 2e-4  # in steps; a batch of another size may round a feature otherwise by 1e-6, which is 64e-6 steps
 
 
 class Due(NamedTuple):
@@ -172,7 +172,7 @@ class WindowClassifier:
                 if host is not None:
                     t = host.scores(t)
                 head = self.head  # a fallback may have taken over
-                mark = head.code(t)
+                mark = head.code(t[: head.tail.width] if self.features else t)
         except BackendError as error:
             return self._unanswered(due, self._reason(error))
         inferred = time.monotonic_ns()

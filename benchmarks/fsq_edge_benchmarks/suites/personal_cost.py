@@ -1,0 +1,162 @@
+"""What an overlay adds around the network: one wearer, and a thousand wearers in one batch; and the time of a fit.
+
+python -m fsq_edge_benchmarks.suites.personal_cost [--quick]
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import numpy as np
+import onnx
+
+from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
+from fsq_edge_benchmarks.measure.distribution import Distribution
+from fsq_edge_benchmarks.measure.fixed_bundle import CLASSES, fixed_bundle, motion_windows
+from fsq_edge_benchmarks.measure.machine import describe_machine
+from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
+from fsq_edge_benchmarks.measure.stopwatch import in_turns
+from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_compile.onnx_file import cut_device_part
+from fsq_edge_compile.packing.batching import symbolic_batch
+from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.backends.onnx import open_onnx
+from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
+from fsq_edge_runtime.feature_statistics import FeatureStatistics, in_steps
+from fsq_edge_runtime.personal.evidence import Evidence
+from fsq_edge_runtime.personal.fitting import personalize
+from fsq_edge_runtime.personal.overlay import Overlay
+from fsq_edge_runtime.preprocess import Preprocessor
+
+WARM_UP: Final = 300
+STREAMS: Final = 1000
+OWN_WINDOWS: Final = 126  # ten seconds of fourteen recordings
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Measure the decision with an overlay, a thousand streams with an overlay each, and the fit.
+
+    Returns:
+        ``single``: ``ratio_p50`` of a decision over the bare network, with and without the overlay, and ``added_us``
+        between the two; ``many``: the rate against onnxruntime's best batches; ``fit_ms``: processor time of a fit.
+    """
+    plain = fixed_bundle()
+    bundle = with_features(plain)
+    overlay = some_overlay(bundle)
+    decisions = 700 if quick else 20_000
+    return {
+        "schema_version": 1,
+        "benchmark": "personal_cost",
+        "machine": describe_machine().model_dump(mode="json"),
+        "bare_is": BARE_IS,
+        "single": single_stream(plain, bundle, overlay, decisions),
+        "many": many_streams(plain, bundle, overlay, 50 if quick else STREAMS, 4 if quick else 40),
+        "fit_ms": fit_ms(bundle, 2 if quick else 20),
+    }
+
+
+def with_features(plain: Bundle) -> Bundle:
+    """Return a bundle whose graph puts its features out as well, with statistics."""
+    encoder = cut_device_part(onnx.load_from_string(plain.read("encoder")), features=True).SerializeToString()
+    frames = Preprocessor(plain.preprocess).frames(motion_windows(512, seed=4))
+    features = OnnxBackend(encoder, features=True).infer_batch(frames)[:, plain.tail.width :]
+    statistics = FeatureStatistics.of(features, np.arange(len(features)) % len(CLASSES), len(CLASSES))
+    parts = {(entry.role, entry.arch): (entry.path, plain.files[entry.path]) for entry in plain.manifest.files}
+    parts["encoder", None] = ("encoder.onnx", encoder)
+    parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(encoder))
+    parts["features", None] = ("features.npz", statistics.to_bytes())
+    return make_bundle("fixed-features", plain.classes, parts)
+
+
+def own_windows(bundle: Bundle) -> Evidence:
+    """Return windows of a made-up wearer, with labels that say nothing."""
+    frames = Preprocessor(bundle.preprocess).frames(motion_windows(OWN_WINDOWS, seed=5))
+    rows = OnnxBackend(bundle.read("encoder"), features=True).infer_batch(frames)
+    number = np.arange(OWN_WINDOWS)
+    recordings, starts = number // 9, np.asarray(number % 9, dtype=np.float64)
+    width = bundle.tail.width
+    return Evidence(
+        in_steps(rows[:, width:]), bundle.tail.index(rows[:, :width]), recordings % len(CLASSES), recordings,
+        recordings // len(CLASSES), starts, starts + np.float64(1.98),
+    )  # fmt: skip
+
+
+def some_overlay(bundle: Bundle) -> Overlay:
+    """Return a head for the made-up wearer, made in spite of the gate."""
+    made = personalize(bundle, own_windows(bundle), "nobody", method="head", force="a benchmark").overlay
+    assert made is not None
+    return made
+
+
+def single_stream(plain: Bundle, bundle: Bundle, overlay: Overlay, decisions: int) -> dict[str, Any]:
+    """Time decisions of one stream with and without an overlay, in turns with the bare network."""
+    hop = bundle.preprocess.hop_samples
+    windows = motion_windows(256, seed=1)
+    rows = np.concatenate([window.T for window in windows])
+    hops = [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop + 1, hop)]
+    feeds = [{"input": frame[None].copy()} for frame in Preprocessor(bundle.preprocess).frames(windows)]
+    network = open_onnx(plain.read("encoder")).run
+    with (
+        bundle.open_session("onnx", deadline_ms=0.0, overlay=overlay) as own,
+        bundle.open_session("onnx", deadline_ms=0.0) as base,
+    ):
+        for session in (own, base):
+            session.push(hops[-1])
+        calls = {
+            "own": lambda turn: own.push(hops[turn % len(hops)]),
+            "bare": lambda turn: network(None, feeds[turn % len(feeds)]),
+            "base": lambda turn: base.push(hops[turn % len(hops)]),
+        }
+        taken = in_turns(calls, decisions, WARM_UP)
+        assert own.totals.decided == WARM_UP + decisions, "every push must end as a decision"
+    median = {name: float(np.median(times)) / 1e3 for name, times in taken.items()}
+    return {
+        "ratio_p50": interval_json(ratio_of_medians(taken["own"], taken["bare"])),
+        "ratio_p50_without": interval_json(ratio_of_medians(taken["base"], taken["bare"])),
+        "added_us": median["own"] - median["base"],
+        "decision_us": Distribution.of(taken["own"]).model_dump(mode="json"),
+        "bare_us": Distribution.of(taken["bare"]).model_dump(mode="json"),
+    }
+
+
+def many_streams(plain: Bundle, bundle: Bundle, overlay: Overlay, streams: int, rounds: int) -> dict[str, Any]:
+    """Push a hop of every stream at a time, each with an overlay of its own, in turns with the best batches."""
+    hop = bundle.preprocess.hop_samples
+    windows = motion_windows(streams, seed=2)
+    bare, how = bare_batches(plain.read("encoder-batch"), Preprocessor(bundle.preprocess).frames(windows))
+    hops = [np.ascontiguousarray(window.T[:hop]) for window in windows]
+    data = overlay.to_bytes()
+    overlays = {str(stream): Overlay.from_bytes(data) for stream in range(streams)}
+    with bundle.open_session("onnx", deadline_ms=0.0, overlay=overlays) as session:
+        session.push_many({str(stream): samples for stream, samples in enumerate(hops)})
+        pushed = [{str(stream): hops[(stream + turn) % streams] for stream in range(streams)} for turn in range(2)]
+        taken = in_turns(
+            {"ours": lambda turn: session.push_many(pushed[turn % 2]), "bare": lambda _: bare()}, rounds, 1
+        )
+        assert session.totals.decided == streams * (rounds + 1), "every push must end as a decision"
+    mine, theirs = (float(np.median(taken[side])) for side in ("ours", "bare"))
+    return {
+        "streams": streams,
+        "windows_per_s": streams * 1e9 / mine,
+        "bare_windows_per_s": streams * 1e9 / theirs,
+        "bare_is": how,
+        "ratio": theirs / mine,
+    }
+
+
+def fit_ms(bundle: Bundle, times: int) -> float:
+    """Return the median processor time of choosing, fitting and judging on 126 windows, milliseconds."""
+    import time
+
+    evidence = own_windows(bundle)
+    spent = []
+    for _ in range(times + 1):
+        begun = time.process_time()
+        personalize(bundle, evidence, "nobody", force="a benchmark")  # to the end, whatever the gate says
+        spent.append(1e3 * (time.process_time() - begun))
+    return float(np.median(spent[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("personal_cost", run))
