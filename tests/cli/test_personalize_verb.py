@@ -90,10 +90,8 @@ def test_a_log_with_corrected_labels_does_as_well(made, tmp_path, capfd):
     intervals = "start,end,label\n0,20,walk\n20,40,trot\n40,60,eat\n60,80,rest\n"
     (tmp_path / "labels.csv").write_text(intervals)
     fit = ["personalize", str(made / "dog.fsqb"), "--log", str(log), "--out", str(out)]
-    assert (
-        run([*fit, "--labels", str(tmp_path / "labels.csv"), "--wearer", "rex", "--json", str(tmp_path / "p.json")])
-        == 0
-    )
+    report = ["--json", str(tmp_path / "p.json")]
+    assert run([*fit, "--labels", str(tmp_path / "labels.csv"), "--wearer", "rex", *report]) == 0
     value = json.loads((tmp_path / "p.json").read_text())
     assert value["windows"] == {"walk": 19, "trot": 19, "eat": 19, "rest": 19}
     assert {one["method"] for one in value["tried"]} == {"head", "table"}
