@@ -82,6 +82,9 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 )  # fmt: skip
 @click.option("--features", is_flag=True,
               help="Write the features of every window, in steps of 1/64, for personalize --log.")  # fmt: skip
+@click.option("--teach", is_flag=True,
+              help='Take lines such as {"stream": "rex", "teach": "walk"}, which say what the wearer does from now on; '
+                   "null fits a head to all that was taught (default: such lines are malformed).")  # fmt: skip
 @click.option("--drift/--no-drift", default=False,
               help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
 @path_option("--alerts", "alert_file", metavar="FILE",
@@ -103,6 +106,7 @@ def command(
     stats: float,
     overlay_texts: tuple[str, ...],
     features: bool,
+    teach: bool,
     drift: bool,
     alert_file: Path | None,
     reload: bool,
@@ -158,6 +162,7 @@ def command(
                 deadline_ms=deadline_ms,
                 overlay=overlays or None,
                 keep_features=features,
+                features=(teach and read.features > 0) or None,
             )
 
         session = open_session(opened, None)
@@ -195,6 +200,7 @@ def command(
             heartbeat=Watchdog().beat,
             alerts=alerts,
             reloader=reloader if reload else None,
+            teach=teach,
         )
         if metrics is not None:
             sinks.append(_open_metrics(metrics, runner, session))

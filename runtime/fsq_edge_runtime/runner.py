@@ -48,10 +48,10 @@ class ChunkQueue:
         """Add a chunk; never blocks."""
         with self._guard:
             self._chunks.append(chunk)
-            self._samples += len(chunk.samples)
+            self._samples += max(1, len(chunk.samples))  # a chunk that teaches takes its place, too
             while self._samples > self._limit and len(self._chunks) > 1:
                 oldest = self._chunks.popleft()
-                self._samples -= len(oldest.samples)
+                self._samples -= max(1, len(oldest.samples))
                 self._lost[oldest.stream] = self._lost.get(oldest.stream, 0) + len(oldest.samples)
             if self._filled.locked():
                 self._filled.release()
@@ -88,6 +88,7 @@ class Runner:
         sinks: where every record goes.
         opening: reported when the first samples have come, such as ``session.opening``.
         stats_s: seconds between ``stats`` events of a live run; 0 is none.
+        teach: take lines that teach, which are malformed otherwise.
         heartbeat: called at least every ``POLL_S`` while a live run is well.
         alerts: sees every record; what it raises is a record, too.
         reloader: gives the session that replaces this one, between two pushes.
@@ -107,11 +108,13 @@ class Runner:
         heartbeat: Callable[[], object] = lambda: None,
         alerts: AlertWatch | None = None,
         reloader: Reloader | None = None,
+        teach: bool = False,
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks: list[Sink] = []
         self._watchers: list[TakesSamples] = []
         self._heartbeat, self._alerts, self._reloader = heartbeat, alerts, reloader
+        self._teach = teach
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
             raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
@@ -149,7 +152,7 @@ class Runner:
             else:
                 for number, source in enumerate(self._sources):
                     for chunk in source.chunks(stop):
-                        self._push({}, [self._named(chunk, number)])
+                        self._push({}, self._named(chunk, number))
                         self._reload()
             self._session.drain(deadline_ns=self._end_ns_of(stop))
         except BaseException:
@@ -269,6 +272,9 @@ class Runner:
             self._make_room(stream)
         for stream, samples in lost.items():
             self._session.lose(samples, stream)
+        if self._teach and any(chunk.taught is not None for chunk in chunks):
+            self._push_or_teach(chunks)
+            return
         for watcher in self._watchers:
             for chunk in chunks:
                 watcher.take_samples(chunk.stream, chunk.samples, chunk.timestamps)
@@ -280,6 +286,18 @@ class Runner:
             arrived_ns = chunk.arrived_ns if self._live else None  # a replay is never late
             self._session.push(chunk.samples, chunk.timestamps, chunk.stream, arrived_ns=arrived_ns)
 
+    def _push_or_teach(self, chunks: list[Chunk]) -> None:
+        """Hand in chunks one after the other, so that each lesson begins and ends where it stands among them."""
+        for chunk in chunks:
+            if chunk.taught is None:
+                self._push({}, [chunk])
+                continue
+            try:
+                self._session.teach(chunk.taught or None, chunk.stream)
+            except UsageError as error:  # a line from outside must not end the run
+                facts = {"action": "refused", "reasons": [error.message]}
+                self._emit(StreamEvent("overlay", chunk.stream, facts))
+
     def _make_room(self, stream: str) -> None:
         self._recent.pop(stream, None)
         self._recent[stream] = None
@@ -289,15 +307,21 @@ class Runner:
             self._session.close_stream(silent)
             self._forgotten += 1
 
-    def _named(self, chunk: Chunk, number: int) -> Chunk:
+    def _named(self, chunk: Chunk, number: int) -> list[Chunk]:
+        """Return a chunk under its stream's name; none where it teaches and that was not asked for."""
+        if chunk.taught is not None and not self._teach:
+            counters = self._sources[number].counters
+            counters["malformed"] = counters.get("malformed", 0) + 1
+            return []
         if len(self._sources) == 1 or chunk.stream != DEFAULT_STREAM:
-            return chunk
-        return chunk._replace(stream=str(number))
+            return [chunk]
+        return [chunk._replace(stream=str(number))]
 
     def _read(self, number: int, source: Source, stop: threading.Event, ended: threading.Event) -> None:
         try:
             for chunk in source.chunks(stop):
-                self._queue.put(self._named(chunk, number))
+                for named in self._named(chunk, number):
+                    self._queue.put(named)
         except Exception as error:  # noqa: BLE001 - raised again by run(), on the thread that can act on it
             self._failure = error
             ended.set()

@@ -18,7 +18,7 @@ from fsq_edge_runtime.drift.watch import LOOK_EVERY
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
-from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record
+from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record, StreamEvent
 from fsq_edge_runtime.stream.samples import SampleInput
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
@@ -349,6 +349,58 @@ class Session:
         if state is not None:
             state.wearer = self._roster.wearer_of(stream)
             state.chain.reset()
+
+    def teach(self, label: str | None, stream: str = "0") -> dict[str, object] | None:
+        """Say what a stream's wearer does from now on; None ends that, and fits a head to all that was taught.
+
+        Windows count that begin after this call and end before the next one. The head is put in where it passes the
+        gate of ``personalize``; :meth:`forget` takes it out again. What happened is an ``overlay`` record.
+
+        Args:
+            label: a class of the bundle, or None.
+            stream: whose.
+
+        Returns:
+            What the record says after a fit: ``action`` (``taught`` or ``refused``), ``windows``, and the macro-F1
+            before and after, or the ``reasons``; None where nothing was fitted.
+
+        Raises:
+            UsageError: no class of the bundle, or a head without codes.
+        """
+        from fsq_edge_runtime.personal.teaching import NO_LABEL, Lesson, class_number
+
+        number = NO_LABEL if label is None else class_number(self.bundle, label)
+        if self._roster is None:
+            self._roster = self._open_roster(None)
+        state = self._streams.get(stream) or self._open(stream, self.settings)
+        if state.lesson is None:
+            if label is None:
+                return None
+            state.lesson = Lesson(self.bundle.tail.width, current=self._roster.overlay_of(stream))
+        state.lesson.begin(number, state.time)
+        if label is not None:
+            self._emit(StreamEvent("overlay", stream, {"action": "teach", "label": label, "t": state.time}))
+            return None
+        if not state.lesson.added:
+            return None
+        facts = state.lesson.fit(self.bundle, stream)
+        if facts["action"] == "taught":
+            self.set_overlay(stream, state.lesson.current)
+        self._emit(StreamEvent("overlay", stream, {"t": state.time, **facts}))
+        return facts
+
+    def forget(self, stream: str = "0") -> None:
+        """Go back to what a stream had before the last head that it was taught, and drop what was taught since then.
+
+        Raises:
+            UsageError: nothing was taught to this stream.
+        """
+        state = self._streams.get(stream)
+        if state is None or state.lesson is None:
+            raise UsageError(f"nothing was taught to the stream {stream!r}", hint="session.teach(label, stream) does")
+        facts = state.lesson.forget()
+        self.set_overlay(stream, state.lesson.current)
+        self._emit(StreamEvent("overlay", stream, {"t": state.time, **facts}))
 
     def _open_roster(self, given: OverlayGiven | Mapping[str, OverlayGiven] | None) -> Roster:
         from fsq_edge_runtime.personal.roster import open_roster  # only streams with an overlay pay for it

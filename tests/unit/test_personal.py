@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from fsq_edge_runtime.personal.installing import install_overlays, installed_ove
 from fsq_edge_runtime.personal.overlay import Overlay
 from fsq_edge_runtime.preprocess import ChannelSpec
 from fsq_edge_runtime.score_tails import SoftmaxTail
+from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 from fsq_edge_runtime.tail import FsqCodebook
 from tests.factories.bundles import random_bundle
@@ -382,6 +385,7 @@ def test_installed_overlays_are_found_by_stream_and_network(bundle: Bundle, over
 LOOP = """
 import sys
 from pathlib import Path
+from typing import Any
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.personal.installing import install_overlays
 from fsq_edge_runtime.personal.overlay import Overlay
@@ -413,3 +417,82 @@ def test_a_kill_while_installing_leaves_an_overlay_that_is_whole(
         process.communicate()
         found = Overlay.open(installed_overlays(root, bundle)["rex"])
         assert found.record.wearer in ("rex", "max")
+
+
+# Taught while it streams.
+
+
+def day(session: Session, kinds: tuple[tuple[float, float], ...], seed: int, taught: bool) -> None:
+    """Stream twelve seconds of each movement, and say which it is."""
+    for number, (kind, name) in enumerate(zip(kinds, NAMES, strict=True)):
+        if taught:
+            session.teach(name)
+        samples = movement(*kind, 600, seed + number)
+        for at in range(0, 600, 50):
+            session.push(samples[at : at + 50])
+    if taught:
+        session.teach(None)
+
+
+def told_trot(session: Session) -> float:
+    samples = trot()
+    found = [one.raw_label for at in range(0, 1500, 50) for one in session.push(samples[at : at + 50])]
+    return found[2:].count("trot") / len(found[2:])
+
+
+def test_a_wearer_is_taught_live_and_it_can_be_taken_back(bundle: Bundle) -> None:
+    records: list[Record] = []
+    with bundle.open_session("onnx", features=True, on_record=records.append) as session:
+        assert told_trot(session) < 0.2
+        day(session, OWN, 700, taught=True)
+        assert told_trot(session) > 0.9
+        session.forget()
+        assert told_trot(session) < 0.2
+    events = [one.facts for one in records if isinstance(one, StreamEvent) and "action" in one.facts]
+    assert [one["action"] for one in events] == ["teach"] * 4 + ["taught", "forgotten"]
+    assert events[4]["windows"] == 4 * 11, "windows that begin and end within one label"
+    assert float(str(events[4]["macro_f1_after"])) > float(str(events[4]["macro_f1_before"])) + 0.2
+    assert events[5] == {"t": events[5]["t"], "action": "forgotten", "head": "base", "windows": 0}
+    assert all(one.features is None for one in records if isinstance(one, Decision)), "not asked for"
+
+
+def test_what_a_wearer_teaches_passes_the_gate_or_is_left_out(bundle: Bundle) -> None:
+    with bundle.open_session("onnx", features=True) as session:
+        day(session, USUAL, 800, taught=True)
+        session.teach("walk")
+        session.push(movement(*OWN[0], 300, 5))
+        facts = session.teach(None)
+        assert facts is not None
+        assert facts["action"] == "refused"
+        assert session.teach(None) is None, "nothing new"
+        with pytest.raises(UsageError, match="'fly' is no class"):
+            session.teach("fly")
+        with pytest.raises(UsageError, match="nothing was taught to the stream 'max'"):
+            session.forget("max")
+
+
+def test_lines_teach_only_where_that_was_asked_for(bundle: Bundle, tmp_path: Path) -> None:
+    lines = []
+    for number, (kind, name) in enumerate(zip(OWN, NAMES, strict=True)):
+        lines.append({"stream": "rex", "teach": name})
+        lines += [{"stream": "rex", "x": row} for row in movement(*kind, 600, 700 + number).tolist()]
+    lines.append({"stream": "rex", "teach": None})
+    lines += [{"stream": "rex", "x": row} for row in trot().tolist()]
+    lines += [{"stream": "rex", "teach": "fly"}, {"teach": 3}]
+    bundle.save(tmp_path / "dog.fsqb")
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    command = [sys.executable, "-m", "fsq_edge", "run", str(tmp_path / "dog.fsqb"), "--source", "stdin:"]
+
+    def streamed(*words: str) -> list[dict[str, Any]]:
+        ran = subprocess.run([*command, *words], input=text, capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
+    taught, deaf = streamed("--teach"), streamed()
+    events = [one["action"] for one in taught if one["type"] == "overlay" and "action" in one]
+    assert events == ["teach"] * 4 + ["taught", "refused"]
+    labels = [one["raw_label"] for one in taught if one["type"] == "decision"]
+    assert labels[-28:].count("trot") > 25
+    assert [one["raw_label"] for one in deaf if one["type"] == "decision"][-28:].count("trot") < 5
+    assert taught[-1]["sources"][0]["malformed"] == 1
+    assert deaf[-1]["sources"][0]["malformed"] == 7
+    assert not any(one["type"] == "overlay" for one in deaf)

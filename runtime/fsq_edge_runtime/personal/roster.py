@@ -71,6 +71,11 @@ class Roster:
         names = [name for overlay, _ in self._made.values() for name in overlay.record.classes]
         return tuple(name for name in dict.fromkeys(names) if name not in known)
 
+    def overlay_of(self, stream: str) -> Overlay | None:
+        """Return the overlay that a stream has."""
+        head = self._heads.get(stream) or self._heads.get(ALL_STREAMS)
+        return next((overlay for overlay, made in self._made.values() if made is head), None)
+
     def take_away(self, stream: str) -> None:
         """Take a stream's own overlay away."""
         self._heads.pop(stream, None)

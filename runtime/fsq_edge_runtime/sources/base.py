@@ -19,12 +19,14 @@ class Chunk(NamedTuple):
         samples: (n, C) float32, raw units; NaN is missing.
         timestamps: (n,) float64 seconds of the source's clock, or None where it gives none.
         arrived_ns: monotonic nanoseconds of their arrival.
+        taught: there are no samples, but what the stream's wearer does from now on: a class, or "" for none of them.
     """
 
     stream: str
     samples: Float32Array
     timestamps: Float64Array | None
     arrived_ns: int
+    taught: str | None = None
 
 
 class Source(Protocol):

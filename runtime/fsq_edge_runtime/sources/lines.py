@@ -16,6 +16,7 @@ from fsq_edge_runtime.sources.parsing import (
     JsonRows,
     Row,
     RowError,
+    Taught,
     as_wanted,
     bare_delimiter,
     split_cells,
@@ -112,7 +113,7 @@ class LineParser:
         Raises:
             DataError: no line of the first ones names the channels, or the header names one twice.
         """
-        rows: list[Row] = []
+        rows: list[Row | Taught] = []
         self._counters["malformed"] += too_long
         for line in lines:
             try:
@@ -146,7 +147,7 @@ class LineParser:
             f'a line is [time,] {names} or {{"t": seconds, "x": [{len(self._wanted)} values]}}',
         )
 
-    def _rows(self, line: bytes) -> list[Row]:
+    def _rows(self, line: bytes) -> list[Row | Taught]:
         text = line.decode("utf-8").removeprefix("\ufeff")
         if text.lstrip().startswith("{"):
             rows = self._json.rows(text)
@@ -165,7 +166,7 @@ class LineParser:
                 return []
             raise
 
-    def _look_for_header(self, text: str) -> list[Row]:
+    def _look_for_header(self, text: str) -> list[Row | Taught]:
         for delimiter in DELIMITERS:
             cells = split_cells(text, delimiter)
             if len(cells) >= len(self._wanted) and names_channels(cells, self._wanted):

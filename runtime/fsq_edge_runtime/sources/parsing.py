@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,18 @@ MAX_STREAM_ID = 128
 DEFAULT_STREAM = "0"
 
 Row = tuple[str, float | None, list[float]]  # stream, time, values
+
+
+class Taught(NamedTuple):
+    """A line that says what the wearer of a stream does from now on.
+
+    Attributes:
+        stream: id of the stream.
+        label: a class; empty ends the lesson.
+    """
+
+    stream: str
+    label: str
 
 
 class RowError(ValueError):
@@ -109,10 +121,10 @@ def bare_delimiter(line: str) -> str:
 
 
 class JsonRows:
-    """Reads objects ``{"t": seconds, "x": [C values], "stream": optional}``.
+    """Reads objects ``{"t": seconds, "x": [C values], "stream": optional}``, or ``{"teach": class, "stream": ...}``.
 
     ``t`` and ``x`` may also be lists of the same length, x then holding one list of C values per sample. ``t`` may be
-    left out or null. A value that is null is missing.
+    left out or null. A value that is null is missing. A ``teach`` that is null ends the lesson.
 
     Args:
         size: C.
@@ -121,8 +133,8 @@ class JsonRows:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    def rows(self, line: str | bytes, stream: str = DEFAULT_STREAM) -> list[Row]:
-        """Return the samples of one object.
+    def rows(self, line: str | bytes, stream: str = DEFAULT_STREAM) -> list[Row | Taught]:
+        """Return the samples of one object, or what it teaches.
 
         Args:
             line: JSON.
@@ -135,6 +147,11 @@ class JsonRows:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise RowError(f"not JSON: {error}") from error
+        if isinstance(value, dict) and "teach" in value and "x" not in value:
+            label = value["teach"] or ""
+            if not isinstance(label, str) or len(label) > MAX_STREAM_ID or not label.isprintable():
+                raise RowError('"teach" must be the name of a class, or null')
+            return [Taught(stream_id(value.get("stream", stream)), label)]
         if not isinstance(value, dict) or not isinstance(value.get("x"), list):
             raise RowError('not an object with "x"')
         stream = stream_id(value.get("stream", stream))
@@ -152,11 +169,17 @@ class JsonRows:
         return [math.nan if value is None else _json_number(value) for value in values]
 
 
-def to_chunks(rows: Iterable[Row], arrived_ns: int) -> list[Chunk]:
+def to_chunks(rows: Iterable[Row | Taught], arrived_ns: int) -> list[Chunk]:
     """Join consecutive rows of one stream, all with or all without a time, into chunks."""
     chunks: list[Chunk] = []
     held: list[Row] = []
     for row in rows:
+        if isinstance(row, Taught):
+            if held:
+                chunks.append(_chunk(held, arrived_ns))
+                held = []
+            chunks.append(Chunk(row.stream, np.empty((0, 1), dtype=np.float32), None, arrived_ns, row.label))
+            continue
         if held and (row[0] != held[-1][0] or (row[1] is None) != (held[-1][1] is None)):
             chunks.append(_chunk(held, arrived_ns))
             held = []

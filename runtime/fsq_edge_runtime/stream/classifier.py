@@ -416,6 +416,8 @@ class WindowClassifier:
         probabilities: Sequence[float]
         code, raw, probabilities = head.answer(mark, t)
         classes, wearer = self._classes, state.wearer
+        if state.lesson is not None:
+            state.lesson.see(mark, t, t_start, t_end)
         if wearer is not None:
             raw, probabilities = wearer.judge(mark, t, raw, probabilities)
             classes = wearer.head.classes
@@ -462,6 +464,8 @@ class WindowClassifier:
         state.chain.skip()
         if missed is None:
             state.counters.abstained += 1
+            if state.lesson is not None:
+                state.lesson.see(None, None, t_start, t_end)
         else:
             state.counters.missed += 1
         name = self._backend.name

@@ -17,6 +17,7 @@ from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.personal.teaching import Lesson
     from fsq_edge_runtime.personal.wearer import Wearer
 
 MAX_UPSAMPLING = 8.0
@@ -41,6 +42,7 @@ class StreamState:
         seq: number of the next window.
         doubted_until: windows before this number are doubted, since one before them turned faster than it can.
         wearer: whoever wears the sensor, where the stream has an overlay.
+        lesson: what the stream is being taught; None while nobody teaches it.
 
     Raises:
         UsageError: the source's rate cannot be brought to the model's.
@@ -50,11 +52,13 @@ class StreamState:
         "_ahead",
         "_hop",
         "_on_gap",
+        "_rate",
         "_size",
         "chain",
         "counters",
         "doubted_until",
         "grid",
+        "lesson",
         "name",
         "next_start",
         "resampler",
@@ -99,7 +103,9 @@ class StreamState:
         self.seq = 0
         self.doubted_until = 0
         self.wearer: Wearer | None = None
+        self.lesson: Lesson | None = None
         self._size, self._hop, self._on_gap = config.window_samples, config.hop_samples, on_gap
+        self._rate = rate
         # True while the latest samples went to the ring only: the grid needs the last one before it interpolates.
         self._ahead = False
 
@@ -124,6 +130,11 @@ class StreamState:
             self.next_start = start + self._hop
             return (start,)
         return self._due()
+
+    @property
+    def time(self) -> float:
+        """Source time just behind the latest sample that was placed on the grid, seconds."""
+        return self.t0 + self.ring.end / self._rate
 
     def finish(self, cause: Cause) -> Iterator[int]:
         """End the segment because of ``cause``; give the windows that only a filter's delay held, as :meth:`take`."""
