@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from fsq_edge.data.archive import read_npz, write_npz
-from fsq_edge.data.recording import Channel, Dataset, Recording, Text
+from fsq_edge.data.recording import Channel, Dataset, Recording, Text, true_rate
 from fsq_edge.data.sensors import SensorFacts
 from fsq_edge_runtime.arrays import AnyArray, Int16Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
@@ -46,6 +46,11 @@ class DatasetDescription(Artefact):
     sensors: dict[str, SensorFacts] = Field(default_factory=dict)
     measured_rate_hz: float | None = Field(default=None, gt=0, le=1e6)
     recordings: tuple[RecordingEntry, ...] = Field(min_length=1)
+
+    @property
+    def true_rate_hz(self) -> float:
+        """Samples a second, as :attr:`fsq_edge.data.Dataset.true_rate_hz`."""
+        return true_rate(self.sample_rate_hz, self.measured_rate_hz)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document as plain JSON values, without what is not known of sensors and rate."""

@@ -147,9 +147,7 @@ class Dataset:
     @property
     def true_rate_hz(self) -> float:
         """Samples a second: the measured rate where it is more than 0.5 % off the nominal one, else the nominal one."""
-        measured = self.measured_rate_hz
-        off = measured is not None and abs(measured / self.sample_rate_hz - 1) > RATE_NOTICED
-        return measured if off and measured is not None else self.sample_rate_hz
+        return true_rate(self.sample_rate_hz, self.measured_rate_hz)
 
     @property
     def n_samples(self) -> int:
@@ -240,6 +238,12 @@ class Dataset:
                 f"{len(self.classes)} classes",
                 hint="a label is an index into `classes`, or -1 for none",
             )
+
+
+def true_rate(nominal_hz: float, measured_hz: float | None) -> float:
+    """Return the measured rate where it is more than 0.5 % off the nominal one, else the nominal one."""
+    off = measured_hz is not None and abs(measured_hz / nominal_hz - 1) > RATE_NOTICED
+    return measured_hz if off and measured_hz is not None else nominal_hz
 
 
 def subject_order(subject: str) -> tuple[int, int, str]:

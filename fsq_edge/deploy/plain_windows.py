@@ -71,8 +71,8 @@ def windows_from(
             f"{text} has no channel {missing[0]!r}, its channels are {', '.join(names)}",
             hint="name the channels of the preprocess file as the data source does",
         )
-    if abs(dataset.sample_rate_hz - rate_hz) > RATE_TOLERANCE * rate_hz:
-        raise DataError(f"{text} has {dataset.sample_rate_hz:g} Hz, the preprocess file {rate_hz:g} Hz")
+    if abs(dataset.true_rate_hz - rate_hz) > RATE_TOLERANCE * rate_hz:
+        raise DataError(f"{text} has {dataset.true_rate_hz:g} Hz, the preprocess file {rate_hz:g} Hz")
     index = cut_windows(dataset, size, hop)
     if not len(index):
         raise DataError(f"{text} gives no window of {size} samples with one label")

@@ -147,7 +147,7 @@ def open_recording(
     suffix = PurePosixPath(path.name).suffix.lower()
     if settings.map is None and suffix in AS_RUN:
         description = _description_of(file)
-        stated = None if description is None else description.sample_rate_hz
+        stated = None if description is None else description.true_rate_hz
         rate = settings.source_rate_hz or stated or config.sample_rate_hz
         replay = Replay(wanted, rate, chunk=CHUNK, max_gap_s=config.max_gap_ms / 1000.0, notices=notices)
         if AS_RUN[suffix] == "csv":
@@ -190,12 +190,12 @@ def _imported(
     description = DatasetDescription.load(data / DESCRIPTION)
     columns = tuple(Wanted(channel.name, channel.unit) for channel in description.channels)
     wanted = tuple(Wanted(channel.name, channel.unit) for channel in config.channels)
-    rate = settings.source_rate_hz or description.sample_rate_hz
+    rate = settings.source_rate_hz or description.true_rate_hz
     replay = Replay(wanted, rate, chunk=CHUNK, max_gap_s=config.max_gap_ms / 1000.0, notices=notices)
     names = [entry.file for entry in description.recordings]
     streams = [DEFAULT_STREAM] if len(names) == 1 else [name.removesuffix(".npz") for name in names]
     sources = {stream: replay.npz(data / name, columns) for stream, name in zip(streams, names, strict=True)}
-    return OpenRecording(record.inputs[0].reader, description.sample_rate_hz, sources)
+    return OpenRecording(record.inputs[0].reader, description.true_rate_hz, sources)
 
 
 def _automatic_map(item: InputFile, config: PreprocessConfig, settings: ScoreSettings) -> ImportMap:

@@ -88,7 +88,7 @@ def windows_of(
     with _at_hop(bundle, hop_samples).open_session(
         backend,
         decision=DecisionSettings(),
-        source_rate_hz=dataset.sample_rate_hz,
+        source_rate_hz=dataset.true_rate_hz,
         deadline_ms=0.0,
         keep_features=True,
         on_record=note,
@@ -102,7 +102,7 @@ def windows_of(
     for number, recording in enumerate(recordings):
         times = recording.timestamps
         if times is None:
-            times = np.arange(len(recording)) / dataset.sample_rate_hz
+            times = np.arange(len(recording)) / dataset.true_rate_hz
         for decision in decisions[recording.recording_id]:
             first, last = np.searchsorted(times, [decision.t_start - 1e-6, decision.t_end + 1e-6])
             inside = recording.labels[first:last]
