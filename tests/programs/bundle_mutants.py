@@ -28,8 +28,10 @@ from fsq_edge_runtime.bundle.edit import with_files
 from fsq_edge_runtime.bundle.install import verify_parts
 from fsq_edge_runtime.bundle.selftest import run_selftest
 from fsq_edge_runtime.errors import FsqEdgeError, InternalError
+from fsq_edge_runtime.label_tail import SigmoidTail
 from fsq_edge_runtime.sinks.files import json_line
 from tests.factories.bundles import motion, random_bundle
+from tests.factories.foreign_bundles import foreign_bundle
 from tests.factories.mutations import flip_bytes, mutate_model
 from tests.programs.memory import peak_mb
 
@@ -41,6 +43,7 @@ ODD: tuple[Any, ...] = (
 )
 JSON_PARTS = ("manifest.json", "preprocess.json", "decision.json", "stream.json", "fingerprint.json")
 NPZ_PARTS = ("head.npz", "selftest.npz")
+FOREIGN = ("head.json", "host.onnx")  # of a network without FSQ
 
 
 def base() -> dict[str, bytes]:
@@ -50,16 +53,21 @@ def base() -> dict[str, bytes]:
     return with_files(bundle, {("stream", None): ("stream.json", stream)}).files
 
 
+def foreign_base() -> dict[str, bytes]:
+    """Return the files of a sound bundle with several labels and a host graph."""
+    return foreign_bundle(SigmoidTail([0.5, 0.25, 0.75]), host=True).files
+
+
 def mutants(count: int, seed: int = 0) -> Iterator[dict[str, bytes]]:
     """Yield ``count`` bundles as files, every hash right."""
-    rng, sound = random.Random(seed), base()
+    rng, bases = random.Random(seed), (base(), foreign_base())
     kinds: tuple[Callable[[dict[str, bytes], random.Random], dict[str, bytes]], ...] = (_json, _npz, _graph)
     for index in range(count):
-        yield _rehashed(kinds[index % 3](dict(sound), rng))
+        yield _rehashed(kinds[index % 3](dict(bases[index // 3 % 2]), rng))
 
 
 def _json(files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
-    path = rng.choice(JSON_PARTS)
+    path = rng.choice([*(part for part in JSON_PARTS if part in files), *(FOREIGN[:1] if FOREIGN[0] in files else ())])
     value = json.loads(files[path])
     for _ in range(rng.choice((1, 1, 2))):
         _spoil(value, rng)
@@ -86,7 +94,7 @@ def _spoil(value: Any, rng: random.Random) -> None:
 
 
 def _npz(files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
-    path = rng.choice(NPZ_PARTS)
+    path = rng.choice([part for part in NPZ_PARTS if part in files])
     if rng.random() < 0.4:
         files[path] = flip_bytes(files[path], rng)
         return files
@@ -115,11 +123,11 @@ def _npz(files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
 
 
 def _graph(files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
-    encoder = files["encoder.onnx"]
+    path = FOREIGN[1] if FOREIGN[1] in files and rng.random() < 0.7 else "encoder.onnx"
     if rng.random() < 0.2:
-        files["encoder.onnx"] = flip_bytes(encoder, rng)
+        files[path] = flip_bytes(files[path], rng)
     else:
-        files["encoder.onnx"] = mutate_model(onnx.load_from_string(encoder), rng).SerializeToString()
+        files[path] = mutate_model(onnx.load_from_string(files[path]), rng).SerializeToString()
     return files
 
 

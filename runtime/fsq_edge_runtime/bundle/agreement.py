@@ -34,12 +34,12 @@ def check_agreement(bundle: Bundle) -> None:
     heads = [(bundle.tail, bundle.decision), (bundle.tail_for("onnx-int8"), bundle.decision_for("onnx-int8"))]
     for tail, decision in heads:
         _check_head(bundle, tail, decision)
+    if bundle.has("host"):
+        _check_host(bundle)
     for entry in bundle.manifest.files:
         if entry.role in ("encoder", "encoder-batch", "encoder-int8"):
             check_plain_graph(bundle.files[entry.path], entry.path)
             _check_ports(bundle, entry.path, batched=entry.role == "encoder-batch")
-    if bundle.has("host"):
-        _check_host(bundle)
     if bundle.tail.kind != "fsq" and bundle.has("encoder-batch"):
         # Scores show the last bits, which a batch rounds in another order: a stream's answers would depend on it.
         raise BundleError(f"a bundle with a head of kind {bundle.tail.kind} takes no graph with a batch")

@@ -154,7 +154,7 @@ def verify_parts(bundle: Bundle, public_key: bytes | None = None) -> None:
         check_signature(bundle, public_key)
     check_evidence(bundle)
     for entry in bundle.manifest.files:
-        if entry.role in ("encoder", "encoder-int8"):
+        if entry.role in ("encoder", "encoder-int8", "host"):
             check_size(bundle.files[entry.path], entry.path)
     for entry in bundle.manifest.files:
         if entry.role != "hef":
