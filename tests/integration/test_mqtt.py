@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +128,28 @@ def test_samples_come_by_topic_and_the_subscription_is_renewed(broker: Broker) -
 def _arrives(say, reader: Reader) -> bool:
     say("bella", 39)  # again and again, since the renewed subscription may come after the first
     return len(reader.samples()) > 20
+
+
+def test_a_topic_that_may_not_be_read_is_said_at_the_start() -> None:
+    # Mosquitto takes every subscription and delivers nothing; other brokers answer 0x80, as this one does.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            talk = server.accept()[0]
+            with talk:
+                talk.recv(1024)
+                talk.sendall(b"\x20\x02\x00\x00")
+                asked = talk.recv(1024)
+                assert asked[0] == 0x82
+                talk.sendall(b"\x90\x03" + asked[2:4] + b"\x80")
+                talk.recv(1024)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        address = MqttAddress.parse(f"mqtt://127.0.0.1:{server.getsockname()[1]}/secret/rex")
+        with pytest.raises(UnavailableError, match="does not let this client read secret/rex"):
+            MqttSource(address, 6)
+        thread.join(10)
 
 
 def test_a_flood_is_bounded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
