@@ -74,6 +74,23 @@ def test_the_buffer_is_bounded_while_the_broker_is_away_and_the_newest_win(broke
     assert sink.counters["dropped"] == 200
 
 
+def test_a_replay_waits_for_the_broker_and_loses_nothing(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = Listener(broker, "dogs/rex")
+    sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex?qos=1")), limit=10, live=False)
+    for number in range(500):
+        sink.write(event(number))
+    sink.write(StreamEvent("end", "", {"n": 500}))  # waits for the rest
+    assert sink.counters["dropped"] == 0
+    eventually(lambda: listener.numbers("dogs/rex") == list(range(501)), "every record, in order")
+    monkeypatch.setattr("fsq_edge_runtime.sinks.mqtt.PATIENCE_S", 0.3)
+    broker.kill()
+    eventually(lambda: not sink._link.connected, "the sink sees that the broker has gone")
+    with pytest.raises(OSError, match="takes nothing"):
+        sink.write(StreamEvent("end", "", {"n": 501}))
+    sink.close()
+    listener.close()
+
+
 def test_the_last_will_says_offline_and_a_clean_leave_does_too(broker: Broker) -> None:
     sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex")))
     listener = Listener(broker, "dogs/rex/status")
