@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from fsq_edge_runtime.addresses import check_host, redacted
-from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableError, UsageError
+from fsq_edge_runtime.errors import UnavailableError, UsageError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import first_line
+from fsq_edge_runtime.tls import tls_context
 
 PASSWORD_VARIABLE = "FSQ_EDGE_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 CONNECT_TIMEOUT_S = 5.0
@@ -168,10 +167,5 @@ def _make_client(address: MqttAddress) -> Any:
     if address.user is not None:
         client.username_pw_set(address.user, os.environ.get(PASSWORD_VARIABLE))
     if address.tls:
-        if address.ca is not None and not Path(address.ca).is_file():
-            raise MissingInputError(f"cannot read the certificate authority {address.ca}")
-        try:
-            client.tls_set_context(ssl.create_default_context(cafile=address.ca))
-        except (OSError, ValueError) as error:  # an SSLError is an OSError
-            raise DataError(f"{address.ca} is not a certificate authority: {first_line(error)}") from error
+        client.tls_set_context(tls_context(address.ca))
     return client

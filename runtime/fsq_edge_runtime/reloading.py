@@ -38,6 +38,7 @@ class Reloader:
         self._wanted = threading.Event()
         self._ready: tuple[Session | None, str] | None = None  # the session, or why there is none
         self._opening: threading.Thread | None = None
+        self._retired: Session | None = None  # to be closed before the device is asked for
         self._standing_in = False  # the CPU, until the device is free
         self._next_stands_in = False
 
@@ -67,7 +68,13 @@ class Reloader:
             self._opening.join(0.2)
             if self._ready is not None and self._ready[0] is not None:
                 self._ready[0].close()
+        self._close_retired()
         self.session.close()
+
+    def _close_retired(self) -> None:
+        retired, self._retired = self._retired, None
+        if retired is not None:
+            retired.close()
 
     def _start(self) -> None:
         on_device = self.session.backend.name not in PROCESSOR_BACKENDS
@@ -78,6 +85,7 @@ class Reloader:
 
     def _open(self, backend: str | None) -> None:
         try:
+            self._close_retired()
             self._ready = self._open_session(backend), ""
         except FsqEdgeError as error:
             self._ready = None, error.message
@@ -96,10 +104,11 @@ class Reloader:
             self._standing_in = False
             notify("READY=1")
             return self._event(former, False, why)
-        self.session = fresh
-        former.close()
+        self.session, self._retired = fresh, former
         self._standing_in = self._next_stands_in
         if not self._standing_in:
+            # Letting a device go may take longer than a hop: the stream does not wait for it.
+            threading.Thread(target=self._close_retired, name="retired", daemon=True).start()
             notify("READY=1")
         return self._event(fresh, True, fresh.backend_reason)
 

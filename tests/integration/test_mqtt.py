@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,23 @@ def test_the_buffer_is_bounded_while_the_broker_is_away_and_the_newest_win(broke
     assert sink.counters["dropped"] == 200
 
 
+def test_a_replay_waits_for_the_broker_and_loses_nothing(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = Listener(broker, "dogs/rex")
+    sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex?qos=1")), limit=10, live=False)
+    for number in range(500):
+        sink.write(event(number))
+    sink.write(StreamEvent("end", "", {"n": 500}))  # waits for the rest
+    assert sink.counters["dropped"] == 0
+    eventually(lambda: listener.numbers("dogs/rex") == list(range(501)), "every record, in order")
+    monkeypatch.setattr("fsq_edge_runtime.sinks.mqtt.PATIENCE_S", 0.3)
+    broker.kill()
+    eventually(lambda: not sink._link.connected, "the sink sees that the broker has gone")
+    with pytest.raises(OSError, match="takes nothing"):
+        sink.write(StreamEvent("end", "", {"n": 501}))
+    sink.close()
+    listener.close()
+
+
 def test_the_last_will_says_offline_and_a_clean_leave_does_too(broker: Broker) -> None:
     sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex")))
     listener = Listener(broker, "dogs/rex/status")
@@ -127,6 +145,28 @@ def test_samples_come_by_topic_and_the_subscription_is_renewed(broker: Broker) -
 def _arrives(say, reader: Reader) -> bool:
     say("bella", 39)  # again and again, since the renewed subscription may come after the first
     return len(reader.samples()) > 20
+
+
+def test_a_topic_that_may_not_be_read_is_said_at_the_start() -> None:
+    # Mosquitto takes every subscription and delivers nothing; other brokers answer 0x80, as this one does.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            talk = server.accept()[0]
+            with talk:
+                talk.recv(1024)
+                talk.sendall(b"\x20\x02\x00\x00")
+                asked = talk.recv(1024)
+                assert asked[0] == 0x82
+                talk.sendall(b"\x90\x03" + asked[2:4] + b"\x80")
+                talk.recv(1024)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        address = MqttAddress.parse(f"mqtt://127.0.0.1:{server.getsockname()[1]}/secret/rex")
+        with pytest.raises(UnavailableError, match="does not let this client read secret/rex"):
+            MqttSource(address, 6)
+        thread.join(10)
 
 
 def test_a_flood_is_bounded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

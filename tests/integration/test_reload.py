@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -208,12 +209,17 @@ def test_sighup_reloads_the_bundle_of_a_running_program(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "fsq_edge", "run", str(link), "--source", "stdin:", "--pace", "realtime",
                "--reload", "--backend", "onnx", "--sink", f"jsonl:{log}"]  # fmt: skip
     rows = motion(1000)
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(str(tmp_path / "notify"))
+    systemd.settimeout(30)
+    environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
 
     def lines() -> list[dict]:
         text = log.read_text() if log.exists() else ""
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    streams = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with systemd, subprocess.Popen(program, **streams, text=True, env=environment) as process:
         assert process.stdin is not None
 
         def feed(begin: int, end: int) -> None:
@@ -232,6 +238,8 @@ def test_sighup_reloads_the_bundle_of_a_running_program(tmp_path: Path) -> None:
         feed(430, 1000)
         process.stdin.close()
         assert process.wait(30) == 0, process.stderr and process.stderr.read()
+        told = [systemd.recv(200).decode().split("\n")[0] for _ in range(4)]
+    assert told == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
     records = lines()
     event = next(one for one in records if one["type"] == "reload")
     assert event["accepted"]

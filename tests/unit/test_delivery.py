@@ -77,6 +77,22 @@ def test_a_batch_that_is_refused_is_given_up_and_the_others_arrive() -> None:
     assert "400" in str(sink.error)
 
 
+def test_a_record_that_cannot_be_written_down_costs_itself_alone() -> None:
+    def strict(record: Record, arrived_ns: int) -> str:
+        if record.facts["n"] == 1:
+            raise ValueError("Out of range float values are not JSON compliant")
+        return str(record.facts["n"])
+
+    far = Far()
+    sink = DeliverySink("far", strict, far, batch=10)
+    for number in range(3):
+        sink.write(event(number))
+    eventually(lambda: sink.counters["records"] == 2, "the others")
+    sink.close()
+    assert far.items() == [0, 2]
+    assert sink.counters["refused"] == 1
+
+
 def test_a_batch_that_a_receiver_chokes_on_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "MAX_TRIES", 3)
     monkeypatch.setattr(delivery, "LONGEST_WAIT_S", 0.01)

@@ -29,8 +29,8 @@ def test_windows_of_an_hour_are_one_file_and_read_back(tmp_path: Path) -> None:
     sink = open_sink(f"parquet:{tmp_path / 'out'}", queued=False, scores=True)
     for number in range(0, 7200, 60):
         sink.write(decision(number, None if number == 60 else "walk", t_end=START + number, quality=("stuck:x",)))
-    sink.write(StreamEvent("end"))
     assert names(tmp_path / "out") == ["20231114T23Z-0000.parquet"]  # the second hour is not over
+    sink.write(StreamEvent("end"))
     sink.close()
     assert names(tmp_path / "out") == ["20231114T23Z-0000.parquet", "20231115T00Z-0001.parquet"]
     assert sink.counters == {"records": 120, "files": 2}
@@ -126,3 +126,6 @@ def test_a_folder_that_vanishes_costs_its_rows_and_is_said(tmp_path: Path) -> No
     sink.write(decision(0, t_end=START))
     with pytest.raises(OSError, match="out"):
         sink.write(decision(1, t_end=START + 3600))
+    with pytest.raises(OSError, match="out"):
+        sink.write(StreamEvent("end"))
+    sink.close()

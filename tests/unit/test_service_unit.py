@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,24 @@ needs_systemd = pytest.mark.skipif(
 def test_systemd_is_content_with_every_kind_of_unit() -> None:
     for changes in ({}, {"user": "root", "sinks": ("parquet:/tmp/a b%",)}, {"sources": ("mqtt://h/a $x",)}):
         assert verify_unit(unit(**changes)) == (True, [])
+
+
+@needs_systemd
+def test_systemd_calls_the_unit_well_protected(tmp_path: Path) -> None:
+    (tmp_path / "dog.service").write_text(unit().text())
+    # The threshold is ten times the exposure, from 0 to 10; a unit without any protection has 9.6.
+    words = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--no-pager",
+        "--threshold=25",
+        str(tmp_path / "dog.service"),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze cannot judge a file (systemd 250 or later can)")
+    assert done.returncode == 0, done.stdout[-300:]
 
 
 @needs_systemd

@@ -164,12 +164,20 @@ class DeliverySink:
                 records = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
                 self._pending = len(records)
             # Without the lock: the stream must not wait for the making of a thousand lines.
-            items = [self._render(record, arrived_ns) for record, arrived_ns in records]
+            items = [self._make(record, arrived_ns) for record, arrived_ns in records]
             with self._changed:
                 self._under_way = [item for item in items if item is not None]
                 self._pending = len(self._under_way)
                 self._changed.notify()
         return True
+
+    def _make(self, record: Record, arrived_ns: int) -> str | None:
+        try:
+            return self._render(record, arrived_ns)
+        except ValueError as error:  # such as a number that JSON does not have: one record, not the stream
+            with self._changed:
+                self._lose(1, "refused", first_line(error))
+            return None
 
     def _again(self, pause_s: float, error: Exception) -> None:
         self.counters["retries"] += 1

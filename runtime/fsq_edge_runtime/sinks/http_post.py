@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from fsq_edge_runtime.addresses import check_host
-from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
-from fsq_edge_runtime.files import first_line
+from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.sinks.delivery import BusyError, RefusedError
+from fsq_edge_runtime.tls import tls_context
 
 TIMEOUT_S = 5.0
 ANSWER_BYTES = 4096
@@ -131,18 +129,3 @@ class HttpPost:
         if self._context is not None:
             return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=self._context)
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-
-
-def tls_context(ca: str | None) -> ssl.SSLContext:
-    """Return a context that checks certificates against ``ca``, or the system's authorities.
-
-    Raises:
-        MissingInputError: the file cannot be read.
-        DataError: it holds no certificate authority.
-    """
-    if ca is not None and not Path(ca).is_file():
-        raise MissingInputError(f"cannot read the certificate authority {ca}")
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise DataError(f"{ca} is not a certificate authority: {first_line(error)}") from error

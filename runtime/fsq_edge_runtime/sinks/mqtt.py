@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from fsq_edge_runtime.mqtt_link import MqttAddress, MqttLink
@@ -15,6 +17,8 @@ from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 MAX_IN_FLIGHT = 64
 CLOSE_TIMEOUT_S = 0.8
 WAIT_S = 0.1
+LOOK_S = 0.01
+PATIENCE_S = 60.0  # a replay gives up when the broker has taken nothing for so long
 
 
 class MqttSink:
@@ -32,6 +36,8 @@ class MqttSink:
         latency: with latencies.
         home: makes the payloads for Home Assistant; None sends none.
         remove: take back what sinks of this topic announced, instead.
+        live: a full buffer drops the oldest; False waits for the broker.
+        stop: once it is set, a replay no longer waits.
 
     Attributes:
         name: ``mqtt``.
@@ -49,6 +55,8 @@ class MqttSink:
         latency: bool = True,
         home: HomeAssistant | None = None,
         remove: bool = False,
+        live: bool = True,
+        stop: threading.Event | None = None,
     ) -> None:
         self.name = "mqtt"
         self.counters = {"records": 0, "dropped": 0, "connections": 0}
@@ -59,6 +67,7 @@ class MqttSink:
         self._in_flight: deque[Any] = deque()  # what the broker has not acknowledged; the sender's thread only
         self._status = f"{address.topic}/status"
         self._home, self._remove = home, remove
+        self._live, self._stop = live, stop or threading.Event()
         self._retained: dict[str, str] = {}  # what is to be published retained, by topic: the newest wins
         self._guard = threading.Lock()  # of the former; never held while paho is called
         self._states: dict[str, str] = {}  # the latest state that was queued, by topic
@@ -70,7 +79,13 @@ class MqttSink:
         self._thread.start()
 
     def write(self, record: Record) -> None:
-        """Put a record into the buffer; never blocks."""
+        """Put a record into the buffer; never blocks a live stream.
+
+        Raises:
+            OSError: in a replay, the broker has taken nothing for ``PATIENCE_S``.
+        """
+        if not self._live:
+            self._wait_until(lambda: len(self._buffer) < self._limit)
         self._buffer.append(json_line(record, latency=self._latency).rstrip("\n"))
         if len(self._buffer) > self._limit:
             self._buffer.popleft()
@@ -81,6 +96,19 @@ class MqttSink:
             elif isinstance(record, StreamEvent) and record.kind == "alert":
                 self._home.mark(record)
         self._wake.set()
+        if not self._live and isinstance(record, StreamEvent) and record.kind == "end":
+            self._wait_until(lambda: not (self._buffer or self._retained or self._in_flight))
+
+    def _wait_until(self, holds: Callable[[], bool]) -> None:
+        taken, moved = self.counters["records"], time.monotonic()
+        while not (holds() or self._stop.is_set()):
+            if self.counters["records"] != taken:
+                taken, moved = self.counters["records"], time.monotonic()
+            if time.monotonic() - moved > PATIENCE_S:
+                place = f"{self._address.host}:{self._address.port}"
+                raise OSError(errno.ETIMEDOUT, "the MQTT broker takes nothing", place)
+            self._wake.set()
+            time.sleep(LOOK_S)
 
     def close(self) -> None:
         """Send what is buffered for at most ``CLOSE_TIMEOUT_S``, say ``offline`` and leave."""

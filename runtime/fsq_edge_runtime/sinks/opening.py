@@ -72,7 +72,7 @@ def open_sink(
         sink = CsvSink(Output(None if place == "-" else Path(place), stop=stop))
         return QueuedSink(sink) if queued else sink
     if kind in ("mqtt", "mqtts"):
-        return _mqtt(text, latency, model, classes)
+        return _mqtt(text, latency, model, classes, queued, stop)
     if kind == "http":
         return _http(place, text, session)
     if kind == "influx" and place:
@@ -91,7 +91,9 @@ def open_sink(
     raise UsageError(f"unknown sink {redacted(text)!r}", hint="one of " + ", ".join(FORMS))
 
 
-def _mqtt(text: str, latency: bool, model: str, classes: Sequence[str]) -> Sink:
+def _mqtt(
+    text: str, latency: bool, model: str, classes: Sequence[str], live: bool, stop: threading.Event | None
+) -> Sink:
     from fsq_edge_runtime.mqtt_link import MqttAddress
     from fsq_edge_runtime.sinks.home_assistant import HomeAssistant
     from fsq_edge_runtime.sinks.mqtt import MqttSink
@@ -100,7 +102,7 @@ def _mqtt(text: str, latency: bool, model: str, classes: Sequence[str]) -> Sink:
     if {"+", "#"} & set(address.topic):
         raise UsageError(f"{redacted(text)!r}: a topic to publish to has no wildcards")
     home = HomeAssistant(address.topic, model, classes) if address.home else None
-    return MqttSink(address, latency=latency, home=home, remove=address.home == "remove")
+    return MqttSink(address, latency=latency, home=home, remove=address.home == "remove", live=live, stop=stop)
 
 
 def _http(place: str, text: str, session: Session | None) -> Sink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import time
@@ -14,7 +15,7 @@ from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import WRITE_HINT, whole_file
 from fsq_edge_runtime.sinks.line_protocol import EARLIEST_S, LATEST_S
-from fsq_edge_runtime.stream.records import Decision, Record
+from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 HOUR_S = 3600
 MAX_ROWS = 50_000  # of a file: a gateway with many streams writes several an hour
@@ -74,10 +75,16 @@ class ParquetSink:
             over = [other for other, held in self._hours.items() if other != key and held.streams <= {record.stream}]
             for other in over:
                 self._flush(other)
+        elif isinstance(record, StreamEvent) and record.kind == "end":
+            self._flush_all()
         self._flush_late()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, where a run ended without its ``end`` record."""
+        with contextlib.suppress(OSError):  # the run ended with another error, which says more
+            self._flush_all()
+
+    def _flush_all(self) -> None:
         for key in list(self._hours):
             self._flush(key)
 

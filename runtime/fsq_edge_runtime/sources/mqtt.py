@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from fsq_edge_runtime.mqtt_link import MqttAddress, MqttLink
+from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.mqtt_link import CONNECT_TIMEOUT_S, MqttAddress, MqttLink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk
 from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, JsonRows, RowError, to_chunks
@@ -36,7 +37,7 @@ class MqttSource:
         counters: messages, samples, malformed and dropped messages, connections.
 
     Raises:
-        UnavailableError: paho-mqtt is not installed, or the broker cannot be had the first time.
+        UnavailableError: paho-mqtt is not installed, or the broker cannot be had the first time, or refuses the topic.
     """
 
     live = True
@@ -49,9 +50,18 @@ class MqttSource:
         self._waiting_bytes = 0
         self._size, self._notices = size, notices or Notices()
         self._arrived = threading.Condition()
+        self._subscribed, self._refusal = threading.Event(), ""
         self._link = MqttLink(address, self._subscribe)
         self._link.client.on_message = self._on_message
+        self._link.client.on_subscribe = self._on_subscribe
         self._link.open()
+        if not self._subscribed.wait(CONNECT_TIMEOUT_S) or self._refusal:
+            self._link.close()
+            raise UnavailableError(
+                f"the MQTT broker {address.host}:{address.port} does not let this client read {address.topic}: "
+                f"{self._refusal or 'no answer'}",
+                hint="ask whoever runs the broker for the right to read it",
+            )
 
     def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
         """Yield the samples of each message."""
@@ -91,6 +101,10 @@ class MqttSource:
     def _subscribe(self) -> None:
         self.counters["connections"] = self._link.connections
         self._link.client.subscribe(self._address.topic, self._address.qos)
+
+    def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
+        self._refusal = next((str(reason) for reason in reasons if reason.is_failure), "")
+        self._subscribed.set()
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         self.counters["messages"] += 1
