@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench fuzz networks series soak clean install bare
+.PHONY: demo test lint bench fuzz networks series soak clean install bare docs blocks device oldest release sbom
 
 install: $(STAMP)
 
@@ -34,6 +34,39 @@ bare: $(STAMP)
 	test -x $(VENV)-bare/bin/python || $(PYTHON) -m venv $(VENV)-bare
 	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
 	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/programs/bare_install.py .
+
+# The documentation site in build/site, to be opened from disk; a warning is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+$(VENV)/.docs: $(STAMP) pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+# The installs of a Raspberry Pi, resolved and unpacked; SHORT=1 takes Bookworm alone. Needs the package index.
+device: $(STAMP)
+	$(BIN)/python -m tests.programs.device_install $(if $(SHORT),--short)
+
+# The runtime's tests on the lowest versions that pyproject.toml names, in an environment of its own.
+oldest: $(STAMP)
+	test -x $(VENV)-oldest/bin/python || $(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/environments/oldest.txt '.[sign]' 'onnx<1.18' pytest pytest-timeout hypothesis
+	$(VENV)-oldest/bin/python tests/programs/oldest_versions.py
+
+# Wheel and sdist: the same bytes twice, the right files, metadata that an index takes.
+release: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build twine hatchling
+	$(BIN)/python -m tests.programs.release
+
+# SBOM (CycloneDX) and licences of the device install and of the workstation install, in build/sbom.
+sbom: bare
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom
+	$(BIN)/python -m tests.programs.bill_of_materials $(VENV)-bare/bin/python device build/sbom
+	$(BIN)/python -m tests.programs.bill_of_materials $(BIN)/python workstation build/sbom
+
+# Every shell and Python block of the pages.
+blocks: $(STAMP)
+	$(BIN)/python -m pytest -q tests/blocks
 
 # Every suite, or SUITE="peers hef"; QUICK=1 only shows that they run. Then the table of docs/benchmarks.md.
 bench: $(STAMP)

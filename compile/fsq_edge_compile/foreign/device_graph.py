@@ -126,6 +126,17 @@ def require_layout(network: ForeignNetwork, given: NetworkInput, channels: int) 
     )
 
 
+def _rename(nodes: Sequence[onnx.NodeProto], initializers: Sequence[onnx.TensorProto], names: dict[str, str]) -> None:
+    """Rename tensors: a network may call its own what the device graph calls its input and output."""
+    for node in nodes:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+        for index, name in enumerate(node.output):
+            node.output[index] = names.get(name, name)
+    for tensor in initializers:
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
 def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, head: HeadKind) -> bytes:
     """Return the graph that a bundle runs: ``input`` (1, C', 1, T) to ``t`` (1, D), rewritten as ``check --fix`` does.
 
@@ -148,12 +159,12 @@ def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, 
     constants: list[Any] = []
     swapped = list(layout).index("T") < list(layout).index("C")
     nodes = list(graph.node)
+    _rename(nodes, graph.initializer, {name: f"fsq_own_{name}" for name in ("input", "t")})
+    source, sink = (f"fsq_own_{name}" if name in ("input", "t") else name for name in (network.source, network.sink))
     if network.ending in DROPPED[head]:
-        last = next(node for node in nodes if network.sink in node.output)
+        last = next(node for node in nodes if sink in node.output)
         nodes.remove(last)
         sink = last.input[0]
-    else:
-        sink = network.sink
     before = []
     if swapped:  # of rank 3, so that it cancels the network's own first Transpose
         before = [
@@ -161,9 +172,9 @@ def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, 
             helper.make_node("Transpose", ["fsq_window"], ["fsq_swapped"], "fsq_swap", perm=[0, 2, 1]),
         ]
     if not swapped or network.source_shape != (1, samples, channels):
-        before.append(_reshape("fsq_swapped" if swapped else "input", network.source, network.source_shape, constants))
+        before.append(_reshape("fsq_swapped" if swapped else "input", source, network.source_shape, constants))
     else:
-        before[-1].output[0] = network.source
+        before[-1].output[0] = source
     after = _ending(network, sink, head, channels, swapped, constants)
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend([*before, *nodes, *after])
