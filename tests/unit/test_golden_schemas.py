@@ -18,6 +18,7 @@ from fsq_edge.data.importing.import_map import ImportMap
 from fsq_edge.data.labels.record import LabelRecord
 from fsq_edge.data.stored_windows.metadata import StoredWindowsMetadata
 from fsq_edge.evaluation.openings import Openings
+from fsq_edge.scoring.entry import Entry, ScoreHeader
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.record import RunRecord
 from fsq_edge_benchmarks.bench.result import BenchResult, Comparison
@@ -37,6 +38,8 @@ from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.head_record import HeadRecord, SigmoidRecord
 from fsq_edge_runtime.hef.record import HefRecord
+from fsq_edge_runtime.personal.installing import OverlayIndex
+from fsq_edge_runtime.personal.overlay import OverlayRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.settings import StreamSettings
 
@@ -65,9 +68,13 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "manifest": Manifest,
     "network_input": NetworkInput,
     "openings": Openings,
+    "overlay": OverlayRecord,
+    "overlay_index": OverlayIndex,
     "plan": Plan,
     "preprocess": PreprocessConfig,
     "run": RunRecord,
+    "score": ScoreHeader,
+    "score_entry": Entry,
     "seed_metadata": StoredWindowsMetadata,
     "signature": SignatureFile,
     "stream": StreamSettings,
