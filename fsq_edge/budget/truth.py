@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 
 from fsq_edge.budget.calendar import cut_at
+from fsq_edge.data import UNLABELLED
+from fsq_edge.data.folder import read_folder
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line, read_bounded
 
 MAX_CSV_BYTES = 256 << 20
+HOLE_STEPS = 3  # a longer step between two samples is a hole
 TOUCH = 1e-6  # two intervals that meet may overlap by the rounding of a text, seconds
 
 
@@ -43,7 +46,8 @@ def read_truth(path: Path, streams: Sequence[str]) -> pd.DataFrame:
 
     Args:
         path: CSV with ``start`` and ``end`` (seconds of the source), ``label`` and, where the logs have several
-            streams, ``stream``.
+            streams, ``stream``; or a dataset folder, whose recordings are streams of the logs by their names, with or
+            without ``.npz``, or by being the only ones.
         streams: of the logs.
 
     Returns:
@@ -53,6 +57,8 @@ def read_truth(path: Path, streams: Sequence[str]) -> pd.DataFrame:
         MissingInputError: it cannot be read.
         DataError: it is no such file, two intervals overlap, or it names no stream where there are several.
     """
+    if path.is_dir():
+        return _dataset_truth(path, streams)
     table = read_csv(path, ("start", "end", "label"), ("stream",)).rename(columns={"label": "truth"})
     if "stream" not in table:
         if len(set(streams)) != 1:
@@ -73,6 +79,33 @@ def read_truth(path: Path, streams: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path}: two intervals of stream {row.stream!r} overlap at {row.start} s")
     table["start"] = np.fmax(table["start"], before)
     return table[["stream", "start", "end", "truth"]]
+
+
+def _dataset_truth(path: Path, streams: Sequence[str]) -> pd.DataFrame:
+    dataset, known = read_folder(path), set(streams)
+    parts = []
+    for recording in dataset.recordings:
+        names = {recording.recording_id, f"{recording.recording_id}.npz"} & known
+        if not names and len(dataset.recordings) == len(known) == 1:
+            names = known
+        times, step = recording.timestamps, 1.0 / dataset.sample_rate_hz
+        times = np.arange(len(recording.labels)) * step if times is None else times
+        edges = np.flatnonzero(np.diff(recording.labels, prepend=UNLABELLED - 1, append=UNLABELLED - 1))
+        first, last = edges[:-1], edges[1:] - 1
+        labelled = recording.labels[first] >= 0
+        ends = np.where(last + 1 < len(times), times[np.minimum(last + 1, len(times) - 1)], times[last] + step)
+        # A label does not reach across a hole in the recording.
+        ends = np.minimum(ends, times[last] + HOLE_STEPS * step)
+        names_of = [dataset.classes[label] for label in recording.labels[first][labelled]]
+        part = pd.DataFrame({"start": times[first][labelled], "end": ends[labelled], "truth": names_of})
+        parts += [part.assign(stream=name) for name in sorted(names)]
+    if not parts:
+        raise DataError(
+            f"no stream of the logs is named like a recording of {path}",
+            hint=f"streams: {', '.join(sorted(known)[:5])}; recordings: "
+            f"{', '.join(recording.recording_id for recording in dataset.recordings[:5])}",
+        )
+    return pd.concat(parts, ignore_index=True)[["stream", "start", "end", "truth"]]
 
 
 def overlay(pieces: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ SHOWN = ("budget", "days", "subjects", "corrected", "truth")  # on the terminal;
 @click.option("--zone", help="Add tables by day and hour of this time zone; times must be since 1970. Default: none.")
 @path_option("--subjects", help="Add up by subject: a CSV file with the columns stream and subject. Default: none.")
 @path_option("--truth", help="Put the true shares beside them: a CSV file with start, end, label and, for several "
-             "streams, stream. Default: none.")  # fmt: skip
+             "streams, stream; or a dataset folder with labels. Default: none.")  # fmt: skip
 @path_option("--correction-out", help="With --truth: write how often each true class got each answer, for "
              "--correction. Default: none.")  # fmt: skip
 @path_option("--correction", help="Correct the shares by such a file, with an interval. Default: none.")

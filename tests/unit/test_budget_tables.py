@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -24,10 +25,12 @@ from fsq_edge.budget import (
 )
 from fsq_edge.budget.calendar import cut_at, day_shares
 from fsq_edge.cli.main import run
+from fsq_edge.data import write_folder
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.sinks.files import JsonlSink, Output
 from fsq_edge_runtime.sinks.parquet import ParquetSink
 from tests.factories.records import decision
+from tests.factories.runs import gait_dataset
 
 AUTUMN = 1_729_980_000  # midnight of Berlin, 27 October 2024: a day of 25 hours begins
 SPRING = 1_711_839_600  # 31 March 2024: a day of 23 hours
@@ -164,6 +167,24 @@ def test_the_truth_stands_beside_what_was_decided(tmp_path: Path) -> None:
     assert found["total_s"].to_dict() == {"walk": 6, "rest": 3, "(abstained)": 2}
     assert found["agreed_s"].to_dict() == {"walk": 4, "rest": 3, "(abstained)": 0}
     assert found["true_percent"].sum() == found["percent"].sum() == pytest.approx(100)
+
+
+def test_the_labels_of_a_dataset_folder_are_a_truth(tmp_path: Path) -> None:
+    write_folder(gait_dataset(subjects=1, samples=500), tmp_path / "data")
+    truth = read_truth(tmp_path / "data", ["s1-rest", "s1-walk.npz", "other"])
+    assert truth.to_numpy().tolist() == [["s1-rest", 0, 10, "rest"], ["s1-walk.npz", 0, 10, "walk"]]
+    with pytest.raises(DataError, match="named like a recording"):
+        read_truth(tmp_path / "data", ["0"])
+    recording = gait_dataset(subjects=1, samples=10).recordings[0]
+    labels = np.array([0, 0, -1, -1, 1, 1, 1, 1, 2, 2], dtype=np.int16)
+    times = np.arange(10) / 50.0 + 100.0
+    times[7:] += 5.0  # a hole within the walk
+    one = dataclasses.replace(recording, labels=labels, timestamps=times)
+    write_folder(dataclasses.replace(gait_dataset(), recordings=(one,)), tmp_path / "one")
+    found = read_truth(tmp_path / "one", ["0"])
+    assert found["truth"].tolist() == ["rest", "walk", "trot"]
+    assert found["start"].to_numpy() == pytest.approx([100.0, 100.08, 105.16])
+    assert found["end"].to_numpy() == pytest.approx([100.04, 105.16, 105.2])
 
 
 @pytest.mark.parametrize(
