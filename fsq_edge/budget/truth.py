@@ -12,6 +12,7 @@ import pandas as pd
 from fsq_edge.budget.calendar import cut_at
 from fsq_edge.data import UNLABELLED
 from fsq_edge.data.folder import read_folder
+from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line, read_bounded
 
@@ -88,8 +89,10 @@ def _dataset_truth(path: Path, streams: Sequence[str]) -> pd.DataFrame:
         names = {recording.recording_id, f"{recording.recording_id}.npz"} & known
         if not names and len(dataset.recordings) == len(known) == 1:
             names = known
-        times, step = recording.timestamps, 1.0 / dataset.sample_rate_hz
-        times = np.arange(len(recording.labels)) * step if times is None else times
+        step, given = 1.0 / dataset.sample_rate_hz, recording.timestamps
+        times: Float64Array = np.asarray(
+            np.arange(len(recording.labels)) * step if given is None else given, dtype=np.float64
+        )
         edges = np.flatnonzero(np.diff(recording.labels, prepend=UNLABELLED - 1, append=UNLABELLED - 1))
         first, last = edges[:-1], edges[1:] - 1
         labelled = recording.labels[first] >= 0
