@@ -61,7 +61,7 @@ def test_a_receiver_that_hangs_never_holds_up_the_writer() -> None:
     sink = open_sink(f"webhook:http://127.0.0.1:{receiver.port}/x")
     for number in range(12_000):  # all of them, while the first waits for its answer
         sink.write(decision(number))
-    assert len(sink._queue) == 10_000
+    assert len(sink._queue) in (9_999, 10_000)  # the sink's thread may take the first one late
     sink.close()
     free.set()
     receiver.close()
