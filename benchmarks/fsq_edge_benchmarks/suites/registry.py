@@ -272,6 +272,20 @@ SUITES: Final = (
         timed=False,
     ),
     Suite(
+        "personal_new_class",
+        "New classes",
+        "Each class of watch left out of training, then enrolled by a held-out wearer; two seeds.",
+        (
+            Figure("windows of the new class that are told", "mean/recall", "%"),
+            Figure("... of the class that does worst", "worst_recall", "%"),
+            Figure("accuracy on the other classes, before", "mean/known_before", "%"),
+            Figure("accuracy on the other classes, after", "mean/known_after", "%"),
+            Figure("false alarms of the new class an hour", "mean/false_alarms_per_hour"),
+        ),
+        minutes=120.0,
+        timed=False,
+    ),
+    Suite(
         "accuracy",
         "Accuracy",
         "Every subject of watch held out once; ours with three seeds.",
