@@ -55,12 +55,12 @@ oldest: $(STAMP)
 
 # Wheel and sdist: the same bytes twice, the right files, metadata that an index takes.
 release: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build twine hatchling
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	$(BIN)/python -m tests.programs.release
 
 # SBOM (CycloneDX) and licences of the device install and of the workstation install, in build/sbom.
 sbom: bare
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	$(BIN)/python -m tests.programs.bill_of_materials $(VENV)-bare/bin/python device build/sbom
 	$(BIN)/python -m tests.programs.bill_of_materials $(BIN)/python workstation build/sbom
 
