@@ -46,6 +46,9 @@ def _signature(value: object) -> str:
     """Return ``(a, b=, *, c=)``: names and kinds; an equals sign where there is a default."""
     if not callable(value):
         return ""
+    fields = getattr(value, "model_fields", None)
+    if isinstance(fields, dict):  # pydantic makes the signature of a model when it is first asked for
+        return f"(*, {', '.join(name + ('' if field.is_required() else '=') for name, field in fields.items())})"
     try:
         parameters = list(inspect.signature(value).parameters.values())
     except (TypeError, ValueError):

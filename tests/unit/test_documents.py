@@ -45,7 +45,8 @@ def calls(page: Path) -> list[list[str]]:
     for line in code_lines(page.read_text()):
         if match := CALL.search(line):
             command = re.split(r"\s(?:\||>|&&|;)\s", line[match.end() :])[0]
-            found.append(shlex.split(command, comments=True))
+            if words := shlex.split(command, comments=True):  # `pip install fsq-edge` names no verb
+                found.append(words)
     return found
 
 
