@@ -170,11 +170,14 @@ class GapSection(StrictModel):
         longer_than_ms: a step longer than this is a hole.
         then: ``keep`` one recording with the hole in its times (no window spans it), or ``split`` it there.
         fill_ms: when sensors are put on one grid, the longest distance that is interpolated.
+        idle_s: rows that repeat every value for at least this long are idle sleep that an export filled, and become a
+            hole; 0 keeps them.
     """
 
     longer_than_ms: float = Field(default=1000.0, gt=0)
     then: Literal["keep", "split"] = "keep"
     fill_ms: float = Field(default=100.0, ge=0)
+    idle_s: float = Field(default=0.0, ge=0)
 
 
 class ImportMap(Artefact):

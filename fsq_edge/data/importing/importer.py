@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fsq_edge.data.importing.account import RECORD, ImportRecord, InputEntry
 from fsq_edge.data.importing.assembly import Assembly, Piece
+from fsq_edge.data.importing.idle import IDLE, without_idle
 from fsq_edge.data.importing.import_map import ColumnSource, FileSection, ImportMap
 from fsq_edge.data.importing.inputs import InputFile, find_inputs
 from fsq_edge.data.importing.labels_column import LabelNumbers
@@ -105,6 +106,10 @@ def _read(
     for group, spool in spools.items():
         if not spool.length:
             continue
+        idle = 0
+        if wanted.gaps.idle_s:
+            spool, idle = without_idle(spool, wanted.gaps.idle_s, assembly.folder)
+            rows.counts.take_back(idle, IDLE)
         hole = wanted.gaps.longer_than_ms / 1000
         steps, wrong = examine(spool, channels)
         _check_units(file.name, section, wrong)
@@ -120,7 +125,7 @@ def _read(
                 spool=spool,
                 timing=measure_timing(spool, hole),
                 nominal_hz=(section.time.rate_hz if section.time else None) or description.rate_hz,
-                timed=bool(rows.times.columns) or rows.times.absolute,
+                timed=bool(rows.times.columns) or rows.times.absolute or idle > 0,
                 absolute=rows.times.absolute,
                 steps=steps,
                 sensors=sensors,

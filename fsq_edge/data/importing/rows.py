@@ -56,6 +56,11 @@ class RowCounts:
     notes: list[str] = field(default_factory=list)
     missing: Counter[str] = field(default_factory=Counter)
 
+    def take_back(self, rows: int, reason: str) -> None:
+        """Count kept rows as dropped after all."""
+        self.kept -= rows
+        self.dropped[reason] += rows
+
     def note(self, text: str) -> None:
         """Keep a note, if there is room."""
         if len(self.notes) < MAX_NOTES:
