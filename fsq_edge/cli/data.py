@@ -205,7 +205,7 @@ def qa(
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    windows = summary["windows"]
+    windows, measured = summary["windows"], summary["measured_rate_hz"]
     mirror = "none declared" if summary["mirror"] is None else " ".join(f"{sign:+d}" for sign in summary["mirror"])
     return [
         ("name", summary["name"]),
@@ -213,7 +213,8 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("licence", summary["licence"] or "not stated"),
         ("channels", ", ".join(f"{c['name']} ({c['unit'] or 'unit unknown'})" for c in summary["channels"])),
         ("mirror", mirror),
-        ("rate", f"{summary['sample_rate_hz']:g} Hz"),
+        ("rate", f"{summary['sample_rate_hz']:g} Hz" + (f", measured {measured:.5g} Hz" if measured else "")),
+        ("sensors", _sensors(summary) or "nothing known of steps and ranges"),
         ("subjects", f"{len(summary['subjects'])}: {', '.join(summary['subjects'])}"),
         ("recordings", f"{summary['recordings']}, {summary['seconds'] / 60:.1f} min together"),
         (
@@ -222,3 +223,15 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
             f"({windows['mixed']} mixed, {windows['unlabelled']} unlabelled left out)",
         ),
     ]
+
+
+def _sensors(summary: dict[str, Any]) -> str:
+    """Steps and ranges, the channels that agree in both together."""
+    alike: dict[str, list[str]] = {}
+    units = {channel["name"]: channel["unit"] for channel in summary["channels"]}
+    for name, sensor in summary["sensors"].items():
+        parts = [f"steps of {sensor['step']:.4g} {units[name]}"] if sensor["step"] else []
+        parts += [f"range {sensor['full_scale']:g} {units[name]}"] if sensor["full_scale"] else []
+        if parts:
+            alike.setdefault(", ".join(parts), []).append(name)
+    return "; ".join(f"{', '.join(names)}: {facts}" for facts, names in alike.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def dataset_summary(dataset: Dataset, index: WindowIndex) -> dict[str, Any]:
         samples += np.bincount(recording.labels.astype(np.int64) + 1, minlength=n_classes + 1)
     per_class = np.bincount(index.label, minlength=n_classes)
     classes = [
-        {"name": name, "seconds": float(samples[i + 1] / dataset.sample_rate_hz), "windows": int(per_class[i])}
+        {"name": name, "seconds": float(samples[i + 1] / dataset.true_rate_hz), "windows": int(per_class[i])}
         for i, name in enumerate(dataset.classes)
     ]
     return {
@@ -33,12 +34,14 @@ def dataset_summary(dataset: Dataset, index: WindowIndex) -> dict[str, Any]:
         "licence": dataset.licence,
         "channels": [{"name": channel.name, "unit": channel.unit} for channel in dataset.channels],
         "sample_rate_hz": dataset.sample_rate_hz,
+        "measured_rate_hz": dataset.measured_rate_hz,
+        "sensors": {name: asdict(sensor) for name, sensor in dataset.sensors.items()},
         "mirror": dataset.mirror,
         "subjects": list(dataset.subjects),
         "recordings": len(dataset.recordings),
         "samples": dataset.n_samples,
-        "seconds": dataset.n_samples / dataset.sample_rate_hz,
-        "unlabelled_seconds": float(samples[0] / dataset.sample_rate_hz),
+        "seconds": dataset.n_samples / dataset.true_rate_hz,
+        "unlabelled_seconds": float(samples[0] / dataset.true_rate_hz),
         "timestamps": sum(recording.timestamps is not None for recording in dataset.recordings),
         "classes": classes,
         "windows": {

@@ -113,6 +113,9 @@ def test_files_that_say_everything_need_no_map(capsys, tmp_path):
     description = json.loads((tmp_path / "cwa" / "dataset.json").read_text())
     assert description["measured_rate_hz"] == pytest.approx(24.42, abs=0.01)
     assert description["sensors"]["acc_x"] == {"step": 1 / 256, "full_scale": 8.0}
+    shown = call(capsys, "inspect", tmp_path / "cwa")[1]
+    assert "25 Hz, measured 24.4" in shown
+    assert "acc_x, acc_y, acc_z: steps of 0.003906 g, range 8 g" in shown
     (tmp_path / "wrist.gt3x").write_bytes(gt3x_file(steps, asleep=tuple(range(30, 60))))
     code, out, _ = call(capsys, "import", tmp_path / "wrist.gt3x", "--out", tmp_path / "gt3x", "--json", "-")
     account = json.loads(out)["recordings"][0]
