@@ -67,10 +67,10 @@ def main() -> int:
         model_file, described, windows[~test], classes=data.classes, labels=index.label[~test], arch="hailo8l"
     )
     print(f"check for hailo8l: {made.check.verdict}")
-    print(f"int8 preview (on the CPU, not a device): {made.int8.label_agreement.value:.1%} of the labels stay")
-    if made.bundle is None:
+    if made.bundle is None or made.int8 is None:
         print("not built: " + "; ".join(made.shut), file=sys.stderr)
         return 1
+    print(f"int8 preview (on the CPU, not a device): {made.int8.label_agreement.value:.1%} of the labels stay")
     bundle_file = arguments.out / "exercise.fsqb"
     made.bundle.save(bundle_file)
 

@@ -85,12 +85,7 @@ def build_own(
 
     made = build_bundle(**_arguments(network), arch=arch, min_label_agreement=min_agreement, name=name, force=force)
     _show_parts(screen, made.check, made.host_operators, made.notes)
-    kept = made.int8.label_agreement
-    screen.print(
-        f"{_agreement(made.exact)}; int8 preview (not a device): {kept.value:.2%} of {made.int8.windows} labels equal, "
-        f"KL {made.int8.kl:.2g}{_correlation(made.int8)}",
-        soft_wrap=True,
-    )
+    screen.print(_agreement(made.exact) + _after_rounding(made.int8), soft_wrap=True)
     for finding in made.audit.findings:
         screen.print(escape(f"audit     {finding.rule}: {finding.message}"), soft_wrap=True)
     if made.bundle is None:
@@ -178,8 +173,12 @@ def _agreement(exact: ScoreAgreement) -> str:
     )
 
 
-def _correlation(found: ScoreAgreement) -> str:
-    return "" if found.correlation is None else f", correlation {found.correlation:.4f}"
+def _after_rounding(found: ScoreAgreement | None) -> str:
+    if found is None:
+        return ""
+    related = "" if found.correlation is None else f", correlation {found.correlation:.4f}"
+    kept = found.label_agreement.value
+    return f"; int8 preview (not a device): {kept:.2%} of {found.windows} labels equal, KL {found.kl:.2g}{related}"
 
 
 def _refuse(screen: Console, report: CheckReport, shut: Sequence[str], outcome: str) -> None:

@@ -33,7 +33,8 @@ def main() -> int:
             before = check(model, ARCH)
             after = check(fix(model).model, ARCH)
             left = ", ".join(dict.fromkeys(f"{finding.op}: {finding.message}" for finding in after.errors))[:90]
-            mark = "" if after.verdict == network.after else f"  WRONG, not {network.after}"
+            wanted = network.after_dynamo if dynamo and network.after_dynamo else network.after
+            mark = "" if after.verdict == wanted else f"  WRONG, not {wanted}"
             wrong, judged = wrong + bool(mark), judged + 1
             spelling = f"{'dynamo' if dynamo else 'script'}-{opset}"
             print(f"{name:<20}{spelling:<11}{before.verdict:<5}-> {after.verdict:<5}{left}{mark}".rstrip(), flush=True)

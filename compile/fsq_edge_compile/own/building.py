@@ -24,9 +24,11 @@ from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.bundle.edit import check_reason
+from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.score_tails import Tail
 
 MAX_CALIBRATION = 1024
+MAX_SHOWN = 160  # characters of what onnxruntime says
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class OwnBuild:
         host_operators: operators that the host graph runs; empty where the device runs all.
         audit: of the calibration set.
         exact: the original in onnxruntime against device graph and host graph.
-        int8: those against the int8 preview of the device graph.
+        int8: those against the int8 preview of the device graph; None where there is none.
         notes: what is to be looked at and shuts no gate.
         shut: the gates that refuse the network, one line each.
         forced: those that were overridden, with the reason.
@@ -50,7 +52,7 @@ class OwnBuild:
     host_operators: tuple[str, ...]
     audit: CalibrationAudit
     exact: ScoreAgreement
-    int8: ScoreAgreement
+    int8: ScoreAgreement | None
     notes: tuple[str, ...]
     shut: tuple[str, ...]
     forced: tuple[str, ...]
@@ -63,7 +65,7 @@ class OwnBuild:
             "check": self.check.to_dict(),
             "host_operators": list(self.host_operators),
             "calibration": [f"{finding.rule}: {finding.message}" for finding in self.audit.findings],
-            "parity": {"onnx": self.exact.to_dict(), "int8-preview": self.int8.to_dict()},
+            "parity": {"onnx": self.exact.to_dict(), "int8-preview": self.int8.to_dict() if self.int8 else None},
             "notes": list(self.notes),
             "shut": list(self.shut),
             "forced": list(self.forced),
@@ -120,28 +122,38 @@ def build_bundle(
         thresholds=thresholds,
     )
     calibration, audit = _calibrated(network)
-    int8 = quantize_scores(network.cut.device, calibration)
-    rounded = network.scores_of(OnnxBackend(int8, name="onnx-int8").infer_batch(network.frames))
-    tail_int8 = tail_after_rounding(network.tail, network.scores, rounded)
-    kept = compare_scores(network.tail, network.scores, rounded, tail_int8)
     shut = list(network.shut())
+    if shut and not force:
+        found = network.report, network.cut.host_operators, audit, network.exact
+        return OwnBuild(None, *found, None, network.notes, tuple(shut), ())
+    preview, kept = None, None
+    try:
+        model_int8 = quantize_scores(network.cut.device, calibration)
+        rounded = network.scores_of(OnnxBackend(model_int8, name="onnx-int8").infer_batch(network.frames))
+    except DataError as error:  # onnxruntime does not run its own int8 form of every network
+        shut.append(f"no int8 preview can be made: {error.message[:MAX_SHOWN]}")
+    else:
+        preview = model_int8, tail_after_rounding(network.tail, network.scores, rounded)
+        kept = compare_scores(network.tail, network.scores, rounded, preview[1])
     shut += [f"the calibration audit refuses the windows: {item.rule}: {item.message}" for item in audit.errors]
-    if kept.label_agreement.value < min_label_agreement:
+    if kept is not None and kept.label_agreement.value < min_label_agreement:
         value = kept.label_agreement.value
         shut.append(f"the int8 preview keeps {value:.1%} of the labels, least {min_label_agreement:.0%}")
     forced = tuple(f"{gate}: {force}" for gate in shut) if force else ()
     bundle = None
     if not shut or force:
-        parity = {"onnx": network.exact.to_dict(), "int8-preview": kept.to_dict()}
+        parity = {"onnx": network.exact.to_dict()}
+        if kept is not None:
+            parity["int8-preview"] = kept.to_dict()
         called = plain_name(name or Path(model).stem)
-        bundle = pack(network, (int8, tail_int8), audit, called, parity=parity, forced=forced)
-    found = network.report, network.cut.host_operators, audit, network.exact, kept, network.notes
-    return OwnBuild(bundle, *found, tuple(shut), forced)
+        bundle = pack(network, preview, audit, called, parity=parity, forced=forced)
+    found = network.report, network.cut.host_operators, audit, network.exact
+    return OwnBuild(bundle, *found, kept, network.notes, tuple(shut), forced)
 
 
 def pack(
     network: OwnNetwork,
-    int8: tuple[bytes, Tail],
+    int8: tuple[bytes, Tail] | None,
     audit: CalibrationAudit,
     name: str,
     *,
@@ -152,7 +164,7 @@ def pack(
 
     Args:
         network: made ready.
-        int8: the int8 device graph and the head for it.
+        int8: the int8 device graph and the head for it; None leaves both out.
         audit: of the calibration set.
         name: of the model.
         parity: figures for the manifest.
@@ -171,11 +183,12 @@ def pack(
         ("decision", None): ("decision.json", decision_for(network.kind).to_json().encode()),
         ("fingerprint", None): ("fingerprint.json", prints.to_json().encode()),
         ("selftest", None): ("selftest.npz", test),
-        ("encoder-int8", None): ("encoder_int8.onnx", int8[0]),
         ("calibration", None): ("calibration.json", audit.to_json().encode()),
     }
-    if int8[1] is not tail:
-        parts["head-int8", None] = ("head_int8.json", int8[1].to_bytes())
+    if int8 is not None:
+        parts["encoder-int8", None] = ("encoder_int8.onnx", int8[0])
+        if int8[1] is not tail:
+            parts["head-int8", None] = ("head_int8.json", int8[1].to_bytes())
     if network.cut.host is not None:
         parts["host", None] = ("host.onnx", network.cut.host)
     return make_bundle(

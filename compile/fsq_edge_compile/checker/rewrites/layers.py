@@ -123,6 +123,7 @@ class Conv1dAs2d(Rewrite):
             "Pad",
             "ReduceMean",
             "Resize",
+            "Slice",
         }
     )
 
@@ -201,8 +202,10 @@ class Conv1dAs2d(Rewrite):
                 and not get(node, "axes", None)
                 and self._resizes_by_constants(bench, node)
             )
-        if node.op_type == "Concat" and positive_axis(int(get(node, "axis", 0)), 3) != 1:
+        if node.op_type == "Concat" and positive_axis(int(get(node, "axis", 0)), 3) not in (1, 2):
             return False
+        if node.op_type == "Slice":
+            return bench.rank(node.input[0]) == 3 and self._slices_by_constants(bench, node)
         activations = [name for name in node.input if name and bench.constant(name) is None]
         if any(bench.rank(name) != 3 for name in activations) or bench.rank(node.output[0]) != 3:
             return False
@@ -210,6 +213,14 @@ class Conv1dAs2d(Rewrite):
             # A constant of rank 3 or a scalar broadcasts the same way once it has an axis of height.
             return all((bench.rank(name) or 0) in (0, 3) or bench.scalar(name) is not None for name in node.input)
         return True
+
+    @staticmethod
+    def _slices_by_constants(bench: Workbench, node: onnx.NodeProto) -> bool:
+        """Whether a Slice over [N, C, L] says by constants what it takes, of channels or of time."""
+        if len(node.input) < 4 or any(bench.constant(name) is None for name in node.input[1:] if name):
+            return False
+        axes = bench.integers(node, 3, "axes") or []
+        return bool(axes) and all(positive_axis(axis, 3) in (1, 2) for axis in axes)
 
     @staticmethod
     def _resizes_by_constants(bench: Workbench, node: onnx.NodeProto) -> bool:
@@ -254,6 +265,8 @@ class Conv1dAs2d(Rewrite):
                 put(copy, "axes", [2, 3])
             if not get(node, "keepdims", 1):
                 return copy
+        if node.op_type == "Concat" and positive_axis(int(get(node, "axis", 0)), 3) == 2:
+            put(copy, "axis", 3)
         for name, neutral in (("kernel_shape", 1), ("strides", 1), ("dilations", 1), ("output_padding", 0)):
             value = get(node, name)
             if value is not None:
@@ -278,6 +291,9 @@ class Conv1dAs2d(Rewrite):
             half = len(value) // 2
             low, high = value[:half].tolist(), value[half:].tolist()
             return bench.add_constant([*_with_height(low), *_with_height(high)], node.name, np.int64)
+        if node.op_type == "Slice" and index == 3:
+            moved = [{1: 1, 2: 3}[positive_axis(int(axis), 3)] for axis in value.reshape(-1)]
+            return bench.add_constant(moved, node.name, value.dtype)
         if node.op_type == "Resize" and value.size:
             # One row stays one row: a factor or a size of 1, and of the region its whole height.
             rows = value.reshape(-1, 3)
