@@ -63,6 +63,8 @@ def fill(shelf: Path, dataset: Dataset) -> None:
     shutil.copy("dog.fsqb", "watch.fsqb")
     shutil.copy("dog.fsqb", "tuned.fsqb")
     shutil.copytree(ROOT / "examples", "examples")
+    Path("dog").mkdir()  # as `fsq-edge init dog && make -C dog` leaves it
+    shutil.copy("dog.fsqb", "dog/dog.fsqb")
     _recordings(shelf, dataset)
     _models(shelf)
     _texts(shelf)
@@ -79,6 +81,7 @@ def _recordings(shelf: Path, dataset: Dataset) -> None:
     windows = windows.transpose(0, 2, 1).astype(np.float32)
     labels = np.concatenate([r.labels[:2000:100] for r in dataset.recordings]).astype(np.int64)
     subjects = np.repeat([r.subject for r in dataset.recordings], 20)
+    write_recording(dataset, dataset.recordings[0], shelf / "dog/replay.npz")
     np.savez(shelf / "W.npz", windows=windows[:, :3], labels=labels % 3)
     np.savez(shelf / "held.npz", windows=windows, labels=labels, subjects=subjects)
     (shelf / "raw").mkdir()
