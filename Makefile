@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench fuzz networks series soak clean install bare docs blocks device oldest release sbom
+.PHONY: demo test lint bench fuzz networks series soak clean install bare docs blocks device oldest release sbom screenshots
 
 install: $(STAMP)
 
@@ -110,6 +110,11 @@ build/networks-keras/.installed: tests/survey/environments/keras.txt
 # A day of one sensor at 100 Hz, at full speed.
 soak: $(STAMP)
 	$(BIN)/python -m fsq_edge_benchmarks.suites.soak
+
+# Pictures of the live page and of the reports, from the demo's folder; needs chromium and chromium-driver.
+screenshots: $(STAMP)
+	test -f build/demo/watch.fsqb || $(BIN)/fsq-edge demo
+	$(BIN)/python -m tests.programs.screenshots build/demo docs/images
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,8 +16,8 @@ from fsq_edge.deploy.export import Exported, compare_with_torch, export_model, p
 from fsq_edge.evaluation.run_evaluation import validation_temperature
 from fsq_edge.training.run import Run, versions
 from fsq_edge_compile.build_folder import FEATURES_FILE, FILES, ExportRecord, Labels, Reference
-from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.bundle.bundle import Fingerprint
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.bundle.bundle import Fingerprint, SubjectSpread
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
@@ -88,6 +88,25 @@ def learning_statistics(run: Run) -> FeatureStatistics:
     return FeatureStatistics.of(np.concatenate(features), np.concatenate(labels), len(run.classes))
 
 
+def subject_spread(run: Run) -> SubjectSpread | None:
+    """Return how far the subjects that the run learned from differ, validation among them; None for a single one."""
+    split, size = run.windows(), len(run.preprocess.channels)
+    center = np.asarray(run.preprocess.mean[:size])[:, None]
+    scale = np.asarray(run.preprocess.std[:size])[:, None]
+    sums: dict[str, Float64Array] = {}
+    for part in (split.train, split.val):
+        for at in range(0, len(part), BATCH):
+            index = part.take(np.arange(at, min(at + BATCH, len(part))))
+            windows, valid = run.preprocessor.fill_gaps(index.gather())
+            x = (windows[valid].astype(np.float64) - center) / scale
+            for subject, means in zip(index.subject[valid].tolist(), x.mean(axis=2), strict=True):
+                sums[subject] = sums.get(subject, 0.0) + np.append(means, 1.0)
+    if len(sums) < 2:
+        return None
+    means = np.array([entry[:-1] / entry[-1] for entry in sums.values()])
+    return SubjectSpread(subjects=len(sums), mean=tuple(np.round(means.std(axis=0, ddof=1), 6).tolist()))
+
+
 def export_run(
     run: Run, out: Path, *, name: str | None = None, temperature: float | None = None, features: bool = False
 ) -> ExportRecord:
@@ -128,7 +147,9 @@ def export_run(
     )
     codes = exported.tail.index(device_outputs(run, training.frames))
     counts = np.bincount(codes, minlength=exported.tail.codebook.n_codes)
-    fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
+    fingerprint = Fingerprint(
+        counts=tuple(int(count) for count in counts), windows=len(codes), between=subject_spread(run)
+    )
     contents = _contents(run, exported, record, fingerprint, _reference(run, held_out))
     settings = sensor_settings(split.train.dataset)
     if settings is not None:

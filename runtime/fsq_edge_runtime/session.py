@@ -187,7 +187,7 @@ class Session:
         classifier, decisions = self._classifier, []
         for start in self._take(state, samples, timestamps):
             if self._drift is not None and state.seq % LOOK_EVERY == 0:
-                self._drift.look(stream, state.seq, state.ring.window(start))
+                self._drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
@@ -226,7 +226,7 @@ class Session:
                 state = streams.get(stream) or self._open(stream, self.settings)
                 for start in self._take(state, samples, timestamps):
                     if drift is not None and state.seq % LOOK_EVERY == 0:
-                        drift.look(stream, state.seq, state.ring.window(start))
+                        drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
                     if collect(state, start):
                         decisions += self._flush(arrived)
                         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns

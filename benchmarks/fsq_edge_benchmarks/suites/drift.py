@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from fsq_edge_benchmarks.suites.accuracy_parts.trained_bundle import trained_bun
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime import Bundle
 from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.drift.watch import BLOCK
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.records import Record, StreamEvent
 
@@ -146,6 +149,34 @@ def time_to_alarm(bundle: Bundle, data: str, fault: Fault, seed: int, hours: flo
     return {}
 
 
+def cost(bundle: Bundle, data: str, rounds: int = 300) -> dict[str, Any]:
+    """Take the processor time of decisions with and without the drift watch, a block of each in turn.
+
+    Returns:
+        ``ratio``: with over without, the median over blocks of 64 windows, so that looks and judgements are in it;
+        ``without_us`` and ``added_us``: a decision without, and what it takes more, medians over blocks.
+    """
+    hop, n = bundle.preprocess.hop_samples, BLOCK * (rounds + 2)
+    samples = clean_stream(data, bundle, (n + 4) * hop / bundle.preprocess.sample_rate_hz, 300)
+    hops = [samples[at : at + hop] for at in range(0, n * hop, hop)]
+    with ExitStack() as stack:
+        sides = [
+            stack.enter_context(bundle.open_session("onnx", deadline_ms=0.0, on_record=lambda record: None))
+            for _ in range(2)
+        ]
+        sides[1].watch_drift()
+        taken = np.empty((rounds + 2, 2))
+        for number in range(rounds + 2):
+            for side in (0, 1) if number % 2 else (1, 0):
+                begun = time.thread_time_ns()
+                for part in hops[BLOCK * number : BLOCK * (number + 1)]:
+                    sides[side].push(part)
+                taken[number, side] = (time.thread_time_ns() - begun) / BLOCK / 1e3
+    plain, watched = taken[2:].T
+    ratio = float(np.median(watched / plain))
+    return {"ratio": ratio, "without_us": float(np.median(plain)), "added_us": float(np.median(watched - plain))}
+
+
 def run(
     quick: bool = False,
     bundle: Path | None = None,
@@ -166,7 +197,7 @@ def run(
 
     Returns:
         ``clean`` (hours, alarms), ``faults`` (name -> minutes to the first alarm, None without one within two hours),
-        ``faults_found`` and ``slowest_minutes``.
+        ``cost`` (see :func:`cost`), ``faults_found`` and ``slowest_minutes``.
 
     Raises:
         UsageError: another data set than ``watch`` without a bundle.
@@ -182,6 +213,7 @@ def run(
             name: time_to_alarm(opened, data, FAULTS[name], seed, FAULT_HOURS, 3600.0 * begins).get("minutes")
             for name in names
         }
+        added = cost(opened, data, 10 if quick else 300)
     times = [minutes for minutes in found.values() if minutes is not None]
     return {
         "schema_version": 1,
@@ -190,6 +222,7 @@ def run(
         "quick": quick,
         "clean": {"hours": hours, "alarms": len(clean)},
         "faults": found,
+        "cost": added,
         "faults_found": len(times),
         "slowest_minutes": max(times, default=None),
     }
@@ -217,6 +250,8 @@ def show(result: dict[str, Any]) -> str:
     lines = [f"clean {result['data']}: {result['clean']['alarms']} alarms in {result['clean']['hours']:g} h"]
     for name, minutes in result["faults"].items():
         lines.append(f"{name}: " + ("no alarm" if minutes is None else f"{minutes:.1f} min"))
+    added = result["cost"]
+    lines.append(f"a decision: {added['without_us']:.1f} us, {added['added_us']:.1f} us more with the watch")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from fsq_edge_runtime.drift.watch import ADVICE
+from fsq_edge_runtime.drift.series import ADVICE
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.metrics.catalog import BY_FAMILY
 from fsq_edge_runtime.sinks.web import Request, WebServer

@@ -54,6 +54,7 @@ class StreamState:
         "_on_gap",
         "_rate",
         "_size",
+        "_window_steps",
         "chain",
         "counters",
         "doubted_until",
@@ -98,6 +99,7 @@ class StreamState:
         self.resampler = Polyphase(channels, source, rate) if filtered else None
         self.ring = SampleRing(channels, config.window_samples)
         self.chain = DecisionChain(decision, 1000.0 * config.hop_samples / rate)
+        self._window_steps = (config.window_samples - 1) * source / rate  # samples that a window should take
         self.t0 = 0.0
         self.next_start = 0
         self.seq = 0
@@ -144,6 +146,14 @@ class StreamState:
     def hand_over(self, on_gap: Callable[[StreamState, Gap], None]) -> None:
         """Report gaps to another session from now on."""
         self._on_gap = on_gap
+
+    def rate(self, start: int) -> float | None:
+        """Return the source's rate over the nominal one in the window at ``start``; None where samples are missing."""
+        if self.ring.irregular_until <= start:
+            return 1.0
+        if self.ring.imputed(start):
+            return None
+        return self.ring.used(start) / self._window_steps
 
     def pause(self, n: int) -> None:
         """Count n samples that are dropped."""
