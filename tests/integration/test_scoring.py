@@ -295,3 +295,12 @@ def test_an_unreadable_file_is_written_down(bundle: Path, archive: Path, tmp_pat
         (archive / "rex/walk.npz").chmod(0)
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert score(bundle, archive, tmp_path / "out") == 1
+
+
+def test_the_benchmark_of_archives_runs() -> None:
+    from fsq_edge_benchmarks.suites.registry import suite_named
+    from fsq_edge_benchmarks.suites.scale import measure
+
+    found = measure(0.02, 2, 1)
+    values = {figure.path: figure.of(found) for figure in suite_named("scale").figures}
+    assert all(value is not None and value > 0 for value in values.values())
