@@ -235,6 +235,30 @@ def test_an_overlay_is_pushed_and_pulled_and_is_no_bundle(
 
 
 @needs_registry()
+def test_what_another_client_pushed_is_judged_by_its_content(
+    registry: OciRegistry, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import oras.provider
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.fsqb").write_bytes(bundle.read_bytes())
+    (tmp_path / "hello.txt").write_text("hello")
+    ours = "application/vnd.fsq-edge.bundle.v1+zip"
+    cases = {
+        "text": (["hello.txt"], 65),
+        "two": (["hello.txt:text/plain", f"b.fsqb:{ours}"], 65),
+        "lie": ([f"hello.txt:{ours}"], 65),
+        "bundle": ([f"b.fsqb:{ours}"], 0),
+    }
+    client = oras.provider.Registry(hostname=registry.host, insecure=True)
+    for name, (files, code) in cases.items():
+        client.push(f"{registry.host}/other/{name}:1", files=files, quiet=True)
+        out = tmp_path / f"{name}.out"
+        assert run(["bundle", "pull", f"oci://{registry.host}/other/{name}:1", "--out", str(out)]) == code, name
+        assert out.exists() == (code == 0)
+
+
+@needs_registry()
 def test_a_full_disk_leaves_the_file_and_the_bundle_in_use(registry: OciRegistry, bundle: Path, tmp_path: Path) -> None:
     pinned = push(bundle, registry.host, "dogs/full:1", tmp_path / "r.json")
     random_bundle(seed=5).save(tmp_path / "old.fsqb")
