@@ -50,9 +50,10 @@ class _Lines:
         self._file, self._scores = file, scores
 
     def write(self, record: Record) -> None:
-        plain = not self._scores and isinstance(record, Decision)
-        line = plain_line(record) if plain else json_line(record, latency=False, scores=self._scores)
-        self._file.write(line.encode())
+        if isinstance(record, Decision) and not self._scores:
+            self._file.write(plain_line(record).encode())
+        else:
+            self._file.write(json_line(record, latency=False, scores=self._scores).encode())
 
 
 def plain_line(decision: Decision) -> str:
