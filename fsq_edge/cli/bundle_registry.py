@@ -1,4 +1,4 @@
-"""``fsq-edge bundle push`` and ``pull``: bundles in an OCI registry."""
+"""``fsq-edge bundle push`` and ``pull``: bundles and overlays in an OCI registry."""
 
 from __future__ import annotations
 
@@ -24,41 +24,43 @@ plain_http_option = click.option(
 @plain_http_option
 @output_options
 def push(bundle: Path, address: str, plain_http: bool, json_to: str | None, quiet: bool) -> None:
-    """Store BUNDLE in an OCI registry, with what it is as annotations.
+    """Store BUNDLE, or an overlay NAME.fsqo, in an OCI registry, with what it is as annotations.
 
     Prints the address by digest, which names this content for ever. Log in with docker login or podman login.
 
     Exit codes: 65 the bundle is damaged; 69 the registry does not answer or does not take it.
     """
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.personal.overlay import Overlay
     from fsq_edge_runtime.registry import RegistryAddress
     from fsq_edge_runtime.registry import push as push_bundle
 
     place = RegistryAddress.parse(address)
-    digest = push_bundle(Bundle.open(bundle), place, plain_http=plain_http)
+    content = Overlay.open(bundle) if bundle.suffix == ".fsqo" else Bundle.open(bundle)
+    digest = push_bundle(content, place, plain_http=plain_http)
     console(quiet, json_to).print(f"pushed {escape(str(place))}\n{escape(place.pinned(digest))}", soft_wrap=True)
     write_json({"schema_version": 1, "address": str(place), "digest": digest, "pinned": place.pinned(digest)}, json_to)
 
 
 @click.command("pull")
 @click.argument("address", metavar="oci://HOST/NAME[:TAG|@sha256:DIGEST]")
-@path_option("--out", required=True, help="Write the bundle here, a file NAME.fsqb.")
+@path_option("--out", required=True, help="Write what was pulled here, a file NAME.fsqb (or NAME.fsqo).")
 @key_option
 @plain_http_option
 @output_options
 def pull(address: str, out: Path, key: Path | None, plain_http: bool, json_to: str | None, quiet: bool) -> None:
-    """Fetch a bundle from an OCI registry; it is verified before anything is written.
+    """Fetch a bundle or an overlay from an OCI registry; it is verified before anything is written.
 
     Exit codes: 65 damaged, another artefact, or not signed with the key; 66 not there; 69 the registry does not answer.
     """
-    from fsq_edge_runtime.bundle.archive import encode_archive
     from fsq_edge_runtime.registry import RegistryAddress
     from fsq_edge_runtime.registry import pull as pull_bundle
+    from fsq_edge_runtime.registry.artefact import content_of
 
     place = RegistryAddress.parse(address)
     public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
     pulled = pull_bundle(place, public_key=public_key, plain_http=plain_http)
-    write_file(out, encode_archive(pulled.bundle.files))
+    write_file(out, content_of(pulled.content))
     signed = "signature good" if key else "signature not checked (no --key)"
     pinned = place.pinned(pulled.digest)
     console(quiet, json_to).print(f"wrote {escape(str(out))}: {escape(pinned)}, {signed}", soft_wrap=True)

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -18,8 +19,10 @@ from fsq_edge.cli.main import run
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.signature import sign_bundle
 from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.personal.guard import Range
+from fsq_edge_runtime.personal.overlay import Overlay, channel_texts, network_digest
 from fsq_edge_runtime.registry import RegistryAddress
-from fsq_edge_runtime.registry.transfer import digest_of
+from fsq_edge_runtime.registry.artefact import digest_of
 from tests.factories.bundles import random_bundle
 from tests.factories.oci_registry import HTPASSWD, PASSWORD, OciRegistry, StallingWire, needs_registry
 
@@ -56,6 +59,28 @@ def no_logins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
+
+
+def make_overlay() -> Overlay:
+    """An overlay with arrays of no meaning; a registry does not look at them."""
+    bundle = random_bundle()
+    reach = Range(np.eye(3, dtype=np.float16), np.ones((4, 3), np.float16), 1.0)
+    return Overlay.make(
+        np.zeros((bundle.tail.n_answers, len(bundle.classes)), np.float32),
+        reach,
+        wearer="rex",
+        method="table",
+        strength=1.0,
+        scale=1.0,
+        classes=bundle.classes,
+        known=len(bundle.classes),
+        channels=channel_texts(bundle),
+        network_sha256=network_digest(bundle),
+        bundle=bundle.manifest.name,
+        recordings=1,
+        macro_f1_before=0.5,
+        macro_f1_after=0.6,
+    )
 
 
 def push(bundle: Path, host: str, name: str, report: Path) -> str:
@@ -191,6 +216,46 @@ def test_killed_in_the_middle_leaves_what_was_there(
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")] == []
     assert run(["bundle", "pull", address, "--out", str(out)]) == 0
     assert out.read_bytes() == bundle.read_bytes()
+
+
+@needs_registry()
+def test_an_overlay_is_pushed_and_pulled_and_is_no_bundle(
+    registry: OciRegistry, keys: tuple[Path, Path, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    overlay = make_overlay().signed(keys[2])
+    overlay.save(tmp_path / "rex.fsqo")
+    pinned = push(tmp_path / "rex.fsqo", registry.host, "dogs/rex:1", tmp_path / "r.json")
+    assert run(["bundle", "pull", pinned, "--out", str(tmp_path / "p.fsqo"), "--key", str(keys[0])]) == 0
+    assert (tmp_path / "p.fsqo").read_bytes() == overlay.to_bytes()
+    assert run(["bundle", "pull", pinned, "--out", str(tmp_path / "q.fsqo"), "--key", str(keys[1])]) == 65
+    assert run(["bundle", "install", pinned, str(tmp_path / "device")]) == 65
+    assert "is an overlay, not a bundle" in capfd.readouterr().err
+    assert not (tmp_path / "q.fsqo").exists()
+    assert not (tmp_path / "device").exists()
+
+
+@needs_registry()
+def test_what_another_client_pushed_is_judged_by_its_content(
+    registry: OciRegistry, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import oras.provider
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.fsqb").write_bytes(bundle.read_bytes())
+    (tmp_path / "hello.txt").write_text("hello")
+    ours = "application/vnd.fsq-edge.bundle.v1+zip"
+    cases = {
+        "text": (["hello.txt"], 65),
+        "two": (["hello.txt:text/plain", f"b.fsqb:{ours}"], 65),
+        "lie": ([f"hello.txt:{ours}"], 65),
+        "bundle": ([f"b.fsqb:{ours}"], 0),
+    }
+    client = oras.provider.Registry(hostname=registry.host, insecure=True)
+    for name, (files, code) in cases.items():
+        client.push(f"{registry.host}/other/{name}:1", files=files, quiet=True)
+        out = tmp_path / f"{name}.out"
+        assert run(["bundle", "pull", f"oci://{registry.host}/other/{name}:1", "--out", str(out)]) == code, name
+        assert out.exists() == (code == 0)
 
 
 @needs_registry()

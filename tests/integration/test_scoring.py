@@ -15,11 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fsq_edge.cli.main import run
 from fsq_edge.data.folder import write_folder
 from fsq_edge.data.recording import Channel, Dataset, Recording
 from fsq_edge.scoring.archive import Shard, find_recordings
+from fsq_edge.scoring.outputs import plain_line
+from fsq_edge_runtime.sinks.files import json_line
+from fsq_edge_runtime.stream.records import Decision
 from tests.factories.bundles import IMU, motion, random_bundle
 
 COMMAND = [sys.executable, "-m", "fsq_edge"]
@@ -223,6 +228,27 @@ def test_a_full_disk_ends_the_run_with_one_line_and_loses_nothing(
     assert content(out) == scored
 
 
+@given(
+    whole=st.integers(0, 2**40),
+    stream=st.text(max_size=8),
+    times=st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False)),
+    labels=st.tuples(st.none() | st.text(max_size=8), st.none() | st.text(max_size=8)),
+    confidence=st.none() | st.floats(0, 1),
+    flags=st.lists(st.text(max_size=8), max_size=3).map(tuple),
+    missed=st.none() | st.just("backend"),
+)
+@settings(derandomize=True, max_examples=200)
+def test_the_quick_line_is_the_line_of_run(
+    whole: int, stream: str, times: tuple[float, float], labels: tuple[str | None, str | None],
+    confidence: float | None, flags: tuple[str, ...], missed: str | None,
+) -> None:  # fmt: skip
+    record = Decision(
+        whole, stream, *times, *labels, confidence, None if confidence is None else whole % 240, flags, "onnx", missed,
+        None, None, (1, 2, 3, 4, 5),
+    )  # fmt: skip
+    assert plain_line(record) == json_line(record, latency=False)
+
+
 def test_names_stay_different_when_files_are_named_one_by_one(archive: Path) -> None:
     places = [str(archive / "rex/walk.npz"), str(archive / "ida/walk.npz"), str(archive / "**/*.csv")]
     names = [file.name for file in find_recordings(places)[0]]
@@ -295,3 +321,12 @@ def test_an_unreadable_file_is_written_down(bundle: Path, archive: Path, tmp_pat
         (archive / "rex/walk.npz").chmod(0)
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert score(bundle, archive, tmp_path / "out") == 1
+
+
+def test_the_benchmark_of_archives_runs() -> None:
+    from fsq_edge_benchmarks.suites.registry import suite_named
+    from fsq_edge_benchmarks.suites.scale import measure
+
+    found = measure(0.02, 2, 1)
+    values = {figure.path: figure.of(found) for figure in suite_named("scale").figures}
+    assert all(value is not None and value > 0 for value in values.values())

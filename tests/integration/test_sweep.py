@@ -29,7 +29,7 @@ SPACE = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    write_exercises(tmp_path, training={"max_epochs": 4})
+    write_exercises(tmp_path, training={"max_epochs": 3})
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SPACE))
     return tmp_path
 
@@ -44,11 +44,11 @@ def test_a_sweep_on_one_file_goes_on_and_reports(project: Path, kind: str, capfd
     storage = f"{kind}{project / 'trials.db'}"
     report = project / "report.json"
     some = ["--objectives", "macro-f1,parameters", "--json", str(report), "--quiet"]
-    assert run(words(project, storage, "out", "--trials", "3", *some)) == 0
-    assert run(words(project, storage, "out", "--trials", "8", *some)) == 0
+    assert run(words(project, storage, "out", "--trials", "2", *some)) == 0
+    assert run(words(project, storage, "out", "--trials", "5", *some)) == 0
     found = json.loads(report.read_text())
     counts = found["trials"]
-    assert counts["finished"] + counts["pruned"] + counts["impossible"] == 8
+    assert counts["finished"] + counts["pruned"] + counts["impossible"] == 5
     assert found["held_out"] == ["5", "6"]
     assert sorted(found["train"] + found["validation"]) == ["1", "2", "3", "4"]
     values = [entry["values"] for entry in found["front"]]

@@ -54,13 +54,13 @@ def measure(hours: float, files: int, turns: int) -> dict[str, Any]:
                 by_clock[name].append(recorded * 3600 / seconds)
                 by_processor[name].append(recorded * 3600 / busy)
     clock = {name: statistics.median(values) for name, values in by_clock.items()}
-    processor = {name: statistics.median(values) for name, values in by_processor.items()}
+    worked = {name: statistics.median(values) for name, values in by_processor.items()}
     found: dict[str, Any] = {"hours": hours, "files": files, "rates": by_clock, "rates_by_processor": by_processor}
     for name, workers in (("one", 1), ("two", 2)):
         found[name] = {
             "rate": clock[name],
             "of_push_many": clock[name] / (workers * clock["push_many"]),
-            "of_push_many_processor": processor[name] / processor["push_many"],
+            "of_push_many_processor": worked[name] / worked["push_many"],
             "scaling": clock[name] / clock["one"],
         }
     return {**found, "push_many": clock["push_many"], "peak_mb": _children().ru_maxrss / 1024}

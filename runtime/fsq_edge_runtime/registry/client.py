@@ -14,10 +14,10 @@ from fsq_edge_runtime.errors import DataError, MissingInputError, UnavailableErr
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import write_errors
 from fsq_edge_runtime.registry.address import RegistryAddress
+from fsq_edge_runtime.registry.artefact import MANIFEST_TYPE
 
 CONNECT_S, READ_S = 10.0, 60.0
 BLOCK = 1 << 16
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 LOGIN = "docker login HOST (or podman login) writes the file that is read here"
 _DENIED = (401, 403)
 
