@@ -17,6 +17,7 @@ import numpy as np
 from fsq_edge.scoring.reading import CHUNK
 from fsq_edge_benchmarks.measure.children import child_environment
 from fsq_edge_benchmarks.measure.fixed_bundle import CHANNELS, RATE_HZ, fixed_bundle
+from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import InternalError
@@ -114,3 +115,7 @@ def _score(root: Path, workers: int) -> tuple[float, float]:
         raise InternalError(f"score ended with {ended.returncode}: {ended.stderr[-300:]}")
     shutil.rmtree(root / "out")
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("scale", run))
