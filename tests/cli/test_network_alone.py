@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, load, numpy_helper, save
 
 from fsq_edge.cli.main import run
 from fsq_edge_benchmarks.bench.result import BenchResult
@@ -108,8 +108,32 @@ def test_compile_plans_any_network(tmp_path, capsys):
     assert np.load(tmp_path / "plan" / "calib.npy").shape == (80, 1, 40, 6)
     assert (tmp_path / "plan" / "encoder.onnx").read_bytes() == model.read_bytes()
     capsys.readouterr()
-    assert run([*words[:1], str(network(tmp_path / "s.onnx", sizes=(6, 40))), *words[2:], "--plan", "p"]) == 1
+    assert "stays on the host" in (tmp_path / "plan" / "README.md").read_text()
+    assert "[-1, 1]" not in (tmp_path / "plan" / "README.md").read_text()
+    series = [
+        *words[:1],
+        str(network(tmp_path / "s.onnx", sizes=(6, 40))),
+        *words[2:4],
+        "--calib",
+        str(tmp_path / "S.npy"),
+    ]
+    np.save(tmp_path / "S.npy", motion())
+    assert run([*series, "--plan", str(tmp_path / "p")]) == 1
     assert "--fix" in capsys.readouterr().out
+    assert run([*series, "--plan", str(tmp_path / "p"), "--force", "a try"]) == 0
+    assert load_plan(tmp_path / "p").forced == ("check hailo8l says none: a try",)
+
+
+def test_weights_beside_the_file_are_taken_along(tmp_path):
+    model = load(network(tmp_path / "n.onnx"))
+    save(model, tmp_path / "ext.onnx", save_as_external_data=True, location="ext.data", size_threshold=0)
+    np.save(tmp_path / "W.npy", motion()[:, :, None])
+    words = ["--calib", str(tmp_path / "W.npy")]
+    plan = ["compile", str(tmp_path / "ext.onnx"), "--arch", "hailo8l", *words, "--plan", str(tmp_path / "plan")]
+    assert run(plan) == 0
+    onnxruntime.InferenceSession((tmp_path / "plan" / "encoder.onnx").read_bytes())
+    assert run(["quantize", str(tmp_path / "ext.onnx"), *words]) == 0
+    assert run(["bench", str(tmp_path / "ext.onnx"), "--decisions", "20", "--quiet"]) == 0
 
 
 def test_bench_times_networks_alone(tmp_path, capsys):

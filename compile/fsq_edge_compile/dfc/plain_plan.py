@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnx
 
 from fsq_edge_calibration.array_rules import LEAST_COUNT
 from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.report import CheckReport
+from fsq_edge_compile.checker.rewrites.fixing import load_whole
 from fsq_edge_compile.checker.targets import Target, target_for
 from fsq_edge_compile.dfc.plan import (
     EMULATED,
@@ -25,6 +27,7 @@ from fsq_edge_compile.int8.plain import frames_for
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded
+from fsq_edge_runtime.onnx_graph import read_graph_end
 
 MAX_MODEL_BYTES: Final = 512 << 20
 
@@ -61,7 +64,7 @@ def write_plain_plan(
     frames = frames_for(network, windows)
     if len(frames) < LEAST_COUNT:
         raise DataError(f"{len(frames)} calibration windows, at least {LEAST_COUNT} are needed")
-    data = read_bounded(path, MAX_MODEL_BYTES, what="the network")
+    data = _inline(path)
     maps = frames if frames.ndim == 4 else frames[:, :, None]  # a series is a map of one row
     nhwc: Float32Array = np.ascontiguousarray(maps.transpose(0, 2, 3, 1))
     rows = np.linspace(0, len(nhwc) - 1, min(EMULATED, len(nhwc))).astype(np.int64)
@@ -72,10 +75,20 @@ def write_plain_plan(
         windows=held_out_bytes(nhwc[rows], rows),
         input_name=network.source,
         input_shape=shape,
-        end_nodes=report.end_nodes,
+        end_nodes=report.end_nodes or (read_graph_end(data).node,),  # forced: as if the chip took all of it
         preprocess_sha256="",
     )
     return write_network_plan(planned, target, folder, options)
+
+
+def _inline(path: Path) -> bytes:
+    """Return the file as it is, or with its weights inside where they lie beside it."""
+    data = read_bounded(path, MAX_MODEL_BYTES, what="the network")
+    model = onnx.load_from_string(data)
+    if not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        return data
+    whole: bytes = load_whole(path).SerializeToString()
+    return whole
 
 
 def _frame_shape(network: ForeignNetwork, name: str) -> tuple[int, ...]:

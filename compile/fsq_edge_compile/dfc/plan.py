@@ -196,7 +196,7 @@ def write_network_plan(network: PlannedNetwork, target: Target, folder: Path, op
     contents[PLAN] = plan.to_json().encode()
     contents["compile.py"] = resources.files(__package__).joinpath("plan_compile.py").read_bytes()
     contents["compile.sh"] = _shell(plan).encode()
-    contents["README.md"] = _readme(plan, target).encode()
+    contents["README.md"] = _readme(plan, target, fsq=read_device_end(network.model).operator == "Tanh").encode()
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(contents.items()))
     for name, data in {**contents, SUMS: sums.encode()}.items():
         write_file(folder / name, data)
@@ -294,13 +294,16 @@ echo "wrote {network}.hef: fsq-edge bundle add-hef BUNDLE {network}.hef"
 """
 
 
-def _readme(plan: Plan, target: Target) -> str:
+def _readme(plan: Plan, target: Target, *, fsq: bool) -> str:
     pairing, package = PAIRS[target.generation]
     channels, *rows, width = plan.input_shape[1:]
     height = rows[0] if rows else 1
-    end = f"`{plan.end_nodes[0]}`, in [-1, 1]"
-    if len(plan.end_nodes) > 1:
-        end += f", and the features at `{plan.end_nodes[1]}`"
+    if fsq:
+        end = f"the node `{plan.end_nodes[0]}`, in [-1, 1]"
+        end += f", and the features at `{plan.end_nodes[1]}`" if len(plan.end_nodes) > 1 else ""
+        end += ". Rounding and the classifier stay on the host."
+    else:
+        end = " and ".join(f"`{name}`" for name in plan.end_nodes) + ". What follows in the file stays on the host."
     return resources.files(__package__).joinpath("plan_readme.md").read_text(encoding="utf-8").format(
         network=plan.network, arch=plan.arch, dfc=target.dfc, pairing=pairing, package=package,
         input_name=plan.input_name, input_shape=list(plan.input_shape), end_node=end, channels=channels,
