@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from rich.markup import escape
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
 from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge_runtime.errors import FsqEdgeError
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def install(
 
     public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
     screen = console(quiet, json_to)
-    source = _pulled(bundle, public_key, plain_http, screen) if bundle.startswith("oci:") else bundle
+    source = _pulled(bundle, destination, public_key, plain_http, screen) if bundle.startswith("oci:") else bundle
     overlays = _opened(source, overlays_by_stream(overlay_texts), public_key)
     done = install_bundle(source, destination, backend=backend, public_key=public_key)
     test = done.selftest
@@ -91,10 +93,16 @@ def install(
     write_json(_to_dict(done), json_to)
 
 
-def _pulled(text: str, public_key: bytes | None, plain_http: bool, screen: Console) -> Bundle:
+def _pulled(text: str, destination: Path, public_key: bytes | None, plain_http: bool, screen: Console) -> Bundle:
+    """Fetch a bundle; what is installed already is not fetched again, so a timer costs a registry next to nothing."""
+    from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.registry import RegistryAddress, pull
+    from fsq_edge_runtime.registry.artefact import content_of
 
-    pulled = pull(RegistryAddress.parse(text), public_key=public_key, plain_http=plain_http)
+    known = b""
+    with contextlib.suppress(FsqEdgeError):  # nothing installed, or something damaged: it is fetched
+        known = content_of(Bundle.open(destination))
+    pulled = pull(RegistryAddress.parse(text), public_key=public_key, plain_http=plain_http, known=known)
     screen.print(f"pulled {escape(pulled.bundle.origin)}", soft_wrap=True)
     return pulled.bundle
 

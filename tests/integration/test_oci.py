@@ -23,6 +23,7 @@ from fsq_edge_runtime.personal.guard import Range
 from fsq_edge_runtime.personal.overlay import Overlay, channel_texts, network_digest
 from fsq_edge_runtime.registry import RegistryAddress
 from fsq_edge_runtime.registry.artefact import digest_of
+from fsq_edge_runtime.registry.client import RegistryClient
 from tests.factories.bundles import random_bundle
 from tests.factories.oci_registry import HTPASSWD, PASSWORD, OciRegistry, StallingWire, needs_registry
 
@@ -104,6 +105,12 @@ def test_push_pull_install_and_roll_back(
     assert run(["bundle", "install", pinned, str(dest), "--backend", "onnx", "--key", str(keys[0])]) == 0
     assert pinned in capfd.readouterr().out
     assert Bundle.open(dest).files == Bundle.open(bundle).files
+    fetched: list[str] = []
+    plain = RegistryClient.get
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RegistryClient, "get", lambda self, place, *a: fetched.append(place) or plain(self, place, *a))
+        assert run(["bundle", "install", pinned, str(dest), "--backend", "onnx", "--key", str(keys[0])]) == 0
+    assert [place.partition("/")[0] for place in fetched] == ["manifests"]  # the content is there already
     random_bundle(seed=3).save(tmp_path / "other.fsqb")
     other = push(tmp_path / "other.fsqb", registry.host, "dogs/collar:2.0", tmp_path / "r.json")
     assert run(["bundle", "install", other, str(dest), "--backend", "onnx"]) == 0

@@ -80,13 +80,16 @@ def push(content: Bundle | Overlay, address: RegistryAddress, *, plain_http: boo
     return digest_of(manifest)
 
 
-def pull(address: RegistryAddress, *, public_key: bytes | None = None, plain_http: bool = False) -> Pulled:
+def pull(
+    address: RegistryAddress, *, public_key: bytes | None = None, plain_http: bool = False, known: bytes = b""
+) -> Pulled:
     """Fetch a bundle or an overlay into memory and verify it: its digests, its archive hash, its parts, its signature.
 
     Args:
         address: with a tag or a digest; a digest is compared with what came.
         public_key: PEM; the content must be signed with its private half.
         plain_http: without TLS.
+        known: content that is here already; it is not fetched again where its digest is the artefact's.
 
     Raises:
         MissingInputError: the registry has no such artefact.
@@ -99,7 +102,8 @@ def pull(address: RegistryAddress, *, public_key: bytes | None = None, plain_htt
     if address.digest and digest != address.digest:
         raise BundleError(f"{address}: the registry gave {digest}", hint="the registry or the way to it is not sound")
     kind, layer = _layer(manifest, address)
-    data = client.get(f"blobs/{layer['digest']}", layer["size"])
+    is_known = digest_of(known) == layer["digest"]
+    data = known if is_known else client.get(f"blobs/{layer['digest']}", layer["size"])
     if len(data) != layer["size"] or digest_of(data) != layer["digest"]:
         raise BundleError(f"{address}: the content that came does not match its digest", hint="pull it again")
     origin = address.pinned(digest)
