@@ -132,6 +132,14 @@ def test_a_class_with_few_windows_one_class_and_bad_quality_are_refused(bundle: 
     assert "no usable window" in none.reasons[0]
 
 
+def test_recordings_that_are_too_short_to_hold_any_out_are_refused(bundle: Bundle) -> None:
+    short = evidence_of(bundle, wearer_dataset(bundle, seconds=3))
+    found = personalize(bundle, short.take(short.recordings % 2 == 0), "rex")
+    assert found.overlay is None
+    assert "no window of 'walk' can be held out" in found.reasons[0]
+    assert personalize(bundle, short.take(short.recordings % 2 == 0), "rex", force="a test").overlay is None
+
+
 def test_random_labels_gain_nothing(bundle: Bundle, evidence: Evidence) -> None:
     shuffled = dataclasses.replace(evidence, labels=np.random.default_rng(0).permutation(evidence.labels))
     assert personalize(bundle, shuffled, "rex").overlay is None
