@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from fsq_edge.data import Channel, Dataset, Recording
+from fsq_edge.tuning.wearer_windows import windows_of
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, make_bundle, selftest_bytes
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
+from fsq_edge_runtime.personal.evidence import Evidence
+from fsq_edge_runtime.personal.fitting import personalize
 from fsq_edge_runtime.personal.heads import fit_table
+from fsq_edge_runtime.personal.overlay import Overlay
 from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.stream.records import Decision, Record
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail
 from tests.factories.bundles import LEVELS, random_bundle
 
@@ -34,6 +41,7 @@ def movement(pace: float, size: float, n: int, seed: int, turned: bool = False) 
     return (samples[:, ::-1] * 1.5 if turned else samples).astype(np.float32)
 
 
+@functools.cache
 def knowing_bundle() -> Bundle:
     """A random device graph whose table and statistics come from how most people move."""
     bundle = random_bundle(features=True, classes=len(NAMES), seed=5)
@@ -106,3 +114,30 @@ def wearer_dataset(
             recordings.append(Recording(f"{names[label]}-{number}", samples, labels, "rex", "one"))
     channels = tuple(Channel(channel.name, channel.unit) for channel in bundle.preprocess.channels)
     return Dataset("own", channels, RATE, names, tuple(recordings))
+
+
+def wearers_overlay(bundle: Bundle) -> Overlay:
+    """Return the overlay of ``rex``, a head on the features."""
+    made = personalize(bundle, evidence_of(bundle, wearer_dataset(bundle)), "rex", method="head").overlay
+    assert made is not None
+    return made
+
+
+def evidence_of(bundle: Bundle, dataset: Dataset, **options: object) -> Evidence:
+    return windows_of(bundle, dataset.recordings, dataset, **options)  # type: ignore[arg-type]
+
+
+def stream(bundle: Bundle, samples: np.ndarray, **options: object) -> list[Record]:
+    records: list[Record] = []
+    with bundle.open_session("onnx", on_record=records.append, **options) as session:
+        for at in range(0, len(samples), 50):
+            session.push(samples[at : at + 50])
+    return records
+
+
+def answers(records: list[Record]) -> list[str | None]:
+    return [record.raw_label for record in records if isinstance(record, Decision)]
+
+
+def trot(seed: int = 77, n: int = 1500, turned: bool = False) -> np.ndarray:
+    return movement(*OWN[1], n, seed, turned)

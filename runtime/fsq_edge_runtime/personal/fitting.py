@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,52 +95,68 @@ def personalize(
         UsageError: the bundle's head has no codes, or the method needs features that are not there.
     """
     names = (*bundle.classes, *new_classes)
-    basis = Basis.of(bundle, len(new_classes))
-    known = len(bundle.classes)
-    zero = np.zeros((len(names), len(names)), dtype=np.int64)
+    basis, known = Basis.of(bundle, len(new_classes)), len(bundle.classes)
     choices = basis.choices(method, evidence)
     base = basis.base_answers(evidence) if len(evidence) else np.zeros(0, dtype=np.int64)
-    reasons = list(refusals(evidence, base, names, known, least))
-    folds = list(evidence.block_folds())
-    if len(evidence) and not folds:
-        reasons.append("too few windows to hold any out")
-    if (reasons and not force) or not folds:
-        return Personalization(None, tuple(reasons), None, (), (), names, zero, zero, evidence)
+    folds = [fold for fold in evidence.block_folds() if fold[0].any()]
+    judged = _judged(evidence, folds)
+    reasons = [*refusals(evidence, base, names, known, least), *_unjudged(evidence, judged, names)]
+    if (reasons and not force) or not judged.any():
+        nothing = np.zeros((len(names), len(names)), dtype=np.int64)
+        return Personalization(None, tuple(reasons), None, (), (), names, nothing, nothing, evidence)
     tried, held_out = _try(basis, choices, evidence, folds)
     choice = min(tried, key=lambda pair: pair[1])[0]
-    scale = fit_scale(*_known(held_out[choice], evidence.labels))
     margin = MARGIN if new_classes and choice.method == "head" else 0.0
     held = {"blocks": held_out[choice]}
     recordings = list(evidence.recording_folds())
     if recordings:
         held["recordings"] = basis.held_out_scores(choice, evidence, recordings)
-    gains = [gain_of(name, basis, evidence, scores, margin) for name, scores in held.items()]
+    gains = tuple(gain_of(name, basis, evidence, scores, margin) for name, scores in held.items())
     before, after = tables = gains[0].tables
     reasons += [*shut_gates(gains), *lost_classes(tables, names, known)]
     overlay = None
     if not reasons or force:
-        scores = _class_scores(names, evidence, tables)
-        fitted = basis.fit(choice, evidence).astype(np.float32)
         overlay = Overlay.make(
-            fitted,
+            basis.fit(choice, evidence).astype(np.float32),
             _range(basis, choice, evidence, folds),
             wearer=wearer,
             method=choice.method,
             strength=choice.strength,
-            scale=scale,
+            scale=fit_scale(*_known(held_out[choice], evidence.labels)),
             margin=margin,
             classes=names,
-            known=known,
-            channels=channel_texts(bundle),
-            network_sha256=network_digest(bundle),
-            bundle=bundle.manifest.name,
-            recordings=len(np.unique(evidence.recordings)),
-            macro_f1_before=gains[0].macro_f1.before,
-            macro_f1_after=gains[0].macro_f1.after,
-            scores=scores,
             forced=force if reasons else "",
+            **_facts(bundle, evidence, gains[0], names),
         )
-    return Personalization(overlay, tuple(reasons), choice, tuple(tried), tuple(gains), names, before, after, evidence)
+    return Personalization(overlay, tuple(reasons), choice, tuple(tried), gains, names, before, after, evidence)
+
+
+def _judged(evidence: Evidence, folds: Sequence[tuple[BoolArray, BoolArray]]) -> BoolArray:
+    """Return (N,) bool: windows whose class is learnt from in the fold that holds them out."""
+    found = np.zeros(len(evidence), dtype=np.bool_)
+    for learnt, judged in folds:
+        found |= judged & np.isin(evidence.labels, evidence.labels[learnt])
+    return found
+
+
+def _unjudged(evidence: Evidence, judged: BoolArray, names: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each class of which no window can be held out and learnt from."""
+    for label in np.setdiff1d(evidence.labels, evidence.labels[judged]).tolist():
+        yield f"no window of {names[label]!r} can be held out: its recordings are too short, or it has too few"
+
+
+def _facts(bundle: Bundle, evidence: Evidence, gain: Gain, names: Sequence[str]) -> dict[str, Any]:
+    """Return what an overlay says of its network and of how it was judged."""
+    return {
+        "known": len(bundle.classes),
+        "channels": channel_texts(bundle),
+        "network_sha256": network_digest(bundle),
+        "bundle": bundle.manifest.name,
+        "recordings": len(np.unique(evidence.recordings)),
+        "macro_f1_before": gain.macro_f1.before,
+        "macro_f1_after": gain.macro_f1.after,
+        "scores": _class_scores(names, evidence, gain.tables),
+    }
 
 
 def _try(
