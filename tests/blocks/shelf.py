@@ -15,7 +15,7 @@ from fsq_edge.cli.main import run
 from fsq_edge.data import Dataset, Recording, write_folder
 from fsq_edge.data.recording_file import write_recording
 from tests.blocks.finding import ROOT
-from tests.factories.labelled import flickering_bundle, labelled_dataset
+from tests.factories.labelled import flickering_bundle, labelled_dataset, with_provenance
 from tests.factories.onnx_graphs import GraphFactory, fsq_model
 
 SUBJECTS = 7
@@ -48,7 +48,7 @@ def fill(shelf: Path, dataset: Dataset) -> None:
     """Put everything into an empty folder, which has to be the working directory."""
     for words in (
         ["train", "--data", "watch", "--test-subjects", "5,6", "--out", "run"],
-        ["export", "run", "--out", "build"],
+        ["export", "run", "--out", "build", "--features"],
         ["calibrate", "run", "--out", "build"],
         ["quantize", "build"],
         ["bundle", "build", "build", "--out", "dog.fsqb", "--force", "made small"],
@@ -61,13 +61,22 @@ def fill(shelf: Path, dataset: Dataset) -> None:
     for name in ("build/watch", "build/dog", "BUILD"):
         shutil.move(f".copy/{name}", name)
     shutil.copy("dog.fsqb", "watch.fsqb")
-    shutil.copy("dog.fsqb", "tuned.fsqb")
+    _tuned()
     shutil.copytree(ROOT / "examples", "examples")
     Path("dog").mkdir()  # as `fsq-edge init dog && make -C dog` leaves it
     shutil.copy("dog.fsqb", "dog/dog.fsqb")
     _recordings(shelf, dataset)
     _models(shelf)
     _texts(shelf)
+
+
+def _tuned() -> None:
+    """A bundle with decision settings of `tune`, and the quality that it measured."""
+    bundle = flickering_bundle()
+    dataset = labelled_dataset(bundle)
+    write_folder(dataset, Path("flicker"))
+    with_provenance(bundle, dataset, ["4"]).save("flicker.fsqb")
+    assert run(["tune", "flicker.fsqb", "--recordings", "folder:flicker", "--out", "tuned.fsqb", "--quiet"]) in (0, 2)
 
 
 def _recordings(shelf: Path, dataset: Dataset) -> None:
@@ -82,19 +91,27 @@ def _recordings(shelf: Path, dataset: Dataset) -> None:
     labels = np.concatenate([r.labels[:2000:100] for r in dataset.recordings]).astype(np.int64)
     subjects = np.repeat([r.subject for r in dataset.recordings], 20)
     write_recording(dataset, dataset.recordings[0], shelf / "dog/replay.npz")
+    mine = replace(dogs, recordings=tuple(replace(r, subject="anna") for r in dogs.recordings[:2]))
+    write_folder(mine, shelf / "mine")
+    for name in ("W.npy", "X.npy"):
+        np.save(shelf / name, windows[:, :3])
     np.savez(shelf / "W.npz", windows=windows[:, :3], labels=labels % 3)
     np.savez(shelf / "held.npz", windows=windows, labels=labels, subjects=subjects)
     (shelf / "raw").mkdir()
+    (shelf / "data").mkdir()
+    shutil.copy("phone.csv", "data/phone.csv")
     draw = np.random.default_rng(0)
     for subject in ("rex", "tom", "kim", "bella"):
         rows = [f"{i / 50:.2f};" + ";".join(f"{v:.4f}" for v in draw.normal(0, 0.3, 3)) for i in range(6000)]
         (shelf / f"raw/collar_{subject}.csv").write_text("time;acc_x;acc_y;acc_z\n" + "\n".join(rows) + "\n")
     bouts = "".join(f"{s},{k * 10},{k * 10 + 10},{('rest', 'walk')[k % 2]}\n" for s in ("rex", "tom", "kim", "bella")
                     for k in range(11))  # fmt: skip
-    (shelf / "labels.csv").write_text("subject,start,stop,label\n" + bouts)
+    (shelf / "labels.csv").write_text("subject,start,end,label\n" + bouts)
     (shelf / "rex.csv").write_text("start,stop,label\n0,10,rest\n10,20,walk\n")
+    (shelf / "corrected.csv").write_text("start,end,label\n0,8,class-6\n8,16,class-1\n16,24,class-6\n24,32,class-1\n")
     (shelf / "tom.eaf").write_text(EAF)
-    (shelf / "collars.yaml").write_text(MAP)
+    for name in ("collars.yaml", "map.yaml"):
+        (shelf / name).write_text(MAP)
 
 
 def _longer(dataset: Dataset) -> Recording:
@@ -112,13 +129,19 @@ def _models(shelf: Path) -> None:
         graph.model(graph.gemm(graph.add("Flatten", graph.add("GlobalAveragePool", x)), 8, 3)), shelf / "model.onnx"
     )
     (shelf / "models").mkdir()
+    for name in ("fixed.onnx", "other.onnx"):
+        shutil.copy("model.onnx", name)
     onnx.save(fsq_model(), shelf / "models/fsq.onnx")
     shutil.copy(shelf / "build/encoder.onnx", shelf / "encoder.onnx")
 
 
 def _texts(shelf: Path) -> None:
-    for bundle, log in (("dog.fsqb", "monday"), ("dog.fsqb", "tuesday"), ("dog.fsqb", "rex")):
-        assert run(["run", bundle, "--source", "npz:walk.npz", "--sink", f"jsonl:{log}.jsonl", "--quiet"]) == 0
+    clock = np.load("walk.npz")
+    times = 1.7e9 + np.arange(len(clock["samples"])) / 50.0  # a log of a live run: seconds since 1970
+    np.savez("clock.npz", samples=clock["samples"], timestamps=times)
+    for bundle, log in (("dog.fsqb", "monday"), ("dog.fsqb", "tuesday"), ("dog.fsqb", "rex"), ("dog.fsqb", "wild"),
+                        ("dog.fsqb", "labelled")):  # fmt: skip
+        assert run(["run", bundle, "--source", "npz:clock.npz", "--sink", f"jsonl:{log}.jsonl", "--quiet"]) == 0
     key = Ed25519PrivateKey.generate()
     private = form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
     (shelf / "key.pem").write_bytes(key.private_bytes(*private))

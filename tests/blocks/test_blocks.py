@@ -62,6 +62,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_the_blocks_of_a_page_run_in_order(page: str, shelf: Path, tmp_path: Path) -> None:
     folder = tmp_path / "page"
     shutil.copytree(shelf, folder)
+    if page != "README.md":
+        shutil.rmtree(folder / "dog")  # there, a reader has made it already
+    if page == "budget.md":  # what one stream did, not the label file of four subjects
+        (folder / "labels.csv").write_text("start,end,label\n1700000000,1700000100,class-6\n")
+    if page == "own-network.md":  # its BUILD is of another network
+        shutil.rmtree(folder / "BUILD")
     os.chdir(folder)
     try:
         namespace = names_for(folder / "dog.fsqb")
@@ -83,7 +89,9 @@ def execute(command: str, block: Block) -> None:
         command = command.replace(there, here)
     bare = re.sub(r"\s+#.*$", "", command.removeprefix("$ "))
     output = io.StringIO()
-    if bare.startswith("fsq-edge ") and not re.search(r"[|<>;*]|&&|\$", bare):
+    if re.match(r"fsq-edge bench (?!compare)", bare) and "--quick" not in bare:
+        bare += " --quick"  # the whole of it takes minutes and gives figures that nobody reads here
+    if bare.startswith("fsq-edge ") and not re.search(r"[|<>;*]|&&|\$|stdin:", bare):
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             code = run(words_of(bare)[1:])
     else:
@@ -100,9 +108,10 @@ def in_shell(command: str, output: io.StringIO) -> int:
         "PYTHONPATH": os.pathsep.join(roots),
     }
     words = ["bash", "-c", f"set -o pipefail; {command}"]
-    ended = subprocess.run(
-        words, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
+    with Path("phone.csv").open() as samples:  # what a sensor would send
+        ended = subprocess.run(
+            words, env=environment, capture_output=True, text=True, stdin=samples, timeout=120, check=False
+        )
     output.write(ended.stdout[-1000:] + ended.stderr)
     return ended.returncode
 
