@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from fsq_edge_runtime.bundle.bundle import Fingerprint, SubjectSpread
+from fsq_edge_runtime.drift import DriftWatch
 from fsq_edge_runtime.drift.page_hinkley import LEARNED, PageHinkley
-from fsq_edge_runtime.drift.reference import CodeReference, InputReference
-from fsq_edge_runtime.drift.watch import BLOCK
+from fsq_edge_runtime.drift.reference import CodeReference, InputReference, perplexity
+from fsq_edge_runtime.drift.watch import BLOCK, LOOK_EVERY
 from fsq_edge_runtime.stream import Decision, StreamEvent
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 
@@ -112,3 +114,79 @@ def test_a_session_that_is_not_asked_makes_no_drift_record():
     with random_bundle().open_session("onnx", deadline_ms=0.0, on_record=records.append) as session:
         session.push(samples)
     assert not drifts(records)
+
+
+def test_perplexity_and_dead_codes_are_those_of_the_textbook():
+    assert perplexity(np.array([5, 5, 5, 5, 0])) == pytest.approx(4.0)
+    assert perplexity(np.array([7, 0])) == pytest.approx(1.0)
+    reference = CodeReference([500, 300, 199, 1, 0])
+    # Of 1,000 windows the first three codes are due five times or more; the second and the third never came.
+    assert reference.dead_share(np.array([1000, 0, 0, 0, 0])) == pytest.approx(0.499)
+    assert reference.dead_share(np.array([9, 0, 0, 0, 0])) == pytest.approx(0.0), "too few windows to tell"
+
+
+def blocks_of(watch, blocks, window=None, rate=1.0, **changes) -> list[StreamEvent]:
+    """Feed so many blocks of equal decisions, and what is looked at; return the alarms."""
+    found, nothing = [], (0,) * 5
+    for seq in range(blocks * BLOCK):
+        if window is not None and seq % LOOK_EVERY == 0:
+            watch.look("rex", seq, window, rate)
+        made = Decision(
+            seq, "rex", seq, seq + 2.0, "class-0", "class-0", 0.9, 3, (), "onnx", None, (0.9,), (0.9,), nothing
+        )
+        event = watch.see(made._replace(**changes))
+        if event is not None:
+            found.append(event)
+    return found
+
+
+def named(alarms: list[StreamEvent]) -> set[str]:
+    return {name for alarm in alarms for name in (alarm.facts["what"], *alarm.facts["also"])}
+
+
+def still_window(bundle, offset=None) -> np.ndarray:
+    """A window at the training mean with its spread; ``offset`` by channel in training sigmas."""
+    config = bundle.preprocess
+    draw = np.random.default_rng(0).normal(size=(6, WINDOW))
+    draw = (draw - draw.mean(axis=1, keepdims=True)) / draw.std(axis=1, keepdims=True)
+    for channel, sigmas in (offset or {}).items():
+        draw[channel] += sigmas
+    return (draw * np.array(config.std[:6])[:, None] + np.array(config.mean[:6])[:, None]).astype(np.float32)
+
+
+def with_prints(bundle, **prints):
+    """The bundle with another fingerprint: every code as often, unless given."""
+    size = len(bundle.fingerprint.counts)
+    values = {"counts": (1,) * size, "windows": size, **prints}
+    bundle.__dict__["fingerprint"] = Fingerprint(**values)
+    return bundle
+
+
+def test_a_bias_from_the_start_is_found_where_the_subjects_of_training_are_known():
+    spread = SubjectSpread(subjects=8, mean=(0.05,) * 6)
+    window = still_window(random_bundle(), {0: 0.5})
+    for given, channels in ((spread, {"mean:acc_x"}), (None, set())):
+        watch = DriftWatch(with_prints(random_bundle(), between=given))
+        moved = named(blocks_of(watch, LEARNED, window))
+        assert {name for name in moved if name.startswith("mean")} == channels
+
+
+def test_a_source_that_is_slow_from_the_start_is_named():
+    bundle = with_prints(random_bundle())
+    assert "rate" in named(blocks_of(DriftWatch(bundle), LEARNED, still_window(bundle), rate=0.8))
+    assert "rate" not in named(blocks_of(DriftWatch(bundle), LEARNED, still_window(bundle), rate=1.02))
+
+
+def test_one_code_in_place_of_many_is_a_loss_of_perplexity():
+    (alarm,) = blocks_of(DriftWatch(with_prints(random_bundle())), LEARNED)
+    assert "perplexity" in named([alarm])
+    assert alarm.facts["codes"]["perplexity"] == pytest.approx(1.0)
+    assert alarm.facts["codes"]["usual_perplexity"] == pytest.approx(240.0)
+
+
+def test_a_head_without_codes_is_watched_by_its_classes():
+    bundle = with_prints(random_bundle(), counts=(0, 50, 0, 0, 0, 0, 0), windows=50)
+    bundle.__dict__["tail"] = object()  # scores, no code book
+    assert blocks_of(DriftWatch(bundle), LEARNED, code=None, raw_label="class-1") == [], "no code is no abstention"
+    alarms = blocks_of(DriftWatch(bundle), LEARNED, code=None, raw_label="class-5")
+    assert named(alarms) & {"unseen", "codes"}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from fsq_edge_runtime.drift.series import ADVICE
@@ -14,10 +18,34 @@ from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+MOST_WAITING = 256  # records that are counted together
 _SAMPLES = ("accepted", "duplicate", "late", "bad_time", "paused", "overrun")
 _WINDOWS = ("decided", "abstained", "missed")
 _OTHERS = ("skipped", "interpolated", "imputed", "gaps", "clock_jumps", "segments")
 _TESTS = ("change", "training")
+
+
+class _Histogram:
+    """Counts values by bucket.
+
+    Args:
+        bounds: upper bounds, rising.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def cumulative(self) -> tuple[list[tuple[str, float]], float]:
+        """Return (upper bound, values up to it) of each bucket, and the sum of all values."""
+        names = [*map(str, self._bounds), "+Inf"]
+        return list(zip(names, map(float, accumulate(self._counts)), strict=True)), self._sum
 
 
 class MetricsSink:
@@ -49,33 +77,29 @@ class MetricsSink:
         self._registry = self._prometheus.CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         self._prometheus.ProcessCollector(registry=self._registry)  # process_resident_memory_bytes and others
-        self._latency = self._make("Histogram", "fsq_edge_decision_seconds", buckets=LATENCY_BUCKETS_S)
-        self._confidence = self._make("Histogram", "fsq_edge_confidence", buckets=CONFIDENCE_BUCKETS)
-        self._labels = self._make("Counter", "fsq_edge_labels")
-        self._flags = self._make("Counter", "fsq_edge_flags")
-        self._missed = self._make("Counter", "fsq_edge_missed")
-        self._backend = self._make("Gauge", "fsq_edge_backend")
-        self._drift = self._make("Counter", "fsq_edge_drift")
-        for kind in ADVICE:  # from 0 on: Prometheus sees no increase in a series that begins with its first alarm
-            for test in _TESTS:
-                self._drift.labels(kind, test)
-        self._alerts = self._make("Counter", "fsq_edge_alerts")
-        self._last = self._make("Gauge", "fsq_edge_last_window_timestamp_seconds")
+        self._latency, self._confidence = _Histogram(LATENCY_BUCKETS_S), _Histogram(CONFIDENCE_BUCKETS)
+        self._labels: Counter[str] = Counter()
+        self._flags: Counter[str] = Counter()
+        self._missed: Counter[str] = Counter()
+        # From 0 on: Prometheus sees no increase in a series that begins with its first alarm.
+        self._drift = Counter(dict.fromkeys(((kind, test) for kind in ADVICE for test in _TESTS), 0))
+        self._alerts: Counter[str] = Counter()
+        self._backend, self._last_s = "", 0.0
+        self._waiting: deque[Record] = deque()
+        self._counting = threading.Lock()
         self._make("Gauge", "fsq_edge_deadline_seconds").set(deadline_s)
         self._make("Gauge", "fsq_edge_run_info").labels(bundle, _version()).set(1)
-        self._current = ""
         self._server = WebServer(host, port, {"/": self._send, "/metrics": self._send})
         self.port = self._server.port
 
     def write(self, record: Record) -> None:
-        """Count a record."""
+        """Take a record; it is counted with the next ones, or when Prometheus asks."""
         self.counters["records"] += 1
+        self._waiting.append(record)
         if isinstance(record, Decision):
-            self._count(record)
-        elif isinstance(record, StreamEvent) and record.kind == "drift":
-            self._drift.labels(str(record.facts["what"]).partition(":")[0], record.facts["test"]).inc()
-        elif isinstance(record, StreamEvent) and record.kind == "alert" and record.facts["state"] == "firing":
-            self._alerts.labels(record.facts["rule"]).inc()
+            self._last_s = time.time()
+        if len(self._waiting) >= MOST_WAITING:
+            self._count_waiting()
 
     def close(self) -> None:
         """Stop serving."""
@@ -102,24 +126,52 @@ class MetricsSink:
         state = facts.get("device", {})
         if (heat := state.get("temperature_c")) is not None:
             yield self._family("fsq_edge_device_temperature_celsius", {(): heat})
+        yield from self._own()
         if counts := {(kind,): value for kind, value in state.items() if isinstance(value, int)}:
             yield self._family("fsq_edge_device", counts)
 
+    def _count_waiting(self) -> None:
+        """Count in plain numbers: the client's own metrics lock and look up at every call, a tenth of a decision."""
+        with self._counting:
+            for _ in range(len(self._waiting)):
+                record = self._waiting.popleft()
+                if isinstance(record, Decision):
+                    self._count(record)
+                elif isinstance(record, StreamEvent) and record.kind == "drift":
+                    self._drift[str(record.facts["what"]).partition(":")[0], record.facts["test"]] += 1
+                elif isinstance(record, StreamEvent) and record.kind == "alert" and record.facts["state"] == "firing":
+                    self._alerts[record.facts["rule"]] += 1
+
     def _count(self, decision: Decision) -> None:
-        self._last.set(time.time())
-        if decision.backend != self._current:
-            self._backend.clear()
-            self._backend.labels(decision.backend).set(1)
-            self._current = decision.backend
+        self._backend = decision.backend
         if decision.missed:
-            self._missed.labels(decision.missed).inc()
-        elif decision.raw_label is not None:
-            self._labels.labels(decision.label).inc()
+            self._missed[decision.missed] += 1
+        elif decision.label is not None:
+            self._labels[decision.label] += 1
             self._latency.observe(decision.stages_ns[-1] / 1e9)
             if decision.confidence is not None:
                 self._confidence.observe(decision.confidence)
         for flag in decision.quality:
-            self._flags.labels(flag.partition(":")[0]).inc()
+            self._flags[flag.partition(":")[0]] += 1
+
+    def _own(self) -> Iterator[Any]:
+        """Yield what this sink counted itself. Another thread may be counting: each table is copied whole first."""
+        self._count_waiting()
+        for family, table in (
+            ("fsq_edge_labels", self._labels), ("fsq_edge_flags", self._flags), ("fsq_edge_missed", self._missed),
+            ("fsq_edge_alerts", self._alerts),
+        ):  # fmt: skip
+            yield self._family(family, {(key,): value for key, value in table.copy().items()})
+        yield self._family("fsq_edge_drift", self._drift.copy())
+        yield self._family("fsq_edge_last_window_timestamp_seconds", {(): self._last_s})
+        if self._backend:
+            yield self._family("fsq_edge_backend", {(self._backend,): 1})
+        for family, histogram in (
+            ("fsq_edge_decision_seconds", self._latency),
+            ("fsq_edge_confidence", self._confidence),
+        ):
+            buckets, total = histogram.cumulative()
+            yield self._core.HistogramMetricFamily(family, BY_FAMILY[family].text, buckets=buckets, sum_value=total)
 
     def _make(self, kind: str, family: str, **more: Any) -> Any:
         """Return a metric of the catalog that this sink counts itself."""
