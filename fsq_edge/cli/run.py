@@ -17,7 +17,7 @@ from fsq_edge.cli.output import output_options, write_json
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.alerts import AlertRules
+    from fsq_edge_runtime.alerts import AlertRules, AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner
@@ -120,12 +120,10 @@ def command(
     With --reload, SIGHUP reads BUNDLE again.
     Within two seconds the process has ended (exit 69 where something that cannot be interrupted holds it up).
     """
-    from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner, close_together
     from fsq_edge_runtime.sinks import open_sink
-    from fsq_edge_runtime.sinks.chosen import AlertsOnly
     from fsq_edge_runtime.sources import Notices, open_source
     from fsq_edge_runtime.sources.silence import explain_silence
     from fsq_edge_runtime.systemd import Watchdog
@@ -188,9 +186,7 @@ def command(
             )
         if not quiet:
             _say_where(sinks)
-        for text in rules.sinks if rules else ():
-            sinks.append(AlertsOnly(open_sink(text, queued=live, stop=stop)))
-        alerts = AlertWatch(rules) if rules else None
+        alerts = None if rules is None else _open_alerts(rules, sinks, queued=live, stop=stop)
         runner = Runner(
             session,
             sources,
@@ -244,6 +240,17 @@ def _read_rules(path: Path) -> AlertRules:
     from fsq_edge_runtime.alerts import read_rules
 
     return read_rules(path)
+
+
+def _open_alerts(rules: AlertRules, sinks: list[Sink], *, queued: bool, stop: threading.Event) -> AlertWatch:
+    """Open what the rules write to, among the other sinks, and return what watches for them."""
+    from fsq_edge_runtime.alerts import AlertWatch
+    from fsq_edge_runtime.sinks import open_sink
+    from fsq_edge_runtime.sinks.chosen import AlertsOnly
+
+    for text in rules.sinks:
+        sinks.append(AlertsOnly(open_sink(text, queued=queued, stop=stop)))
+    return AlertWatch(rules)
 
 
 def _overlays(texts: Sequence[str], place: Path, bundle: Bundle) -> dict[str, Path]:
