@@ -14,6 +14,7 @@ import click
 from fsq_edge.cli.endings import ending_signals
 from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import output_options, write_json
+from fsq_edge.cli.run_workers import refuse_unshared, run_workers
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
              help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
 @click.option("--reload", "reload", is_flag=True,
               help="On SIGHUP read BUNDLE again, without losing a window, instead of ending.")  # fmt: skip
+@default_option(
+    "--workers", "1", click.IntRange(1, 64),
+    "Answer in so many processes, each its own share of the streams; a file sink gets each worker's number.",
+)  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
@@ -110,6 +115,7 @@ def command(
     drift: bool,
     alert_file: Path | None,
     reload: bool,
+    workers: int,
     metrics: str | None,
     json_to: str | None,
     quiet: bool,
@@ -148,6 +154,22 @@ def command(
                                         paced=pace == "realtime", chunk=chunk, notices=notices))
             for text in source_texts
         ]  # fmt: skip
+        if workers > 1:
+            given = {"--metrics": metrics is not None, "--reload": reload, "--alerts": alert_file is not None}
+            refuse_unshared({**given, "--stats": stats > 0})
+            arguments = [str(bundle), "--backend", backend, "--latency" if latency else "--no-latency"]
+            arguments += [] if source_rate is None else ["--source-rate", str(source_rate)]
+            flags = {"--scores": scores, "--features": features, "--teach": teach, "--drift": drift}
+            arguments += [flag for flag, on in flags.items() if on]
+            arguments += [part for text in overlay_texts for part in ("--overlay", text)]
+            endings.opening = False
+            shared = run_workers(workers, arguments, sink_texts, sources, stop)
+            if not quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
+                click.echo(f"note: {summary_line(shared)}", err=True)
+            write_json({"schema_version": 1, **shared}, json_to)
+            if signal.SIGINT in endings.received:
+                raise KeyboardInterrupt
+            return
         live = any(source.live for source in sources)
         deadline_ms = None if live else 0.0  # a recording is never late
 

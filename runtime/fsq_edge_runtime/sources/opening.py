@@ -62,6 +62,14 @@ def open_source(
         gap_s = config.max_gap_ms / 1000.0
         replay = Replay(wanted, rate, chunk=chunk, max_gap_s=gap_s, paced=paced, notices=notices)
         return replay.npz(Path(place)) if kind == "npz" else replay.csv(Path(place))
+    if kind == "pipe":  # from `run --workers` to its workers
+        from fsq_edge_runtime.sources.pipe import PipeSource
+
+        descriptor, options = split_options(place, {"live": ("0", "1"), "ready": None}, text)
+        ready = options.get("ready", "")
+        if not descriptor.isdecimal() or not ready.isdecimal():
+            raise UsageError(f"{text!r} is not a pipe of a worker")
+        return PipeSource(int(descriptor), live=options.get("live") == "1", ready=int(ready))
     from fsq_edge_runtime.sources.watch import WatchedSource
 
     if kind == "stdin" and not place:
