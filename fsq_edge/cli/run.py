@@ -14,10 +14,11 @@ import click
 from fsq_edge.cli.endings import ending_signals
 from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import output_options, write_json
+from fsq_edge.cli.run_workers import refuse_unshared, run_workers
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.alerts import AlertRules
+    from fsq_edge_runtime.alerts import AlertRules, AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner
@@ -91,6 +92,10 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
              help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
 @click.option("--reload", "reload", is_flag=True,
               help="On SIGHUP read BUNDLE again, without losing a window, instead of ending.")  # fmt: skip
+@default_option(
+    "--workers", "1", click.IntRange(1, 64),
+    "Answer in so many processes, each its own share of the streams; a file sink gets each worker's number.",
+)  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
 def command(
@@ -110,6 +115,7 @@ def command(
     drift: bool,
     alert_file: Path | None,
     reload: bool,
+    workers: int,
     metrics: str | None,
     json_to: str | None,
     quiet: bool,
@@ -120,12 +126,10 @@ def command(
     With --reload, SIGHUP reads BUNDLE again.
     Within two seconds the process has ended (exit 69 where something that cannot be interrupted holds it up).
     """
-    from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner, close_together
     from fsq_edge_runtime.sinks import open_sink
-    from fsq_edge_runtime.sinks.chosen import AlertsOnly
     from fsq_edge_runtime.sources import Notices, open_source
     from fsq_edge_runtime.sources.silence import explain_silence
     from fsq_edge_runtime.systemd import Watchdog
@@ -150,6 +154,22 @@ def command(
                                         paced=pace == "realtime", chunk=chunk, notices=notices))
             for text in source_texts
         ]  # fmt: skip
+        if workers > 1:
+            given = {"--metrics": metrics is not None, "--reload": reload, "--alerts": alert_file is not None}
+            refuse_unshared({**given, "--stats": stats > 0})
+            arguments = [str(bundle), "--backend", backend, "--latency" if latency else "--no-latency"]
+            arguments += [] if source_rate is None else ["--source-rate", str(source_rate)]
+            flags = {"--scores": scores, "--features": features, "--teach": teach, "--drift": drift}
+            arguments += [flag for flag, on in flags.items() if on]
+            arguments += [part for text in overlay_texts for part in ("--overlay", text)]
+            endings.opening = False
+            shared = run_workers(workers, arguments, sink_texts, sources, stop)
+            if not quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
+                click.echo(f"note: {summary_line(shared)}", err=True)
+            write_json({"schema_version": 1, **shared}, json_to)
+            if signal.SIGINT in endings.received:
+                raise KeyboardInterrupt
+            return
         live = any(source.live for source in sources)
         deadline_ms = None if live else 0.0  # a recording is never late
 
@@ -188,9 +208,7 @@ def command(
             )
         if not quiet:
             _say_where(sinks)
-        for text in rules.sinks if rules else ():
-            sinks.append(AlertsOnly(open_sink(text, queued=live, stop=stop)))
-        alerts = AlertWatch(rules) if rules else None
+        alerts = None if rules is None else _open_alerts(rules, sinks, queued=live, stop=stop)
         runner = Runner(
             session,
             sources,
@@ -244,6 +262,17 @@ def _read_rules(path: Path) -> AlertRules:
     from fsq_edge_runtime.alerts import read_rules
 
     return read_rules(path)
+
+
+def _open_alerts(rules: AlertRules, sinks: list[Sink], *, queued: bool, stop: threading.Event) -> AlertWatch:
+    """Open what the rules write to, among the other sinks, and return what watches for them."""
+    from fsq_edge_runtime.alerts import AlertWatch
+    from fsq_edge_runtime.sinks import open_sink
+    from fsq_edge_runtime.sinks.chosen import AlertsOnly
+
+    for text in rules.sinks:
+        sinks.append(AlertsOnly(open_sink(text, queued=queued, stop=stop)))
+    return AlertWatch(rules)
 
 
 def _overlays(texts: Sequence[str], place: Path, bundle: Bundle) -> dict[str, Path]:

@@ -20,6 +20,7 @@ from fsq_edge.training.split import WindowSides, cut_sides
 from fsq_edge_benchmarks.bench.contestant import open_subject
 from fsq_edge_benchmarks.bench.modes.single import measure_single
 from fsq_edge_benchmarks.bench.result import ModeResult
+from fsq_edge_benchmarks.measure.small_network import small_bundle
 from fsq_edge_calibration import CalibrationSet, audit_set
 from fsq_edge_compile import check
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord
@@ -67,6 +68,7 @@ class DemoResult:
         preview: int8 preview against float on the held-out windows.
         bundle_bytes: size of the bundle.
         latency: decision against bare network.
+        small: the same of a small network with the same frames, where what a decision adds weighs most.
         timeline: a streamed stretch.
     """
 
@@ -79,6 +81,7 @@ class DemoResult:
     preview: PreviewReport
     bundle_bytes: int
     latency: ModeResult
+    small: ModeResult
     timeline: Timeline
 
 
@@ -128,8 +131,10 @@ def run_demo(
     timeline = _stream(bundle, dataset, held_out, say)
     with open_subject(bundle, "onnx") as subject:
         latency = measure_single(subject, hops)
+    with open_subject(small_bundle(bundle), "onnx") as subject:
+        small = measure_single(subject, hops)
     say("latency", f"{latency.ours.samples} decisions timed, alternating with the bare network")
-    return DemoResult(dataset, run, evaluated, exported, verdict, arch, preview, size, latency, timeline)
+    return DemoResult(dataset, run, evaluated, exported, verdict, arch, preview, size, latency, small, timeline)
 
 
 def _data(dataset: Dataset, config: TrainConfig, say: Say) -> WindowSides:

@@ -27,7 +27,9 @@ def summary_of(result: DemoResult, *, quick: bool, seed: int) -> dict[str, Any]:
         int8 |= {"accuracy": scores.accuracy_other, "macro_f1": scores.macro_f1_other.value}
     sides = {"decision": latency.ours, **({} if latency.bare is None else {"bare": latency.bare})}
     timed = {f"{name}_{rank}": getattr(side, rank) for name, side in sides.items() for rank in ("p50", "p99")}
-    timed["ratio_p50"] = None if latency.ratio is None else latency.ratio.value
+    for prefix, run in (("", latency), ("small_", result.small)):
+        timed[f"{prefix}ratio_p50"] = None if run.ratio is None else run.ratio.value
+        timed[f"{prefix}added_p50"] = None if run.added_us is None else run.added_us.value
     return {
         **summary(
             result.evaluated,
@@ -58,7 +60,8 @@ def summary_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("bundle", f"{values['bundle_bytes'] / 1024:.0f} KiB"),
         ("decision p50 / p99", f"{_us(latency['decision_p50'])} / {_us(latency['decision_p99'])}"),
         ("bare network p50 / p99", f"{_us(latency['bare_p50'])} / {_us(latency['bare_p99'])}"),
-        ("decision / bare, p50", "n/a" if latency["ratio_p50"] is None else f"{latency['ratio_p50']:.2f}"),
+        ("decision / bare, p50", _added(latency, "")),
+        ("the same with a small network", _added(latency, "small_")),
     ]
 
 
@@ -87,3 +90,8 @@ def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None
 
 def _us(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.0f} µs"
+
+
+def _added(latency: dict[str, Any], prefix: str) -> str:
+    ratio, added = latency.get(f"{prefix}ratio_p50"), latency.get(f"{prefix}added_p50")
+    return "n/a" if ratio is None or added is None else f"{ratio:.2f}, {_us(added)} added"

@@ -6,18 +6,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fsq_edge_runtime.alerts import AlertWatch
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
-from fsq_edge_runtime.reloading import Reloader
 from fsq_edge_runtime.session import MAX_STREAMS, Session
 from fsq_edge_runtime.sinks.base import ReadsFacts, Sink, TakesSamples
 from fsq_edge_runtime.sinks.queued import QueuedSink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
 from fsq_edge_runtime.stream.records import Record, StreamEvent
+
+if TYPE_CHECKING:
+    from fsq_edge_runtime.alerts import AlertWatch
+    from fsq_edge_runtime.reloading import Reloader
 
 MAX_WAITING_SAMPLES = 100_000  # between the sources and the engine: a quarter of an hour of one sensor at 100 Hz
 SLICE = 256  # chunks handed in before the runner looks whether it should stop

@@ -13,8 +13,6 @@ import numpy.typing as npt
 from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, BackendSwitch, ReportsSwitches
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
-from fsq_edge_runtime.drift import DriftWatch
-from fsq_edge_runtime.drift.watch import LOOK_EVERY
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
@@ -25,6 +23,7 @@ from fsq_edge_runtime.stream.state import StreamState
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.drift import DriftWatch
     from fsq_edge_runtime.personal.roster import OverlayGiven, Roster
 
 Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
@@ -139,6 +138,8 @@ class Session:
 
     def watch_drift(self) -> None:
         """Judge from now on every 64 windows of a stream whether it drifts; alarms are ``drift`` records."""
+        from fsq_edge_runtime.drift import DriftWatch
+
         self._drift = DriftWatch(self.bundle)
 
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
@@ -186,7 +187,7 @@ class Session:
         state = self._streams.get(stream) or self._open(stream, self.settings)
         classifier, decisions = self._classifier, []
         for start in self._take(state, samples, timestamps):
-            if self._drift is not None and state.seq % LOOK_EVERY == 0:
+            if self._drift is not None and self._drift.is_due(state.seq):
                 self._drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
@@ -225,7 +226,7 @@ class Session:
             for stream, samples, timestamps in items:
                 state = streams.get(stream) or self._open(stream, self.settings)
                 for start in self._take(state, samples, timestamps):
-                    if drift is not None and state.seq % LOOK_EVERY == 0:
+                    if drift is not None and drift.is_due(state.seq):
                         drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
                     if collect(state, start):
                         decisions += self._flush(arrived)

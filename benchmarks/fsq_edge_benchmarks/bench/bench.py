@@ -17,6 +17,7 @@ from fsq_edge_benchmarks.bench.pairing import race, race_checkout
 from fsq_edge_benchmarks.bench.placement import place
 from fsq_edge_benchmarks.bench.result import BenchResult, Mode, ModeResult, PairResult
 from fsq_edge_benchmarks.measure.machine import describe_machine
+from fsq_edge_benchmarks.measure.small_network import small_bundle
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import UsageError
 
@@ -86,6 +87,7 @@ def run_bench(
         for mode in modes:
             say(f"{mode} on {backend}")
             runs.append(_measure(bundle, mode, backend, settings, run))
+    small = _small(bundle, modes, backends, settings, say)
     say("placement")
     return BenchResult(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -94,6 +96,7 @@ def run_bench(
         quick=settings == QUICK,
         runs=tuple(runs),
         pair=_pair(bundle, backends[0], against, settings, run, say) if against else None,
+        small=small,
         placement=place(bundle, quick=True).sentence,
     )
 
@@ -109,6 +112,16 @@ def _measure(bundle: Bundle, mode: Mode, backend: str, settings: BenchSettings, 
         if mode == "offline":
             return measure_offline(subject, settings.rounds, settings.windows)
         return measure_multi(subject, settings.rounds, settings.streams)
+
+
+def _small(
+    bundle: Bundle, modes: Sequence[Mode], backends: Sequence[str], settings: BenchSettings, say: Progress
+) -> ModeResult | None:
+    if "single" not in modes or "onnx" not in backends:
+        return None
+    say("single on onnx, a small network")
+    with open_subject(small_bundle(bundle), "onnx") as subject:
+        return measure_single(subject, settings.decisions)
 
 
 def _refuse_early(modes: Sequence[Mode], backends: Sequence[str], run: Path | None, against: str | None) -> None:

@@ -187,6 +187,8 @@ class BenchResult(Artefact):
         runs: one for each mode and backend.
         pair: a paired comparison, where one was asked for.
         comparison: with a baseline, where one was given.
+        small: ``single`` of a small network with the frames of this bundle, on the same backend; None without that
+            mode. What a decision costs beside its network weighs most there.
         placement: the sentence that says whether CPU or device is the better place; empty when it was not asked.
     """
 
@@ -199,9 +201,11 @@ class BenchResult(Artefact):
     runs: tuple[ModeResult, ...] = ()
     pair: PairResult | None = None
     comparison: Comparison | None = None
+    small: ModeResult | None = None
     placement: str = ""
 
     @property
     def valid(self) -> bool:
         """Whether nothing disturbed any of the runs."""
-        return all(run.valid for run in self.runs) and (self.pair is None or self.pair.valid)
+        beside = [found for found in (self.pair, self.small) if found is not None]
+        return all(run.valid for run in (*self.runs, *beside))

@@ -42,6 +42,7 @@ def bench_sections(result: BenchResult) -> list[Section]:
     sections = [
         Section("Latency", missing, tables=[_latency(runs), _ratios(runs)]),
         Section("Stages", tables=[_stages(run) for run in runs if run.stages]),
+        *([_networks(result, result.small)] if result.small else []),
         *([_pair(result.pair)] if result.pair else []),
         *([_comparison(result.comparison)] if result.comparison else []),
         Section("Resources", tables=[_resources(runs)]),
@@ -87,6 +88,30 @@ def _ratios(runs: Sequence[ModeResult]) -> Table:
         for run in runs
     ]
     return Table(["mode", "backend", "ours", "bare", "ratio", "95 %", "windows/s", "valid"], rows, RATIO_IS)
+
+
+def _networks(result: BenchResult, small: ModeResult) -> Section:
+    """Return the bundle's network beside a small one: the microseconds added stay, the ratio depends on the network."""
+    own = next(run for run in result.runs if (run.mode, run.backend) == ("single", "onnx"))
+    rows: list[list[Cell]] = [
+        [
+            name,
+            _text(run.ours.p50),
+            _text(run.bare.p50) if run.bare else None,
+            _text(run.added_us.value) if run.added_us else None,
+            f"{run.ratio.value:.2f}" if run.ratio else None,
+            _ratio_of_p99(run),
+            "yes" if run.valid else "NO",
+        ]
+        for name, run in ((result.bundle.name, own), ("a small network", small))
+    ]
+    columns = ["network", "ours", "bare", "added", "p50 ratio", "p99 ratio", "valid"]
+    return Section("Networks", tables=[Table(columns, rows, "single on onnx, with the same frames: medians")])
+
+
+def _ratio_of_p99(run: ModeResult) -> str | None:
+    bare = run.bare.p99 if run.bare else None
+    return f"{run.ours.p99 / bare:.2f}" if run.ours.p99 and bare else None
 
 
 def _stages(run: ModeResult) -> Table:

@@ -101,6 +101,11 @@ class DriftWatch:
         self._between = _between(prints.between, size)
         self._streams: dict[str, _StreamDrift] = {}
 
+    @staticmethod
+    def is_due(seq: int) -> bool:
+        """Return whether the input of window ``seq`` is to be looked at."""
+        return seq % LOOK_EVERY == 0
+
     def look(self, stream: str, seq: int, window: Float32Array, rate: float | None = None) -> None:
         """Take the input of window ``seq``, before it is decided; it counts with its decision.
 

@@ -13,10 +13,6 @@ from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.sources.base import Source
 from fsq_edge_runtime.sources.columns import Wanted
 from fsq_edge_runtime.sources.notices import Notices
-from fsq_edge_runtime.sources.replay import Replay
-from fsq_edge_runtime.sources.stdin import StdinSource
-from fsq_edge_runtime.sources.udp import UdpSource
-from fsq_edge_runtime.sources.watch import WatchedSource
 
 FORMS = (
     "npz:FILE",
@@ -61,10 +57,24 @@ def open_source(
     if paced:
         chunk = max(1, min(chunk, int(rate * PACED_CHUNK_S)))
     if kind in ("npz", "csv") and place:
+        from fsq_edge_runtime.sources.replay import Replay
+
         gap_s = config.max_gap_ms / 1000.0
         replay = Replay(wanted, rate, chunk=chunk, max_gap_s=gap_s, paced=paced, notices=notices)
         return replay.npz(Path(place)) if kind == "npz" else replay.csv(Path(place))
+    if kind == "pipe":  # from `run --workers` to its workers
+        from fsq_edge_runtime.sources.pipe import PipeSource
+
+        descriptor, options = split_options(place, {"live": ("0", "1"), "ready": None}, text)
+        ready = options.get("ready", "")
+        if not descriptor.isdecimal() or not ready.isdecimal():
+            raise UsageError(f"{text!r} is not a pipe of a worker")
+        return PipeSource(int(descriptor), live=options.get("live") == "1", ready=int(ready))
+    from fsq_edge_runtime.sources.watch import WatchedSource
+
     if kind == "stdin" and not place:
+        from fsq_edge_runtime.sources.stdin import StdinSource
+
         return WatchedSource(StdinSource(wanted, live=paced, notices=notices), 1.0 / rate, notices)
     return WatchedSource(_open_live(kind, place, wanted, text, notices), 1.0 / rate, notices)
 
@@ -102,6 +112,8 @@ def _udp(place: str, wanted: tuple[Wanted, ...], text: str, notices: Notices) ->
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"{text!r} is not a UDP address", hint="udp:HOST:PORT, e.g. udp:127.0.0.1:9000")
+    from fsq_edge_runtime.sources.udp import UdpSource
+
     by_sender = options.get("by") == "sender"
     return UdpSource(host.strip("[]"), int(port), wanted, by_sender=by_sender, notices=notices)
 
