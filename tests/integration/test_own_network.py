@@ -226,3 +226,23 @@ def test_layouts_and_classes_that_do_not_fit_are_named(watch, tmp_path, capfd):
     assert run(words[:4] + words[-2:]) == 64
     assert run([*words[:3], str(tmp_path / "none.onnx"), *words[4:]]) == 66
     assert not (tmp_path / "b.fsqb").exists()
+
+
+def test_windows_are_cut_from_a_data_source(watch, built, recordings, tmp_path, capsys):
+    folder, dataset, *_ = watch
+    model, _ = built("resnet")
+    words = network_words(folder, dataset, "resnet", model, tmp_path)
+    words[words.index(str(folder / "W.npz"))] = f"folder:{recordings / 'moves'}"
+    assert run(["bundle", "build", *words, "--out", str(tmp_path / "b.fsqb"), "--min-code-agreement", "0.8"]) == 0
+    assert Bundle.open(tmp_path / "b.fsqb").manifest.provenance["windows"] > 100
+    settings = json.loads((tmp_path / "p.json").read_text())
+    settings["channels"][0]["name"] = "nose_x"
+    (tmp_path / "p.json").write_text(json.dumps(settings))
+    capsys.readouterr()
+    assert run(["bundle", "build", *words, "--out", str(tmp_path / "c.fsqb")]) == 65
+    assert "has no channel 'nose_x'" in capsys.readouterr().err
+    settings["channels"][0]["name"] = "acc_x"
+    (tmp_path / "p.json").write_text(json.dumps({**settings, "sample_rate_hz": 25.0}))
+    assert run(["bundle", "build", *words, "--out", str(tmp_path / "c.fsqb")]) == 65
+    assert "50 Hz, the preprocess file 25 Hz" in capsys.readouterr().err
+    assert not (tmp_path / "c.fsqb").exists()
