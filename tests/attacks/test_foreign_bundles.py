@@ -153,6 +153,25 @@ def test_parts_that_do_not_go_together(bundle):
         with_files(bundle, {("encoder-batch", None): ("encoder_batch.onnx", bundle.read("encoder"))})
 
 
+def test_a_network_that_asks_for_terabytes_is_run_in_a_child(tmp_path, capsys):
+    shape = numpy_helper.from_array(np.asarray([200_000, 6, 40_000]), "shape")
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["one"], "most", axes=[1, 2], keepdims=1),
+        helper.make_node("Expand", ["one", "shape"], ["big"], "expand"),
+        helper.make_node("ReduceMean", ["big"], ["y"], "mean", axes=[0, 1], keepdims=0),
+    ]
+    ports = helper.make_tensor_value_info("x", 1, [1, 6, 40]), helper.make_tensor_value_info("y", 1, [40_000])
+    made = helper.make_graph(nodes, "bomb", ports[:1], ports[1:], [shape])
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "b.onnx")
+    np.save(tmp_path / "W.npy", np.zeros((80, 6, 40), np.float32))
+    for words in (
+        ["quantize", str(tmp_path / "b.onnx"), "--calib", str(tmp_path / "W.npy")],
+        ["bench", str(tmp_path / "b.onnx")],
+    ):
+        assert run(words) == 65
+        assert len(capsys.readouterr().err.splitlines()) <= 2
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -13,15 +13,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_compile.checker.rewrites.fixing import fix, load_whole
+from fsq_edge_compile.checker.rewrites.proving import Prover
 from fsq_edge_compile.foreign.heads import HeadKind
 from fsq_edge_compile.foreign.network_input import LAYOUTS, NetworkInput, layout_text
-from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.files import first_line
 
 SOFTMAXES: Final = ("Softmax", "LogSoftmax")
 SQUASHING: Final = (*SOFTMAXES, "Sigmoid")
 DROPPED: Final = {"softmax": SOFTMAXES, "sigmoid": ("Sigmoid",), "anomaly": ()}  # last nodes that the head computes
+MAX_INPUT_VALUES: Final = 1 << 22  # of one window: more than any sensor gives
 STATIC: Final = "export it with a fixed window, batch 1: only the batch may be left open"
 
 
@@ -87,11 +87,18 @@ def read_network(path: Path) -> ForeignNetwork:
 
 
 def _sink_shape(model: Any, source: str, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """Run one window of zeros: exporters often leave the output's size open although it is known."""
+    """Run one window of zeros: exporters often leave the output's size open although it is known.
+
+    In a child process with limits on memory and time: the file is a stranger's, and may ask for terabytes.
+    """
+    if prod(shape) > MAX_INPUT_VALUES:
+        raise DataError(f"{name}: a window of {prod(shape)} values, at most {MAX_INPUT_VALUES} are taken")
     try:
-        (answer,) = open_onnx(model.SerializeToString()).run(None, {source: np.zeros(shape, np.float32)})
-    except Exception as error:
-        raise DataError(f"{name}: onnxruntime cannot run it on one window: {first_line(error)}") from error
+        with Prover(model) as prover:
+            (answer,) = prover.run(model, [{source: np.zeros(shape, np.float32)}])[0].values()
+    except DataError as error:
+        reason = error.message.removeprefix("onnxruntime cannot run the model: ")
+        raise DataError(f"{name}: onnxruntime cannot run it on one window: {reason}") from error
     if not answer.size:
         raise DataError(f"{name}: its output is empty")
     return tuple(answer.shape)
