@@ -50,10 +50,8 @@ def command(
     The subjects held out for the test are removed before the first trial. Trials that fall behind are pruned, those of
     a worker that died are started again, and the same command continues a search.
     """
-    for module in ("torch", "yaml"):
-        need(module, "train")
-    for module in ("optuna", "sqlalchemy", "onnx"):
-        need(module, "compile" if module == "onnx" else "sweep")
+    for module in ("torch", "yaml", "onnx", "optuna", "sqlalchemy"):
+        need(module, "sweep")
     from fsq_edge.sweep import make_report, open_storage, open_sweep, read_space, write_report
     from fsq_edge.training import load_config
 
