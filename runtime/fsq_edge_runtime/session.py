@@ -311,12 +311,25 @@ class Session:
             state.hand_over(self._gap)
             if self.decision != former.decision:
                 state.chain = DecisionChain(self.decision, chain_ms)
+            if state.lesson is not None:
+                self._take_over_lesson(state, former)
             state.wearer = self._roster.wearer_of(state.name) if self._roster is not None else None
         self._streams, former._streams = former._streams, {}
         self._closed, self._paused = former._closed, former._paused
         self.on_record, former.on_record = former.on_record, None
         if former._drift is not None:
             self.watch_drift()
+
+    def _take_over_lesson(self, state: StreamState, former: Session) -> None:
+        """Keep what a stream was taught where the network is the same one; forget it where it is another."""
+        from fsq_edge_runtime.personal.overlay import network_digest
+
+        lesson = state.lesson
+        if network_digest(self.bundle) != network_digest(former.bundle) or not self._classifier.features:
+            state.lesson = None
+        elif lesson is not None and lesson.before and lesson.current is not None:
+            self._roster = self._roster or self._open_roster(None)
+            self._roster.give(lesson.current, state.name)
 
     def close(self) -> None:
         """Release the backend; what :meth:`drain` would return is given up."""

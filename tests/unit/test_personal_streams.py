@@ -184,6 +184,19 @@ def test_what_a_wearer_teaches_passes_the_gate_or_is_left_out(bundle: Bundle) ->
             session.forget("max")
 
 
+def test_what_was_taught_survives_a_reload_of_the_same_network(bundle: Bundle) -> None:
+    settings = DecisionSettings(smoothing="ema", smoothing_ms=1000.0)
+    tuned = with_files(bundle, {("decision", None): ("decision.json", settings.to_json().encode())})
+    session = bundle.open_session("onnx", features=True)
+    day(session, OWN, 700, taught=True)
+    with tuned.open_session("onnx", features=True) as fresh:
+        fresh.continue_from(session)
+        assert told_trot(fresh) > 0.9
+        fresh.forget()
+        assert told_trot(fresh) < 0.2
+    session.close()
+
+
 def test_lines_teach_only_where_that_was_asked_for(bundle: Bundle, tmp_path: Path) -> None:
     lines = []
     for number, (kind, name) in enumerate(zip(OWN, NAMES, strict=True)):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SEEDS: Final = (0, 1)
 FOLDS: Final = {"watch": WATCH_FOLDS, "quadruped": (("1", "2", "3"), ("4", "5", "6"), ("7", "8", "9"))}
-OWN_S: Final = {"watch": 20.0, "quadruped": 240.0}  # of each recording
+OWN_S: Final = {"watch": 20.0, "quadruped": 120.0}  # of each recording
 QUADRUPED_EPOCHS: Final = 8
 
 
