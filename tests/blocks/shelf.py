@@ -54,6 +54,7 @@ def fill(shelf: Path, dataset: Dataset) -> None:
         ["bundle", "build", "build", "--out", "dog.fsqb", "--force", "made small"],
     ):
         assert run([*words, "--quiet"]) in (0, 1), words
+    shutil.copy("build/preprocess.json", "preprocess.json")
     for name in ("runs/watch", "runs/dog"):
         shutil.copytree("run", name)
     for name in ("build/watch", "build/dog", "BUILD"):
@@ -97,6 +98,9 @@ def _recordings(shelf: Path, dataset: Dataset) -> None:
         np.save(shelf / name, windows[:, :3])
     np.savez(shelf / "W.npz", windows=windows[:, :3], labels=labels % 3)
     np.savez(shelf / "held.npz", windows=windows, labels=labels, subjects=subjects)
+    words = ["personalize", "dog.fsqb", "--recordings", "folder:mine", "--subject", "anna", "--out", "rex.fsqo"]
+    assert run([*words, "--quiet"]) == 0
+    shutil.copy("rex.fsqo", "everybody.fsqo")
     (shelf / "raw").mkdir()
     (shelf / "data").mkdir()
     shutil.copy("phone.csv", "data/phone.csv")
@@ -156,3 +160,15 @@ def _texts(shelf: Path) -> None:
     (shelf / "config.yaml").write_text("training: {max_epochs: 1, refit_epochs: 1}\n")
     for name in ("before", "after"):
         assert run(["bench", "dog.fsqb", "--quick", "--json", f"{name}.json", "--quiet"]) == 0
+
+
+def arrange(page: str, folder: Path) -> None:
+    """Make a copy of the shelf fit a page that means another thing by a name."""
+    if page != "README.md":
+        shutil.rmtree(folder / "dog")  # there, a reader has made it already
+    if page == "budget.md":  # what one stream did, not the label file of four subjects
+        (folder / "labels.csv").write_text("start,end,label\n1700000000,1700000100,class-6\n")
+    if page == "own-network.md":  # its BUILD is of another network
+        shutil.rmtree(folder / "BUILD")
+    if page == "calibration.md":  # all channels of the network that was trained
+        np.save(folder / "W.npy", np.load(folder / "held.npz")["windows"])
