@@ -22,7 +22,6 @@ from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows, softmax_bundle
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
-from fsq_edge_benchmarks.measure.small_network import small_bundle
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
@@ -43,8 +42,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 
     Returns:
         ``single``: by kind of push (with and without timestamps) the distributions of ``decision`` and ``bare``,
-        ``ratio_p50`` with its interval, ``ratio_p99``, ``added_us_p50``; ``small``: the same of a small network;
-        ``many``: windows a second and ``ratio``;
+        ``ratio_p50`` with its interval, ``ratio_p99``, ``added_us_p50``; ``many``: windows a second and ``ratio``;
         ``softmax``: as ``single``, of a network that ends in class scores; ``cpu``: shares of a core.
     """
     bundle = fixed_bundle()
@@ -52,16 +50,14 @@ def run(quick: bool = False) -> dict[str, Any]:
         kind: single_stream(bundle, 700 if quick else 20_000, timed=timed)
         for kind, timed in (("counted", False), ("timestamped", True))
     }
-    small = single_stream(small_bundle(bundle), 700 if quick else 20_000, timed=False)
     return {
         "schema_version": 1,
         "benchmark": "streaming",
         "machine": describe_machine().model_dump(mode="json"),
         "bare_is": BARE_IS,
         "single": single,
-        "small": small,
         "softmax": single_stream(softmax_bundle(), 700 if quick else 20_000, timed=False),
-        "many": many_streams(bundle, 50 if quick else STREAMS, 4 if quick else 40),
+        "many": many_streams(bundle, 50 if quick else STREAMS, 12 if quick else 40),
         "cpu": cpu_share(3.0 if quick else 60.0),
     }
 

@@ -1,0 +1,80 @@
+"""What `run --workers` gains: windows a second of two workers against one, many streams through pipes.
+
+Workers are started once for every measurement and are ready before the clock starts; the clock stops when the last one
+has written its last decision. On a machine with other work the second core is not there, and the figure says so.
+
+python -m fsq_edge_benchmarks.suites.gateway [--quick]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows
+from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.gateway import WorkerPool, feed
+from fsq_edge_runtime.sources import IterableSource
+from fsq_edge_runtime.sources.base import Chunk
+
+STREAMS: Final = 64
+ROUNDS: Final = 5
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Measure one and two workers in turns.
+
+    Returns:
+        ``windows_per_s``: the best of the rounds by number of workers; ``ratio``: two over one.
+    """
+    hops = 40 if quick else 600
+    bundle = fixed_bundle()
+    hop = bundle.preprocess.hop_samples
+    rows = np.concatenate([window.T for window in motion_windows(64, seed=4)])
+    taken: dict[int, list[float]] = {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fixed.fsqb"
+        bundle.save(path)
+        for turn in range(1 if quick else ROUNDS):
+            for workers in (1, 2) if turn % 2 == 0 else (2, 1):
+                taken[workers].append(_seconds(path, rows, hop, hops, workers))
+    best = {workers: STREAMS * (hops - 1) / min(found) for workers, found in taken.items()}
+    return {
+        "streams": STREAMS,
+        "windows_per_s": {str(workers): speed for workers, speed in best.items()},
+        "ratio": best[2] / best[1],
+    }
+
+
+def _seconds(bundle: Path, rows: Float32Array, hop: int, hops: int, workers: int) -> float:
+    """Return how long so many workers take for ``hops`` hops of every stream, without their start."""
+    pieces = [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop, hop)]
+    chunks = (
+        Chunk(f"dog{stream}", pieces[(turn + stream) % len(pieces)], None, time.monotonic_ns())
+        for turn in range(hops)
+        for stream in range(STREAMS)
+    )
+
+    def command(number: int, descriptor: int, ready: int) -> list[str]:
+        source = f"pipe:{descriptor}?live=0&ready={ready}"
+        sink = f"jsonl:{bundle.with_name(f'{number}.jsonl')}"
+        options = ["--source", source, "--sink", sink, "--backend", "onnx", "--quiet"]
+        return [sys.executable, "-m", "fsq_edge", "run", str(bundle), *options]
+
+    pool, stop = WorkerPool(workers, command), threading.Event()
+    pool.wait_ready(stop)
+    begun = time.perf_counter()
+    feed(pool, [IterableSource(chunks)], stop)
+    pool.end()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("gateway", run))
