@@ -29,7 +29,7 @@ SPACE = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    write_exercises(tmp_path, training={"max_epochs": 3})
+    write_exercises(tmp_path, training={"max_epochs": 2})
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SPACE))
     return tmp_path
 
@@ -122,7 +122,7 @@ def test_a_killed_worker_of_a_journal_is_known_by_its_process(project: Path) -> 
     space = {"model.hidden_dim": {"choices": [4, 8]}}
     (project / "space.yaml").write_text(yaml.safe_dump(space))
     process = start(words(project, storage, "out", "--trials", "50"), {})
-    wait_for_trials(storage, 1, optuna.trial.TrialState.RUNNING, [process])
+    wait_for_trial(storage, [process])
     process.send_signal(signal.SIGKILL)
     process.communicate()
     done = len(finished(storage))
@@ -144,9 +144,9 @@ def test_three_processes_share_a_postgresql_and_one_is_killed(project: Path, mon
         storage = database.address
         call = words(project, storage, "out", "--trials", str(trials), "--heartbeat", "1")
         workers = [start(call, more) for _ in range(3)]
-        names = wait_for_trials(storage, 3, optuna.trial.TrialState.RUNNING, workers)
+        killed = wait_for_trial(storage, workers)
         command_lines = [Path(f"/proc/{worker.pid}/cmdline").read_bytes() for worker in workers]
-        killed = workers.pop(0)
+        workers.remove(killed)
         killed.send_signal(signal.SIGKILL)
         said = "".join(killed.communicate())
         for worker in workers:
@@ -168,7 +168,8 @@ def test_three_processes_share_a_postgresql_and_one_is_killed(project: Path, mon
             (again,) = [one for one in found if one.system_attrs.get("failed_trial") == trial.number]
             assert again.params == trial.params
             assert again in ended
-        assert dead, names
+        assert dead
+        assert len({trial.user_attrs["worker"]["pid"] for trial in ended} - {killed.pid}) >= 1
         report = json.loads((project / "out/sweep.json").read_text())
     everything = said + json.dumps(report) + (project / "out/sweep.html").read_text()
     assert PASSWORD not in everything
@@ -202,16 +203,21 @@ def finished(storage: str) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in trials_of(storage) if trial.state in ended or "why" in trial.user_attrs]
 
 
-def wait_for_trials(
-    storage: str, count: int, state: optuna.trial.TrialState, workers: list[subprocess.Popen[str]]
-) -> list[int]:
-    """Wait until so many trials have the state, and the first worker has one of them."""
+def wait_for_trial(storage: str, workers: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    """Wait until one of the workers is in a trial; return that worker, stopped in the middle of it."""
     deadline = time.monotonic() + 180
-    while True:
+    while time.monotonic() < deadline:
         assert all(worker.poll() is None for worker in workers), [worker.communicate() for worker in workers]
-        found = [trial for trial in trials_of(storage) if trial.state == state and "config" in trial.user_attrs]
-        own = [trial for trial in found if trial.user_attrs["worker"]["pid"] == workers[0].pid]
-        if own and len(trials_of(storage)) >= count:
-            return [trial.number for trial in found]
-        assert time.monotonic() < deadline
+        for worker in workers:
+            if worker.pid in running_pids(storage):
+                worker.send_signal(signal.SIGSTOP)
+                if worker.pid in running_pids(storage):
+                    return worker
+                worker.send_signal(signal.SIGCONT)
         time.sleep(0.02)
+    raise AssertionError("no trial began")
+
+
+def running_pids(storage: str) -> set[int]:
+    running = [trial for trial in trials_of(storage) if trial.state == optuna.trial.TrialState.RUNNING]
+    return {trial.user_attrs["worker"]["pid"] for trial in running if "config" in trial.user_attrs}
