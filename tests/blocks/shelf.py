@@ -100,7 +100,8 @@ def _recordings(shelf: Path, dataset: Dataset) -> None:
     np.savez(shelf / "held.npz", windows=windows, labels=labels, subjects=subjects)
     words = ["personalize", "dog.fsqb", "--recordings", "folder:mine", "--subject", "anna", "--out", "rex.fsqo"]
     assert run([*words, "--quiet"]) == 0
-    shutil.copy("rex.fsqo", "everybody.fsqo")
+    for name in ("everybody", "bella", "tom", "anna"):
+        shutil.copy("rex.fsqo", f"{name}.fsqo")
     (shelf / "raw").mkdir()
     (shelf / "data").mkdir()
     shutil.copy("phone.csv", "data/phone.csv")
