@@ -95,7 +95,8 @@ def _usage(command: click.Command, context: click.Context) -> Iterator[str]:
         record = parameter.get_help_record(context)
         if record is not None:
             name, text = (_cell(part) for part in record)
-            rows.append(f"| `{name}` | {text} |")
+            if text:
+                rows.append(f"| <code>{name}</code> | {text} |")
     if rows:
         yield "\n".join(["| option | |", "|---|---|", *rows]) + "\n"
     if command.epilog:
@@ -103,7 +104,7 @@ def _usage(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("<", "&lt;").replace("|", "&#124;")
 
 
 def _prose(text: str) -> str:
