@@ -14,9 +14,11 @@ from typing import Any
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / part) for part in (".", "runtime", "calibration", "compile", "benchmarks")]
+WORKER = "https://unpkg.com/iframe-worker/shim"
 PACKAGES = ("fsq_edge_runtime", "fsq_edge_calibration", "fsq_edge_compile", "fsq_edge")
 
 
@@ -35,13 +37,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is made of the code."""
     files.append(File.generated(config, "reference/commands.md", content="\n".join(command_reference())))
     files.append(File.generated(config, "reference/python.md", content="\n".join(python_reference())))
-    files.append(File.generated(config, "site.css", abs_src_path=str(ROOT / "docs/_site/site.css")))
+    for name in ("site.css", "frame-worker.js"):
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / "docs/_site" / name)))
     return files
+
+
+def on_post_page(output: str, page: Page, **rest: Any) -> str:
+    """Let the search, opened from disk, take its stand-in for a worker from the site in place of a web address."""
+    return output.replace(WORKER, "../" * page.url.count("/") + "frame-worker.js")
 
 
 def on_page_markdown(markdown: str, config: MkDocsConfig, **rest: Any) -> str:
     """Let links out of docs/ lead to the repository."""
-    return re.sub(r"\]\(\.\./([\w./-]+)\)", rf"]({config.repo_url}/blob/main/\1)", markdown)
+    return re.sub(r"\]\(\.\./([\w./-]+)\)", rf"]({config.extra['repository']}/blob/main/\1)", markdown)
 
 
 def command_reference() -> Iterator[str]:
@@ -87,7 +95,8 @@ def _usage(command: click.Command, context: click.Context) -> Iterator[str]:
         record = parameter.get_help_record(context)
         if record is not None:
             name, text = (_cell(part) for part in record)
-            rows.append(f"| `{name}` | {text} |")
+            if text:
+                rows.append(f"| <code>{name}</code> | {text} |")
     if rows:
         yield "\n".join(["| option | |", "|---|---|", *rows]) + "\n"
     if command.epilog:
@@ -95,7 +104,7 @@ def _usage(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("<", "&lt;").replace("|", "&#124;")
 
 
 def _prose(text: str) -> str:

@@ -19,6 +19,7 @@ from tests.factories.labelled import flickering_bundle, labelled_dataset, with_p
 from tests.factories.onnx_graphs import GraphFactory, fsq_model
 
 SUBJECTS = 7
+CLASSES = ("walk", "rest", "run", "trot", "stand", "drink", "eat")
 MAP = """schema_version: 1
 name: collars
 rate_hz: 50.0
@@ -41,7 +42,8 @@ TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2"><ANNOTATION_VALUE>walk</ANNOTATION_VAL
 
 def stand_in_for_watch() -> Dataset:
     """A data set of the form of `watch`, of which a training takes a second."""
-    return labelled_dataset(flickering_bundle(), subjects=SUBJECTS, blocks=10, name="watch")
+    made = labelled_dataset(flickering_bundle(), subjects=SUBJECTS, blocks=10, name="watch")
+    return replace(made, classes=CLASSES)
 
 
 def fill(shelf: Path, dataset: Dataset) -> None:
@@ -100,7 +102,8 @@ def _recordings(shelf: Path, dataset: Dataset) -> None:
     np.savez(shelf / "held.npz", windows=windows, labels=labels, subjects=subjects)
     words = ["personalize", "dog.fsqb", "--recordings", "folder:mine", "--subject", "anna", "--out", "rex.fsqo"]
     assert run([*words, "--quiet"]) == 0
-    shutil.copy("rex.fsqo", "everybody.fsqo")
+    for name in ("everybody", "bella", "tom", "anna"):
+        shutil.copy("rex.fsqo", f"{name}.fsqo")
     (shelf / "raw").mkdir()
     (shelf / "data").mkdir()
     shutil.copy("phone.csv", "data/phone.csv")
@@ -112,7 +115,7 @@ def _recordings(shelf: Path, dataset: Dataset) -> None:
                     for k in range(11))  # fmt: skip
     (shelf / "labels.csv").write_text("subject,start,end,label\n" + bouts)
     (shelf / "rex.csv").write_text("start,stop,label\n0,10,rest\n10,20,walk\n")
-    (shelf / "corrected.csv").write_text("start,end,label\n0,8,class-6\n8,16,class-1\n16,24,class-6\n24,32,class-1\n")
+    (shelf / "corrected.csv").write_text("start,end,label\n0,8,eat\n8,16,rest\n16,24,eat\n24,32,rest\n")
     (shelf / "tom.eaf").write_text(EAF)
     for name in ("collars.yaml", "map.yaml"):
         (shelf / name).write_text(MAP)
@@ -167,7 +170,7 @@ def arrange(page: str, folder: Path) -> None:
     if page != "README.md":
         shutil.rmtree(folder / "dog")  # there, a reader has made it already
     if page == "budget.md":  # what one stream did, not the label file of four subjects
-        (folder / "labels.csv").write_text("start,end,label\n1700000000,1700000100,class-6\n")
+        (folder / "labels.csv").write_text("start,end,label\n1700000000,1700000100,eat\n")
     if page == "own-network.md":  # its BUILD is of another network
         shutil.rmtree(folder / "BUILD")
     if page == "calibration.md":  # all channels of the network that was trained

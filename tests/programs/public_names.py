@@ -1,4 +1,7 @@
-"""The record of the public names: ``python -m tests.programs.public_names > tests/golden/public/api.txt``."""
+"""The record of the public names: ``python -m tests.programs.public_names > tests/golden/public/api.txt``.
+
+It is written with a release: what has come since is not promised before the next one.
+"""
 
 from __future__ import annotations
 

@@ -71,3 +71,15 @@ def test_the_menu_names_pages_that_exist_each_once() -> None:
     assert len(named) == len(set(named))
     for name in named:
         assert name.startswith("reference/") or (ROOT / "docs" / name).is_file(), name
+
+
+def test_no_page_asks_the_network(hooks: ModuleType) -> None:
+    class Shown:
+        url = "reference/commands.html"
+
+    page = f'<script src="{hooks.WORKER}"></script>'
+    assert hooks.on_post_page(page, Shown()) == '<script src="../frame-worker.js"></script>'
+    assert (ROOT / "docs/_site/frame-worker.js").is_file()
+    text = (ROOT / "mkdocs.yml").read_text()
+    assert "font: false" in text
+    assert not re.search(r"^repo_url:", text, re.MULTILINE)  # the theme would ask the host for stars on every page
