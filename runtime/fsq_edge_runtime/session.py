@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy.typing as npt
 
+from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.base import PROCESSOR_BACKENDS, BackendSwitch, ReportsSwitches
 from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
@@ -186,7 +187,9 @@ class Session:
         begun = time.monotonic_ns()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         classifier, decisions = self._classifier, []
-        for start in self._take(state, samples, timestamps):
+        # What _take does, without the call.
+        rows, times = self._input.read(samples, timestamps)
+        for start in self._drop(state, rows) if self._paused else state.take(rows, times):
             if self._drift is not None and self._drift.is_due(state.seq):
                 self._drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
@@ -431,10 +434,12 @@ class Session:
     def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
         """Take samples; give the grid index of each window that becomes due, to be read at once."""
         rows, times = self._input.read(samples, timestamps)
-        if self._paused:
-            state.pause(len(rows))
-            return ()
-        return state.take(rows, times)
+        return self._drop(state, rows) if self._paused else state.take(rows, times)
+
+    def _drop(self, state: StreamState, rows: Float32Array) -> Iterable[int]:
+        """Count samples that come while the session is paused."""
+        state.pause(len(rows))
+        return ()
 
     def _gap(self, state: StreamState, gap: Gap) -> None:
         if not self._classifier.defer(state, gap):
