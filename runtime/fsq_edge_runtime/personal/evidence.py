@@ -55,14 +55,15 @@ class Evidence:
         )
 
     def blocks(self) -> Int64Array:
-        """Return the block (N,) of time that each window is in, counted over all recordings.
+        """Return the block (N,) of time that each window is in, counted over all recordings and classes.
 
-        Each recording is cut into two to four stretches of about equal length.
+        What a recording has of a class is cut into two to four stretches with about equally many windows.
         """
         found = np.zeros(len(self), dtype=np.int64)
         following = 0
-        for recording in np.unique(self.recordings):
-            rows = np.flatnonzero(self.recordings == recording)
+        parts = self._parts()
+        for part in np.unique(parts):
+            rows = np.flatnonzero(parts == part)
             count = int(np.clip(len(rows) // WINDOWS_A_BLOCK, 1, self.folds))
             found[rows] = following + np.arange(len(rows)) * count // len(rows)
             following += count
@@ -70,8 +71,8 @@ class Evidence:
 
     @property
     def folds(self) -> int:
-        """How many folds the blocks of time are dealt to: as many as most recordings can be cut into, 2 to 4."""
-        _, sizes = np.unique(self.recordings, return_counts=True)
+        """How many folds the blocks are dealt to: as many as most parts of one class can be cut into, 2 to 4."""
+        _, sizes = np.unique(self._parts(), return_counts=True)
         usual = int(np.median(sizes)) if len(sizes) else 0
         return int(np.clip(usual // WINDOWS_A_BLOCK, 2, MOST_FOLDS))
 
@@ -106,6 +107,10 @@ class Evidence:
                 judged |= (self.labels == label) & (self.recordings == recording)
             if judged.any() and not judged.all():
                 yield np.asarray(~judged), judged
+
+    def _parts(self) -> Int64Array:
+        """Return a number (N,) for the recording and class of each window together."""
+        return self.recordings * (int(self.labels.max(initial=0)) + 1) + self.labels
 
     def _apart(self, judged: BoolArray) -> BoolArray:
         """Return (N,) bool: windows that are not judged and share no time with one that is."""

@@ -129,6 +129,7 @@ def log_loss(scores: Float64Array, labels: Int64Array) -> float:
 
 def fit_scale(scores: Float64Array, labels: Int64Array) -> float:
     """Return the factor on scores (N, K) with the least log loss on windows that were held out."""
-    factors = 2.0 ** np.arange(-3.0, 5.25, 0.25)
+    # Down to almost 0, so that scores which say nothing lose no more than a guess: else any flat head would beat them.
+    factors = 2.0 ** np.concatenate([np.arange(-10.0, -3.0), np.arange(-3.0, 5.25, 0.25)])
     losses = [log_loss(factor * scores, labels) for factor in factors]
     return float(factors[int(np.argmin(losses))])
