@@ -136,7 +136,7 @@ def test_a_killed_worker_of_a_journal_is_known_by_its_process(project: Path) -> 
 @needs_postgres()
 def test_three_processes_share_a_postgresql_and_one_is_killed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg", reason="the package 'psycopg' is not installed (extra sweep)")
-    trials = 6
+    trials = 16  # the others must still be at work when the dead one is missed
     with Postgres() as database:
         passwords = database.write_passwords(project / "pgpass")
         more = {"PGPASSFILE": str(passwords)}
