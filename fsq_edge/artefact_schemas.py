@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -16,7 +15,6 @@ from fsq_edge_runtime.extras import need
 
 PACKAGES = ("fsq_edge_runtime", "fsq_edge_calibration", "fsq_edge_compile", "fsq_edge_benchmarks", "fsq_edge")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-VERBS = Path(__file__).parent / "json_schemas"
 _CLASS = re.compile(r"^class (?:(\w+)\(Artefact\)|(ImportMap|ImportRecord)\()", re.MULTILINE)
 _EDITED = frozenset({"AlertRules", "CheckBaseline", "ImportMap", "NetworkInput", "TrainConfig"})
 # Artefacts that train, evaluate and bench write carry the package of an extra in their module.
@@ -47,24 +45,16 @@ def _kebab(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-def verb_names() -> list[str]:
-    """Return the names of the verbs' ``--json`` objects that have a schema."""
-    return sorted(path.stem for path in VERBS.glob("*.json"))
-
-
 def schema_of(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of an artefact or of a verb's ``--json`` object.
+    """Return the JSON Schema (2020-12) of an artefact.
 
     Args:
-        name: one of ``artefact_places`` or ``verb_names``.
+        name: one of ``artefact_places``.
 
     Raises:
         UsageError: there is none of this name.
         UnavailableError: the extra that the artefact belongs to is not installed.
     """
-    if name in verb_names():
-        value: dict[str, Any] = json.loads((VERBS / f"{name}.json").read_text(encoding="utf-8"))
-        return value
     if name not in artefact_places():
         raise UsageError(f"there is no schema {name!r}", hint="fsq-edge schema lists them")
     module, cls = artefact_places()[name]

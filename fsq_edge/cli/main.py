@@ -50,7 +50,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain": ("fsq_edge.cli.explain", "a compiler or HailoRT log in plain words"),
     "tune": ("fsq_edge.cli.tune", "fit the decision settings on recordings"),
     "bench": ("fsq_edge.cli.bench", "latency, throughput and stages, with a baseline gate"),
-    "schema": ("fsq_edge.cli.schema", "JSON Schemas of the files and of what --json prints"),
+    "schema": ("fsq_edge.cli.schema", "JSON Schemas of the files that are read and written"),
     "completion": ("fsq_edge.cli.completion", "completion of verbs and options in bash, zsh or fish"),
     "wheelhouse": ("fsq_edge.cli.wheelhouse", "a folder from which a device installs without a network"),
     "doctor": ("fsq_edge.cli.doctor", "what is wrong on this machine, and the line that fixes it"),

@@ -1,4 +1,4 @@
-"""``fsq-edge schema``: JSON Schemas of the files and of what ``--json`` prints, for editors and scripts."""
+"""``fsq-edge schema``: JSON Schemas of the files that are read and written, for editors and scripts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.artefact_schemas import artefact_places, schema_of, verb_names
+from fsq_edge.artefact_schemas import artefact_places, schema_of
 from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import console, table, write_json
 from fsq_edge_runtime.errors import UsageError
@@ -20,17 +20,12 @@ from fsq_edge_runtime.errors import UsageError
 @click.argument("name", required=False)
 @path_option("--out", metavar="FILE", help="Write the schema to this file. Default: standard output.")
 def command(name: str | None, out: Path | None) -> None:
-    """Print the JSON Schema (2020-12) of NAME; without NAME, list the names.
-
-    A name is that of an artefact, such as train-config, or of a verb, such as check, for what its --json prints.
-    """
+    """Print the JSON Schema (2020-12) of the file NAME, such as train-config; without NAME, list the names."""
     if name is None:
         rows = [(found, f"{module}.{cls}") for found, (module, cls) in artefact_places().items()]
         console().print(table("", ["file", "defined by"], rows))
-        if verb_names():
-            console().print(f"what --json prints: {', '.join(verb_names())}", markup=False, soft_wrap=True)
         return
-    known = (*artefact_places(), *verb_names())
+    known = artefact_places()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "fsq-edge schema lists them"

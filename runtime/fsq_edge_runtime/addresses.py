@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 from fsq_edge_runtime.errors import UsageError
 
@@ -35,3 +36,19 @@ def check_host(host: str, text: str) -> str:
     if ":" not in host and (len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels)):
         raise UsageError(f"{redacted(text)!r}: {host[:80]!r} is not a host name")
     return host
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the value of a Host header, with or without a port, names this machine.
+
+    Example:
+        >>> is_loopback("[::1]:8080"), is_loopback("localhost"), is_loopback("127.0.0.1.example.com")
+        (True, True, False)
+    """
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import parse_qs
+
+from fsq_edge_runtime.addresses import is_loopback
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -76,17 +77,6 @@ class Guard:
 
     def _matches(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), (self._token or "").encode())
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether the value of a Host header names this machine."""
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _with_headers(send: Send) -> Send:

@@ -1,4 +1,4 @@
-"""One small HTTP server for the page and the metrics: few connections, bounded requests, nobody else's pages."""
+"""One small HTTP server for the metrics: few connections, bounded requests, no answers for other web pages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from typing import Any
 
+from fsq_edge_runtime.addresses import is_loopback
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.ports import in_use_hint
 
-MAX_CONNECTIONS = 32  # sixteen viewers of the page, and as many short requests
+MAX_CONNECTIONS = 32  # a few that scrape, each with a connection or two
 REQUEST_S = 5.0  # for the whole of a request, however slowly it comes
 REQUEST_BYTES = 16 * 1024
 ANSWER_S = 10.0  # for one write
@@ -138,7 +139,7 @@ class Request(BaseHTTPRequestHandler):
         """Answer a known path, 403 for a foreign host name, else 404."""
         self.connection.settimeout(ANSWER_S)
         answer = self.server.paths.get(self.path)
-        if self.server.is_local and not _is_loopback(self.headers.get("Host") or ""):
+        if self.server.is_local and not is_loopback(self.headers.get("Host") or ""):
             self.send_error(HTTPStatus.FORBIDDEN)
         elif answer is None:
             self.send_error(HTTPStatus.NOT_FOUND)
@@ -157,13 +158,3 @@ class Request(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
