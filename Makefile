@@ -28,11 +28,14 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The device install: the bare package in an environment of its own, without torch, onnx or onnxsim.
+# The device install, of the whole wheel and of the device's: in an environment of its own, without torch or onnx.
 bare: $(STAMP)
 	$(BIN)/python -m tests.programs.write_bare_bundle build/bare
 	test -x $(VENV)-bare/bin/python || $(PYTHON) -m venv $(VENV)-bare
 	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
+	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/programs/bare_install.py .
+	$(BIN)/python -m tests.programs.make_device_wheel build/bare
+	$(VENV)-bare/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/bare/*+device-*.whl
 	cd build/bare && ../../$(VENV)-bare/bin/python ../../tests/programs/bare_install.py .
 
 # The documentation site in build/site, to be opened from disk; a warning is an error.

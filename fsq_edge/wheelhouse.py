@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fsq_edge import __version__
+from fsq_edge.device_wheel import device_wheel
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import new_folder, write_errors
@@ -23,6 +24,8 @@ PLATFORMS = ("aarch64", "x86_64")
 # Debian 12 (Bookworm, Raspberry Pi OS of 2023) has Python 3.11 and glibc 2.36; Debian 13 (Trixie) 3.13 and 2.41.
 GLIBC = {"3.11": 36, "3.12": 39, "3.13": 41, "3.14": 42}
 OLDEST_GLIBC = 17
+# What a device runs with; any other extra needs modules that the small wheel leaves out.
+DEVICE_EXTRAS = frozenset(("alerts", "metrics", "monitor", "mqtt", "oci", "parquet", "serial", "sign"))
 _TIMEOUT_S = 1800
 
 
@@ -55,7 +58,8 @@ def make_wheelhouse(
     """Download the wheels of a device install, and write ``requirements.txt`` with hashes and ``INSTALL.txt``.
 
     Needs pip and the package index that pip is configured for. An fsq-edge that was installed from a folder is built
-    from that folder; any other is downloaded in this version.
+    from that folder; any other is downloaded in this version. The folder holds the small wheel of
+    :mod:`fsq_edge.device_wheel`, or the whole one where an extra needs it, such as ``train``.
 
     Args:
         folder: must not exist, or be empty.
@@ -72,18 +76,28 @@ def make_wheelhouse(
         raise UsageError(f"no wheels for {platform}, Python {python}", hint=f"{PLATFORMS} and Python {tuple(GLIBC)}")
     need("pip", "", "a wheelhouse")
     with write_errors(folder), new_folder(folder) as building:
-        source = _source_folder()
-        own = f"{DISTRIBUTION}=={__version__}"
-        if source is not None:
-            _pip("wheel", "--no-deps", "--wheel-dir", str(building), str(source))
-            own = str(next(building.glob("*.whl")))
-        wanted = f"{own}[{','.join(extras)}]" if extras else own
+        whole = whole_wheel(building)
+        own = whole
+        if set(extras) <= DEVICE_EXTRAS:
+            own = device_wheel(whole, building)
+            whole.unlink()
+        wanted = f"{own}[{','.join(extras)}]" if extras else str(own)
         _pip("download", "--dest", str(building), *_target(platform, python), wanted, *also)
         wheels = [_describe(path) for path in sorted(building.glob("*.whl"))]
         lines = "".join(f"{wheel.requirement}\n" for wheel in wheels)
         (building / "requirements.txt").write_text(lines, encoding="utf-8")
         (building / "INSTALL.txt").write_text(_instructions(python), encoding="utf-8")
     return wheels
+
+
+def whole_wheel(folder: Path) -> Path:
+    """Put the wheel of this fsq-edge into a folder, built or downloaded, and return its path."""
+    source = _source_folder()
+    if source is not None:
+        _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
+    else:
+        _pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(folder), f"{DISTRIBUTION}=={__version__}")
+    return next(folder.glob("*.whl"))
 
 
 def _target(platform: str, python: str) -> list[str]:
@@ -113,16 +127,13 @@ def _pip(*words: str) -> None:
 
 
 def _source_folder() -> Path | None:
-    """Return the folder that fsq-edge was installed from; None where it came from an index."""
-    try:
-        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
-    except metadata.PackageNotFoundError:
-        text = None
+    """Return the folder that fsq-edge runs or was installed from; None where it came from an index."""
     checkout = Path(__file__).parents[1]
-    if text is None:
-        return checkout if (checkout / "pyproject.toml").is_file() else None
-    address = urlsplit(json.loads(text)["url"])
-    place = Path(unquote(address.path)) if address.scheme == "file" else None
+    if (checkout / "pyproject.toml").is_file():
+        return checkout
+    text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+    address = urlsplit(json.loads(text)["url"]) if text else None
+    place = Path(unquote(address.path)) if address and address.scheme == "file" else None
     return place if place is not None and (place / "pyproject.toml").is_file() else None
 
 

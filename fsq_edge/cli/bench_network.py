@@ -10,7 +10,6 @@ import click
 
 from fsq_edge.cli.output import need
 from fsq_edge.deploy.foreign_formats import require_onnx
-from fsq_edge.deploy.foreign_set import read_frames
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ def measure_network(
         BackendError: no device.
     """
     need("onnx", "compile")
+    from fsq_edge.deploy.foreign_set import read_frames
     from fsq_edge_benchmarks.bench.network_bench import bench_network
 
     is_hef = path.suffix.lower() == ".hef"

@@ -17,10 +17,18 @@ import click
 from click.shell_completion import CompletionItem
 
 from fsq_edge import __version__
-from fsq_edge_runtime.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, EXIT_USAGE, FsqEdgeError
+from fsq_edge_runtime.errors import (
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    FsqEdgeError,
+    UnavailableError,
+)
 
 # What a disk, a quota or a broken device answers; the error of a standard stream has no file name.
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_WHOLE = f"on a workstation: pip install 'fsq-edge[all]=={__version__}'"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # verb -> (module that defines a click command named `command`, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
@@ -79,8 +87,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb's module and return its command."""
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in VERBS:
             return None
+        if cmd_name not in self.list_commands(ctx):
+            raise UnavailableError(f"this is the device's part of fsq-edge, without `{cmd_name}`", hint=_WHOLE)
         module = importlib.import_module(VERBS[cmd_name][0])
         command: click.Command = module.command
         return command
@@ -162,6 +172,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
             _report(f"cannot write the output: {error.strerror}", "check the free space where the output goes")
             _drop_output()
+            return EXIT_UNAVAILABLE
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("fsq_edge"):
+            _report(f"this is the device's part of fsq-edge, without {error.name}", _WHOLE)
             return EXIT_UNAVAILABLE
         traceback.print_exc()
         _report(f"internal error: {type(error).__name__}: {error}", "please report this with the lines above")

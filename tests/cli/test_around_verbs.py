@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import jsonschema
@@ -19,9 +20,11 @@ from fsq_edge import wheelhouse
 from fsq_edge.artefact_schemas import artefact_places, schema_of
 from fsq_edge.cli.main import GROUPS, VERBS, cli, grouped_verbs, run
 from fsq_edge.data import write_folder
+from fsq_edge.device_wheel import device_wheel
 from fsq_edge.pages import pages
 from fsq_edge.project.project import FILES
 from fsq_edge_runtime.alerts import read_rules
+from fsq_edge_runtime.errors import DataError
 from tests.factories.labelled import flickering_bundle, labelled_dataset
 from tests.unit.test_golden_schemas import GOLDEN, SCHEMAS
 
@@ -171,21 +174,62 @@ def test_a_wheelhouse_without_an_index_is_69_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wheelhouse_states_each_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def whole_wheel(folder: Path) -> Path:
+    """A wheel of fsq-edge with three modules, one of which no device needs."""
+    path, about = folder / "fsq_edge-0.1.0-py3-none-any.whl", "fsq_edge-0.1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("fsq_edge/__init__.py", "fsq_edge_runtime/session.py", "fsq_edge/training/trainer.py"):
+            archive.writestr(name, "x" * 1000)
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.4\nName: fsq-edge\nVersion: 0.1.0\n\n")
+        archive.writestr(f"{about}/RECORD", "")
+    return path
+
+
+@pytest.mark.parametrize(("extras", "version", "modules"), [((), "0.1.0+device", 2), (("train",), "0.1.0", 3)])
+def test_a_wheelhouse_states_each_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extras: tuple[str, ...], version: str, modules: int
+) -> None:
     """pip is replaced by a function that puts one wheel there: the rest is what this program adds."""
 
     def put_wheel(*words: str) -> None:
-        if words[0] == "download":
+        if "--no-deps" in words:
+            whole_wheel(Path(words[words.index("--dest") + 1]))
+        else:
             assert "manylinux_2_36_aarch64" in words
             assert "manylinux_2_41_aarch64" not in words  # Bookworm has an older C library
-            with zipfile.ZipFile(Path(words[2]) / "fsq_edge-0.1.0-py3-none-any.whl", "w") as archive:
-                archive.writestr("a.py", "x" * 1000)
 
     monkeypatch.setattr(wheelhouse, "_pip", put_wheel)
     monkeypatch.setattr(wheelhouse, "_source_folder", lambda: None)
-    (wheel,) = wheelhouse.make_wheelhouse(tmp_path / "house", platform="aarch64", python="3.11")
-    content = (tmp_path / "house" / wheel.name).read_bytes()
-    line = (tmp_path / "house" / "requirements.txt").read_text()
-    assert line == f"fsq-edge==0.1.0 --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
-    assert wheel.unpacked_bytes == 1000
-    assert "--require-hashes" in (tmp_path / "house" / "INSTALL.txt").read_text()
+    house = tmp_path / "house"
+    (wheel,) = wheelhouse.make_wheelhouse(house, platform="aarch64", python="3.11", extras=extras)
+    content = (house / wheel.name).read_bytes()
+    line = (house / "requirements.txt").read_text()
+    assert line == f"fsq-edge=={version} --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+    with zipfile.ZipFile(house / wheel.name) as archive:
+        assert sum(name.endswith(".py") for name in archive.namelist()) == modules
+    assert "--require-hashes" in (house / "INSTALL.txt").read_text()
+
+
+def test_the_wheel_of_a_device_is_sound_and_the_same_twice(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    whole = whole_wheel(tmp_path)
+    one, two = (device_wheel(whole, tmp_path / name) for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        (about,) = (name for name in archive.namelist() if name.endswith("/RECORD"))
+        rows = [line.split(",") for line in archive.read(about).decode().splitlines()]
+        assert {row[0] for row in rows} == set(archive.namelist())
+        for name, digest, size in rows[:-1]:
+            content = archive.read(name)
+            assert int(size) == len(content)
+            assert digest == "sha256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        assert b"\nVersion: 0.1.0+device\n" in archive.read("fsq_edge-0.1.0+device.dist-info/METADATA")
+    with pytest.raises(DataError, match="no wheel of fsq-edge"):
+        device_wheel(tmp_path / "numpy-2.0.0-py3-none-any.whl", tmp_path)
+
+
+def test_a_verb_that_a_device_has_not_names_the_whole_package(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setitem(VERBS, "train", ("fsq_edge.cli.not_there", "train"))
+    assert run(["train", "--data", "watch"]) == 69
+    assert "pip install 'fsq-edge[all]" in capsys.readouterr().err

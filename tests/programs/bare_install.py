@@ -26,10 +26,11 @@ def main(folder: Path) -> None:
     present = [name for name in FORBIDDEN if importlib.util.find_spec(name)]
     if present:
         sys.exit(f"this environment is not bare: it has {', '.join(present)}")
-    from fsq_edge.cli.main import VERBS
+    from fsq_edge.cli.main import grouped_verbs
 
     call("--help")
-    for verb in VERBS:
+    verbs = [verb for group in grouped_verbs().values() for verb in group]
+    for verb in verbs:
         call(verb, "--help")
         call(verb, "--no-such-flag", code=64)
     bundle = str(folder / "random.fsqb")
@@ -48,7 +49,8 @@ def main(folder: Path) -> None:
     (folder / "run").mkdir(exist_ok=True)
     call("train", "--data", "watch", "--out", str(folder / "none"), code=69)
     call("export", str(folder / "run"), "--out", str(folder / "none"), code=69)
-    print(f"bare install: {len(VERBS)} verbs, {count} decisions streamed, none of {', '.join(FORBIDDEN)} needed")
+    call("bench", bundle, "--quick", "--mode", "single", "--json", str(folder / "bench.json"))
+    print(f"bare install: {len(verbs)} verbs, {count} decisions streamed, none of {', '.join(FORBIDDEN)} needed")
 
 
 main(Path(sys.argv[1]))

@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from fsq_edge.device_wheel import MOST_BYTES
 from fsq_edge.wheelhouse import make_wheelhouse
 
 MOST_UNPACKED_MB = 140.0
@@ -35,9 +36,10 @@ def main() -> int:
             own = next(wheel for wheel in wheels if wheel.name.startswith("fsq_edge-"))
         print(
             f"{name}, aarch64: {len(wheels)} wheels, {packed:.1f} MB packed, {unpacked:.1f} MB unpacked (at most "
-            f"{MOST_UNPACKED_MB:.0f}); fsq-edge itself {own.bytes / 1e3:.0f} kB packed"
+            f"{MOST_UNPACKED_MB:.0f}); fsq-edge itself {own.bytes / 1e3:.0f} kB "
+            f"packed (at most {MOST_BYTES / 1e3:.0f})"
         )
-        large |= unpacked > MOST_UNPACKED_MB
+        large |= unpacked > MOST_UNPACKED_MB or own.bytes > MOST_BYTES
     return int(large)
 
 

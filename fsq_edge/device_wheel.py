@@ -1,0 +1,78 @@
+"""The wheel for a device: what runs, looks at and measures a bundle, cut out of the whole wheel.
+
+It has the same name and the version ``VERSION+device``, so it satisfies ``fsq-edge==VERSION``. It leaves out what the
+base install cannot run anyway: data, training, checking, reports, and most pages.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+
+from fsq_edge_runtime.errors import DataError
+
+LABEL = "device"
+MOST_BYTES = 600_000
+# The verbs of a device, and what their modules import; ``make bare`` runs them without the rest.
+VERBS = (
+    "alerts", "bench", "bundle", "completion", "docs", "doctor", "hef", "main", "metrics", "output", "options", "run",
+    "schema", "service",
+)  # fmt: skip
+PAGES = ["device-install", "exit-codes", "glossary", "limits", "troubleshooting", "versions"]
+NO_BENCH = ["charts", "page", "torch_backend"]  # they need an extra that a device has not
+KEPT = re.compile(
+    rf"fsq_edge/(__init__|__main__|artefact_schemas|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
+    r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|deploy/plain_windows|report/(__init__|document|plain|terminal))\.py"
+    rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
+    rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/.*)"
+    r"|fsq_edge_compile/(__init__|checker/__init__|checker/targets)\.py"
+    r"|fsq_edge_runtime/(?!testing/).*|.*/py\.typed|[^/]+\.dist-info/(?!RECORD).*"
+)
+
+
+def device_wheel(whole: Path, folder: Path) -> Path:
+    """Write the device's wheel of a whole wheel and return its path; the same wheel gives the same bytes.
+
+    Args:
+        whole: wheel of fsq-edge, such as ``fsq_edge-0.1.0-py3-none-any.whl``.
+        folder: where to write it.
+
+    Raises:
+        DataError: ``whole`` is no wheel of fsq-edge.
+    """
+    named = re.fullmatch(r"fsq_edge-([^-+]+)-([^-]+-[^-]+-[^-]+)\.whl", whole.name)
+    if named is None or not zipfile.is_zipfile(whole):
+        raise DataError(f"{whole.name} is no wheel of fsq-edge", hint="python -m build --wheel")
+    version, tags = named.groups()
+    out = folder / f"fsq_edge-{version}+{LABEL}-{tags}.whl"
+    renamed = (f"fsq_edge-{version}.dist-info/", f"fsq_edge-{version}+{LABEL}.dist-info/")
+    record = []
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
+        for entry in source.infolist():
+            if KEPT.fullmatch(entry.filename) is None:
+                continue
+            name = entry.filename.replace(*renamed)
+            content = source.read(entry)
+            if name == f"{renamed[1]}METADATA":
+                content = content.replace(
+                    f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1
+                )
+            record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
+            target.writestr(_copy_of(entry, name), content)
+        name = f"{renamed[1]}RECORD"
+        target.writestr(_copy_of(source.getinfo(f"{renamed[0]}RECORD"), name), "".join([*record, f"{name},,\n"]))
+    return out
+
+
+def _copy_of(entry: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
+    copy = zipfile.ZipInfo(name, entry.date_time)
+    copy.external_attr, copy.compress_type = entry.external_attr, zipfile.ZIP_DEFLATED
+    return copy
+
+
+def _digest(content: bytes) -> str:
+    """Return SHA-256 as RECORD writes it: URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
