@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench fuzz networks series soak clean install bare docs blocks device oldest release sbom screenshots
+.PHONY: demo test lint bench fuzz networks series homeassistant soak clean install bare docs blocks device oldest release sbom screenshots
 
 install: $(STAMP)
 
@@ -108,6 +108,16 @@ build/networks-torch/.installed: tests/survey/environments/torch.txt tests/surve
 build/networks-keras/.installed: tests/survey/environments/keras.txt
 	test -x build/networks-keras/bin/python || $(PYTHON) -m venv build/networks-keras
 	build/networks-keras/bin/python -m pip install --quiet --disable-pip-version-check -r tests/survey/environments/keras.txt
+	touch $@
+
+# A real Home Assistant, in an environment of its own, behind a real Mosquitto.
+HASS_PYTHON ?= python3.13
+homeassistant: $(STAMP) build/homeassistant/.installed
+	FSQ_EDGE_HASS=$(CURDIR)/build/homeassistant/bin/hass $(BIN)/python -m pytest -q tests/integration/test_home_assistant_real.py
+
+build/homeassistant/.installed: tests/environments/homeassistant.txt
+	test -x build/homeassistant/bin/python || $(HASS_PYTHON) -m venv build/homeassistant
+	build/homeassistant/bin/python -m pip install --quiet --disable-pip-version-check -r tests/environments/homeassistant.txt
 	touch $@
 
 # A day of one sensor at 100 Hz, at full speed.

@@ -11,15 +11,13 @@ import pandas as pd
 
 from fsq_edge.scoring.collation import read_rows
 from fsq_edge.scoring.entry import HEADER
+from fsq_edge_runtime import parquet_log
 from fsq_edge_runtime.decision_log import HINT, WINDOWS, read_windows
-from fsq_edge_runtime.errors import DataError, MissingInputError
-from fsq_edge_runtime.extras import need
-from fsq_edge_runtime.files import first_line
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.parquet_log import MAX_ROWS, is_parquet, read_batches
 
 ABSTAINED, MISSED = "(abstained)", "(missed)"
-MAX_ROWS = 20_000_000  # about two years of one stream at one decision in three seconds
 COLUMNS = ["stream", "start", "end", "state"]
-PARQUET_HINT = "give files or folders of fsq-edge run --sink parquet:DIR"
 JOIN = 0.1  # windows without overlap end one sample before the next starts: a step this small is no gap
 
 
@@ -78,7 +76,7 @@ def join_pieces(windows: pd.DataFrame) -> pd.DataFrame:
 def _read_log(path: Path) -> pd.DataFrame:
     if path.is_dir() and (path / HEADER).is_file():
         return _read_lines(path, (row for row in read_rows(path) if row["type"] in WINDOWS))
-    if path.is_dir() or path.suffix == ".parquet":
+    if is_parquet(path):
         return _read_parquet(path)
     return _read_lines(path, read_windows(path))
 
@@ -95,34 +93,23 @@ def _read_lines(path: Path, lines: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    parquet: Any = need("pyarrow.parquet", "parquet", "a log in Parquet")
-    arrow: Any = need("pyarrow", "parquet", "a log in Parquet")
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     parts = [_as_table(pd.DataFrame([], columns=COLUMNS))]
-    for file in files:
-        try:
-            opened = parquet.ParquetFile(file)
-            if opened.metadata.num_rows > MAX_ROWS:  # before anything is allocated
-                raise DataError(f"{file} holds more than {MAX_ROWS:,} decisions", hint="give fewer logs")
-            read = opened.read(["type", "stream", "t_start", "t_end", "label"]).to_pandas()
-        except FileNotFoundError as error:
-            raise MissingInputError(f"cannot read {file}: no such file") from error
-        except (arrow.ArrowException, OSError, KeyError) as error:
-            raise DataError(f"{file} is no Parquet file of run: {first_line(error)}", hint=PARQUET_HINT) from error
-        parts.append(_windows_of(read, file))
+    rows = 0
+    for file, batch in read_batches(path, ("type", "stream", "t_start", "t_end", "label")):
+        parts.append(_windows_of(batch.to_pandas(), file))
+        rows += len(parts[-1])
+        if rows > MAX_ROWS:
+            raise DataError(f"{path} holds more than {MAX_ROWS:,} decisions", hint="give fewer logs")
     return pd.concat(parts, ignore_index=True)
 
 
 def _windows_of(read: pd.DataFrame, file: Path) -> pd.DataFrame:
-    missing = {"type", "stream", "t_start", "t_end", "label"} - set(read.columns)
-    if missing:
-        raise DataError(f"{file} has no column {sorted(missing)[0]!r}", hint=PARQUET_HINT)
     try:
         start, end = read["t_start"].astype(float), read["t_end"].astype(float)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{file}: its times are no numbers", hint=PARQUET_HINT) from error
+        raise DataError(f"{file}: its times are no numbers", hint=parquet_log.HINT) from error
     if not (np.isfinite(start) & np.isfinite(end) & (start < end)).all():
-        raise DataError(f"{file}: a t_start and t_end that are no window", hint=PARQUET_HINT)
+        raise DataError(f"{file}: a t_start and t_end that are no window", hint=parquet_log.HINT)
     label = read["label"].astype(object)
     state = label.where(label.notna(), ABSTAINED).where(read["type"].astype(object) != "missed", MISSED)
     return _as_table(

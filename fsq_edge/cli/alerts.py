@@ -15,9 +15,10 @@ from fsq_edge.cli.output import console, output_options, table, write_json
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @output_options
 def command(rules_file: Path, logs: tuple[Path, ...], json_to: str | None, quiet: bool) -> None:
-    """Show the alerts that RULES would have raised in the JSON-lines logs of run. Nothing is sent.
+    """Show the alerts that RULES would have raised in logs of run. Nothing is sent.
 
-    RULES is the file of run --alerts, YAML or JSON. The log that begins first is read first.
+    RULES is the file of run --alerts, YAML or JSON. LOG is a JSON-lines file, a Parquet file or a folder of Parquet
+    files, which hold no drift records. The log that begins first is read first.
     """
     from fsq_edge_runtime.alerts import AlertWatch, read_rules
     from fsq_edge_runtime.decision_log import replay_logs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zoneinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from fsq_edge.cli.output import console, output_options, table, write_json
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import write_file
+from fsq_edge_runtime.tables.zones import open_zone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +58,11 @@ def command(
     its recordings. The time without an answer (abstained, missed, no data) stands beside every share, and all shares
     add up to 100 %.
     """
-    if zone is not None and zone not in zoneinfo.available_timezones():
-        raise UsageError(f"unknown time zone {zone!r}", hint="give an IANA name, for example --zone Europe/Berlin")
+    if zone is not None:
+        try:
+            open_zone(zone)
+        except ValueError as error:
+            raise UsageError(f"--zone: {error}", hint="give an IANA name, for example --zone Europe/Berlin") from error
     if correction_out is not None and truth is None:
         raise UsageError("--correction-out needs --truth", hint="--truth FILE, with start, end and label")
     need("pandas", "data", "budget")

@@ -1,4 +1,4 @@
-"""The log of a run, JSON lines, read back: as it stands, or as records."""
+"""The log of a run, JSON lines or Parquet, read back: as it stands, or as records."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.parquet_log import is_parquet, read_rows
 from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 MAX_LINE: Final = 1 << 20
@@ -20,17 +21,22 @@ def read_windows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a log that are windows; their ``t_start`` and ``t_end`` are floats, start before end.
 
     Args:
-        path: JSON lines of ``run``; a half-written last line, as a killed run leaves it, is left out.
+        path: JSON lines of ``run``; a half-written last line, as a killed run leaves it, is left out. Or a Parquet file
+            or a folder of them.
 
     Raises:
         MissingInputError: the file cannot be read.
         DataError: a line is not of ``run``.
+        UnavailableError: a Parquet file without pyarrow.
     """
     return (line for line in _lines(path) if line["type"] in WINDOWS)
 
 
 def replay_logs(paths: Iterable[Path]) -> Iterator[Record]:
     """Yield the windows and drift records of logs as records; the log that begins first comes first.
+
+    Args:
+        paths: as of ``read_windows``; Parquet files hold no drift records.
 
     Raises:
         MissingInputError: a file cannot be read.
@@ -49,6 +55,10 @@ def replay_logs(paths: Iterable[Path]) -> Iterator[Record]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if is_parquet(path):
+        for row, where in read_rows(path):
+            yield _checked(row, where)
+        return
     try:
         with path.open("rb") as file:
             number = 0
@@ -69,7 +79,13 @@ def _torn(text: bytes) -> bool:
 
 def _read(text: bytes, where: str) -> dict[str, Any]:
     try:
-        line: dict[str, Any] = json.loads(text)
+        return _checked(json.loads(text), where)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is no line of run", hint=HINT) from error
+
+
+def _checked(line: dict[str, Any], where: str) -> dict[str, Any]:
+    try:
         kind = line["type"]
         if kind not in WINDOWS:
             return line
@@ -77,7 +93,7 @@ def _read(text: bytes, where: str) -> dict[str, Any]:
         line |= {"t_start": start, "t_end": end, "stream": str(line.get("stream", "0"))}
         label = line.get("label")
         line["label"] = None if label is None else str(label)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{where} is no line of run", hint=HINT) from error
     if not (math.isfinite(start) and math.isfinite(end) and start < end):
         raise DataError(f"{where}: t_start {start} and t_end {end} are no window", hint=HINT)

@@ -20,11 +20,11 @@ from fsq_edge_runtime.sources.base import Chunk, Source
 PATIENCE_S = 30.0  # only a broken test waits this long
 
 
-def eventually(holds: Callable[[], object], what: str) -> None:
+def eventually(holds: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not holds():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain: {what}"
+        assert time.monotonic() < deadline, f"waited {patience_s:g} s in vain: {what}"
         time.sleep(0.01)
 
 

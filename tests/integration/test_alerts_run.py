@@ -109,6 +109,20 @@ def test_a_sink_of_the_rules_gets_the_alerts_alone(place: Path, monkeypatch: pyt
     assert receiver.bodies()[1:] == expected == alerts(records)
 
 
+def test_the_dry_run_reads_parquet_too(place: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "parquet", tmp_path / "out.json"
+    source = ["--source", f"npz:{place / 'day.npz'}"]
+    assert run(["run", str(place / "dog.fsqb"), *source, "--sink", f"parquet:{folder}"]) == 0
+    found = []
+    for log in (place / "bare.jsonl", folder, *folder.iterdir()):
+        assert run(["alerts", str(place / "rules.json"), str(log), "--json", str(out), "--quiet"]) == 0
+        found.append(json.loads(out.read_text()))
+    assert found[0]["alerts"]
+    assert all(one == found[0] for one in found)
+    (tmp_path / "no.parquet").write_bytes(b"no")
+    assert run(["alerts", str(place / "rules.json"), str(tmp_path / "no.parquet")]) == 65
+
+
 def test_the_verb_has_its_exit_codes(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rules, log = str(place / "rules.json"), str(place / "bare.jsonl")
     assert run(["alerts", rules, log]) == 0

@@ -219,7 +219,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
     ("text", "words"),
     [
         (GOOD.replace("lasting", "longing"), "rules.0"),
-        (GOOD.replace("longer_than_s", "longer_s"), "longer_than_s: Field required"),
+        (GOOD.replace("    longer_than_s: 3600\n", ""), "longer_than_s: Field required"),
         (GOOD.replace("3600", "-1"), "greater than or equal to 0"),
         (GOOD.replace("schema_version: 1", "schema_version: 9"), "schema version 9"),
         (GOOD.replace("[rest]", "[]"), "classes"),
@@ -232,6 +232,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         ("[]", "schema version"),
         (GOOD + "  - {name: a, kind: count, classes: [x], above: 1, below: 2}\n", "give above or below"),
         (GOOD + "  - {name: a, kind: count, classes: [x], above: 1, zone: Mars}\n", "time zone"),
+        (GOOD + "  - {name: a, kind: count, classes: [x], above: 1, zone: Europe/Berlni}\n", "mean Europe/Berlin"),
     ],
 )  # fmt: skip
 def test_a_faulty_file_is_one_line(tmp_path: Path, text: str, words: str) -> None:
@@ -239,6 +240,24 @@ def test_a_faulty_file_is_one_line(tmp_path: Path, text: str, words: str) -> Non
     with pytest.raises(DataError, match=words) as caught:
         read_rules(tmp_path / "a.yaml")
     assert len(caught.value.message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (GOOD.replace("longer_than_s", "longer_than"), "did you mean longer_than_s?"),
+        (GOOD.replace("lasting", "lastng"), "did you mean lasting?"),
+        (GOOD.replace("    kind: lasting\n", ""), "give 'kind'"),
+        (GOOD.replace("classes", "klass"), "did you mean classes?"),
+        (GOOD.replace("sinks", "sink"), "did you mean sinks?"),
+        (GOOD.replace("longer_than_s", "zzz"), "known keys: name, streams, cooldown_s"),
+    ],
+)
+def test_a_misspelt_key_or_kind_gets_the_one_that_was_meant(tmp_path: Path, text: str, hint: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_rules(tmp_path / "a.yaml")
+    assert caught.value.hint.startswith(hint)
 
 
 def test_a_missing_file_and_a_class_that_nobody_knows(tmp_path: Path) -> None:

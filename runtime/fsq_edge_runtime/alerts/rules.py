@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -189,9 +190,10 @@ class AlertRules(Artefact):
         for rule in self.rules:
             for name in rule.classes if isinstance(rule, ClassRule) else ():
                 if name not in known:
+                    near = difflib.get_close_matches(name, sorted(known), n=1)
                     raise UsageError(
                         f"rule {rule.name!r} names the class {name!r}, which the bundle does not have",
-                        hint=f"classes: {', '.join(sorted(known)[:20])}",
+                        hint=f"did you mean {near[0]}?" if near else f"classes: {', '.join(sorted(known)[:20])}",
                     )
 
 

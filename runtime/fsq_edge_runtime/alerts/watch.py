@@ -31,28 +31,37 @@ class _Episode:
         self.condition: Condition | None = make_condition(rule)
         self.since: float | None = None  # of the alert that stands
         self._last_alert: float | None = None
-        self._ended: float | None = None  # when the condition ceased to hold
+        self._held: float | None = None  # when the condition was last seen to hold
+        self._ended: float | None = None  # when it was first seen to hold no longer
 
     def reset(self) -> None:
         """Begin anew: the source's clock was set back."""
         self.condition = make_condition(self.rule)
-        self._last_alert = self._ended = None
+        self._last_alert = self._held = self._ended = None
 
-    def judge(self, stream: str, now: float, holding: Holding | None) -> StreamEvent | None:
-        """Return the alert or the all-clear that is due at ``now``, seconds of the source."""
+    def judge(self, stream: str, now: float, holding: Holding | None) -> list[StreamEvent]:
+        """Return the alert and the all-clear that are due at ``now``, seconds of the source."""
+        found: list[StreamEvent] = []
         if holding is not None:
-            self._ended = None
+            # One episode may follow another with no window between them: after a hole, or at midnight.
+            quiet_s = holding.since - (self._held if self._held is not None else holding.since)
+            if self.since not in (None, holding.since) and quiet_s >= self.rule.clear_after_s:
+                found.append(self._clear(stream, holding.since))
+            self._ended, self._held = None, now
             cool = self._last_alert is None or now - self._last_alert >= self.rule.cooldown_s
             if self.since is None and cool:
                 self.since = holding.since
                 self._last_alert = now
-                return alert_record(self.rule, stream, "firing", holding.since, now, holding.value)
+                found.append(alert_record(self.rule, stream, "firing", holding.since, now, holding.value))
         elif self.since is not None:
             self._ended = now if self._ended is None else self._ended
             if now - self._ended >= self.rule.clear_after_s:
-                since, self.since = self.since, None
-                return alert_record(self.rule, stream, "clear", since, now, None)
-        return None
+                found.append(self._clear(stream, now))
+        return found
+
+    def _clear(self, stream: str, now: float) -> StreamEvent:
+        since, self.since = self.since, None
+        return alert_record(self.rule, stream, "clear", since or 0.0, now, None)
 
     def happen(self, stream: str, since: float, now: float, value: float | None, why: str) -> StreamEvent | None:
         """Return the alert for what has no duration, unless the rule is cooling down."""
@@ -105,29 +114,30 @@ class AlertWatch:
         joined = before is not None and record.t_start - before < JOIN * (end - record.t_start)
         start = before if joined and before is not None else record.t_start
         piece = Piece(start, end, record.label)
-        found: list[StreamEvent | None] = []
+        found: list[StreamEvent] = []
         for episode in stream.episodes:
             if episode.condition is not None:
-                found.append(episode.judge(record.stream, end, episode.condition.step(piece)))
+                found += episode.judge(record.stream, end, episode.condition.step(piece))
             elif isinstance(episode.rule, Silence):
                 if before is not None and start - before > episode.rule.longer_than_s and episode.since is None:
-                    found.append(episode.judge(record.stream, start, Holding(before, start - before)))
-                found.append(episode.judge(record.stream, end, None))
-        return [alert for alert in found if alert is not None]
+                    found += episode.judge(record.stream, start, Holding(before, start - before))
+                found += episode.judge(record.stream, end, None)
+        return found
 
     def tick(self) -> list[StreamEvent]:
         """Return the alerts of streams that are silent now; to be asked about once a second while live."""
         if not self._silences:
             return []
-        found, now = [], self._now_s()
+        found: list[StreamEvent] = []
+        now = self._now_s()
         for name, stream in self._streams.items():
             silent = now - stream.heard
             for episode in stream.episodes:
                 if stream.end is None or episode.since is not None or not isinstance(episode.rule, Silence):
                     continue
                 if silent > episode.rule.longer_than_s:
-                    found.append(episode.judge(name, stream.end + silent, Holding(stream.end, silent)))
-        return [alert for alert in found if alert is not None]
+                    found += episode.judge(name, stream.end + silent, Holding(stream.end, silent))
+        return found
 
     def _see_drift(self, record: StreamEvent) -> list[StreamEvent]:
         facts, found = record.facts, []

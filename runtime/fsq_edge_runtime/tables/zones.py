@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 
@@ -37,7 +38,9 @@ def open_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is not a time zone such as Europe/Vienna or UTC") from error
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{name!r} is not a time zone such as Europe/Vienna or UTC{meant}") from error
 
 
 class LocalClock:
