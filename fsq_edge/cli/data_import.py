@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,7 @@ def _import_labelled(paths: tuple[Path, ...], wanted: ImportMap, out: Path, labe
 
 
 def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown: Console, json_to: str | None) -> None:
-    from fsq_edge.data.importing.guess import guess_map
+    from fsq_edge.data.importing.guess import guess_map, left_out
 
     if target.exists() and not force:
         raise UsageError(f"{target} is there already", hint="give another --map, or --force to replace it")
@@ -102,9 +103,10 @@ def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown:
     shown.print(f"wrote {target}: {guessed.files} files, {len(guessed.doubts)} lines to check", markup=False)
     for doubt in guessed.doubts:
         shown.print(f"  {doubt}", markup=False, soft_wrap=True)
-    for file, why in list(guessed.passed_over.items())[:10]:
-        shown.print(f"  left out: {file}: {why}", markup=False, soft_wrap=True)
-    shown.print(f"then: fsq-edge data import PATH --map {target} --out FOLDER", markup=False)
+    for line in left_out(guessed.passed_over):
+        shown.print(f"  left out: {line}", markup=False, soft_wrap=True)
+    given = shlex.join(map(str, paths))
+    shown.print(f"then: fsq-edge data import {given} --map {target} --out {target.stem}", markup=False, soft_wrap=True)
     result: dict[str, Any] = {
         "schema_version": 1,
         "map": str(target),

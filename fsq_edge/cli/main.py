@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import importlib
 import importlib.util
@@ -72,7 +73,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Train": ("train", "evaluate", "sweep"),
     "Deploy": ("export", "check", "calibrate", "quantize", "parity", "preprocess", "compile", "hef", "bundle", "tune",
                "personalize"),
-    "Run": ("run", "score", "metrics", "service", "alone"),
+    "Run": ("run", "score", "metrics", "service"),
     "Look": ("budget", "alerts", "bench", "explain", "doctor"),
     "Around": ("schema", "completion", "wheelhouse"),
 }  # fmt: skip
@@ -94,6 +95,16 @@ class LazyGroup(click.Group):
         module = importlib.import_module(VERBS[cmd_name][0])
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse a verb that does not exist with the verb that was meant."""
+        verbs = self.list_commands(ctx)
+        if args and args[0] not in verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], verbs, n=1)
+            ctx.fail(f"there is no verb '{args[0]}'" + (f"; did you mean {near[0]}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs under their headings without importing any of them."""

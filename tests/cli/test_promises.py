@@ -55,6 +55,11 @@ def test_no_verb_prints_the_help_in_its_lines_and_is_usage(capfd: pytest.Capture
     assert len([line for line in shown.splitlines() if line.startswith("  ")]) > 15
 
 
+def test_a_misspelt_verb_names_the_one_that_was_meant(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["chek", "model.onnx"]) == 64
+    assert "there is no verb 'chek'; did you mean check?" in error_of(capfd)
+
+
 @pytest.mark.parametrize("words", [["-h"], ["check", "-h"], ["data", "qa", "-h"]], ids=" ".join)
 def test_h_is_help(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run(words) == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.data import open_dataset
-from fsq_edge.data.importing.guess import guess_map
+from fsq_edge.data.importing.guess import guess_map, left_out
 from fsq_edge.data.importing.import_map import ImportMap, parse_map
 from fsq_edge.data.importing.importer import import_files
 from fsq_edge_runtime.errors import DataError
@@ -102,3 +102,30 @@ def test_nothing_to_import_is_said(tmp_path):
     (tmp_path / "notes.md").write_text("# only words\n")
     with pytest.raises(DataError, match=r"no file with samples was recognised \(notes.md: no reader knows"):
         guess_map([tmp_path])
+
+
+def test_a_folder_an_animal_and_a_file_a_day_with_bare_axes(tmp_path):
+    for animal, days in {
+        "bella": ("02-09-15", "03-09-15"),
+        "abbey": ("15-12-14", "30-10-14"),
+        "sly": ("13-08-14",),
+    }.items():
+        for day in days:
+            stamps = [f"{(3590 + t) // 60 % 60:02.0f}:{(3590 + t) % 60:04.1f}" for t in T.round(1)]
+            table = {"behaviour_event": ["1.walk"] * N, "time": stamps, **axes("@"), "behaviour": ["walk"] * N}
+            write_table(tmp_path / "raw" / animal / f"{day}.csv", table)
+    guessed, dataset = imported(tmp_path)
+    assert 'pattern: "{subject}/{session}.csv"' in guessed.text
+    assert dataset.subjects == ("abbey", "bella", "sly")
+    assert [(channel.name, channel.unit) for channel in dataset.channels] == [(f"acc_{axis}", "g") for axis in "xyz"]
+    assert dataset.classes == ("walk",)
+    assert {len(recording.samples) for recording in dataset.recordings} == {N}
+
+
+def test_bare_axes_of_another_length_stay_in_doubt(tmp_path):
+    write_table(tmp_path / "raw" / "a.csv", {"time": T.tolist(), **axes("@", 50 * ACC)})
+    assert "no sensor is recognised by the names" in guess_map([tmp_path / "raw"]).text
+
+
+def test_files_left_out_for_one_reason_are_one_line():
+    assert left_out({"a": "empty", "b": "empty", "c": "text"}) == ["2 files such as a: empty", "c: text"]

@@ -27,6 +27,7 @@ VIENNA = open_zone("Europe/Vienna")
         ("study-local", ["2014-05-07 13:29:50.439000+0100 [Europe/London]"], "iso", ""),
         ("Time", ["23:59:59.5", "00:00:00.0"], "clock", ""),
         ("Time", ["23:59:59:500", "00:00:00:000"], "clock", ""),
+        ("time", ["59:59.9", "00:00.0"], "clock", ""),
         ("Timestamp", ["10/22/2019 12:01:00.033", "10/22/2019 12:01:00.066"], "pattern", "%m/%d/%Y %H:%M:%S.%f"),
         ("Zeit", ["22.10.2019 12:01:00", "22.10.2019 12:01:01"], "pattern", "%d.%m.%Y %H:%M:%S"),
         ("T", ["1/13/20 1:01:00 PM", "1/13/20 1:01:01 PM"], "pattern", "%m/%d/%y %I:%M:%S %p"),
@@ -45,6 +46,7 @@ def test_forms_are_recognised(name, cells, kind, pattern):
         ("Counter", ["37328", "37329", "37330"]),
         ("acc_x", ["0.1", "0.2", "0.1"]),
         ("label", ["walk", "run"]),
+        ("time", ["10:15", "10:16"]),
         ("subject", ["1", "1", "1"]),
     ],
 )
@@ -109,6 +111,12 @@ def test_a_clock_passes_midnight_between_blocks():
     clock = TextClock(TimeForm("clock"))
     assert clock.seconds(["23:59:59.5"]).tolist() == [86399.5]
     assert clock.seconds(["00:00:00,5", "00:00:01"]).tolist() == [86400.5, 86401.0]
+
+
+def test_a_clock_of_minutes_passes_the_hour_between_blocks():
+    clock = TextClock(TimeForm("clock"))
+    assert clock.seconds(["59:59.9", "00:00.1"]).tolist() == pytest.approx([3599.9, 3600.1])
+    assert clock.seconds(["30:00.0", "59:59.5", "0:00.5"]).tolist() == pytest.approx([5400.0, 7199.5, 7200.5])
 
 
 def test_local_times_take_the_zone_of_their_date():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -54,7 +55,7 @@ def guess_map(paths: Iterable[Path], name: str = "imported") -> Guess:
     if not sketches:
         shown = "; ".join(f"{file}: {why}" for file, why in list(passed_over.items())[:3])
         raise DataError(
-            f"no file with samples was recognised ({shown})", hint="write the map by hand, see docs/data.md"
+            f"no file with samples was recognised ({shown})", hint="write the map by hand: fsq-edge docs recordings"
         )
     groups: dict[tuple[object, ...], list[Sketch]] = {}
     for sketch in sketches:
@@ -236,9 +237,17 @@ def _pattern_of(names: Sequence[str]) -> str:
     if len(set(last)) == 1:
         folders = [str(PurePosixPath(name).parent) for name in names]
         return f"{_varying(folders)}/{last[0]}"
-    if len(set(last)) == len(last):
+    places = {str(PurePosixPath(name).parent) for name in names}
+    if len(set(last)) == len(last) and not (len(places) > 1 and all(_is_date(PurePosixPath(n).stem) for n in last)):
         return _varying(last)
+    if all(_is_date(PurePosixPath(name).stem) for name in last):
+        # `bella/02-09-15.csv`: an animal a folder, a day a file.
+        return f"{{subject}}/{_varying(sorted(set(last))).replace('{subject}', '{session}')}"
     return f"{{session}}/{_varying(sorted(set(last)))}"
+
+
+def _is_date(word: str) -> bool:
+    return re.fullmatch(r"\d{1,4}([-_.]?\d{1,4}){0,5}", word) is not None
 
 
 def _varying(words: Sequence[str]) -> str:
@@ -296,8 +305,19 @@ class _Lines:
             "# An import map, guessed from the files. Each comment says why; lines with CHECK: need your eye.",
             "# fsq-edge data import PATH --map THIS --out FOLDER",
         ]
-        left = [f"# left out: {_plain(name)}: {_plain(why)}" for name, why in list(passed_over.items())[:50]]
+        left = [f"# left out: {_plain(line)}" for line in left_out(passed_over)]
         return "\n".join([*head, *left, *lines]) + "\n"
+
+
+def left_out(passed_over: Mapping[str, str], most: int = 20) -> list[str]:
+    """Return a line a reason, with how many files it left out and the first of them; at most ``most`` lines."""
+    files: dict[str, list[str]] = {}
+    for name, why in passed_over.items():
+        files.setdefault(why, []).append(name)
+    return [
+        f"{names[0]}: {why}" if len(names) == 1 else f"{len(names)} files such as {names[0]}: {why}"
+        for why, names in list(files.items())[:most]
+    ]
 
 
 def _key(key: str) -> str:

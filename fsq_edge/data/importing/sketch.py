@@ -17,6 +17,7 @@ from fsq_edge_runtime.tables.times import TextClock, TimeForm, looks_like_date, 
 from fsq_edge_runtime.tables.units import UNITS, name_column, sensor_of_word, spell_unit
 
 _LABEL = re.compile(r"label|behavio|activit|class|annotation|\bstate\b|gesture|exercise", re.IGNORECASE)
+_LABEL_ALONE = re.compile(r"labels?|behaviou?r|activity|class", re.IGNORECASE)
 _SUBJECT = re.compile(
     r"^(subject|animal|individual|participant|person|dog|cow|horse|user|wearer)"
     r"([-_ ]?(id|name|local[-_ ]identifier))?$",
@@ -80,7 +81,8 @@ def sketch_file(file: InputFile, reader: Reader, description: Description) -> Sk
     for column in columns:
         cells = {cell.strip() for cell in column.cells if cell.strip()}
         text = bool(cells) and not all(_is_number(cell, decimal) for cell in cells)
-        if not found.label and _LABEL.search(column.name) and len(cells) <= MAX_CLASSES:
+        whole = _LABEL_ALONE.fullmatch(column.name.strip())  # before `behaviour_event`, which comes first in some files
+        if (not found.label or whole) and _LABEL.search(column.name) and len(cells) <= MAX_CLASSES:
             found.label = column.name
         elif not found.subject and _SUBJECT.match(column.name) and (text or len(cells) <= MAX_CLASSES):
             found.subject = column.name
@@ -93,12 +95,15 @@ def sketch_file(file: InputFile, reader: Reader, description: Description) -> Sk
 
 def _sketch_channels(found: Sketch, columns: Sequence[Column], decimal: str) -> None:
     stem_sensor, stem_prefix = sensor_of_word(found.file.stem)
+    bare = _bare_axes(columns, decimal) if stem_sensor is None else ()
     named: list[tuple[str, Column, str, str | None]] = []
     for column in columns:
         read = name_column(column.name, column.unit)
         channel, sensor = read.channel, read.sensor
         if not channel and read.axis and stem_sensor and len(read.base) <= 8:
             channel, sensor = f"{stem_prefix}_{read.axis}", stem_sensor
+        if column in bare:
+            channel, sensor = f"acc_{read.axis}", "acceleration"
         if channel and _numeric(column, decimal):
             named.append((channel, column, read.unit, sensor))
     sure = bool(named)
@@ -132,6 +137,20 @@ def _sketch_channels(found: Sketch, columns: Sequence[Column], decimal: str) -> 
         return _ORDER.get(prefix.partition("_")[0], len(_ORDER)), place[prefix], channel.channel[len(prefix) :]
 
     found.channels.sort(key=order)
+
+
+def _bare_axes(columns: Sequence[Column], decimal: str) -> tuple[Column, ...]:
+    """Return the columns called x, y and z alone where their length is gravity's and no other sensor is named."""
+    if any(name_column(column.name, column.unit).channel for column in columns):
+        return ()
+    axes = tuple(column for column in columns if column.name.strip().lower() in ("x", "y", "z"))
+    if {column.name.strip().lower() for column in axes} != {"x", "y", "z"} or len(axes) != 3:
+        return ()
+    values = [_values(column, decimal) for column in axes]
+    length = min(map(len, values))
+    norm = np.sqrt(np.sum([part[:length] ** 2 for part in values], axis=0))
+    norm = norm[np.isfinite(norm)]
+    return axes if norm.size and fitting_unit(float(np.median(norm))) else ()
 
 
 def _unit_of(

@@ -1,7 +1,8 @@
 """Times as files write them: which form a column has, and its values as float64 seconds.
 
 A form is a number of seconds, ms, us or ns (since anything: the start or 1970), an ISO 8601 text with or without zone,
-a clock (``HH:MM:SS.fff``, which starts anew at midnight), or a date and time by a ``strptime`` pattern.
+a clock (``HH:MM:SS.fff``, which starts anew at midnight, or ``MM:SS.f`` as spreadsheets save it, which starts anew
+every hour), or a date and time by a ``strptime`` pattern.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ Kind = Literal["s", "ms", "us", "ns", "iso", "clock", "pattern"]
 
 PER_SECOND: Final[dict[Kind, int]] = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 DAY: Final = 86400.0
+HOUR: Final = 3600.0
 _EPOCH = datetime(1970, 1, 1)
 _ISO = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}([.,:]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?(\s*\[[\w/+-]+\])?)?\Z"
 )
-_CLOCK = re.compile(r"\d{1,2}:\d{2}:\d{2}([.,:]\d+)?\Z")
+# Two numbers without a fraction would be hours and minutes, which no logger writes for samples.
+_CLOCK = re.compile(r"(\d{1,2}:\d{2}:\d{2}([.,:]\d+)?|[0-5]?\d:[0-5]\d[.,]\d+)\Z")
 _DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,4}([/.])\d{1,2}\2\d{1,4})\Z")
 _DATED = re.compile(
     r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})[ T]+\d{1,2}:\d{2}"
@@ -125,7 +128,7 @@ class TextClock:
     """Turns the texts of one column into seconds, block by block.
 
     Seconds count from 1970 where a zone is known, from 1970 of the local clock where none is given (differences are
-    right, the hour of a clock change is not), and from the first midnight for a clock.
+    right, the hour of a clock change is not), and from the first midnight (or full hour) for a clock.
 
     Args:
         form: of kind ``iso``, ``clock`` or ``pattern``.
@@ -162,9 +165,10 @@ class TextClock:
     def _clock(self, cells: Sequence[str]) -> Float64Array:
         times = np.array([_read_clock(cell) for cell in cells], np.float64)
         for i in np.flatnonzero(np.isfinite(times)):
-            # Back by more than half a day is midnight; less is a step back, which the reader of the rows judges.
-            if times[i] < self._last_clock - DAY / 2:
-                self._midnights += DAY
+            turn = DAY if cells[i].count(":") > 1 else HOUR
+            # Back by more than half a turn is midnight; less is a step back, which the reader of the rows judges.
+            if times[i] < self._last_clock - turn / 2:
+                self._midnights += turn
             self._last_clock = float(times[i])
             times[i] += self._midnights
         return times
@@ -304,7 +308,8 @@ def _stated_offset(ints: AnyArray, letters: AnyArray, zone_at: int, length: int)
 def _read_clock(cell: str) -> float:
     if not isinstance(cell, str) or not _CLOCK.match(cell):
         return np.nan
-    hours, minutes, rest = cell.replace(",", ".").split(":", 2)
+    parts = cell.replace(",", ".").split(":", 2)
+    hours, minutes, rest = parts if len(parts) == 3 else ("0", *parts)
     return int(hours) * 3600 + int(minutes) * 60 + float(rest.replace(":", "."))
 
 
