@@ -187,6 +187,7 @@ class Session:
         begun = time.monotonic_ns()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         classifier, decisions = self._classifier, []
+        answers, inference = classifier.answers, classifier.inference
         # What _take does, without the call.
         rows, times = self._input.read(samples, timestamps)
         for start in self._drop(state, rows) if self._paused else state.take(rows, times):
@@ -196,10 +197,10 @@ class Session:
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
                 self._emit(decision)
-            if classifier.events:
+            if answers.events:
                 self._say_events()
-            if classifier.failure is not None:
-                classifier.raise_failure()
+            if inference.failure is not None:
+                inference.raise_failure()
             begun = time.monotonic_ns()
         return decisions
 
@@ -224,7 +225,7 @@ class Session:
         items = ((name, samples, None) for name, samples in pushed.items()) if isinstance(pushed, Mapping) else pushed
         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
         decisions: list[Decision] = []
-        streams, collect, drift = self._streams, self._classifier.collect, self._drift
+        streams, collect, drift = self._streams, self._classifier.batch.collect, self._drift
         try:
             for stream, samples, timestamps in items:
                 state = streams.get(stream) or self._open(stream, self.settings)
@@ -288,7 +289,7 @@ class Session:
                 decisions.append(self._classifier.decide(state, start, now, now))
                 self._emit(decisions[-1])
                 self._say_events()
-                self._classifier.raise_failure()
+                self._classifier.inference.raise_failure()
         return decisions
 
     def continue_from(self, former: Session) -> None:
@@ -426,7 +427,7 @@ class Session:
 
     def _say_events(self) -> None:
         """Report what the latest window changed about the wearer."""
-        events = self._classifier.events
+        events = self._classifier.answers.events
         for event in events:
             self._emit(event)
         events.clear()
@@ -442,16 +443,16 @@ class Session:
         return ()
 
     def _gap(self, state: StreamState, gap: Gap) -> None:
-        if not self._classifier.defer(state, gap):
+        if not self._classifier.batch.defer(state, gap):
             state.chain.reset()
             self._emit(gap)
 
     def _flush(self, arrived: int) -> list[Decision]:
-        records = self._classifier.decide_batch(arrived)
+        records = self._classifier.batch.decide(arrived)
         if self.on_record is not None:
             for record in records:
                 self._emit(record)
-        self._classifier.raise_failure()
+        self._classifier.inference.raise_failure()
         return [record for record in records if isinstance(record, Decision)]
 
     def _switched(self, switch: BackendSwitch) -> None:

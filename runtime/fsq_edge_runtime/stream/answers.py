@@ -1,0 +1,169 @@
+"""From what the network said about a window to its record, and to what its stream remembers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.backends.base import Backend
+from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL
+from fsq_edge_runtime.feature_statistics import in_steps
+from fsq_edge_runtime.label_tail import against_thresholds
+from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.stream.head import StreamHead
+from fsq_edge_runtime.stream.quality import ROTATION_FLAG
+from fsq_edge_runtime.stream.records import Decision, StreamEvent
+from fsq_edge_runtime.stream.state import StreamState
+
+DOUBTED_WINDOWS = 20  # after one whose rotation shows another unit: a sensor does not change its unit
+NO_STAGES: tuple[int, ...] = (0, 0, 0, 0, 0)
+
+
+class Due(NamedTuple):
+    """A window taken off its stream.
+
+    Attributes:
+        state: its stream.
+        seq: number of the window in its stream.
+        t_start: source time of its first grid sample, seconds.
+        t_end: source time of its last grid sample, seconds.
+        flags: what its quality check found; empty when it is sound.
+    """
+
+    state: StreamState
+    seq: int
+    t_start: float
+    t_end: float
+    flags: tuple[str, ...]
+
+
+new_tuple = tuple.__new__  # half the cost of Due(...), which is paid for every window
+
+
+def place(state: StreamState, start: int, config: PreprocessConfig, flags: tuple[str, ...] = ()) -> Due:
+    """Take the window that starts at a grid index off its stream: number it and count it."""
+    seq = state.seq
+    state.seq = seq + 1
+    state.counters.windows += 1
+    t0, rate = state.t0, config.sample_rate_hz
+    return new_tuple(Due, (state, seq, t0 + start / rate, t0 + (start + config.window_samples - 1) / rate, flags))
+
+
+def doubted(due: Due) -> Due:
+    """Flag the windows after one that turned too fast: a slow one is in that unit too, but does not show it."""
+    state = due.state
+    if ROTATION_FLAG in due.flags:
+        state.doubted_until = due.seq + DOUBTED_WINDOWS
+    elif due.seq < state.doubted_until:
+        return due._replace(flags=(*due.flags, ROTATION_FLAG))
+    return due
+
+
+class Answers:
+    """Makes records.
+
+    Args:
+        classes: of the bundle.
+        backend: whose name the records bear.
+        host: whether a host graph runs behind the device graph, a stage of its own.
+        keep_features: put the features into every decision.
+
+    Attributes:
+        events: ``overlay`` events of the latest window; whoever reports them empties the list.
+    """
+
+    def __init__(self, classes: Sequence[str], backend: Backend, *, host: bool, keep_features: bool) -> None:
+        self.events: list[StreamEvent] = []
+        self._classes, self._backend, self._keep_features = classes, backend, keep_features
+        self._no_stages = (0, *NO_STAGES) if host else NO_STAGES
+
+    def answered(
+        self,
+        due: Due,
+        head: StreamHead,
+        mark: int,
+        t: Float32Array,
+        spent: tuple[int, ...],
+        inferred: int,
+        arrived: int,
+    ) -> Decision:
+        """Return the record of a window that the network answered.
+
+        Args:
+            due: the window.
+            head: of the backend that answered.
+            mark: what the head made of ``t``; -1 where that is not a number.
+            t: (D,), and the features behind it.
+            spent: nanoseconds of every stage before the decision.
+            inferred: monotonic nanoseconds at which the answer was there.
+            arrived: at which the window's last samples had arrived.
+        """
+        if mark < 0:
+            return self.unanswered(due, "backend")
+        state, seq, t_start, t_end, flags = due
+        probabilities: Sequence[float]
+        code, raw, probabilities = head.answer(mark, t)
+        classes, wearer = self._classes, state.wearer
+        if state.lesson is not None:
+            state.lesson.see(mark, t, t_start, t_end)
+        if wearer is not None:
+            raw, probabilities = wearer.judge(mark, t, raw, probabilities)
+            classes = wearer.head.classes
+            if wearer.changed:
+                wearer.changed = False
+                self.events.append(StreamEvent("overlay", state.name, {"t": t_end, **wearer.facts()}))
+        bars = head.thresholds
+        label, smoothed = state.chain.step(probabilities if bars is None else against_thresholds(probabilities, bars))
+        state.counters.decided += 1
+        if label == UNKNOWN:
+            name, confidence = UNKNOWN_LABEL, max(smoothed)
+        else:
+            name, confidence = classes[label], smoothed[label]
+        done = time.monotonic_ns()
+        return new_tuple(
+            Decision,
+            (
+                seq,
+                state.name,
+                t_start,
+                t_end,
+                name,
+                classes[raw],
+                confidence,
+                code,
+                flags,
+                self._backend.name,
+                None,
+                probabilities,
+                smoothed,
+                (*spent, done - inferred, done - arrived),
+                None if bars is None else self._reached(smoothed),
+                tuple(in_steps(t[head.tail.width :]).astype(int).tolist()) if self._keep_features else None,
+            ),
+        )
+
+    def unanswered(self, due: Due, missed: str | None) -> Decision:
+        """Return the record of a window that abstained (None) or was lost for a reason."""
+        state, seq, t_start, t_end, flags = due
+        state.chain.skip()
+        if missed is None:
+            state.counters.abstained += 1
+            if state.lesson is not None:
+                state.lesson.see(None, None, t_start, t_end)
+        else:
+            state.counters.missed += 1
+        name = self._backend.name
+        return Decision(
+            seq, state.name, t_start, t_end, None, None, None, None, flags, name, missed, None, None, self._no_stages
+        )
+
+    def _reached(self, smoothed: Sequence[float]) -> tuple[str, ...]:
+        """Return the labels whose threshold, which lies at 0.5 here, is reached."""
+        return tuple(name for name, value in zip(self._classes, smoothed, strict=True) if value >= 0.5)
+
+
+def with_host(spent: tuple[int, ...], host_ns: int) -> tuple[int, ...]:
+    """Take the host graph's time out of that of the inference, and put it behind."""
+    return *spent[:-1], spent[-1] - host_ns, host_ns

@@ -1,0 +1,174 @@
+"""Windows of many streams that became due together: collected, then checked, inferred and decided as one batch."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.decision import DecisionChain
+from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.stream.answers import Answers, Due, doubted, place, with_host
+from fsq_edge_runtime.stream.inference import Inference
+from fsq_edge_runtime.stream.quality import QualityCheck
+from fsq_edge_runtime.stream.records import Gap, Record
+from fsq_edge_runtime.stream.state import StreamState
+
+MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
+
+
+class _Ended(NamedTuple):
+    """The end of a segment among the windows of a batch: whose chain to reset, and the record of the gap."""
+
+    chain: DecisionChain
+    gap: Gap
+
+
+class _Collected(NamedTuple):
+    """A window of a batch.
+
+    Attributes:
+        due: the window.
+        row: its place among the batch's samples.
+        checked: whether ``due.flags`` are final; else the quality check runs when the batch is decided.
+    """
+
+    due: Due
+    row: int
+    checked: bool
+
+
+class WindowBatch:
+    """Collects windows and decides them together.
+
+    Args:
+        config: the model's grid.
+        inference: runs the network.
+        check: judges the windows.
+        answers: makes the records.
+        patience_ns: the longest time from a window's last sample to its answer.
+    """
+
+    def __init__(
+        self, config: PreprocessConfig, inference: Inference, check: QualityCheck, answers: Answers, patience_ns: int
+    ) -> None:
+        self._config, self._inference, self._check, self._answers = config, inference, check, answers
+        self._patience_ns = patience_ns
+        self._entries: list[_Collected | _Ended] = []
+        self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
+        self._filled = 0
+
+    def collect(self, state: StreamState, start: int) -> bool:
+        """Add a window to the batch; True when the batch is full and must be decided before the next."""
+        # Checked now only where that takes the ring itself; the others together, when the batch is decided.
+        ring, row = state.ring, self._filled
+        window = ring.window(start)
+        flags: tuple[str, ...] = ()
+        checked = ring.irregular_until > start
+        if checked:
+            flags = self._check.examine(window, ring, start)
+            window = self._check.window
+        self._windows[row] = window
+        self._entries.append(_Collected(place(state, start, self._config, flags), row, checked))
+        self._filled = row = row + 1
+        return row == MAX_BATCH
+
+    def defer(self, state: StreamState, gap: Gap) -> bool:
+        """Keep the end of a segment in its place among the windows collected; False if there are none to wait for."""
+        if self._entries:
+            self._entries.append(_Ended(state.chain, gap))
+        return bool(self._entries)
+
+    def decide(self, arrived: int) -> list[Record]:
+        """Return the records of the windows collected, and the events between them, in order.
+
+        Args:
+            arrived: monotonic nanoseconds at which the last samples had arrived.
+        """
+        entries, n = self._entries, self._filled
+        if not entries:
+            return []
+        self._entries, self._filled = [], 0
+        inference = self._inference
+        begun = time.monotonic_ns()
+        limit = arrived + self._patience_ns
+        overrun = begun > limit
+        entries, kept, plain = self._check_rows(entries, n)
+        some = self._windows[:n] if len(kept) == n else self._windows[kept]
+        some = some[:0] if overrun else some
+        frames = None if plain and inference.graph is not None else inference.preprocess.frames(some)
+        prepared = time.monotonic_ns()
+        t, codes, reasons = inference.infer_rows(some, frames)
+        inferred = time.monotonic_ns()
+        late = "overrun" if overrun else "deadline" if inferred > limit else None
+        spent: tuple[int, ...] = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
+        if inference.host is not None:
+            spent = with_host(spent, inference.host.taken_ns // max(n, 1))
+        return self._records(entries, t, codes, reasons, late, spent, inferred, arrived)
+
+    def _records(
+        self,
+        entries: list[_Collected | _Ended],
+        t: Float32Array,
+        codes: Int64Array,
+        reasons: dict[int, str],
+        late: str | None,
+        spent: tuple[int, ...],
+        inferred: int,
+        arrived: int,
+    ) -> list[Record]:
+        """Return the records of windows and gaps, in order; ``t``, codes and reasons are of those to be answered."""
+        answers, head, abstains = self._answers, self._inference.head, self._check.abstains
+        records: list[Record] = []
+        found, row = codes.tolist(), 0
+        for entry in entries:
+            if isinstance(entry, _Ended):
+                entry.chain.reset()
+                records.append(entry.gap)
+                continue
+            due = entry.due
+            if due.flags and abstains(due.flags):
+                records.append(answers.unanswered(due, None))
+                continue
+            reason = late or reasons.get(row)
+            if reason:
+                records.append(answers.unanswered(due, reason))
+            else:
+                records.append(answers.answered(due, head, found[row], t[row], spent, inferred, arrived))
+                if answers.events:
+                    records += answers.events
+                    answers.events.clear()
+            row += 1
+        return records
+
+    def _check_rows(
+        self, entries: list[_Collected | _Ended], n: int
+    ) -> tuple[list[_Collected | _Ended], list[int], bool]:
+        """Give the windows of a batch their flags.
+
+        Returns:
+            The batch, the rows that deserve an answer, and whether none of these has a flag.
+        """
+        check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
+        kept: list[int] = []
+        plain = True
+        for at, entry in enumerate(entries):
+            if isinstance(entry, _Ended):
+                continue
+            row, flags = entry.row, entry.due.flags
+            if not (entry.checked or sound[row] or check.sound(self._windows[row])):
+                flags = check.examine(self._windows[row])
+                self._windows[row] = check.window
+                entries[at] = entry = entry._replace(due=entry.due._replace(flags=flags))
+            if check.checks_rotation:
+                due = doubted(entry.due)
+                if due is not entry.due:
+                    entries[at], flags = entry._replace(due=due), due.flags
+            if not flags:
+                kept.append(row)
+            elif not check.abstains(flags):
+                kept.append(row)
+                plain = False
+        return entries, kept, plain
