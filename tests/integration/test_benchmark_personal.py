@@ -26,7 +26,6 @@ def test_the_suite_judges_every_amount_and_the_other_wrist() -> None:
     assert found["rows"]["20 s"]["personal"]["mean"] >= found["rows"]["20 s"]["base"]["mean"]
     assert found["other_wrist_loss"] < 0.05
     assert set(found["context"]) == {"none", "2 s", "4 s", "8 s"}
-    assert "other wrist" in personal.show(found)
 
 
 @pytest.mark.slow
@@ -38,4 +37,3 @@ def test_the_suite_of_new_classes_leaves_one_out() -> None:
     assert row["wearers"] == 2
     assert 0.0 <= row["recall"] <= 1.0
     assert row["false_alarms_per_hour"] >= 0.0
-    assert "pendulum" in personal_new_class.show(found)

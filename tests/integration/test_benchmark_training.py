@@ -5,6 +5,7 @@ import pytest
 
 from fsq_edge_benchmarks.suites import accuracy, training
 from fsq_edge_benchmarks.suites.accuracy_parts.motion_features import motion_features
+from fsq_edge_benchmarks.suites.registry import suite_named
 
 
 def test_accuracy_compares_on_the_same_subjects():
@@ -16,7 +17,7 @@ def test_accuracy_compares_on_the_same_subjects():
     assert ours["ours_minus_this"] == {"macro_f1": 0, "low": 0, "high": 0, "share_of_draws_not_ahead": 1}
     paired = forest["ours_minus_this"]
     assert paired["low"] <= paired["macro_f1"] <= paired["high"]
-    assert len(accuracy.show(result).splitlines()) == 3
+    assert len(suite_named("accuracy").lines(result)) == len(suite_named("accuracy").figures)
 
 
 def test_training_names_its_ratio():

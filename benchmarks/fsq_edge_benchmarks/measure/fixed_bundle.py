@@ -1,30 +1,38 @@
 """One fixed network as a bundle, so that figures stay comparable whatever the default model becomes.
 
 Three (1, 9) convolutions over 12 graph channels of 2 rows of 50 samples, 59,000 parameters, random weights: what a
-window costs does not depend on what the network has learnt.
+window costs does not depend on what the network has learnt. Beside it a small one, of two convolutions. Both are
+written without the onnx package, so that a device can run them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.onnx_writer import INPUT, OUTPUT, GraphWriter
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
-from fsq_edge_runtime.score_tails import SoftmaxTail
+from fsq_edge_runtime.score_tails import SoftmaxTail, Tail
 from fsq_edge_runtime.tail import FsqTail
 
 CHANNELS: Final = {"acc_x": "g", "acc_y": "g", "acc_z": "g", "gyr_x": "rad/s", "gyr_y": "rad/s", "gyr_z": "rad/s"}
 CLASSES: Final = ("rest", "walk", "trot", "run", "jump", "roll", "dig")
 LEVELS: Final = (8, 6, 5)
 WIDTHS: Final = (32, 64, 64)
+SMALL_WIDTHS: Final = (8, 16)
 KERNEL: Final = 9
-RATE_HZ: Final = 50.0
 SELFTEST_WINDOWS: Final = 16
+RATE_HZ: Final = 50.0
+
+Weights = Mapping[str, npt.NDArray[Any]]
+Parts = dict[tuple[Role, str | None], tuple[str, bytes]]
 
 
 def fixed_bundle(*, int8: bool = False, sample_rate_hz: float = RATE_HZ) -> Bundle:
@@ -45,22 +53,29 @@ def softmax_bundle() -> Bundle:
     """Return the fixed network with class scores in the place of the code, as a network trained elsewhere has them."""
     windows = motion_windows(256)
     config = fixed_preprocess(windows)
-    frames = Preprocessor(config).frames(windows)
-    encoder = _encoder(config.frame_shape, frames, len(CLASSES), "Identity")
-    tail = SoftmaxTail(len(CLASSES))
-    t = OnnxBackend(encoder).infer_batch(frames)
-    answers = tail.index(t)
-    counts = tuple(int(count) for count in np.bincount(answers, minlength=len(CLASSES)))
-    n = SELFTEST_WINDOWS
-    parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {
-        ("preprocess", None): ("preprocess.json", config.to_json().encode()),
-        ("encoder", None): ("encoder.onnx", encoder),
-        ("head", None): ("head.json", tail.to_bytes()),
-        ("decision", None): ("decision.json", DecisionSettings().to_json().encode()),
-        ("fingerprint", None): ("fingerprint.json", Fingerprint(counts=counts, windows=len(t)).to_json().encode()),
-        ("selftest", None): ("selftest.npz", selftest_bytes(windows[:n], t[:n], answers[:n], answers[:n])),
-    }
-    return make_bundle("fixed-softmax", CLASSES, parts)
+    encoder = _encoder(config.frame_shape, Preprocessor(config).frames(windows), len(CLASSES), "Identity")
+    return make_bundle("fixed-softmax", CLASSES, parts_of(encoder, SoftmaxTail(len(CLASSES)), config, windows))
+
+
+def small_bundle(like: Bundle) -> Bundle:
+    """Return the small network as a bundle, equal bytes for an equal bundle.
+
+    What a decision costs beside its network shows there most: on the fixed network's frames it takes between a third
+    and a half of the fixed network's time.
+
+    Args:
+        like: whose preprocessing, stream policies, classes and self-test windows it has.
+    """
+    draw = np.random.default_rng(0)
+    weights = random_weights(draw, like.preprocess.frame_shape[0], SMALL_WIDTHS)
+    projection = draw.normal(0, 3 / np.sqrt(SMALL_WIDTHS[-1]), (len(LEVELS), SMALL_WIDTHS[-1]))
+    encoder = graph_of(like.preprocess.frame_shape, {**weights, "p": projection, "c": np.zeros(len(LEVELS))})
+    draw = np.random.default_rng(0)
+    tail = FsqTail(LEVELS, draw.normal(0, 2, (int(np.prod(LEVELS)), len(like.classes))).astype(np.float32))
+    parts = parts_of(encoder, tail, like.preprocess, like.selftest.windows)
+    if like.has("stream"):
+        parts["stream", None] = ("stream.json", like.read("stream"))
+    return make_bundle("small", like.classes, parts)
 
 
 def bundle_around(
@@ -78,25 +93,36 @@ def bundle_around(
     from fsq_edge_compile.int8.quantize import quantize_preview
     from fsq_edge_compile.packing.batching import symbolic_batch
 
-    frames = Preprocessor(config).frames(windows)
-    t = OnnxBackend(encoder).infer_batch(frames)
-    codes = tail.index(t)
-    counts = np.bincount(codes, minlength=tail.codebook.n_codes)
-    n = SELFTEST_WINDOWS
-    selftest = selftest_bytes(windows[:n], t[:n], codes[:n], tail.logits(t[:n]).argmax(axis=1))
-    fingerprint = Fingerprint(counts=tuple(int(count) for count in counts), windows=len(codes))
-    parts: dict[tuple[Role, str | None], tuple[str, bytes]] = {
+    parts = parts_of(encoder, tail, config, windows)
+    parts["encoder-batch", None] = ("encoder_batch.onnx", symbolic_batch(encoder))
+    if int8:
+        quantized = quantize_preview(encoder, Preprocessor(config).frames(windows))
+        parts["encoder-int8", None] = ("encoder_int8.onnx", quantized)
+    return make_bundle("fixed", CLASSES[: tail.table.shape[1]], parts)
+
+
+def parts_of(encoder: bytes, tail: Tail, config: PreprocessConfig, windows: Float32Array) -> Parts:
+    """Return the parts that every bundle has, for :func:`fsq_edge_runtime.bundle.bundle.make_bundle`.
+
+    Args:
+        encoder: batch-1 device graph.
+        tail: its host tail.
+        config: its preprocessing.
+        windows: (N, C, T) float32 raw units, for the fingerprint; the first are the self-test.
+    """
+    t = OnnxBackend(encoder).infer_batch(Preprocessor(config).frames(windows))
+    codes, n = tail.index(t), SELFTEST_WINDOWS
+    counts = np.bincount(codes, minlength=tail.n_answers)
+    fingerprint = Fingerprint(counts=tuple(counts.tolist()), windows=len(codes))
+    labels = tail.logits(t[:n]).argmax(axis=1)
+    return {
         ("preprocess", None): ("preprocess.json", config.to_json().encode()),
         ("encoder", None): ("encoder.onnx", encoder),
-        ("head", None): ("head.npz", tail.to_bytes()),
+        ("head", None): ("head.npz" if isinstance(tail, FsqTail) else "head.json", tail.to_bytes()),
         ("decision", None): ("decision.json", DecisionSettings().to_json().encode()),
         ("fingerprint", None): ("fingerprint.json", fingerprint.to_json().encode()),
-        ("selftest", None): ("selftest.npz", selftest),
-        ("encoder-batch", None): ("encoder_batch.onnx", symbolic_batch(encoder)),
+        ("selftest", None): ("selftest.npz", selftest_bytes(windows[:n], t[:n], codes[:n], labels)),
     }
-    if int8:
-        parts["encoder-int8", None] = ("encoder_int8.onnx", quantize_preview(encoder, frames))
-    return make_bundle("fixed", CLASSES[: tail.table.shape[1]], parts)
 
 
 def motion_windows(n: int, seed: int = 0, samples: int = 100) -> Float32Array:
@@ -108,6 +134,12 @@ def motion_windows(n: int, seed: int = 0, samples: int = 100) -> Float32Array:
     noise = draw.normal(0, 0.05, (n, len(CHANNELS), samples))
     windows: Float32Array = (size * np.sin(2 * np.pi * pace * time + phase) + noise).astype(np.float32)
     return windows
+
+
+def motion_hops(n: int, seed: int, hop: int) -> list[Float32Array]:
+    """Return windows of motion one after the other, cut into whole hops (hop, 6)."""
+    rows = np.concatenate([window.T for window in motion_windows(n, seed)])
+    return [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop + 1, hop)]
 
 
 def fixed_preprocess(windows: Float32Array) -> PreprocessConfig:
@@ -123,51 +155,38 @@ def _encoder(
 ) -> bytes:
     """Return the device graph, its projection scaled so that the frames spread over the code book."""
     draw = np.random.default_rng(0)
-    widths = (frame_shape[0], *WIDTHS)
-    weights = {}
-    for block, (wide, narrow) in enumerate(zip(widths[1:], widths, strict=False)):
-        weights[f"w{block}"] = draw.normal(0, np.sqrt(2 / (narrow * KERNEL)), (wide, narrow, 1, KERNEL))
-        weights[f"b{block}"] = draw.normal(0, 0.1, wide)
-    projection = draw.normal(0, 1 / np.sqrt(widths[-1]), (outputs, widths[-1]))
-    plain = _graph(frame_shape, {**weights, "p": projection, "c": np.zeros(outputs)}, "Identity")
+    weights = random_weights(draw, frame_shape[0], WIDTHS)
+    projection = draw.normal(0, 1 / np.sqrt(WIDTHS[-1]), (outputs, WIDTHS[-1]))
+    plain = graph_of(frame_shape, {**weights, "p": projection, "c": np.zeros(outputs)}, "Identity")
     z = OnnxBackend(plain).infer_batch(frames)
     spread = z.std(axis=0)
-    scaled = {"p": projection / spread[:, None], "c": -z.mean(axis=0) / spread}
-    return _graph(frame_shape, {**weights, **scaled}, last)
+    return graph_of(frame_shape, {**weights, "p": projection / spread[:, None], "c": -z.mean(axis=0) / spread}, last)
 
 
-def _graph(frame_shape: tuple[int, int, int], weights: dict[str, Any], last: str) -> bytes:
-    from onnx import TensorProto, helper, numpy_helper
+def random_weights(draw: np.random.Generator, channels: int, widths: tuple[int, ...]) -> Weights:
+    """Return kernels ``w0``, ... and biases ``b0``, ... of (1, 9) convolutions of these widths, one after the other."""
+    weights = {}
+    for block, (narrow, wide) in enumerate(zip((channels, *widths), widths, strict=False)):
+        weights[f"w{block}"] = draw.normal(0, np.sqrt(2 / (narrow * KERNEL)), (wide, narrow, 1, KERNEL))
+        weights[f"b{block}"] = draw.normal(0, 0.1, wide)
+    return weights
 
-    pads = [0, KERNEL // 2, 0, KERNEL // 2]
-    nodes, at = [], "input"
-    for block in range(len(WIDTHS)):
-        convolution = [at, f"w{block}", f"b{block}"]
-        nodes.append(
-            helper.make_node("Conv", convolution, [f"h{block}"], f"conv{block}", kernel_shape=[1, KERNEL], pads=pads)
-        )
-        nodes.append(helper.make_node("Relu", [f"h{block}"], [f"r{block}"], f"relu{block}"))
-        at = f"r{block}"
-        if block < len(WIDTHS) - 1:
-            two = [1, 2]
-            nodes.append(
-                helper.make_node("MaxPool", [at], [f"m{block}"], f"pool{block}", kernel_shape=two, strides=two)
-            )
-            at = f"m{block}"
-    nodes += [
-        helper.make_node("GlobalAveragePool", [at], ["g"], "mean"),
-        helper.make_node("Flatten", ["g"], ["f"], "flatten"),
-        helper.make_node("Gemm", ["f", "p", "c"], ["z"], "projection", transB=1),
-        helper.make_node(last, ["z"], ["t"], "last"),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "encoder",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, *frame_shape])],
-        [helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, len(weights["c"])])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
-    )
-    model: bytes = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-    ).SerializeToString()
-    return model
+
+def graph_of(frame_shape: tuple[int, int, int], weights: Weights, last: str = "Tanh") -> bytes:
+    """Return the convolutions with pools of 2 between them, a mean, a projection ``p``, ``c`` and a last operator."""
+    graph, at = GraphWriter(), "input"
+    graph.port(INPUT, "input", (1, *frame_shape))
+    for name, values in weights.items():
+        graph.constant(name, values)
+    blocks, sides = sum(name[0] == "w" for name in weights), KERNEL // 2
+    for block in range(blocks):
+        inputs, name = [at, f"w{block}", f"b{block}"], f"conv{block}"
+        at = graph.node("Conv", inputs, name, kernel_shape=[1, KERNEL], pads=[0, sides, 0, sides])
+        at = graph.node("Relu", [at], f"relu{block}")
+        if block < blocks - 1 and frame_shape[2] >> block >= 2:
+            at = graph.node("MaxPool", [at], f"pool{block}", kernel_shape=[1, 2], strides=[1, 2])
+    at = graph.node("Flatten", [graph.node("GlobalAveragePool", [at], "mean")], "flatten")
+    at = graph.node("Gemm", [at, "p", "c"], "projection", transB=1)
+    graph.node(last, [at], "t")
+    graph.port(OUTPUT, "t", (1, len(weights["c"])))
+    return graph.model()

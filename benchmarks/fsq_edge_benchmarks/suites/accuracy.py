@@ -23,7 +23,7 @@ from fsq_edge_benchmarks.suites.accuracy_parts.contenders import (
     reference_contenders,
 )
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import folds_of, sides_of
-from fsq_edge_benchmarks.suites.accuracy_parts.outcomes import Outcome, paired_difference, scores, show
+from fsq_edge_benchmarks.suites.accuracy_parts.outcomes import Outcome, paired_difference, scores
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
 from fsq_edge_runtime.arrays import IntArray
 from fsq_edge_runtime.scores import confusion, scores_of_tallies, tallies
@@ -176,4 +176,4 @@ if __name__ == "__main__":
         "runs": RUNS,
         "ours": {"dest": "references", "action": "store_false", "help": "leave the references out"},
     }
-    sys.exit(run_command("accuracy", run, OPTIONS, show))
+    sys.exit(run_command("accuracy", run, OPTIONS))

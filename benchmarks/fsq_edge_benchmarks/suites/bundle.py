@@ -61,7 +61,7 @@ def sample_bundle(size: int, seed: int = 0) -> Bundle:
     channels, height, width = bundle.preprocess.frame_shape
     clip = bundle.preprocess.clip_sigma
     source = TensorSpec("input_layer1", (height, width, channels), -clip, clip, original_names=("conv0",))
-    sink = TensorSpec("fc1", (bundle.tail.width,), -1.0, 1.0, original_names=("last",))
+    sink = TensorSpec("fc1", (bundle.tail.width,), -1.0, 1.0, original_names=("t",))
     payload = np.random.default_rng(seed).bytes(size)
     added = add_hef(bundle, hef_bytes(arch="hailo8l", inputs=[source], outputs=[sink], payload=payload)).bundle
     if added is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,6 @@ from typing import Any
 from fsq_edge_benchmarks.suites.registry import suite_named
 
 RUNS = {"type": Path, "help": "folder that keeps the trained runs for the next benchmark (default: none are kept)"}
-
-
-def as_json(result: Mapping[str, Any]) -> str:
-    """Return a result as indented JSON."""
-    return json.dumps(result, indent=2)
 
 
 def numbers(text: str) -> list[int]:
@@ -27,16 +23,14 @@ def run_command(
     name: str,
     run: Callable[..., dict[str, Any]],
     options: Mapping[str, Mapping[str, Any]] | None = None,
-    show: Callable[[dict[str, Any]], str] = as_json,
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Run one suite, print its result, and write it where asked.
+    """Run one suite, print its result as JSON, its figures on standard error, and write the result where asked.
 
     Args:
         name: of the suite.
         run: its function; each option is given to it by its name.
         options: name -> arguments of ``add_argument``.
-        show: makes the text that is printed.
         arguments: of the command line; None takes the process's own.
 
     Returns:
@@ -51,7 +45,9 @@ def run_command(
     chosen = vars(parser.parse_args(arguments))
     target = chosen.pop("json")
     result = suite.judged(run(**chosen))
+    text = json.dumps(result, indent=2)
     if target:
-        target.write_text(as_json(result) + "\n", encoding="utf-8")
-    print(show(result))
+        target.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    print(*suite.lines(result), sep="\n", file=sys.stderr)
     return 0 if result["passed"] or chosen["quick"] else 1

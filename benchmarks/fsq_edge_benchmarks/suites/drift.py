@@ -23,7 +23,7 @@ from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.watch import load_watch
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_bundle import trained_bundle
+from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime import Bundle
 from fsq_edge_runtime.arrays import Float32Array
@@ -245,16 +245,6 @@ def _gravity(bundle: Bundle) -> float:
     return 1.0 if bundle.preprocess.channels[0].unit == "g" else STANDARD_GRAVITY
 
 
-def show(result: dict[str, Any]) -> str:
-    """Return the result as lines."""
-    lines = [f"clean {result['data']}: {result['clean']['alarms']} alarms in {result['clean']['hours']:g} h"]
-    for name, minutes in result["faults"].items():
-        lines.append(f"{name}: " + ("no alarm" if minutes is None else f"{minutes:.1f} min"))
-    added = result["cost"]
-    lines.append(f"a decision: {added['without_us']:.1f} us, {added['added_us']:.1f} us more with the watch")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
         "bundle": {"type": Path, "help": "trained bundle of the data set (default: one of watch is trained)"},
@@ -263,4 +253,4 @@ if __name__ == "__main__":
         "begins": {"type": float, "default": 2.0, "help": "clean hours before each fault (default: 2)"},
         "seed": {"type": int, "default": SEED, "help": f"of the streams (default: {SEED})"},
     }
-    sys.exit(run_command("drift", run, OPTIONS, show))
+    sys.exit(run_command("drift", run, OPTIONS))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_bundle import trained_bundle
+from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
 from fsq_edge_benchmarks.suites.command import numbers, run_command
 from fsq_edge_benchmarks.suites.registry import suite_named
 
@@ -95,7 +95,7 @@ def _row(dataset: Dataset, source: str, fold: Sequence[str], seed: int, work: Pa
         "false_ratio": ratio,
         "passed": ratio <= FALSE_RATIO and best.missed <= raw.missed and added is not None and added <= MAX_DELAY_S,
     }
-    print(_line(row), file=sys.stderr)
+    print(row, file=sys.stderr)
     return row
 
 
@@ -136,42 +136,6 @@ def _pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _line(row: dict[str, Any]) -> str:
-    raw, tuned = row["raw"], row["tuned"]
-    if raw is None:
-        return f"{','.join(row['test_subjects']):<12}{row['seed']:>5}  nothing beat raw argmax"
-    settings = ", ".join(f"{name} {value}" for name, value in row["decision"].items())
-    added = tuned["added_delay_median_s"]
-    return (
-        f"{','.join(row['test_subjects']):<12}{row['seed']:>5}{raw['false_per_hour']:>9.1f}"
-        f"{tuned['false_per_hour']:>9.1f}{row['false_ratio']:>7.2f}"
-        f"{raw['missed']:>6}{tuned['missed']:>6}{tuned['events']:>8}"
-        f"{'n/a' if added is None else f'{added:.2f}':>8}{'yes' if row['passed'] else 'NO':>6}  {settings}"
-    )
-
-
-def show(result: dict[str, Any]) -> str:
-    """Return the result as a table."""
-    kind = "stitched" if result["stitched"] else "synthetic"
-    lines = [
-        f"{result['dataset']} ({kind}), held-out subjects; hop 10, targets: false events <= {FALSE_RATIO:g} of raw "
-        f"argmax, no more missed, added delay <= {MAX_DELAY_S:g} s" + (", quick" if result["quick"] else ""),
-        f"{'held out':<12}{'seed':>5}{'raw f/h':>9}{'tuned':>9}{'ratio':>7}{'miss':>6}{'tuned':>6}{'events':>8}"
-        f"{'added s':>8}{'holds':>6}  settings",
-        *(_line(row) for row in result["runs"]),
-    ]
-    for name, pooled in (("all", result["pooled"]), ("unseen by the rule", result["pooled_unseen_by_the_rule"])):
-        if pooled is not None:
-            lines.append(
-                f"{name}: {pooled['runs']} runs, {pooled['hours']:.2f} h, {pooled['events']} events; false events per "
-                f"hour {pooled['raw_false_per_hour']:.1f} -> {pooled['tuned_false_per_hour']:.1f} (worst ratio "
-                f"{pooled['worst_false_ratio']:.2f}), missed {pooled['raw_missed']} -> {pooled['tuned_missed']}, worst "
-                f"added delay {pooled['worst_added_delay_median_s']:.2f} s"
-            )
-    lines.append("passed" if result["passed"] else "NOT passed")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
         "data": {
@@ -183,4 +147,4 @@ if __name__ == "__main__":
         "seeds": {"type": numbers, "default": SEEDS, "help": "seeds of training and stitching (default: 0,1)"},
         "work": {"type": Path, "help": "folder that keeps runs and bundles, and gives those it has (default: none)"},
     }
-    sys.exit(run_command("events", run, OPTIONS, show))
+    sys.exit(run_command("events", run, OPTIONS))

@@ -15,9 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.gateway import WorkerPool, feed
@@ -36,15 +34,14 @@ def run(quick: bool = False) -> dict[str, Any]:
     """
     hops = 40 if quick else 600
     bundle = fixed_bundle()
-    hop = bundle.preprocess.hop_samples
-    rows = np.concatenate([window.T for window in motion_windows(64, seed=4)])
+    pieces = motion_hops(64, 4, bundle.preprocess.hop_samples)
     taken: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fixed.fsqb"
         bundle.save(path)
         for turn in range(1 if quick else ROUNDS):
             for workers in (1, 2) if turn % 2 == 0 else (2, 1):
-                taken[workers].append(_seconds(path, rows, hop, hops, workers))
+                taken[workers].append(_seconds(path, pieces, hops, workers))
     best = {workers: STREAMS * (hops - 1) / min(found) for workers, found in taken.items()}
     return {
         "streams": STREAMS,
@@ -53,9 +50,8 @@ def run(quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _seconds(bundle: Path, rows: Float32Array, hop: int, hops: int, workers: int) -> float:
+def _seconds(bundle: Path, pieces: list[Float32Array], hops: int, workers: int) -> float:
     """Return how long so many workers take for ``hops`` hops of every stream, without their start."""
-    pieces = [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop, hop)]
     chunks = (
         Chunk(f"dog{stream}", pieces[(turn + stream) % len(pieces)], None, time.monotonic_ns())
         for turn in range(hops)

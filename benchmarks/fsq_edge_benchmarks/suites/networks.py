@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
-from fsq_edge_benchmarks.measure.small_network import small_bundle
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, small_bundle
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_benchmarks.suites.streaming import single_stream
 

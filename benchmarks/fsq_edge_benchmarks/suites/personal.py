@@ -83,7 +83,7 @@ def run(
                 for case in cases(dataset, fold, SECONDS[-1:] if quick else SECONDS):
                     outcome = judge(bundle, dataset, case)
                     outcomes.setdefault(case.name, []).append({"seed": seed, **outcome})
-                    print(_line(case.name, outcome), file=sys.stderr)
+                    print(case.name, outcome, file=sys.stderr)
     rows = {name: _row(found) for name, found in outcomes.items()}
     wrist = rows["other wrist"]
     return {
@@ -262,36 +262,10 @@ def _row(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _line(name: str, outcome: dict[str, Any]) -> str:
-    refused = f"  refused: {outcome['refused'][0]}" if outcome["refused"] else ""
-    return (
-        f"subject {outcome['subject']:>2} {name:<12}{outcome['windows']:>5} windows{outcome['base']:>8.3f} ->"
-        f"{outcome['personal']:>6.3f}, int8 {outcome['int8']:.3f}, base answered {outcome['base_answered']:.0%}"
-        f"{refused}"
-    )
-
-
-def show(result: dict[str, Any]) -> str:
-    """Return the result as a table."""
-    lines = [
-        f"{'own data':<13}{'windows':>8}{'base':>8}{'worst':>8}{'personal':>10}{'worst':>8}{'(95 %)':>18}"
-        f"{'int8':>8}{'refused':>9}{'guard':>7}"
-    ]
-    for name, row in result["rows"].items():
-        own, base = row["personal"], row["base"]
-        lines.append(
-            f"{name:<13}{row['windows']:>8.0f}{base['mean']:>8.3f}{base['worst_subject']:>8.3f}{own['mean']:>10.3f}"
-            f"{own['worst_subject']:>8.3f}{own['low']:>10.3f} to {own['high']:.3f}{row['int8']['mean']:>8.3f}"
-            f"{row['refused']:>5}/{row['cases']:<3}{row['base_answered']:>7.0%}"
-        )
-    spans = ", ".join(f"{name} {value:.3f}" for name, value in result["context"].items())
-    return "\n".join([*lines, f"no data of the wearer, smoothed over: {spans}"])
-
-
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
         "seeds": {"type": numbers, "default": SEEDS, "help": "seeds of training (default: 0,1,2)"},
         "runs": RUNS,
         "bundles": {"type": Path, "help": "folder that keeps the bundles for the next time (default: none are kept)"},
     }
-    sys.exit(run_command("personal", run, OPTIONS, show))
+    sys.exit(run_command("personal", run, OPTIONS))

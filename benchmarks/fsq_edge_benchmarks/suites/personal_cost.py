@@ -6,22 +6,23 @@ python -m fsq_edge_benchmarks.suites.personal_cost [--quick]
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any, Final
 
 import numpy as np
 import onnx
 
-from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
+from fsq_edge_benchmarks.measure.bare import BARE_IS
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import CLASSES, fixed_bundle, motion_windows
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.streaming import STREAMS, WARM_UP, hops_and_network, many_streams
 from fsq_edge_compile.onnx_file import cut_device_part
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
 from fsq_edge_runtime.feature_statistics import FeatureStatistics, in_steps
 from fsq_edge_runtime.personal.evidence import Evidence
@@ -29,8 +30,6 @@ from fsq_edge_runtime.personal.fitting import personalize
 from fsq_edge_runtime.personal.overlay import Overlay
 from fsq_edge_runtime.preprocess import Preprocessor
 
-WARM_UP: Final = 300
-STREAMS: Final = 1000
 OWN_WINDOWS: Final = 126  # ten seconds of fourteen recordings
 
 
@@ -44,14 +43,16 @@ def run(quick: bool = False) -> dict[str, Any]:
     plain = fixed_bundle()
     bundle = with_features(plain)
     overlay = some_overlay(bundle)
-    decisions = 700 if quick else 20_000
+    decisions, streams = (700, 50) if quick else (20_000, STREAMS)
+    data = overlay.to_bytes()
+    overlays = {str(stream): Overlay.from_bytes(data) for stream in range(streams)}
     return {
         "schema_version": 1,
         "benchmark": "personal_cost",
         "machine": describe_machine().model_dump(mode="json"),
         "bare_is": BARE_IS,
         "single": single_stream(plain, bundle, overlay, decisions),
-        "many": many_streams(plain, bundle, overlay, 50 if quick else STREAMS, 4 if quick else 40),
+        "many": many_streams(bundle, streams, 4 if quick else 40, plain, overlay=overlays),
         "fit_ms": fit_ms(bundle, 2 if quick else 20),
     }
 
@@ -91,12 +92,7 @@ def some_overlay(bundle: Bundle) -> Overlay:
 
 def single_stream(plain: Bundle, bundle: Bundle, overlay: Overlay, decisions: int) -> dict[str, Any]:
     """Time decisions of one stream with and without an overlay, in turns with the bare network."""
-    hop = bundle.preprocess.hop_samples
-    windows = motion_windows(256, seed=1)
-    rows = np.concatenate([window.T for window in windows])
-    hops = [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop + 1, hop)]
-    feeds = [{"input": frame[None].copy()} for frame in Preprocessor(bundle.preprocess).frames(windows)]
-    network = open_onnx(plain.read("encoder")).run
+    hops, network = hops_and_network(plain)
     with (
         bundle.open_session("onnx", deadline_ms=0.0, overlay=overlay) as own,
         bundle.open_session("onnx", deadline_ms=0.0) as base,
@@ -105,7 +101,7 @@ def single_stream(plain: Bundle, bundle: Bundle, overlay: Overlay, decisions: in
             session.push(hops[-1])
         calls = {
             "own": lambda turn: own.push(hops[turn % len(hops)]),
-            "bare": lambda turn: network(None, feeds[turn % len(feeds)]),
+            "bare": network,
             "base": lambda turn: base.push(hops[turn % len(hops)]),
         }
         taken = in_turns(calls, decisions, WARM_UP)
@@ -120,35 +116,8 @@ def single_stream(plain: Bundle, bundle: Bundle, overlay: Overlay, decisions: in
     }
 
 
-def many_streams(plain: Bundle, bundle: Bundle, overlay: Overlay, streams: int, rounds: int) -> dict[str, Any]:
-    """Push a hop of every stream at a time, each with an overlay of its own, in turns with the best batches."""
-    hop = bundle.preprocess.hop_samples
-    windows = motion_windows(streams, seed=2)
-    bare, how = bare_batches(plain.read("encoder-batch"), Preprocessor(bundle.preprocess).frames(windows))
-    hops = [np.ascontiguousarray(window.T[:hop]) for window in windows]
-    data = overlay.to_bytes()
-    overlays = {str(stream): Overlay.from_bytes(data) for stream in range(streams)}
-    with bundle.open_session("onnx", deadline_ms=0.0, overlay=overlays) as session:
-        session.push_many({str(stream): samples for stream, samples in enumerate(hops)})
-        pushed = [{str(stream): hops[(stream + turn) % streams] for stream in range(streams)} for turn in range(2)]
-        taken = in_turns(
-            {"ours": lambda turn: session.push_many(pushed[turn % 2]), "bare": lambda _: bare()}, rounds, 1
-        )
-        assert session.totals.decided == streams * (rounds + 1), "every push must end as a decision"
-    mine, theirs = (float(np.median(taken[side])) for side in ("ours", "bare"))
-    return {
-        "streams": streams,
-        "windows_per_s": streams * 1e9 / mine,
-        "bare_windows_per_s": streams * 1e9 / theirs,
-        "bare_is": how,
-        "ratio": theirs / mine,
-    }
-
-
 def fit_ms(bundle: Bundle, times: int) -> float:
     """Return the median processor time of choosing, fitting and judging on 126 windows, milliseconds."""
-    import time
-
     evidence = own_windows(bundle)
     spent = []
     for _ in range(times + 1):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -180,24 +180,10 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _lines(result: dict[str, Any]) -> Iterator[str]:
-    yield f"{'left out':<22}{'wearers':>8}{'refused':>8}{'recall':>8}{'others':>8}{'after':>8}{'false/h':>9}"
-    for name, one in result["classes"].items():
-        yield (
-            f"{name:<22}{one['wearers']:>8}{one['refused']:>8}{one['recall']:>8.2f}{one['known_before']:>8.3f}"
-            f"{one['known_after']:>8.3f}{one['false_alarms_per_hour']:>9.1f}"
-        )
-
-
-def show(result: dict[str, Any]) -> str:
-    """Return the result as a table."""
-    return "\n".join(_lines(result))
-
-
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
         "data": {"dest": "source", "default": "watch", "choices": list(FOLDS), "help": "data source (default: watch)"},
         "seeds": {"type": numbers, "default": SEEDS, "help": "seeds of training (default: 0,1)"},
         "runs": RUNS,
     }
-    sys.exit(run_command("personal_new_class", run, OPTIONS, show))
+    sys.exit(run_command("personal_new_class", run, OPTIONS))

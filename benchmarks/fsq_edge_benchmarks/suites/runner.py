@@ -84,8 +84,7 @@ def kept(suite: Suite, path: Path) -> SuiteResult:
         raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"{path.name}: not valid JSON ({error})") from error
-    absent = [figure.path for figure in suite.figures if figure.missing_from(found)]
-    if absent:
+    if absent := suite.absent(found):
         raise DataError(f"{path.name} is no result of {suite.name}: it has no {absent[0]}")
     return _record(suite, found, made, bool(found.get("quick", False)))
 
@@ -126,10 +125,9 @@ def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
             print(f"  FAILED: {error.message}", flush=True)
             continue
         (folder / f"{suite.name}.json").write_text(_narrow(found.to_json()), encoding="utf-8")
-        lines, absent, misses = _judged(suite, found)
-        print("\n".join(lines), flush=True)
-        failed += [suite.name] if absent and not quick else []
-        missed += [suite.name] if misses else []
+        print(_lines(suite, found), flush=True)
+        failed += [suite.name] if suite.absent(found.result) and not quick else []
+        missed += [suite.name] if suite.missed(found.result) else []
     ran = len(suites) - len(failed)
     print(f"{ran} of {len(suites)} suites ran; results in {os.path.relpath(folder)}")
     if failed:
@@ -139,22 +137,11 @@ def run_suites(suites: Sequence[Suite], quick: bool, folder: Path) -> int:
     return 1 if failed or (missed and not quick) else 0
 
 
-def _judged(suite: Suite, found: SuiteResult) -> tuple[list[str], bool, bool]:
-    """Return the lines for a person, whether a figure is absent, and whether a target was missed."""
-    lines, absent, missed = [], False, False
-    for figure in suite.figures:
-        if figure.missing_from(found.result):
-            absent = True
-            lines.append(f"  {figure.what:<52}     absent  (no {figure.path} in the result)")
-            continue
-        value = figure.of(found.result)
-        holds = figure.holds(value)
-        missed |= holds is False
-        target = f"  (target {figure.target()}{': MISSED' if holds is False else ''})" if figure.target() else ""
-        lines.append(f"  {figure.what:<52} {figure.shown(value):>10}{target}")
+def _lines(suite: Suite, found: SuiteResult) -> str:
+    lines = suite.lines(found.result)
     if suite.timed and found.disturbed:
         lines.append(f"  disturbed: other processes kept {found.others_cores:.2f} cores busy")
-    return [*lines, *([] if found.seconds is None else [f"  {found.seconds:.0f} s"])], absent, missed
+    return "\n".join([*lines, *([] if found.seconds is None else [f"  {found.seconds:.0f} s"])])
 
 
 class OthersMeter:
@@ -211,7 +198,7 @@ def _keep(suite: Suite, path: Path, folder: Path) -> int:
         return error.exit_code
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{suite.name}.json").write_text(_narrow(found.to_json()), encoding="utf-8")
-    print("\n".join(_judged(suite, found)[0]))
+    print(_lines(suite, found))
     return 0
 
 

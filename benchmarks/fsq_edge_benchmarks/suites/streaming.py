@@ -19,7 +19,7 @@ import numpy as np
 
 from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
 from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows, softmax_bundle
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops, motion_windows, softmax_bundle
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
@@ -72,11 +72,7 @@ def single_stream(bundle: Bundle, decisions: int, *, timed: bool) -> dict[str, A
     """
     config = bundle.preprocess
     hop = config.hop_samples
-    windows = motion_windows(256, seed=1)
-    rows = np.concatenate([window.T for window in windows])
-    hops = [np.ascontiguousarray(rows[at : at + hop]) for at in range(0, len(rows) - hop + 1, hop)]
-    feeds = [{"input": frame[None].copy()} for frame in Preprocessor(config).frames(windows)]
-    network = open_onnx(bundle.read("encoder")).run
+    hops, network = hops_and_network(bundle)
     times = np.arange(hop) / config.sample_rate_hz
     with bundle.open_session(backend="onnx", deadline_ms=0.0) as session:
         session.push(hops[-1], times - hop / config.sample_rate_hz if timed else None)
@@ -84,8 +80,7 @@ def single_stream(bundle: Bundle, decisions: int, *, timed: bool) -> dict[str, A
         def push(turn: int) -> None:
             session.push(hops[turn % len(hops)], times + turn * hop / config.sample_rate_hz if timed else None)
 
-        calls = {"ours": push, "bare": lambda turn: network(None, feeds[turn % len(feeds)])}
-        taken = in_turns(calls, decisions, WARM_UP)
+        taken = in_turns({"ours": push, "bare": network}, decisions, WARM_UP)
         assert session.totals.decided == WARM_UP + decisions, "every push must end as a decision"
     ours, bare = taken["ours"], taken["bare"]
     decision, alone = Distribution.of(ours), Distribution.of(bare)
@@ -99,13 +94,32 @@ def single_stream(bundle: Bundle, decisions: int, *, timed: bool) -> dict[str, A
     }
 
 
-def many_streams(bundle: Bundle, streams: int, rounds: int) -> dict[str, Any]:
-    """Push a hop of every stream at a time, in turns with onnxruntime's best batches over as many ready frames."""
+def hops_and_network(bundle: Bundle) -> tuple[list[Float32Array], Callable[[int], object]]:
+    """Return hops of motion, and a call that gives the bare network the ready frame of a window in its turn."""
+    frames = Preprocessor(bundle.preprocess).frames(motion_windows(256, seed=1))
+    feeds = [{"input": frame[None].copy()} for frame in frames]
+    run = open_onnx(bundle.read("encoder")).run
+    return motion_hops(256, 1, bundle.preprocess.hop_samples), lambda turn: run(None, feeds[turn % len(feeds)])
+
+
+def many_streams(
+    bundle: Bundle, streams: int, rounds: int, bare_of: Bundle | None = None, **options: Any
+) -> dict[str, Any]:
+    """Push a hop of every stream at a time, in turns with onnxruntime's best batches over as many ready frames.
+
+    Args:
+        bundle: on the onnx backend, one thread.
+        streams: named by their numbers.
+        rounds: hops of every stream.
+        bare_of: whose graph the batches run; None is the bundle's own.
+        options: of the session.
+    """
     hop = bundle.preprocess.hop_samples
     windows = motion_windows(streams, seed=2)
-    bare, how = bare_batches(bundle.read("encoder-batch"), Preprocessor(bundle.preprocess).frames(windows))
+    graph = (bare_of or bundle).read("encoder-batch")
+    bare, how = bare_batches(graph, Preprocessor(bundle.preprocess).frames(windows))
     hops = [np.ascontiguousarray(window.T[:hop]) for window in windows]
-    with bundle.open_session(backend="onnx", deadline_ms=0.0) as session:
+    with bundle.open_session(backend="onnx", deadline_ms=0.0, **options) as session:
         session.push_many({str(stream): samples for stream, samples in enumerate(hops)})
         pushed = [{str(stream): hops[(stream + turn) % streams] for stream in range(streams)} for turn in range(2)]
         calls = {"ours": lambda turn: session.push_many(pushed[turn % 2]), "bare": lambda _: bare()}

@@ -108,10 +108,29 @@ class Suite:
     def judged(self, result: dict[str, Any]) -> dict[str, Any]:
         """Return the result with ``targets`` (path -> limit as text) and ``passed``: it meets them, and its own."""
         targets = {figure.path: figure.target() for figure in self.figures if figure.target()}
-        kept = all(
-            not figure.missing_from(result) and figure.holds(figure.of(result)) is not False for figure in self.figures
-        )
+        kept = not self.absent(result) and not self.missed(result)
         return {**result, "targets": targets, "passed": kept and result.get("passed", True)}
+
+    def absent(self, result: dict[str, Any]) -> list[str]:
+        """Return the paths of figures that the result does not have."""
+        return [figure.path for figure in self.figures if figure.missing_from(result)]
+
+    def missed(self, result: dict[str, Any]) -> bool:
+        """Return whether a figure of the result is outside its limits."""
+        return any(not one.missing_from(result) and one.holds(one.of(result)) is False for one in self.figures)
+
+    def lines(self, result: dict[str, Any]) -> list[str]:
+        """Return a line a figure for a person: its value, its target, and whether that is missed."""
+        lines = []
+        for figure in self.figures:
+            if figure.missing_from(result):
+                lines.append(f"  {figure.what:<52}     absent  (no {figure.path} in the result)")
+                continue
+            value = figure.of(result)
+            missed = ": MISSED" if figure.holds(value) is False else ""
+            target = f"  (target {figure.target()}{missed})" if figure.target() else ""
+            lines.append(f"  {figure.what:<52} {figure.shown(value):>10}{target}")
+        return lines
 
 
 class SuiteResult(Artefact):

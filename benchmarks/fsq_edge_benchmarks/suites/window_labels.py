@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_bundle import trained_bundle
+from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_benchmarks.suites.events import QUADRUPED_FOLDS
 
@@ -104,7 +104,7 @@ def _row(dataset: Dataset, training: str, rule: str, fold: Sequence[str], seed: 
     }
     if tuned.report is not None:
         row |= {side: getattr(tuned.report, side).model_dump(mode="json", exclude={"classes"}) for side in SIDES}
-    print(_line(row), file=sys.stderr)
+    print(row, file=sys.stderr)
     return row
 
 
@@ -125,36 +125,6 @@ def _pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _line(row: dict[str, Any]) -> str:
-    head = f"{row['rule']:<10}{','.join(row['test_subjects']):<12}{row['n_train']:>8} windows{row['cpu_s']:>7.0f} s CPU"
-    if "raw" not in row:
-        return f"{head}  nothing beat raw argmax"
-    raw, tuned = row["raw"], row["tuned"]
-    return (
-        f"{head}  raw {raw['false_events']:>4} false {raw['missed']:>3} missed, tuned {tuned['false_events']:>4} false "
-        f"{tuned['missed']:>3} missed of {tuned['events']}"
-    )
-
-
-def show(result: dict[str, Any]) -> str:
-    """Return the result as a table."""
-    kind = "stitched" if result["stitched"] else "synthetic"
-    lines = [
-        f"{result['dataset']} ({kind}), held-out subjects" + (", quick" if result["quick"] else ""),
-        f"{'rule':<10}{'events':>8}{'raw f/h':>9}{'missed':>8}{'tuned f/h':>11}{'missed':>8}{'delay':>9}{'val F1':>8}",
-    ]
-    for rule, found in result["rules"].items():
-        raw, tuned = found["raw"], found["tuned"]
-        if raw["false_per_hour"] is None:
-            continue
-        lines.append(
-            f"{rule:<10}{raw['events']:>8}{raw['false_per_hour']:>9.1f}{raw['missed']:>8}"
-            f"{tuned['false_per_hour']:>11.1f}{tuned['missed']:>8}{tuned['delay_median_s'] or 0:>9.2f}"
-            f"{found['val_macro_f1']:>8.3f}"
-        )
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
         "data": {
@@ -166,4 +136,4 @@ if __name__ == "__main__":
         "folds": {"type": int, "default": 2, "help": "folds of held-out subjects (default: 2)"},
         "seed": {"type": int, "default": 0, "help": "seed of training and stitching (default: 0)"},
     }
-    sys.exit(run_command("window_labels", run, OPTIONS, show))
+    sys.exit(run_command("window_labels", run, OPTIONS))

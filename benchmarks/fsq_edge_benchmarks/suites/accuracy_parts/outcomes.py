@@ -1,4 +1,4 @@
-"""What the accuracy benchmark found: scores of one contender, its paired difference to ours, the table."""
+"""What the accuracy benchmark found: scores of one contender, its paired difference to ours."""
 
 from __future__ import annotations
 
@@ -78,19 +78,3 @@ def _by_subject(rows: list[list[Outcome]]) -> IntArray:
     """Tallies (subjects, 3, K), summed over seeds; both contenders have the same subjects in the same order."""
     subjects = [(row, subject) for row in rows for subject in row[0].tallies]
     return np.stack([np.sum([outcome.tallies[subject] for outcome in row], axis=0) for row, subject in subjects])
-
-
-def show(result: dict[str, Any]) -> str:
-    """Return the result as a table."""
-    lines = [
-        f"{'':<20}{'macro-F1':>9}{'+-seeds':>9}{'accuracy':>9}{'unseen':>8}{'fit s':>8}{'us/window':>11}"
-        f"{'ours ahead by (95 %)':>26}"
-    ]
-    for name, row in result["contenders"].items():
-        paired, unseen = row["ours_minus_this"], row["macro_f1_unseen_folds"]
-        ahead = f"{paired['macro_f1']:+.3f} ({paired['low']:+.3f} to {paired['high']:+.3f})"
-        lines.append(
-            f"{name:<20}{row['macro_f1']:>9.3f}{row['macro_f1_std_over_seeds']:>9.3f}{row['accuracy']:>9.3f}"
-            f"{'' if unseen is None else f'{unseen:.3f}':>8}{row['fit_s']:>8.1f}{row['latency_us']:>11.0f}{ahead:>26}"
-        )
-    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Training runs that several benchmarks share: trained once, loaded by the next."""
+"""Training runs that several benchmarks share, trained once and loaded by the next; and bundles of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fsq_edge.training import Run, TrainConfig
     from fsq_edge.training.split import WindowSides
+    from fsq_edge_runtime.bundle.bundle import Bundle
 
 
 def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = None, *, anew: bool = False) -> Run:
@@ -37,6 +38,27 @@ def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = Non
     if not (place / "run.json").is_file():
         train(config, place, sides=sides)
     return load_run(place)
+
+
+def trained_bundle(config: TrainConfig, sides: WindowSides, folder: Path) -> tuple[Run, Bundle]:
+    """Train, export and build, as ``train``, ``export`` and ``bundle build`` do.
+
+    Args:
+        config: of the training; its source must give ``sides`` again.
+        sides: windows in three parts.
+        folder: gets ``run``, ``build`` and ``bundle.fsqb``.
+    """
+    from fsq_edge.deploy.build import export_run
+    from fsq_edge.training import load_run, train
+    from fsq_edge_compile.build_folder import BuildFolder
+    from fsq_edge_compile.packing.bundle import build_bundle
+    from fsq_edge_runtime.bundle.bundle import Bundle
+
+    train(config, folder / "run", sides=sides)
+    run = load_run(folder / "run")
+    export_run(run, folder / "build")
+    build_bundle(BuildFolder(folder / "build")).save(folder / "bundle.fsqb")
+    return run, Bundle.open(folder / "bundle.fsqb")
 
 
 def _key(config: TrainConfig, sides: WindowSides) -> str:
