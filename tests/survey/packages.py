@@ -23,8 +23,11 @@ def torchvision(model: str, input: list[int] | None = None, **options: Any) -> B
 
     weightless = {"weights": None} | ({"weights_backbone": None} if model.startswith("segmentation") else {})
     extra = {"init_weights": False, "aux_logits": False} if model in ("googlenet", "inception_v3") else {}
+    if model.startswith("detection"):
+        weightless = {"weights": None, "weights_backbone": None}
     network = operator.attrgetter(model)(models)(**weightless, **extra, **options)
-    return _first_output(network), (torch.randn(input or [1, 3, 224, 224]),)
+    whole = _Heads(network.backbone, network.head) if model.startswith("detection") else _first_output(network)
+    return whole, (torch.randn(input or [1, 3, 224, 224]),)
 
 
 def timm(model: str, fused: bool = True, fused_blocks: bool = False, **options: Any) -> Built:
@@ -77,11 +80,35 @@ def transformers(
     return _Field(network(settings).eval(), output, "inputs_embeds" if embedded else ""), (example,)
 
 
-def pytorchcv(model: str, input: list[int] | None = None) -> Built:
+def pytorchcv(model: str, input: list[int] | None = None, **options: Any) -> Built:
     """A network of pytorchcv."""
     from pytorchcv.model_provider import get_model
 
-    return get_model(model, pretrained=False), (torch.randn(input or [1, 3, 224, 224]),)
+    return get_model(model, pretrained=False, **options), (torch.randn(input or [1, 3, 224, 224]),)
+
+
+def effdet(model: str) -> Built:
+    """A detector of effdet; the boxes are left to the host."""
+    import effdet as package
+
+    config = package.get_efficientdet_config(model)
+    network = package.create_model_from_config(config, pretrained=False, pretrained_backbone=False)
+    return network, (torch.randn(1, 3, *config.image_size),)
+
+
+def open_clip(model: str) -> Built:
+    """The image encoder of an open_clip network."""
+    import open_clip as package
+
+    return package.create_model(model).visual, (torch.randn(1, 3, 224, 224),)
+
+
+def plain(model: str, input: list[int] | None = None, keywords: dict[str, Any] | None = None) -> Built:
+    """A class, or a function that returns a network, by its path; ``keywords`` are its arguments."""
+    import importlib
+
+    module, _, name = model.rpartition(".")
+    return getattr(importlib.import_module(module), name)(**(keywords or {})), (torch.randn(input or [1, 3, 224, 224]),)
 
 
 def yolov5(model: str, size: int = 640) -> Built:
@@ -221,6 +248,17 @@ class _Call(nn.Module):
         return self.detect(list(self.neck(self.backbone(example))))
 
 
+class _Heads(nn.Module):
+    """Backbone and heads of a torchvision detector, without its resizing and its boxes."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, example: torch.Tensor) -> Any:
+        return tuple(self.head(list(self.backbone(example).values())).values())
+
+
 def _first_output(network: nn.Module) -> nn.Module:
     """Return the network; one for segmentation then gives its map instead of a dictionary."""
     if "segmentation" not in type(network).__module__:
@@ -243,4 +281,7 @@ BUILDERS: dict[str, Callable[..., Built]] = {
     "yolox": yolox,
     "torchreid": torchreid,
     "efficientnet-lite": efficientnet_lite,
+    "effdet": effdet,
+    "open-clip": open_clip,
+    "plain": plain,
 }

@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ class Network:
     """One network that somebody else wrote.
 
     Attributes:
-        name: unique; decides the part that the network belongs to.
+        name: unique.
+        family: networks of one architecture; decides the part that the network belongs to.
+        group: ``second`` for what was added when the rules were settled, empty otherwise.
         package: the builder in ``packages.py`` that makes it.
         model: what the package calls it.
         options: further arguments of the builder.
@@ -56,6 +59,8 @@ class Network:
     answers: dict[str, Answer]
     sources: tuple[str, ...]
     exceptions: dict[str, str] = field(default_factory=dict)
+    family: str = ""
+    group: str = ""
 
     def answer(self, spelling: str, chip: str) -> Answer:
         """Return what the record says of one export on one chip."""
@@ -64,8 +69,8 @@ class Network:
 
     @property
     def held_out(self) -> bool:
-        """True for the third that nobody looks at while the rules are being written."""
-        return hashlib.sha256(self.name.encode()).digest()[0] % 3 == 0
+        """True for the third of the families that nobody looks at while the rules are being written."""
+        return hashlib.sha256((self.family or self.name).encode()).digest()[0] % 3 == 0
 
     @property
     def part(self) -> str:
@@ -74,7 +79,7 @@ class Network:
 
     def path(self, spelling: str, folder: Path) -> Path:
         """Return where the export in one spelling is kept."""
-        return folder / self.part / f"{self.name}.{spelling}.onnx"
+        return folder / f"{self.name}.{spelling}.onnx"
 
     @property
     def counted(self) -> bool:
@@ -116,7 +121,19 @@ def address(source: str, table: dict[str, Any]) -> str:
 
 def _network(row: dict[str, Any], table: dict[str, Any]) -> Network:
     row = dict(row)
-    known = ("name", "package", "model", "exports", "sources", "verdict", "ends", "recorded", "chips", "except")
+    known = (
+        "name",
+        "package",
+        "model",
+        "exports",
+        "sources",
+        "verdict",
+        "ends",
+        "recorded",
+        "chips",
+        "except",
+        "group",
+    )
     settings = {key: row.pop(key) for key in known if key in row}
     common = {key: settings[key] for key in ("verdict", "ends") if key in settings}
     recorded = settings.get("recorded", GENERATIONS)
@@ -133,7 +150,15 @@ def _network(row: dict[str, Any], table: dict[str, Any]) -> Network:
         answers=answers,
         sources=tuple(address(source, table) for source in settings.get("sources", ())),
         exceptions=settings.get("except", {}),
+        family=_family(settings["name"], table["families"]),
+        group=settings.get("group", ""),
     )
+
+
+def _family(name: str, families: dict[str, list[str]]) -> str:
+    """Return the first family with a pattern that fits the name; without one, a network is its own family."""
+    fits = (family for family, patterns in families.items() if any(fnmatchcase(name, item) for item in patterns))
+    return next(fits, name)
 
 
 def _answer(settings: dict[str, Any]) -> Answer:

@@ -1,12 +1,41 @@
-"""How sure a verdict is, which finding makes it less sure, and whether chips are known to differ."""
+"""How sure a verdict is, what makes it less sure, and whether chips are known to differ.
+
+The confidence says what the verdict rests on, not how it turned out: ``high`` where the public record has met every
+step, ``medium`` where one kind of step goes beyond the record, ``low`` where two do or where nobody reported the
+operator that decides. How often each level was right is measured on the survey of networks.
+"""
 
 from __future__ import annotations
 
-from fsq_edge_compile.checker.cut import Cut
+from collections.abc import Iterator
+
+from fsq_edge_compile.checker.cut import HEAVY, Cut
 from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.judge import Judgement
 from fsq_edge_compile.checker.report import CONFIDENCE_ORDER
+from fsq_edge_compile.checker.statistics import node_size
 from fsq_edge_runtime.findings import Confidence, NodeFinding
+
+# The networks of the public record were exported at opsets 11 to 17; what newer exporters write for the same moves of
+# data, attention above all, nobody has reported.
+LAST_RECORDED_OPSET = 17
+# A cut that leaves more of the weights than this to the host goes through the network, not behind its heads.
+WEIGHTS_ON_HOST = 1e-3
+# Rules that refuse a move because of where the channels seem to be: as right as that deduction.
+_LAYOUT_RULES = (
+    "reshape.",
+    "transpose.",
+    "squeeze.",
+    "unsqueeze.",
+    "gather.batch",
+    "slice.",
+    "split.",
+    "concat.",
+    "elementwise.",
+    "softmax.axis",
+    "tensor.rank",
+)
+_LEVELS: tuple[Confidence, ...] = ("high", "medium", "low")
 
 
 def confidence_of(
@@ -14,34 +43,64 @@ def confidence_of(
 ) -> tuple[Confidence, str]:
     """Return the confidence of a verdict and what lowers it.
 
-    A verdict of ``full`` is one level surer than the evidence behind its weakest operator: on the open survey it was
-    right as often behind medium evidence as behind high. A cut is as sure as the surest reason to stop: where several
-    nodes are refused at first hand, one that is refused for certain is enough.
+    A cut is as sure as the surest reason to stop: where several nodes are refused at first hand, one that is refused
+    for certain is enough.
 
     Returns:
-        the confidence, and the node and rule behind it; empty text for high.
+        the confidence, and the nodes and rules behind it; empty text for high.
     """
     errors = [finding for finding in file_findings if finding.severity == "error"]
     if errors:
-        return _named(max(errors, key=_rank))
+        return _of_doubts(list(_doubts_of_refusal(max(errors, key=_rank))))
     blockers = first_blockers(graph, judgement)
-    if blockers and not cut.complete:
-        return _named(max(blockers, key=_rank))
-    levels = {name: judgement.confidence.get(name, "high") for name in cut.device}
-    lowest = min(levels, key=lambda name: CONFIDENCE_ORDER[levels[name]], default="")
-    if not lowest or levels[lowest] != "low":
-        return "high", ""
-    node = next(node for node in graph.nodes if levels.get(node.name) == levels[lowest])
-    return "medium", f"{node.name} ({node.op})"
+    if not blockers or cut.complete:
+        return _of_doubts(list(_doubts_of_device(graph, judgement, cut)))
+    surest = max(blockers, key=_rank)
+    doubts = list(_doubts_of_refusal(surest))
+    if all(finding.rule.startswith(_LAYOUT_RULES) for finding in blockers) and _cuts_through(graph, cut):
+        doubts.append(f"{surest.node} ({surest.rule}): the network is cut by its layout alone")
+        if graph.opset > LAST_RECORDED_OPSET:
+            doubts.append(f"{surest.node} ({surest.op}): {_unrecorded(graph)}")
+    return _of_doubts(doubts)
+
+
+def _of_doubts(doubts: list[str]) -> tuple[Confidence, str]:
+    return _LEVELS[min(len(doubts), 2)], "; ".join(dict.fromkeys(doubts))
+
+
+def _doubts_of_refusal(finding: NodeFinding) -> Iterator[str]:
+    """Yield one doubt for a rule of medium evidence, two for a guess or an operator that nobody reported."""
+    where = f"{finding.node or 'file'} ({finding.rule})"
+    yield from [where] * (2 - _rank(finding))
+
+
+def _doubts_of_device(graph: Graph, judgement: Judgement, cut: Cut) -> Iterator[str]:
+    """Yield a doubt for evidence from elsewhere, and one for a spelling that no report has."""
+    nodes = [node for node in graph.nodes if node.name in cut.device]
+    foreign = next((node for node in nodes if node.name in judgement.foreign), None)
+    weak = next((node for node in nodes if judgement.confidence.get(node.name) == "low"), None)
+    if foreign is not None:
+        yield f"{foreign.name} ({foreign.op}): reported for {', '.join(judgement.foreign[foreign.name])} only"
+    elif weak is not None:
+        yield f"{weak.name} ({weak.op}): no run was reported"
+    moving = next((node for node in nodes if node.op == "Transpose"), None)
+    if moving is not None and graph.opset > LAST_RECORDED_OPSET:
+        yield f"{moving.name} ({moving.op}): {_unrecorded(graph)}"
+
+
+def _unrecorded(graph: Graph) -> str:
+    return f"written at opset {graph.opset}, and public reports end at {LAST_RECORDED_OPSET}"
+
+
+def _cuts_through(graph: Graph, cut: Cut) -> bool:
+    """Whether layers with more than a trace of the weights are left to the host."""
+    sizes = {node.name: node_size(graph, node).parameters for node in graph.nodes if node.op in HEAVY}
+    left = sum(size for name, size in sizes.items() if name not in cut.device)
+    return left > WEIGHTS_ON_HOST * sum(sizes.values())
 
 
 def _rank(finding: NodeFinding) -> int:
-    return CONFIDENCE_ORDER[finding.confidence] if finding.support != "unknown" else -1
-
-
-def _named(finding: NodeFinding) -> tuple[Confidence, str]:
-    level: Confidence = "low" if finding.support == "unknown" else finding.confidence
-    return level, "" if level == "high" else f"{finding.node or 'file'} ({finding.rule})"
+    return CONFIDENCE_ORDER[finding.confidence] if finding.support != "unknown" else 0
 
 
 def first_blockers(graph: Graph, judgement: Judgement) -> list[NodeFinding]:

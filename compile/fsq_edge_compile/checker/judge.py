@@ -52,7 +52,7 @@ class Judgement:
         findings: in graph order.
         refused: names of the nodes with an error.
         confidence: evidence behind each accepted node, by name.
-        foreign: operators that were only ever measured on the other compiler generation.
+        foreign: accepted nodes whose operator was only ever measured on the other compiler generation, with its chips.
         decoder: accepted nodes that only prepare maps for the host; the device part ends before them.
         chips: rules met here that read differently for other chips or generations.
     """
@@ -85,7 +85,7 @@ def judge(graph: Graph, target: Target) -> Judgement:
         if node.name not in judgement.refused and evidence is not None:
             judgement.confidence[node.name] = _evidence(evidence, target)
             if evidence.measured and not evidence.measured_for(target):
-                judgement.foreign[evidence.key] = evidence.measured
+                judgement.foreign[node.name] = evidence.measured
     _end_before_decoders(judgement, graph, claims, target)
     for node, breach in packed_heads(graph, channels, judgement.refused | judgement.decoder):
         _record(judgement, book, target, node, [breach])
