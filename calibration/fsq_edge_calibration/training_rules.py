@@ -41,6 +41,9 @@ def normalisation(
     that some mix explains as it is (``compared``) was normalised once.
     """
     raw = len(preprocess.channels)
+    if preprocess.zscore_only is not None:  # a second time would change nothing
+        yield from _window_statistics(frames_nchw, training)
+        return
     own = own_statistics(frames_nchw, training, raw)
     if own:
         yield own
@@ -88,6 +91,15 @@ def own_statistics(frames_nchw: Float32Array, training: Distribution, raw: int) 
         names = [channel.name for channel in training.channels]
         return _normalisation_finding("twice", names, ": mean 0 and spread 1 exactly, the set's own statistics")
     return None
+
+
+def _window_statistics(frames_nchw: Float32Array, training: Distribution) -> Iterator[ChannelFinding]:
+    """Find channels of frames (N, C, H, W) that are no z-scores: in every window those have mean 0, spread up to 1."""
+    windows = frames_nchw.reshape(*frames_nchw.shape[:2], -1).astype(np.float64)
+    apart = (np.abs(windows.mean(axis=2)) > 10 * EXACT) | (windows.std(axis=2) > 1 + 10 * EXACT)
+    names = [channel.name for channel, wrong in zip(training.channels, apart.any(axis=0), strict=True) if wrong]
+    if names:
+        yield _normalisation_finding("missing", names)
 
 
 def _normalisation_finding(kind: str, channels: Sequence[str], how: str = "") -> ChannelFinding:

@@ -24,6 +24,22 @@ def command() -> None:
 @default_option("--rate", 50.0, click.FloatRange(0.001, 1e6), "Say how many samples a second the windows have.")
 @click.option("--hop", type=click.IntRange(1, 65536), help="Step between windows, samples (default: half a window).")
 @click.option("--channels", callback=names_of(), metavar="A:UNIT,B", help="Name the channels (default: ch0,ch1).")
+@click.option(
+    "--layout",
+    default="C,T",
+    show_default=True,
+    metavar="AXES",
+    help="Order the axes of one window without the batch so: C,T; T,C; 1,C,T; C,1,T or 1,T,C.",
+)
+@click.option(
+    "--normalization",
+    type=click.Choice(["given", "none", "minmax", "window-zscore", "z-copies", "fitted"]),
+    default="given",
+    show_default=True,
+    help="Say what the training applied outside the network: mean and std of the windows, nothing, their minimum and "
+    "maximum, each window's own mean and spread, such a copy of each channel behind the raw ones, or mean and std of "
+    "the windows that the bundle is built with.",
+)
 @output_options
 def fit(
     windows: Path,
@@ -31,12 +47,14 @@ def fit(
     rate: float,
     hop: int | None,
     channels: tuple[str, ...] | None,
+    layout: str,
+    normalization: str,
     json_to: str | None,
     quiet: bool,
 ) -> None:
     """Write a preprocess file for windows, with the mean and spread of every channel.
 
-    Then edit it: layout, and normalization, which is what the training applied outside the network. Exit 0.
+    Then replace the statistics by those of the training, where they differ. Exit 0.
     """
     need("onnx", "compile")
     from fsq_edge_compile.foreign.network_input import draft_of
@@ -44,7 +62,9 @@ def fit(
     x = read_windows(windows).windows
     if x.ndim != 3 or x.dtype.kind not in "fiu" or not len(x):
         raise DataError(f"the windows have shape {x.shape} of {x.dtype}, expected (N, C, T) numbers")
-    draft = draft_of(x.astype(np.float32), rate, hop or max(1, x.shape[2] // 2), channels or ())
+    axes = [axis.strip() for axis in layout.strip("[]() ").split(",")]
+    step = hop or max(1, x.shape[2] // 2)
+    draft = draft_of(x.astype(np.float32), rate, step, channels or (), layout=axes, kind=normalization)
     write_text(out, draft.to_json())
     console(quiet, json_to).print(f"wrote {out}: {x.shape[1]} channels, {x.shape[2]} samples", markup=False)
     write_json(draft.to_dict(), json_to)

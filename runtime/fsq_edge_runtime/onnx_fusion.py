@@ -49,6 +49,8 @@ def fuse_preprocess(encoder: bytes, config: PreprocessConfig) -> bytes:
     Raises:
         DataError: the graph or the preprocessing has a form for which this is not written; the message says which.
     """
+    if config.zscore_only is not None:
+        raise DataError("z-scores alone, without a head that has codes, are not fused")
     inputs, _ = read_graph_ports(encoder)
     batch = inputs[0].shape[0] if inputs else 0
     if [(port.name, port.shape[1:]) for port in inputs] != [("input", config.frame_shape)] or batch not in (1, None):

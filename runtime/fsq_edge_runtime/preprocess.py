@@ -1,7 +1,8 @@
 """The one implementation of preprocessing: raw windows in, frames of the device graph out.
 
 Training, calibration, evaluation and streaming all call :class:`Preprocessor`. The order is fixed: fill short gaps,
-append per-window z-copies, standardise with the statistics of the training split, clip, fold.
+append per-window z-copies, standardise with the statistics of the training split, clip, fold. A network that was
+trained elsewhere may take the z-scores of each window (:class:`WindowZscore`) in the place of both.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,18 @@ class ChannelSpec(StrictModel):
     unit: str = Field(max_length=32)
 
 
+class WindowZscore(StrictModel):
+    """(x - mean) / (std + epsilon) of each channel within each window, and nothing else.
+
+    Attributes:
+        epsilon: added to the standard deviation, in raw units: what the training added.
+        ddof: the standard deviation divides by the samples less this; numpy's is 0, torch's is 1.
+    """
+
+    epsilon: float = Field(default=1e-8, ge=1e-12, le=1e6)
+    ddof: int = Field(default=0, ge=0, le=1)
+
+
 class PreprocessConfig(Artefact):
     """``preprocess.json``: what turns raw windows into frames, fitted on the training split and hashed everywhere.
 
@@ -54,6 +67,8 @@ class PreprocessConfig(Artefact):
         std: training standard deviations, same layout, positive.
         clip_sigma: standardised values are clipped to plus or minus this.
         qa: quality thresholds that the stream applies, by name.
+        zscore_only: the frame is the z-scores of the window, not the standardised channels; ``mean`` and ``std`` then
+            only say what the sensors usually give. Left out of the file where it is None.
     """
 
     KIND: ClassVar[str] = "preprocess.json"
@@ -69,9 +84,12 @@ class PreprocessConfig(Artefact):
     std: tuple[float, ...]
     clip_sigma: float = Field(default=5.0, ge=1e-6, le=1e6)
     qa: dict[str, float] = Field(default_factory=dict)
+    zscore_only: WindowZscore | None = None
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
+        if self.zscore_only is not None and self.window_zscore:
+            raise ValueError("zscore_only has no copies, so window_zscore must be false")
         wanted = self.graph_channels
         if len(self.mean) != wanted or len(self.std) != wanted:
             raise ValueError(f"mean and std need {wanted} values, got {len(self.mean)} and {len(self.std)}")
@@ -90,6 +108,13 @@ class PreprocessConfig(Artefact):
             raise ValueError(f"max_gap_ms spans {self.max_gap_samples} samples, at most {MAX_FILLED_SAMPLES}")
         return self
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; a file without ``zscore_only`` keeps the digest that it had before that existed."""
+        found = super().to_dict()
+        if self.zscore_only is None:
+            del found["zscore_only"]
+        return found
+
     @property
     def graph_channels(self) -> int:
         """Channels of the device graph, C'."""
@@ -107,6 +132,8 @@ class PreprocessConfig(Artefact):
 
     def zscore_floor(self) -> Float32Array:
         """Return the floor (C,) added to each channel's standard deviation within a window, in raw units."""
+        if self.zscore_only is not None:
+            return np.full(len(self.channels), self.zscore_only.epsilon, dtype=np.float32)
         floors = [
             ZSCORE_FLOOR_BY_UNIT.get(channel.unit, ZSCORE_FLOOR_SHARE * std)
             for channel, std in zip(self.channels, self.std, strict=False)
@@ -135,15 +162,17 @@ class Preprocessor:
 
     def __init__(self, config: PreprocessConfig) -> None:
         self.config = config
-        samples = config.window_samples
-        root = math.sqrt(samples)
+        samples, alone = config.window_samples, config.zscore_only
+        root = math.sqrt(samples - (alone.ddof if alone else 0))
         self._floor = (config.zscore_floor() * np.float32(root))[:, None, None]
         self._root_count = np.full_like(self._floor, root)
         self._average = np.full((samples, 1), 1.0 / samples, dtype=np.float32)
         # As wide as a frame: on arrays of this size numpy spends more on broadcasting than on arithmetic.
         wide = np.ones(samples, dtype=np.float32)
-        self._mean = np.asarray(config.mean, dtype=np.float32)[:, None] * wide
-        self._scale = (1.0 / np.asarray(config.std, dtype=np.float64)).astype(np.float32)[:, None] * wide
+        count = config.graph_channels
+        mean, std = ((0.0,) * count, (1.0,) * count) if alone else (config.mean, config.std)
+        self._mean = np.asarray(mean, dtype=np.float32)[:, None] * wide
+        self._scale = (1.0 / np.asarray(std, dtype=np.float64)).astype(np.float32)[:, None] * wide
         self._high = np.full_like(self._mean, config.clip_sigma)
         self._low = -self._high
 
@@ -243,7 +272,8 @@ class FrameWriter:
         self._with = preprocessor
         self._flat = frames.reshape(*frames.shape[:-3], config.graph_channels, samples)
         self.raw: Float32Array = self._flat[..., :channels, :]
-        self._z = self._flat[..., channels:, :] if config.window_zscore else None
+        self._alone = config.zscore_only is not None
+        self._z = self.raw if self._alone else self._flat[..., channels:, :] if config.window_zscore else None
         self._mean: Float32Array = np.empty((*self.raw.shape[:-1], 1, 1), dtype=np.float32)
         self._spread: Float32Array = np.empty_like(self._mean)
         # Views made once. Sums are products of a row and a column: one kind of call serves the mean and the spread.
@@ -272,6 +302,9 @@ class FrameWriter:
         spread, settings = self._spread, self._with
         self._write_means()
         np.subtract(self.raw, self._means, z)
+        if self._alone:  # what rounding left of the mean goes too: beside a small epsilon it would count
+            self._write_means()
+            np.subtract(z, self._means, z)
         np.matmul(self._rows, self._columns, spread)
         np.sqrt(spread, spread)
         np.add(spread, settings._floor, spread)

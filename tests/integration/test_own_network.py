@@ -11,6 +11,7 @@ import pytest
 
 from fsq_edge.cli.main import run
 from fsq_edge.data import Dataset, cut_windows, open_dataset
+from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import with_files
@@ -226,6 +227,21 @@ def test_layouts_and_classes_that_do_not_fit_are_named(watch, tmp_path, capfd):
     assert run(words[:4] + words[-2:]) == 64
     assert run([*words[:3], str(tmp_path / "none.onnx"), *words[4:]]) == 66
     assert not (tmp_path / "b.fsqb").exists()
+
+
+@pytest.mark.parametrize("kind", ["given", "none", "minmax", "window-zscore", "z-copies", "fitted"])
+def test_a_preprocess_file_is_made_for_every_layout_and_normalisation(watch, tmp_path, kind):
+    folder, _, windows, *_ = watch
+    words = ["preprocess", "fit", "--windows", str(folder / "W.npz"), "--layout", "1,T,C", "--normalization", kind]
+    assert run([*words, "--out", str(tmp_path / "p.json"), "--quiet"]) == 0
+    given = NetworkInput.read(tmp_path / "p.json")
+    assert (given.layout, given.normalization.kind) == (("1", "T", "C"), kind)
+    config = given.config(windows)
+    assert config.graph_channels == windows.shape[1] * (2 if kind == "z-copies" else 1)
+    if kind == "minmax":
+        np.testing.assert_allclose(config.mean, windows.min(axis=(0, 2)))
+    assert run([*words[:-3], "T", "--out", str(tmp_path / "q.json")]) == 65
+    assert not (tmp_path / "q.json").exists()
 
 
 def test_windows_are_cut_from_a_data_source(watch, built, recordings, tmp_path, capsys):

@@ -1,8 +1,18 @@
+import json
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fill_missing, fit_preprocess
+from fsq_edge_runtime.preprocess import (
+    ChannelSpec,
+    PreprocessConfig,
+    Preprocessor,
+    WindowZscore,
+    fill_missing,
+    fit_preprocess,
+)
 from tests.factories.bundles import motion, preprocess_config
 
 
@@ -81,6 +91,32 @@ def test_json_keeps_the_digest_and_writes_every_default() -> None:
     assert again == config
     assert again.digest() == config.digest() != preprocess_config(clip_sigma=4.0).digest()
     assert set(config.to_dict()) >= {"hop_samples", "max_gap_ms", "clip_sigma", "qa", "schema_version"}
+
+
+def test_z_scores_alone_are_those_of_each_window() -> None:
+    config = preprocess_config(
+        window_zscore=False, mean=(3.0,) * 6, std=(2.0,) * 6, zscore_only=WindowZscore(epsilon=1e-6, ddof=1)
+    )
+    x = windows(9) + np.array([0, 9.81, -1000, 0, 0, 5], dtype=np.float32)[:, None]
+    x[:, 5] = 5.25
+    exact = x.astype(np.float64)
+    wanted = (exact - exact.mean(-1, keepdims=True)) / (exact.std(-1, keepdims=True, ddof=1) + 1e-6)
+    frames = Preprocessor(config).frames(x)
+    assert frames.shape == (9, 6, 2, 50)
+    np.testing.assert_allclose(frames.reshape(x.shape), wanted.clip(-5, 5), atol=1e-5)
+    assert np.abs(frames.reshape(x.shape)[:, 5]).max() == 0.0  # a sensor that rests is not blown up by rounding
+    np.testing.assert_array_equal(frames[4], Preprocessor(config).frames(x[4:5])[0])
+
+
+def test_a_file_without_z_scores_alone_is_the_one_that_earlier_releases_wrote() -> None:
+    config = preprocess_config()
+    assert "zscore_only" not in json.loads(config.to_json())
+    assert config.digest() == "7d835f1736da8781f0d18760b2b7abe57b114b611a399627468900be300e922d"
+    alone = preprocess_config(window_zscore=False, mean=(0.0,) * 6, std=(1.0,) * 6, zscore_only=WindowZscore())
+    assert PreprocessConfig.from_json(alone.to_json()) == alone
+    assert alone.digest() != preprocess_config(window_zscore=False, mean=(0.0,) * 6, std=(1.0,) * 6).digest()
+    with pytest.raises(ValidationError, match="window_zscore must be false"):
+        preprocess_config(zscore_only=WindowZscore())
 
 
 @pytest.mark.parametrize(

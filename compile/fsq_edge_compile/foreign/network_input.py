@@ -14,10 +14,11 @@ from fsq_edge_runtime.artefact import Artefact, StrictModel, read_json
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import first_line, read_bounded
-from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, fit_preprocess
+from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, WindowZscore, fit_preprocess
 
 MAX_BYTES: Final = 1 << 20
 NO_CLIP: Final = 1e6  # the widest that preprocess.json allows: a foreign network was trained without clipping
+KINDS: Final = ("given", "none", "minmax", "window-zscore", "z-copies", "fitted")
 LAYOUTS: Final = (("C", "T"), ("T", "C"), ("1", "C", "T"), ("C", "1", "T"), ("1", "T", "C"))
 HINT: Final = "fsq-edge preprocess fit --windows W.npy --out FILE writes one to start from"
 
@@ -56,8 +57,19 @@ class ZCopiesNormalization(StrictModel):
     kind: Literal["z-copies"]
 
 
+class WindowZscoreNormalization(WindowZscore):
+    """(x - mean) / (std + epsilon) with the mean and spread of each channel within each window."""
+
+    kind: Literal["window-zscore"]
+
+
 Normalization = Annotated[
-    NoNormalization | GivenNormalization | FittedNormalization | MinMaxNormalization | ZCopiesNormalization,
+    NoNormalization
+    | GivenNormalization
+    | FittedNormalization
+    | MinMaxNormalization
+    | WindowZscoreNormalization
+    | ZCopiesNormalization,
     Field(discriminator="kind"),
 ]
 
@@ -94,6 +106,10 @@ class NetworkInput(Artefact):
         for name in given:
             if len(getattr(rule, name)) != count:
                 raise ValueError(f"{name} has {len(getattr(rule, name))} values for {count} channels")
+        if isinstance(rule, MinMaxNormalization) and any(
+            low >= high for low, high in zip(rule.low, rule.high, strict=True)
+        ):
+            raise ValueError("high must be above low in every channel")
         return self
 
     @classmethod
@@ -123,7 +139,7 @@ class NetworkInput(Artefact):
         """Return what the device applies: the rows are not folded, and nothing is clipped below a million sigmas.
 
         Args:
-            windows: (N, C, T) float32 raw units, read for ``fitted`` only.
+            windows: (N, C, T) float32 raw units, read for ``fitted``, and for ``window-zscore`` to say what is usual.
 
         Raises:
             DataError: statistics out of range, or no window to fit on.
@@ -134,7 +150,9 @@ class NetworkInput(Artefact):
             mean, std = list(rule.mean), list(rule.std)
         elif isinstance(rule, MinMaxNormalization):
             mean, std = list(rule.low), [high - low for low, high in zip(rule.low, rule.high, strict=True)]
-        copies = isinstance(rule, ZCopiesNormalization)
+        copies, alone = isinstance(rule, ZCopiesNormalization), None
+        if isinstance(rule, WindowZscoreNormalization):
+            alone = WindowZscore(epsilon=rule.epsilon, ddof=rule.ddof)
         try:
             config = PreprocessConfig(
                 channels=self.channels,
@@ -147,10 +165,12 @@ class NetworkInput(Artefact):
                 mean=tuple(mean * (2 if copies else 1)),
                 std=tuple(std * (2 if copies else 1)),
                 clip_sigma=NO_CLIP,
+                zscore_only=alone,
             )
         except ValidationError as error:
             raise DataError(f"the preprocess file: {error.errors()[0]['msg']}", hint=HINT) from error
-        return fit_preprocess(windows, config) if isinstance(rule, FittedNormalization) else config
+        fits = isinstance(rule, FittedNormalization | WindowZscoreNormalization)
+        return fit_preprocess(windows, config) if fits else config
 
 
 def layout_text(layout: Sequence[str]) -> str:
@@ -163,35 +183,56 @@ def layout_text(layout: Sequence[str]) -> str:
     return f"[{', '.join(layout)}]"
 
 
-def draft_of(windows: Float32Array, rate_hz: float, hop_samples: int, names: Sequence[str] = ()) -> NetworkInput:
-    """Return a first preprocess file for windows: layout [C, T] and the statistics of the windows.
+def draft_of(
+    windows: Float32Array,
+    rate_hz: float,
+    hop_samples: int,
+    names: Sequence[str] = (),
+    *,
+    layout: Sequence[str] = ("C", "T"),
+    kind: str = "given",
+) -> NetworkInput:
+    """Return a first preprocess file for windows, with their statistics where the normalisation has some.
 
     Args:
         windows: (N, C, T) float32 raw units.
         rate_hz: of the windows.
         hop_samples: step between windows of a stream.
         names: ``NAME`` or ``NAME:UNIT`` a channel; none gives ch0, ch1 ... without a unit.
+        layout: order of the axes of one window.
+        kind: of the normalisation, one of :data:`KINDS`.
 
     Raises:
-        DataError: no usable window, or another number of names.
+        DataError: no usable window, another number of names, or a layout that is none.
     """
     count, samples = windows.shape[1:]
     if names and len(names) != count:
         raise DataError(f"{len(names)} channel names for windows of {count} channels")
     pairs = [name.partition(":")[::2] for name in names] or [(f"ch{index}", "") for index in range(count)]
+    value: dict[str, Any] = {
+        "schema_version": 1,
+        "layout": list(layout),
+        "channels": [{"name": name, "unit": unit} for name, unit in pairs],
+        "sample_rate_hz": rate_hz,
+        "window_samples": samples,
+        "hop_samples": hop_samples,
+        "normalization": {"kind": "fitted"},
+    }
+    x = np.asarray(windows, dtype=np.float32)
     try:
-        plain = NetworkInput(
-            channels=tuple(ChannelSpec(name=name, unit=unit) for name, unit in pairs),
-            sample_rate_hz=rate_hz,
-            window_samples=samples,
-            hop_samples=hop_samples,
-            normalization=FittedNormalization(kind="fitted"),
-        )
+        plain = NetworkInput.model_validate(value, strict=False)
+        if kind == "given":
+            fitted = plain.config(x)
+            value["normalization"] = {"kind": kind, "mean": fitted.mean, "std": fitted.std}
+        elif kind == "minmax":
+            seen = np.isfinite(x)
+            low, high = np.where(seen, x, np.inf).min(axis=(0, 2)), np.where(seen, x, -np.inf).max(axis=(0, 2))
+            value["normalization"] = {"kind": kind, "low": low.tolist(), "high": high.tolist()}
+        else:
+            value["normalization"] = {"kind": kind}
+        return NetworkInput.model_validate(value, strict=False)
     except ValidationError as error:
         raise DataError(f"the windows do not give a preprocess file: {error.errors()[0]['msg']}") from error
-    fitted = plain.config(np.asarray(windows, dtype=np.float32))
-    given = GivenNormalization(kind="given", mean=fitted.mean, std=fitted.std)
-    return plain.model_copy(update={"normalization": given})
 
 
 def _yaml(data: bytes, name: str) -> Any:
