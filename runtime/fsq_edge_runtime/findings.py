@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 Severity = Literal["error", "warning", "info"]
@@ -41,6 +42,14 @@ class Finding:
     def to_dict(self, *names: str) -> dict[str, Any]:
         """Return the finding as plain JSON values: the named fields in that order, or all of them."""
         return {name: getattr(self, name) for name in names or [field.name for field in fields(self)]}
+
+
+def finding(severity: Severity, rule: str, message: str, fix: str = "", **about: Any) -> Finding:
+    """Return a finding; its further fields are given by name. ``error``, ``warning`` and ``info`` have a severity."""
+    return Finding(rule=rule, severity=severity, message=message, fix=fix, **about)
+
+
+error, warning, info = partial(finding, "error"), partial(finding, "warning"), partial(finding, "info")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +99,7 @@ def worst_first(findings: Iterable[_Found]) -> tuple[_Found, ...]:
     Example:
         >>> note = Finding(rule="rate", severity="info", message="24.4 Hz")
         >>> fault = Finding(rule="nan", severity="error", message="3 values are NaN")
-        >>> [finding.rule for finding in worst_first([note, fault])]
+        >>> [one.rule for one in worst_first([note, fault])]
         ['nan', 'rate']
     """
-    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+    return tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity)))

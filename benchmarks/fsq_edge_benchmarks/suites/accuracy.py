@@ -11,10 +11,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fsq_edge.data.windows import WindowIndex
 from fsq_edge_benchmarks.measure.stopwatch import in_turns, timed
 from fsq_edge_benchmarks.suites.accuracy_parts.contenders import (
     Contender,
@@ -27,9 +28,6 @@ from fsq_edge_benchmarks.suites.accuracy_parts.outcomes import Outcome, paired_d
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
 from fsq_edge_runtime.arrays import IntArray
 from fsq_edge_runtime.scores import confusion, scores_of_tallies, tallies
-
-if TYPE_CHECKING:
-    from fsq_edge.data.windows import WindowIndex
 
 SEEDS = (0, 1, 2)
 LATENCY_CALLS, QUICK_LATENCY_CALLS = 100, 11

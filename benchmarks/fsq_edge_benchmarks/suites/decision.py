@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+import onnx
+
 from fsq_edge_benchmarks.bench.contestant import open_subject
 from fsq_edge_benchmarks.bench.modes.single import measure_single
 from fsq_edge_benchmarks.bench.pairing import race
@@ -75,8 +77,6 @@ def layers_in_float(graph: bytes) -> list[str]:
 
     Quantise and dequantise nodes that it cannot fuse cost more than the whole network in float.
     """
-    import onnx
-
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "optimised.onnx")
         open_onnx(graph, optimized_to=path)

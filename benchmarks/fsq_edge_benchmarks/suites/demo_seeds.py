@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fsq_edge.deploy.build import export_run
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import DEMO_FOLD
 from fsq_edge_benchmarks.suites.accuracy_parts.int8_trial import Int8Trial
 from fsq_edge_benchmarks.suites.command import RUNS, run_command
@@ -34,8 +35,6 @@ def run(quick: bool = False, runs: Path | None = None) -> dict[str, Any]:
 
 
 def _measure(seed: int, quick: bool, runs: Path | None) -> dict[str, Any]:
-    from fsq_edge.deploy.build import export_run
-
     with tempfile.TemporaryDirectory() as folder:
         # The export reads the run's files again, so a run that nobody keeps must last until then.
         trial = Int8Trial.of(DEMO_FOLD, seed, 2 if quick else None, runs or Path(folder, "runs"))

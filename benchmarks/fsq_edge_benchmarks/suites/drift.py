@@ -21,6 +21,7 @@ import numpy as np
 
 from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.watch import load_watch
+from fsq_edge.training.split import open_sides
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
@@ -229,8 +230,6 @@ def run(
 
 
 def _trained(folder: Path) -> Bundle:
-    from fsq_edge.training.split import open_sides
-
     config = fold_config("watch", HELD_OUT, epochs=EPOCHS)
     return trained_bundle(config, open_sides(config), folder)[1]
 

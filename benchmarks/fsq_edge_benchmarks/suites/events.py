@@ -9,19 +9,20 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fsq_edge.data import open_dataset
+from fsq_edge.data.recording import Dataset
+from fsq_edge.training.split import cut_sides
+from fsq_edge.tuning.tune import tune_bundle
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
 from fsq_edge_benchmarks.suites.command import numbers, run_command
 from fsq_edge_benchmarks.suites.registry import suite_named
-
-if TYPE_CHECKING:
-    from fsq_edge.data.recording import Dataset
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.bundle.event_report import EventScore
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.event_report import EventScore
 
 QUADRUPED_FOLDS = (("1", "2", "3"), ("4", "5", "6"), ("7", "8", "9"), ("10", "11", "12"))
 # The rule that chooses was settled on seed 0 of watch and of the quadruped's first fold. These, and all other seeds
@@ -51,8 +52,6 @@ def run(
         rule never saw, and ``passed``: in every run at most half the false events, no more misses and
         at most 0.6 s of added delay.
     """
-    from fsq_edge.data import open_dataset
-
     dataset = open_dataset(source)
     folds: Sequence[Sequence[str]] = WATCH_FOLDS if source == "watch" else QUADRUPED_FOLDS
     if quick:
@@ -76,8 +75,6 @@ def run(
 
 
 def _row(dataset: Dataset, source: str, fold: Sequence[str], seed: int, work: Path, quick: bool) -> dict[str, Any]:
-    from fsq_edge.tuning.tune import tune_bundle
-
     bundle = _trained(dataset, source, fold, seed, work, quick)
     tuned = tune_bundle(bundle, dataset, seed=seed, max_delay_s=MAX_DELAY_S)
     row: dict[str, Any] = {"test_subjects": list(fold), "seed": seed}
@@ -100,9 +97,6 @@ def _row(dataset: Dataset, source: str, fold: Sequence[str], seed: int, work: Pa
 
 
 def _trained(dataset: Dataset, source: str, fold: Sequence[str], seed: int, work: Path, quick: bool) -> Bundle:
-    from fsq_edge.training.split import cut_sides
-    from fsq_edge_runtime.bundle.bundle import Bundle
-
     folder = work / f"{source}-{'_'.join(fold)}-{seed}"
     path = folder / "bundle.fsqb"
     if path.exists():

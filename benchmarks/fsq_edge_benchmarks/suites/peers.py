@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 
+from fsq_edge.data.sources import open_dataset
+from fsq_edge.deploy.export import Exported, export_model
+from fsq_edge.model import Conv2dFSQ
+from fsq_edge.training.split import cut_sides
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, fixed_preprocess
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
@@ -24,10 +29,6 @@ from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.preprocess import PreprocessConfig
-
-if TYPE_CHECKING:
-    from fsq_edge.deploy.export import Exported
-    from fsq_edge.model import Conv2dFSQ
 
 Classify = Callable[[Float32Array], object]  # one window (C, T), raw units, to its class
 
@@ -54,8 +55,6 @@ def run(quick: bool = False) -> dict[str, Any]:
         ``what`` each is; ``peers``: name -> distributions ``theirs`` and ``ours`` of the time of one window, and
         ``ratio`` of the medians, theirs over ours, with interval; ``windows``: how many were timed.
     """
-    import torch
-
     training, labels, held_out = _windows(QUICK_FIT if quick else None)
     network, exported, config = untrained_network(training)
     bundle = bundle_around(exported.encoder.SerializeToString(), exported.tail, config, training)
@@ -98,9 +97,6 @@ def _pair(ours: Classify, theirs: Classify, windows: Float32Array, count: int, w
 
 def _windows(fewer: int | None) -> tuple[Float32Array, Int64Array, Float32Array]:
     """Return training windows (N, C, T) with labels (N,), and windows of the held-out subjects."""
-    from fsq_edge.data.sources import open_dataset
-    from fsq_edge.training.split import cut_sides
-
     sides = cut_sides(open_dataset("watch"), fold_config("watch", DEMO_FOLD))
     step = 1 if fewer is None else max(1, len(sides.train) // fewer)
     rows = np.arange(0, len(sides.train), step)
@@ -109,11 +105,6 @@ def _windows(fewer: int | None) -> tuple[Float32Array, Int64Array, Float32Array]
 
 def untrained_network(training: Float32Array) -> tuple[Conv2dFSQ, Exported, PreprocessConfig]:
     """Return the default network, its graphs and its preprocessing; what it has learnt costs no time, so: nothing."""
-    import torch
-
-    from fsq_edge.deploy.export import export_model
-    from fsq_edge.model import Conv2dFSQ
-
     torch.manual_seed(0)
     network = Conv2dFSQ(training.shape[1], num_classes=7).eval()
     return network, export_model(network), fixed_preprocess(training)

@@ -13,21 +13,30 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
+from fsq_edge.data import open_dataset
+from fsq_edge.data.recording import Dataset, Recording
+from fsq_edge.deploy.build import export_run
+from fsq_edge.deploy.calibration import calibrate
+from fsq_edge.training.split import open_sides
+from fsq_edge.tuning.wearer_windows import windows_of
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import DEMO_FOLD, WATCH_FOLDS, fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.int8_trial import CALIBRATION_WINDOWS
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.int8.preview import preview_build, write_preview
+from fsq_edge_compile.packing.bundle import build_bundle
 from fsq_edge_runtime.arrays import Int64Array
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.personal.fitting import personalize
+from fsq_edge_runtime.personal.overlay import Overlay
 from fsq_edge_runtime.scores import REPLICATES, confusion, macro_f1, percentile_interval
-
-if TYPE_CHECKING:
-    from fsq_edge.data.recording import Dataset, Recording
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.personal.overlay import Overlay
+from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 SEEDS: Final = (0, 1, 2)
 SECONDS: Final = (5, 10, 20)
@@ -69,8 +78,6 @@ def run(
         ``other_wrist_loss`` is by how much the overlay's mean is below the base head's on the other wrist. ``context``
         has the macro-F1 of the held-out people without any data of theirs, of windows alone and of smoothed ones.
     """
-    from fsq_edge.data import open_dataset
-
     dataset = open_dataset("watch")
     folds, seeds = ((DEMO_FOLD,), seeds[:1]) if quick else (WATCH_FOLDS, seeds)
     outcomes: dict[str, list[dict[str, Any]]] = {}
@@ -102,14 +109,6 @@ def run(
 
 def trained_bundle(fold: tuple[str, ...], seed: int, quick: bool, runs: Path | None, folder: Path) -> Bundle:
     """Return the bundle of one fold, with features and int8 preview, built where it is not kept yet."""
-    from fsq_edge.deploy.build import export_run
-    from fsq_edge.deploy.calibration import calibrate
-    from fsq_edge.training.split import open_sides
-    from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.int8.preview import preview_build, write_preview
-    from fsq_edge_compile.packing.bundle import build_bundle
-    from fsq_edge_runtime.bundle.bundle import Bundle
-
     name = f"watch-{'-'.join(fold)}-seed{seed}" + ("-quick" if quick else "")
     path = folder / f"{name}.fsqb"
     if path.exists():
@@ -132,8 +131,8 @@ def cases(dataset: Dataset, fold: Sequence[str], seconds: Sequence[int]) -> list
         mine = [recording for recording in dataset.recordings if recording.subject == subject]
         for amount in seconds:
             size = round(amount * dataset.sample_rate_hz)
-            own = tuple(_cut(one, slice(0, size)) for one in mine)
-            rest = tuple(_cut(one, slice(size, None)) for one in mine if len(one) > size)
+            own = tuple(cut(one, slice(0, size)) for one in mine)
+            rest = tuple(cut(one, slice(size, None)) for one in mine if len(one) > size)
             found.append(Case(f"{amount} s", subject, own, rest))
         for wrist in sorted({recording.session for recording in mine}):
             here, there = (tuple(one for one in mine if (one.session == wrist) is same) for same in (True, False))
@@ -141,16 +140,14 @@ def cases(dataset: Dataset, fold: Sequence[str], seconds: Sequence[int]) -> list
     return found
 
 
-def _cut(recording: Recording, part: slice) -> Recording:
+def cut(recording: Recording, part: slice) -> Recording:
+    """Return a stretch of a recording."""
     stamps = None if recording.timestamps is None else recording.timestamps[part]
     return replace(recording, samples=recording.samples[part], labels=recording.labels[part], timestamps=stamps)
 
 
 def judge(bundle: Bundle, dataset: Dataset, case: Case) -> dict[str, Any]:
     """Return macro-F1 on the judged recordings before and after, float and int8; a refusal leaves the base head."""
-    from fsq_edge.tuning.wearer_windows import windows_of
-    from fsq_edge_runtime.personal.fitting import personalize
-
     found = personalize(bundle, windows_of(bundle, case.own, dataset), case.subject)
     overlay = found.overlay
     base, _ = answers(bundle, dataset, case.judged, "onnx", None)
@@ -180,8 +177,6 @@ def answers(
     Returns:
         ``(counts, share)``: (K, K) row the truth; the share of windows that the guard gave to the base head.
     """
-    from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
-
     numbers = {name: number for number, name in enumerate(bundle.classes)}
     truths = {recording.recording_id: int(recording.labels[0]) for recording in recordings}
     labels: list[int] = []
@@ -210,8 +205,6 @@ def context(bundle: Bundle, dataset: Dataset, fold: Sequence[str]) -> dict[str, 
 
     Smoothing is the decision chain's exponential mean; it looks back only, and starts afresh with each recording.
     """
-    from fsq_edge_runtime.decision import DecisionSettings
-
     numbers = {name: number for number, name in enumerate(bundle.classes)}
     recordings = [recording for recording in dataset.recordings if recording.subject in fold]
     found: dict[str, float] = {}

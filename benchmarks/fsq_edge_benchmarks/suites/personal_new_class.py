@@ -13,18 +13,25 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
+from fsq_edge.data import open_dataset, write_folder
+from fsq_edge.data.recording import Dataset, Recording
+from fsq_edge.deploy.build import export_run
+from fsq_edge.training.split import open_sides
+from fsq_edge.tuning.wearer_windows import windows_of
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
+from fsq_edge_benchmarks.suites.personal import cut
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.packing.bundle import build_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.personal.fitting import personalize
 from fsq_edge_runtime.scores import confusion, scores_of_tallies, tallies
-
-if TYPE_CHECKING:
-    from fsq_edge.data.recording import Dataset, Recording
-    from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.stream.records import Decision
 
 SEEDS: Final = (0, 1)
 FOLDS: Final = {"watch": WATCH_FOLDS, "quadruped": (("1", "2", "3"), ("4", "5", "6"), ("7", "8", "9"))}
@@ -47,8 +54,6 @@ def run(
         ``classes``: by class the recall of the new class, accuracy on the others before and after, false alarms of the
         new class an hour of the others, and refusals; ``mean`` and ``worst`` over them.
     """
-    from fsq_edge.data import open_dataset
-
     dataset = open_dataset(source)
     names = dataset.classes[:1] if quick else dataset.classes
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
@@ -82,12 +87,6 @@ def _bundle_without(
     dataset: Dataset, name: str, fold: tuple[str, ...], seed: int, epochs: int | None, folder: Path
 ) -> Bundle:
     """Return the bundle of a network that never saw a class."""
-    from fsq_edge.data import write_folder
-    from fsq_edge.deploy.build import export_run
-    from fsq_edge.training.split import open_sides
-    from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.packing.bundle import build_bundle
-
     place = folder / f"{dataset.name}-without-{name}"
     if not (place / "dataset.json").exists():
         write_folder(_without(dataset, name), place)
@@ -111,13 +110,10 @@ def _without(dataset: Dataset, name: str) -> Dataset:
 
 
 def _enrol(bundle: Bundle, dataset: Dataset, name: str, subject: str, own_s: float) -> dict[str, Any]:
-    from fsq_edge.tuning.wearer_windows import windows_of
-    from fsq_edge_runtime.personal.fitting import personalize
-
     size = round(own_s * dataset.sample_rate_hz)
     mine = [recording for recording in dataset.recordings if recording.subject == subject]
-    own = [_cut(one, slice(0, size)) for one in mine]
-    rest = [_cut(one, slice(size, None)) for one in mine if len(one) > size + bundle.preprocess.window_samples]
+    own = [cut(one, slice(0, size)) for one in mine]
+    rest = [cut(one, slice(size, None)) for one in mine if len(one) > size + bundle.preprocess.window_samples]
     found = personalize(bundle, windows_of(bundle, own, dataset, new_classes=(name,)), subject, new_classes=(name,))
     known = len(bundle.classes)
     before = _answered(bundle, rest, dataset, name, None)
@@ -144,8 +140,6 @@ def _answered(
     bundle: Bundle, recordings: Sequence[Recording], dataset: Dataset, name: str, overlay: Any
 ) -> dict[str, Any]:
     """Return truth and raw answer (N,) of every window that lies in one label; the new class is the last number."""
-    from fsq_edge_runtime.stream.records import Decision
-
     classes = (*bundle.classes, name)
     truth: list[int] = []
     told: list[int] = []
@@ -161,10 +155,6 @@ def _answered(
                     truth.append(classes.index(dataset.classes[int(inside[0])]))
                     told.append(classes.index(decision.raw_label))
     return {"truth": np.array(truth), "told": np.array(told)}
-
-
-def _cut(recording: Recording, part: slice) -> Recording:
-    return replace(recording, samples=recording.samples[part], labels=recording.labels[part], timestamps=None)
 
 
 def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

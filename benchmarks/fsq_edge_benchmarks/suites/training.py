@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
+from fsq_edge.training.assembly import fit_on_training, make_loop
+from fsq_edge.training.loop import make_optimizer
+from fsq_edge.training.split import open_sides
+from fsq_edge.training.world import ALONE
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import DEMO_FOLD, fold_config
 from fsq_edge_benchmarks.suites.command import run_command
@@ -27,8 +33,6 @@ def run(quick: bool = False) -> dict[str, Any]:
         ``bare_s``, ``epoch_s``, ``epoch_with_validation_s`` (medians of the rounds), ``ratio`` and
         ``ratio_with_validation`` (medians of the rounds' ratios), and what was timed.
     """
-    import torch
-
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -54,14 +58,6 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 def _timers() -> tuple[dict[str, Callable[[int], object]], dict[str, Any]]:
     """Return what is timed: the bare loop, a training epoch, a validation pass."""
-    import torch
-    from torch import nn
-
-    from fsq_edge.training.assembly import fit_on_training, make_loop
-    from fsq_edge.training.loop import make_optimizer
-    from fsq_edge.training.split import open_sides
-    from fsq_edge.training.world import ALONE
-
     config = fold_config("watch", DEMO_FOLD)
     sides = open_sides(config)
     with tempfile.TemporaryDirectory() as folder:

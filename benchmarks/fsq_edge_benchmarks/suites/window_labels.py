@@ -11,17 +11,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
+from fsq_edge.data import open_dataset, write_folder
+from fsq_edge.data.quadruped import make_quadruped
+from fsq_edge.data.recording import Dataset, Recording
+from fsq_edge.training.config import TrainConfig, WindowsSection
+from fsq_edge.training.split import open_sides
+from fsq_edge.tuning.tune import tune_bundle
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_benchmarks.suites.events import QUADRUPED_FOLDS
-
-if TYPE_CHECKING:
-    from fsq_edge.data.recording import Dataset
 
 RULES: Final = ("pure", "majority", "soft")
 SUMS: Final = ("events", "missed", "false_events", "hours")
@@ -40,9 +43,6 @@ def run(quick: bool = False, source: str = "quadruped", folds: int = 2, seed: in
     Returns:
         ``rules``: for each, sums of events, missed and false ones, false events an hour, and window macro-F1.
     """
-    from fsq_edge.data import open_dataset, write_folder
-    from fsq_edge.data.quadruped import make_quadruped
-
     dataset = make_quadruped(seed, 3, 40.0) if quick else open_dataset(source)
     held_out: Sequence[Sequence[str]] = WATCH_FOLDS if source == "watch" else QUADRUPED_FOLDS
     rules = ("pure", "soft") if quick else RULES
@@ -69,8 +69,6 @@ def run(quick: bool = False, source: str = "quadruped", folds: int = 2, seed: in
 
 def stitched(dataset: Dataset, seed: int) -> Dataset:
     """Return a data set whose recordings are each subject's, joined without a gap in an order drawn by the seed."""
-    from fsq_edge.data.recording import Recording
-
     recordings = []
     for subject in dataset.subjects:
         own = [recording for recording in dataset.recordings if recording.subject == subject]
@@ -83,10 +81,6 @@ def stitched(dataset: Dataset, seed: int) -> Dataset:
 
 
 def _row(dataset: Dataset, training: str, rule: str, fold: Sequence[str], seed: int, quick: bool) -> dict[str, Any]:
-    from fsq_edge.training.config import TrainConfig, WindowsSection
-    from fsq_edge.training.split import open_sides
-    from fsq_edge.tuning.tune import tune_bundle
-
     begun = time.process_time()
     plain = fold_config(training, fold, seed, epochs=1 if quick else None)
     config = TrainConfig.model_validate({**dict(plain), "windows": WindowsSection.model_validate({"labels": rule})})

@@ -12,9 +12,10 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
-from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.findings import Finding, error, warning
 
 LEVELS: Final = (0, 1, 2, 4)  # of optimization_level
 FULL_CALIBRATION: Final = 1024  # below it the DFC drops the optimisation level to 0
@@ -153,12 +154,7 @@ def _split(arguments: str) -> list[str]:
     return [*parts, last] if last or parts else []
 
 
-def _error(message: str, fix: str) -> Finding:
-    return Finding(rule="model-script", severity="error", message=message, fix=fix)
-
-
-def _warning(message: str, fix: str) -> Finding:
-    return Finding(rule="model-script", severity="warning", message=message, fix=fix)
+_error, _warning = partial(error, "model-script"), partial(warning, "model-script")
 
 
 def _lint(line: str, windows: int, generation: int) -> Iterator[Finding]:

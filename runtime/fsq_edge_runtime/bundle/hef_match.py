@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fsq_edge_runtime.bundle.expected_values import ExpectedValues, expected_values
-from fsq_edge_runtime.findings import Finding, Severity
+from fsq_edge_runtime.findings import Finding, Severity, error, finding, info, warning
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.hef.report import HefReport, HefTensor
 from fsq_edge_runtime.onnx_graph import GraphEnd, read_device_end
@@ -46,7 +46,7 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     """
     findings = list(_streams(report, len(bundle.output_sizes)))
     if report.fault:
-        findings.append(Finding(rule="layout", severity="error", message=report.fault, fix="compile again"))
+        findings.append(error("layout", report.fault, fix="compile again"))
     if findings:
         return tuple(findings)
     source, sink = report.inputs[0], report.outputs[0]
@@ -69,23 +69,17 @@ def _streams(report: HefReport, outputs: int) -> Iterator[Finding]:
     if counts != wanted:
         expected = "one of each" if outputs == 1 else f"one input and {outputs} outputs: t and the features"
         message = f"{counts[0]} inputs and {counts[1]} outputs, expected {expected}"
-        yield Finding(
-            rule="streams",
-            severity="error",
-            message=message,
-            limit=wanted,
+        yield error(
+            "streams",
+            message,
             actual=counts,
+            limit=wanted,
             fix="compile encoder.onnx, ending at its Tanh" + (" and at its pooling" if outputs > 1 else ""),
         )
     if report.groups[0].host_ops:
         names = [op.kind for op in report.groups[0].host_ops]
-        yield Finding(
-            rule="host-ops",
-            severity="error",
-            message=f"post-processing on the host: {names}",
-            limit=[],
-            actual=names,
-            fix="compile without it",
+        yield error(
+            "host-ops", f"post-processing on the host: {names}", actual=names, limit=[], fix="compile without it"
         )
 
 
@@ -100,14 +94,7 @@ def _input_shape(source: HefTensor, frame_shape: tuple[int, int, int]) -> Iterat
         message = f"input {source.name} has {source.shape[2]} channels, the bundle's frames have {channels}"
     else:
         message = f"input {source.name} has shape {source.shape} (H, W, C), the bundle's frames are {wanted}"
-    yield Finding(
-        rule="input-shape",
-        severity="error",
-        message=message,
-        limit=wanted,
-        actual=source.shape,
-        fix="compile this bundle's encoder.onnx",
-    )
+    yield error("input-shape", message, actual=source.shape, limit=wanted, fix="compile this bundle's encoder.onnx")
 
 
 def _input_limits(source: HefTensor, expected: ExpectedValues) -> Iterator[Finding]:
@@ -118,14 +105,14 @@ def _input_limits(source: HefTensor, expected: ExpectedValues) -> Iterator[Findi
     fix = "calibrate with real training windows (fsq-edge calibrate) and compile again"
     if _looks_like_noise(limits, seen):
         message = f"input {source.name} was calibrated with uniform noise, not with motion: {shown}"
-        yield Finding(rule="input-noise", severity="error", message=message, limit=seen, actual=limits, fix=fix)
+        yield error("input-noise", message, actual=limits, limit=seen, fix=fix)
     if clipped > CLIPPED_WARNING:
         severity: Severity = "error" if clipped > CLIPPED_ERROR else "warning"
         message = f"input {source.name} clips {clipped:.1%} of this bundle's input values: {shown}"
-        yield Finding(rule="input-limits", severity=severity, message=message, limit=seen, actual=limits, fix=fix)
+        yield finding(severity, "input-limits", message, actual=limits, limit=seen, fix=fix)
     elif limits[1] - limits[0] > WIDE_LIMITS * (seen[1] - seen[0]):
         message = f"input {source.name} is quantised far beyond the data, which wastes resolution: {shown}"
-        yield Finding(rule="input-limits", severity="warning", message=message, limit=seen, actual=limits, fix=fix)
+        yield warning("input-limits", message, actual=limits, limit=seen, fix=fix)
 
 
 def _looks_like_noise(limits: tuple[float, float], seen: tuple[float, float]) -> bool:
@@ -140,18 +127,14 @@ def _output_width(sink: HefTensor, dimensions: int, *, whole_map: bool) -> Itera
     if sink.shape != (1, 1, dimensions) and not (whole_map and math.prod(sink.shape) == dimensions):
         message = f"output {sink.name} has shape {sink.shape}, the tail takes {dimensions} dimensions"
         fix = "compile this bundle's encoder.onnx"
-        yield Finding(
-            rule="output-width", severity="error", message=message, limit=(1, 1, dimensions), actual=sink.shape, fix=fix
-        )
+        yield error("output-width", message, actual=sink.shape, limit=(1, 1, dimensions), fix=fix)
 
 
 def _features_width(sink: HefTensor, features: int) -> Iterator[Finding]:
     if math.prod(sink.shape) != features:
         message = f"output {sink.name} has shape {sink.shape}, the bundle's graph puts out {features} features"
         fix = "compile this bundle's encoder.onnx"
-        yield Finding(
-            rule="features-width", severity="error", message=message, limit=features, actual=sink.shape, fix=fix
-        )
+        yield error("features-width", message, actual=sink.shape, limit=features, fix=fix)
 
 
 def _output_limits(sink: HefTensor, bundle: Bundle) -> Iterator[Finding]:
@@ -170,40 +153,26 @@ def _output_limits(sink: HefTensor, bundle: Bundle) -> Iterator[Finding]:
             f"output {sink.name} has limits [{limits[0]:.4g}, {limits[1]:.4g}]: codes at the edge of the code book "
             f"need [{needed[0]:.4g}, {needed[1]:.4g}] and can never occur"
         )
-        yield Finding(
-            rule="output-limits",
-            severity="error",
-            message=message,
-            limit=needed,
-            actual=limits,
-            fix="calibrate with real windows; end at Tanh",
+        yield error(
+            "output-limits", message, actual=limits, limit=needed, fix="calibrate with real windows; end at Tanh"
         )
     elif limits[0] < -1.1 or limits[1] > 1.1:
         message = (
             f"output {sink.name} has limits [{limits[0]:.4g}, {limits[1]:.4g}], a Tanh gives [-1, 1]: "
             "the network ends elsewhere"
         )
-        yield Finding(
-            rule="output-limits",
-            severity="error",
-            message=message,
-            limit=(-1.0, 1.0),
-            actual=limits,
-            fix="end the network at its Tanh",
-        )
+        yield error("output-limits", message, actual=limits, limit=(-1.0, 1.0), fix="end the network at its Tanh")
     step = quant.scale * float(book.half.max())
     if step > STEP_WARNING:
         message = f"one output step is {step:.2f} of a digit of the code book: codes will flip by rounding"
         fix = "quantization_param(output_layer1, precision_mode=a16_w16)"
-        yield Finding(rule="output-step", severity="warning", message=message, limit=STEP_WARNING, actual=step, fix=fix)
+        yield warning("output-step", message, actual=step, limit=STEP_WARNING, fix=fix)
 
 
 def _output_node(sink: HefTensor, end: GraphEnd) -> Iterator[Finding]:
     names = sink.original_names
     if not names or not end.node:
-        yield Finding(
-            rule="output-node", severity="info", message="the HEF does not record the ONNX node of its output"
-        )
+        yield info("output-node", "the HEF does not record the ONNX node of its output")
     elif end.node not in names:
         foreign = not set(names) & end.nodes
         message = (
@@ -211,13 +180,8 @@ def _output_node(sink: HefTensor, end: GraphEnd) -> Iterator[Finding]:
             + ("which this encoder.onnx does not have" if foreign else "not from its last node")
             + f" ({end.node}, {end.operator})"
         )
-        yield Finding(
-            rule="output-node",
-            severity="error",
-            message=message,
-            limit=end.node,
-            actual=names,
-            fix="compile this bundle's encoder.onnx whole",
+        yield error(
+            "output-node", message, actual=names, limit=end.node, fix="compile this bundle's encoder.onnx whole"
         )
 
 
@@ -229,21 +193,14 @@ def _origin(network: str, record: HefRecord | None, bundle: Bundle) -> Iterator[
         found = tagged.groups()
     else:
         message = f"the network name {network!r} does not carry the hashes of what it was made from: not compared"
-        yield Finding(rule="origin", severity="info", message=message)
+        yield info("origin", message)
         return
     encoder = next(entry.sha256 for entry in bundle.manifest.files if entry.role == "encoder")
     expected = (bundle.manifest.preprocess_sha256, encoder)
     for what, tag, digest in zip(("preprocessing", "encoder.onnx"), found, expected, strict=True):
         if not tag or not digest.startswith(tag):
             message = f"made with another {what}: hash {tag[:8] or 'missing'}, the bundle has {digest[:8]}"
-            yield Finding(
-                rule="origin",
-                severity="error",
-                message=message,
-                limit=digest[:8],
-                actual=tag[:8],
-                fix="compile this bundle's build again",
-            )
+            yield error("origin", message, actual=tag[:8], limit=digest[:8], fix="compile this bundle's build again")
 
 
 def finding_rows(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:

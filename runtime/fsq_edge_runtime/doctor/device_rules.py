@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from fsq_edge_runtime.doctor.facts import Facts
+from fsq_edge_runtime.doctor.facts import Facts, major
 from fsq_edge_runtime.doctor.hardware import Chip, DeviceFile, PciDevice
 from fsq_edge_runtime.doctor.kernel_rules import refusal_in
 from fsq_edge_runtime.doctor.repairs import repair
-from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.findings import Finding, error, finding, info, warning
 from fsq_edge_runtime.status import describe
 
 # Source: a public HailoRT log of a Hailo-8 that lowered its clock from 104 C and closed its streams near 120 C.
@@ -33,17 +33,15 @@ def device_findings(facts: Facts) -> Iterator[Finding]:
 
 def _absent(facts: Facts) -> Finding:
     if not facts.has_software:
-        return Finding(
-            rule="device-absent",
-            severity="info",
-            message="no Hailo device on the PCI bus, so models run on the CPU (lspci -d 1e60: would show one)",
+        return info(
+            "device-absent", "no Hailo device on the PCI bus, so models run on the CPU (lspci -d 1e60: would show one)"
         )
     # The binding alone may sit in an environment for development; driver or library mean that a device was expected.
     expected = bool(facts.debian or facts.library or facts.cli or facts.modules)
-    return Finding(
-        rule="device-absent",
-        severity="error" if expected else "warning",
-        message="Hailo's software is installed, but no Hailo device is on the PCI bus",
+    return finding(
+        "error" if expected else "warning",
+        "device-absent",
+        "Hailo's software is installed, but no Hailo device is on the PCI bus",
         fix=repair(facts, "absent"),
         source="HailoRT status 74",
     )
@@ -52,20 +50,18 @@ def _absent(facts: Facts) -> Finding:
 def _driver(facts: Facts, device: PciDevice) -> Iterator[Finding]:
     chip = device.chip
     if chip is None:
-        yield Finding(
-            rule="device-unknown",
-            severity="warning",
-            message=f"PCI device {device.device_id} at {device.address} is Hailo's, but this release does not know it",
+        yield warning(
+            "device-unknown",
+            f"PCI device {device.device_id} at {device.address} is Hailo's, but this release does not know it",
             fix="update fsq-edge",
         )
         return
     if device.driver is None:
         yield _no_driver(facts, device, chip)
     elif not facts.files:
-        yield Finding(
-            rule="device-file",
-            severity="error",
-            message=f"the driver {device.driver} is bound to {device.address}, but there is no /dev/hailo* or "
+        yield error(
+            "device-file",
+            f"the driver {device.driver} is bound to {device.address}, but there is no /dev/hailo* or "
             "/dev/h1x-*: it failed to start the device, most often for want of firmware",
             fix=f"sudo dmesg | grep -i hailo  # shows why; then: {repair(facts, 'firmware')}",
             source="HailoRT status 64",
@@ -75,26 +71,21 @@ def _driver(facts: Facts, device: PciDevice) -> Iterator[Finding]:
 def _no_driver(facts: Facts, device: PciDevice, chip: Chip) -> Finding:
     loaded = [module.name for module in facts.modules]
     where, why = f"{chip.name} at {device.address} has no driver bound", refusal_in(facts.kernel_log)
-    if chip.module in loaded or any(_major(module.version) == chip.generation for module in facts.modules):
-        return Finding(
-            rule="driver-unbound",
-            severity="error",
-            message=f"{where} although {' and '.join(loaded)} is loaded: the driver refused it"
-            + (f" ({why})" if why else ""),
+    if chip.module in loaded or any(major(module.version) == chip.generation for module in facts.modules):
+        return error(
+            "driver-unbound",
+            f"{where} although {' and '.join(loaded)} is loaded: the driver refused it" + (f" ({why})" if why else ""),
             fix="sudo dmesg | grep -i hailo  # shows why; then power off and on",
         )
     if loaded:
-        return Finding(
-            rule="driver-generation",
-            severity="error",
-            message=f"{where}: {' and '.join(loaded)} is loaded, which drives another generation; it needs "
-            f"{chip.module}",
+        return error(
+            "driver-generation",
+            f"{where}: {' and '.join(loaded)} is loaded, which drives another generation; it needs {chip.module}",
             fix=repair(facts, "replace-stack"),
         )
-    return Finding(
-        rule="driver-missing",
-        severity="error",
-        message=f"{where} and no Hailo kernel module is loaded",
+    return error(
+        "driver-missing",
+        f"{where} and no Hailo kernel module is loaded",
         fix=f"sudo modprobe {chip.module}  # when it is not found: {repair(facts, 'install')}",
         source="HailoRT status 64",
     )
@@ -106,36 +97,27 @@ def _conflict(facts: Facts) -> Iterator[Finding]:
     needed = {device.chip.module for device in facts.pci if device.chip}
     spare = next((module.name for module in facts.modules if module.name not in needed), None)
     if spare is not None:
-        yield Finding(
-            rule="driver-conflict",
-            severity="warning",
-            message=f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
+        yield warning(
+            "driver-conflict",
+            f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
             fix=repair(facts, "blacklist", module=spare),
         )
 
 
 def _permission(facts: Facts, file: DeviceFile) -> Iterator[Finding]:
     if file.open_errno in FORBIDDEN:
-        yield Finding(
-            rule="device-permission",
-            severity="error",
-            message=f"this user may not open {file.path} (mode {file.mode}, owner {file.uid}, group {file.gid})",
+        yield error(
+            "device-permission",
+            f"this user may not open {file.path} (mode {file.mode}, owner {file.uid}, group {file.gid})",
             fix=repair(facts, "permission", path=file.path),
             source="HailoRT status 36 with errno 13",
         )
     elif file.open_errno == errno.EBUSY:
-        yield Finding(
-            rule="device-busy",
-            severity="error",
-            message=f"{file.path} is busy",
-            fix="sudo fuser -v " + file.path,
-            source="HailoRT status 73",
-        )
+        yield error("device-busy", f"{file.path} is busy", fix="sudo fuser -v " + file.path, source="HailoRT status 73")
     elif file.open_errno:
-        yield Finding(
-            rule="device-gone",
-            severity="error",
-            message=f"{file.path} cannot be opened: {errno.errorcode.get(file.open_errno, file.open_errno)}",
+        yield error(
+            "device-gone",
+            f"{file.path} cannot be opened: {errno.errorcode.get(file.open_errno, file.open_errno)}",
             fix="sudo dmesg | grep -i hailo  # and power the board off and on",
             source="HailoRT status 96",
         )
@@ -143,10 +125,9 @@ def _permission(facts: Facts, file: DeviceFile) -> Iterator[Finding]:
 
 def _holders(facts: Facts) -> Iterator[Finding]:
     for holder in facts.holders:
-        yield Finding(
-            rule="device-busy",
-            severity="error",
-            message=f"{holder.path} is held by process {holder.pid} ({holder.command[:120]})",
+        yield error(
+            "device-busy",
+            f"{holder.path} is held by process {holder.pid} ({holder.command[:120]})",
             fix=f"sudo kill {holder.pid}  # or stop its service; or let both open the device with group_id SHARED "
             "through "
             "hailort.service",
@@ -164,10 +145,9 @@ def _answers(facts: Facts) -> Iterator[Finding]:
     unseen = (
         f"; {facts.holders_hidden} processes of other users could not be looked into" if facts.holders_hidden else ""
     )
-    yield Finding(
-        rule="device-busy" if busy else "device-error",
-        severity="error",
-        message=f"the device answered with HailoRT status {meaning}{unseen if busy else ''}",
+    yield error(
+        "device-busy" if busy else "device-error",
+        f"the device answered with HailoRT status {meaning}{unseen if busy else ''}",
         fix="sudo fuser -v /dev/hailo* /dev/h1x-*  # names the process that has it; end that" if busy else meaning.fix,
         source=f"HailoRT status {status}",
     )
@@ -183,10 +163,10 @@ def _explained(facts: Facts, status: int) -> bool:
 def _heat(facts: Facts) -> Iterator[Finding]:
     heat = facts.identity.temperature_c
     if heat is not None and heat >= HOT_C:
-        yield Finding(
-            rule="device-hot",
-            severity="error" if heat >= THROTTLING_C else "warning",
-            message=f"the chip is at {heat:.0f} C; a Hailo-8 slows down from {THROTTLING_C:.0f} C and stops near 120 C",
+        yield finding(
+            "error" if heat >= THROTTLING_C else "warning",
+            "device-hot",
+            f"the chip is at {heat:.0f} C; a Hailo-8 slows down from {THROTTLING_C:.0f} C and stops near 120 C",
             fix="give it a heat sink and moving air",
             source="HailoRT's log in a public report",
         )
@@ -198,31 +178,20 @@ def _supply(facts: Facts) -> Iterator[Finding]:
     bits = facts.throttled or 0
     logged = any("voltage detected" in line.lower() for line in facts.kernel_log or ())
     if bits & 0b0001:
-        yield Finding(
-            rule="power-supply",
-            severity="error",
-            message="the Raspberry Pi reports under-voltage right now; PCIe devices fail first",
+        yield error(
+            "power-supply",
+            "the Raspberry Pi reports under-voltage right now; PCIe devices fail first",
             fix="use the 27 W (5 V, 5 A) supply",
             source="get_throttled bit 0",
         )
     elif bits & 0x10000 or logged:
-        yield Finding(
-            rule="power-supply",
-            severity="warning",
-            message="the board saw under-voltage since boot; PCIe devices fail first",
+        yield warning(
+            "power-supply",
+            "the board saw under-voltage since boot; PCIe devices fail first",
             fix="use the 27 W (5 V, 5 A) supply of the Raspberry Pi 5, or one as strong",
             source="kernel log" if logged else "get_throttled bit 16",
         )
     if bits & 0b1110:
-        yield Finding(
-            rule="cpu-throttled",
-            severity="warning",
-            message="the Raspberry Pi's CPU is throttled now",
-            fix="cool the board",
-            source="get_throttled",
+        yield warning(
+            "cpu-throttled", "the Raspberry Pi's CPU is throttled now", fix="cool the board", source="get_throttled"
         )
-
-
-def _major(version: str | None) -> int:
-    head = (version or "0").split(".")[0]
-    return int(head) if head.isdigit() else 0

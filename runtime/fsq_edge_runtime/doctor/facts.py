@@ -154,6 +154,12 @@ def gather(system: System) -> Facts:
     )
 
 
+def major(version: str | None) -> int | None:
+    """Return the first number of a version; None where it has none."""
+    head = (version or "").split(".")[0]
+    return int(head) if head.isdigit() else None
+
+
 def _pairs(text: str) -> dict[str, str]:
     split = (line.partition("=") for line in text.splitlines())
     return {key.strip(): value.strip().strip('"') for key, _, value in split if value}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.repairs import chip_of, repair
-from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.findings import Finding, error, warning
 
 _SIGNATURE = re.compile(r"required key not available|unsigned module is rejected|lockdown: .*unsigned module", re.I)
 _FIRMWARE = re.compile(
@@ -20,6 +20,7 @@ _REFUSED = re.compile(r"hailo\S* .*(failed with error (?P<code>-\d+)|failed init
 _TIMEOUT = re.compile(r"hailo.*(timeout|timed out).*firmware|hailo.*firmware.*(timeout|timed out)", re.I)
 _PAGES = re.compile(r"max_desc_page_size to (\d+)", re.I)
 PAGE_LIMIT = 4096
+LOG = "kernel log"
 
 
 def kernel_findings(facts: Facts) -> Iterator[Finding]:
@@ -39,10 +40,9 @@ def _build(facts: Facts) -> Iterator[Finding]:
     if meant or (unbuilt and facts.half):
         entry = unbuilt[0] if unbuilt else next(iter(build.dkms), None)
         name = f"{entry.module} {entry.version}" if entry else (build.sources or ("driver",))[0]
-        yield Finding(
-            rule="driver-build",
-            severity="error",
-            message=f"the DKMS build of {name} fails on kernel {facts.kernel}: "
+        yield error(
+            "driver-build",
+            f"the DKMS build of {name} fails on kernel {facts.kernel}: "
             f"{build.fault or 'see make.log in /var/lib/dkms'}; the driver is older than the kernel, so building it "
             "again would fail again",
             fix=repair(facts, "newer-driver"),
@@ -51,10 +51,9 @@ def _build(facts: Facts) -> Iterator[Finding]:
     elif build.here is False and (build.kernels or build.dkms or build.sources):
         others = ", ".join(build.kernels) or "none"
         missing = "" if build.headers else "; the headers of this kernel are not installed"
-        yield Finding(
-            rule="driver-kernel",
-            severity="error",
-            message=f"there is no Hailo module for the running kernel {facts.kernel} (built for: {others}): the kernel "
+        yield error(
+            "driver-kernel",
+            f"there is no Hailo module for the running kernel {facts.kernel} (built for: {others}): the kernel "
             f"was updated and DKMS has not built the driver again{missing}",
             fix=repair(facts, "rebuild", module=chip_of(facts).module),
             source="/lib/modules and dkms status",
@@ -64,12 +63,8 @@ def _build(facts: Facts) -> Iterator[Finding]:
 def _packages(facts: Facts) -> Iterator[Finding]:
     if facts.half:
         named = ", ".join(f"{name} ({state})" for name, state in sorted(facts.half.items()))
-        yield Finding(
-            rule="packages-half",
-            severity="error",
-            message=f"not installed to the end: {named}",
-            fix=repair(facts, "half-configured"),
-            source="dpkg",
+        yield error(
+            "packages-half", f"not installed to the end: {named}", fix=repair(facts, "half-configured"), source="dpkg"
         )
 
 
@@ -77,33 +72,33 @@ def _log(facts: Facts) -> Iterator[Finding]:
     lines = facts.kernel_log or ()
     text = "\n".join(lines)
     if _SIGNATURE.search(text):
-        yield _from_log(
-            "driver-signature", "error", "Secure Boot refuses the unsigned driver", repair(facts, "signature")
+        yield error(
+            "driver-signature", "Secure Boot refuses the unsigned driver", fix=repair(facts, "signature"), source=LOG
         )
     if _FIRMWARE.search(text):
         message = "the driver did not find the device's firmware in /lib/firmware/hailo"
         if facts.build.firmware:
             message += f" (there: {', '.join(facts.build.firmware[:4])})"
-        yield _from_log("firmware-missing", "error", message, repair(facts, "firmware"))
+        yield error("firmware-missing", message, fix=repair(facts, "firmware"), source=LOG)
     fault = next((line for line in lines if _FAULT.search(line)), None)
     if fault is not None:
-        yield _from_log("driver-fault", "error", _fault_message(facts, text), repair(facts, "newer-driver"))
+        yield error("driver-fault", _fault_message(facts, text), fix=repair(facts, "newer-driver"), source=LOG)
     if _LOST.search(text):
-        yield _from_log(
+        yield error(
             "device-lost",
-            "error",
             "the device vanished from the PCIe bus while it was in use",
-            "check the supply and the ribbon cable, then power the board off and on",
+            fix="check the supply and the ribbon cable, then power the board off and on",
+            source=LOG,
         )
     yield from _pages(facts, text)
     lowered = text.lower()
     if "failed to enable msi" in lowered or ("msi" in lowered and "no space left" in lowered):
         message = "the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this"
-        yield _from_log("pcie-interrupt", "error", message, repair(facts, "interrupt"))
+        yield error("pcie-interrupt", message, fix=repair(facts, "interrupt"), source=LOG)
     if any(_TIMEOUT.search(line) for line in lines):
         message = "the kernel log has a firmware timeout of the device"
         fix = "power the board off and on (a reboot may not reset the device)"
-        yield _from_log("firmware-load", "warning", message, fix)
+        yield warning("firmware-load", message, fix=fix, source=LOG)
 
 
 def _fault_message(facts: Facts, text: str) -> str:
@@ -116,20 +111,10 @@ def _pages(facts: Facts, text: str) -> Iterator[Finding]:
     sizes = [int(size) for size in _PAGES.findall(text)]
     if sizes and sizes[-1] > PAGE_LIMIT:
         message = f"the driver chose descriptor pages of {sizes[-1]} bytes; a Hailo-8 takes at most {PAGE_LIMIT} and "
-        yield _from_log("page-size", "warning", message + "fails with status 8", repair(facts, "page-size"))
+        yield warning("page-size", message + "fails with status 8", fix=repair(facts, "page-size"), source=LOG)
 
 
 def refusal_in(lines: tuple[str, ...] | None) -> str:
     """Return the kernel's words on why the driver did not take the device, empty when the log has none."""
     found = [line for line in lines or () if _REFUSED.search(line)]
     return re.sub(r"^\[\s*[\d.]+\]\s*", "", found[-1]).strip() if found else ""
-
-
-def _from_log(rule: str, severity: str, message: str, fix: str) -> Finding:
-    return Finding(
-        rule=rule,
-        severity="error" if severity == "error" else "warning",
-        message=message,
-        fix=fix,
-        source="kernel log",
-    )

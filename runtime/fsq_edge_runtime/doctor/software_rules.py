@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsq_edge_runtime.doctor.facts import Facts
+from fsq_edge_runtime.doctor.facts import Facts, major
 from fsq_edge_runtime.doctor.hardware import Chip
 from fsq_edge_runtime.doctor.repairs import repair
-from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.findings import Finding, error, finding, warning
 
 
 def software_findings(facts: Facts) -> Iterator[Finding]:
@@ -22,27 +22,20 @@ def software_findings(facts: Facts) -> Iterator[Finding]:
     yield from _numpy(facts)
 
 
-def _major(version: str | None) -> int | None:
-    head = (version or "").split(".")[0]
-    return int(head) if head.isdigit() else None
-
-
 def _generation(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     library = facts.library_version
-    if chip is not None and _major(library) not in (None, chip.generation):
-        yield Finding(
-            rule="stack-generation",
-            severity="error",
-            message=f"{chip.name} needs HailoRT {chip.generation}.x, but {library} is installed",
+    if chip is not None and major(library) not in (None, chip.generation):
+        yield error(
+            "stack-generation",
+            f"{chip.name} needs HailoRT {chip.generation}.x, but {library} is installed",
             fix=repair(facts, "replace-stack"),
         )
     four = {"hailo-all", "hailort", "python3-hailort"} & set(facts.debian)
     five = {"hailo-h10-all", "h10-hailort", "python3-h10-hailort"} & set(facts.debian)
     if four and five:
-        yield Finding(
-            rule="stack-both",
-            severity="error",
-            message=f"packages of both stacks are installed: {', '.join(sorted(four | five))}",
+        yield error(
+            "stack-both",
+            f"packages of both stacks are installed: {', '.join(sorted(four | five))}",
             fix=repair(facts, "replace-stack"),
         )
 
@@ -54,35 +47,31 @@ def _versions(facts: Facts) -> Iterator[Finding]:
     for module in facts.modules:
         in_use = module.name in bound or len(facts.modules) == 1
         if in_use and module.version and library and module.version != library:
-            yield Finding(
-                rule="driver-version",
-                severity="error",
-                message=f"the driver {module.name} is {module.version}, the library is {library}: they must be equal",
+            yield error(
+                "driver-version",
+                f"the driver {module.name} is {module.version}, the library is {library}: they must be equal",
                 fix=repair(facts, "same-release"),
                 source="HailoRT status 76",
             )
     if facts.binding not in (None, "unknown") and library and facts.binding != library:
-        yield Finding(
-            rule="binding-version",
-            severity="error",
-            message=f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
+        yield error(
+            "binding-version",
+            f"the Python binding is {facts.binding}, the library is {library}: the import fails or calls do",
             fix=repair(facts, "same-release-library"),
         )
     other = next((module.version for module in facts.modules if module.version in facts.library), None)
     if len(facts.library) > 1 and library and other not in (None, library):
-        yield Finding(
-            rule="library-mixed",
-            severity="error",
-            message=f"programs load libhailort {library}, while {other}, the driver's release, is installed as well",
+        yield error(
+            "library-mixed",
+            f"programs load libhailort {library}, while {other}, the driver's release, is installed as well",
             fix="which -a hailortcli; ls /usr/local/lib/libhailort* /usr/local/bin/hailort*  # remove what was "
             "installed by hand, often there; then: sudo ldconfig",
             source="HailoRT status 76 or 86",
         )
     elif len(facts.library) > 1:
-        yield Finding(
-            rule="library-twice",
-            severity="warning",
-            message=f"several libhailort versions are installed: {', '.join(facts.library)}",
+        yield warning(
+            "library-twice",
+            f"several libhailort versions are installed: {', '.join(facts.library)}",
             fix="ls /usr/local/lib/libhailort*  # remove the one installed by hand, often there; then: sudo ldconfig",
         )
 
@@ -92,10 +81,9 @@ def _shadow(facts: Facts) -> Iterator[Finding]:
     for module in facts.modules:
         in_kernel = module.path is not None and "/kernel/drivers/" in module.path
         if in_kernel and module.version and facts.library_version and module.version != facts.library_version:
-            yield Finding(
-                rule="driver-shadowed",
-                severity="warning",
-                message=f"{module.name} comes from the kernel's own tree ({module.path}), not from the package's build",
+            yield warning(
+                "driver-shadowed",
+                f"{module.name} comes from the kernel's own tree ({module.path}), not from the package's build",
                 fix=repair(facts, "shadowed"),
                 source=f"Raspberry Pi OS {facts.codename or ''}".strip(),
             )
@@ -106,10 +94,10 @@ def _firmware(facts: Facts) -> Iterator[Finding]:
     if not firmware or not library or firmware == library:
         return
     blocking = firmware.split(".")[:2] != library.split(".")[:2]
-    yield Finding(
-        rule="firmware-version",
-        severity="error" if blocking else "warning",
-        message=f"the firmware is {firmware}, the library is {library}"
+    yield finding(
+        "error" if blocking else "warning",
+        "firmware-version",
+        f"the firmware is {firmware}, the library is {library}"
         + (": the device can be identified but not used" if blocking else ""),
         fix="hailortcli fw-control identify  # after the board was powered off and on: "
         "a reboot may leave the old firmware",
@@ -123,19 +111,17 @@ def _binding(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
     packaged = next((name for name in ("python3-hailort", "python3-h10-hailort") if name in facts.debian), None)
     python = facts.interpreter
     if packaged and python.in_venv and not python.system_packages:
-        yield Finding(
-            rule="venv-isolated",
-            severity="error",
-            message=f"{packaged} is installed for the system, "
-            "but this virtual environment does not see system packages",
+        yield error(
+            "venv-isolated",
+            f"{packaged} is installed for the system, but this virtual environment does not see system packages",
             fix=repair(facts, "venv"),
             source="PEP 668",
         )
         return
-    yield Finding(
-        rule="binding-missing",
-        severity="error" if chip else "warning",
-        message="hailo_platform, HailoRT's Python binding, is not installed for this Python",
+    yield finding(
+        "error" if chip else "warning",
+        "binding-missing",
+        "hailo_platform, HailoRT's Python binding, is not installed for this Python",
         fix=repair(facts, "binding"),
     )
 
@@ -144,10 +130,9 @@ def _idle_binding(facts: Facts) -> Iterator[Finding]:
     """Warn of old bindings whose callback thread takes from an empty queue when it slept for a minute."""
     numbers = [int(part) for part in (facts.binding or "").split(".") if part.isdigit()]
     if numbers and (4, 0) <= tuple(numbers[:2]) < (4, 20):
-        yield Finding(
-            rule="binding-idle",
-            severity="warning",
-            message=f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
+        yield warning(
+            "binding-idle",
+            f"the Python binding {facts.binding} may end the process when no inference runs for a minute",
             fix=f"{repair(facts, 'same-release')}  # HailoRT 4.20 or newer",
             source="read in the sources of 4.18.0; corrected in those of 4.20.0",
         )
@@ -155,11 +140,10 @@ def _idle_binding(facts: Facts) -> Iterator[Finding]:
 
 def _numpy(facts: Facts) -> Iterator[Finding]:
     numpy = facts.packages.get("numpy")
-    if _major(facts.binding) == 4 and (_major(numpy) or 0) >= 2:
-        yield Finding(
-            rule="numpy-pin",
-            severity="warning",
-            message=f"numpy is {numpy}, and the HailoRT {facts.binding} binding asks for numpy 1.x: if its import or "
+    if major(facts.binding) == 4 and (major(numpy) or 0) >= 2:
+        yield warning(
+            "numpy-pin",
+            f"numpy is {numpy}, and the HailoRT {facts.binding} binding asks for numpy 1.x: if its import or "
             "an inference fails, this is why",
             fix="pip install 'numpy<2'",
             source="the binding's own requirement; a 4.23 binding built with a newer pybind11 was seen to work with "

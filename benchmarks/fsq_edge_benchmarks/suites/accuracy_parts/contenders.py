@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsq_edge.data.windows import WindowIndex
+from fsq_edge.deploy.export import export_model
+from fsq_edge.training.split import WindowSides
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.motion_features import motion_features
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-
-if TYPE_CHECKING:
-    from fsq_edge.data.windows import WindowIndex
-    from fsq_edge.training.split import WindowSides
+from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.preprocess import Preprocessor
 
 # Windows (N, C, T) in raw units to classes (N,).
 Predictor = Callable[[Float32Array], Int64Array]
@@ -56,10 +56,6 @@ def conv2d_fsq(
     """
 
     def fit(sides: WindowSides, seed: int) -> tuple[Predictor, int | None]:
-        from fsq_edge.deploy.export import export_model
-        from fsq_edge_runtime.backends import OnnxBackend
-        from fsq_edge_runtime.preprocess import Preprocessor
-
         settings = fold_config(source, sides.split.test.subjects, seed, epochs=epochs, path=config)
         trained = trained_run(settings, sides, runs, anew=True)
         exported = export_model(trained.model)

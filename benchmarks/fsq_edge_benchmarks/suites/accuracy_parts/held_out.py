@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsq_edge.data import Channel, Dataset, Recording
+from fsq_edge.data.sources import open_dataset
+from fsq_edge.training import TrainConfig, load_config
+from fsq_edge.training.split import WindowSides, cut_sides
 from fsq_edge_runtime.arrays import Int64Array
 from fsq_edge_runtime.errors import UnavailableError
-
-if TYPE_CHECKING:
-    from fsq_edge.data.recording import Dataset
-    from fsq_edge.training import TrainConfig
-    from fsq_edge.training.split import WindowSides
 
 WATCH_FOLDS = (("1", "2"), ("3", "4"), ("5", "6"), ("7", "8"), ("9", "10"))
 DEMO_FOLD = WATCH_FOLDS[2]
@@ -28,8 +26,6 @@ VALIDATION_SHARE = 0.2
 
 def open_source(source: str, seed: int = 0) -> Dataset:
     """Open a data source of ``fsq-edge``, or ``basic-motions`` with validation cases drawn by ``seed``."""
-    from fsq_edge.data.sources import open_dataset
-
     return _basic_motions(seed) if source == BASIC_MOTIONS else open_dataset(source)
 
 
@@ -55,17 +51,12 @@ def fold_config(
         epochs: of both stages; None is the default.
         path: a configuration instead of the default one; its data section is not used.
     """
-    from fsq_edge.training import load_config
-
     data = {"source": source, "test_subjects": tuple(fold)}
     return load_config(path, {"data": data, "training": {"seed": seed, "max_epochs": epochs}})
 
 
 def sides_of(source: str, fold: Sequence[str], seed: int) -> WindowSides:
     """Cut a source into windows with ``fold`` held out; validation is drawn by ``seed`` from the others."""
-    from fsq_edge.training import load_config
-    from fsq_edge.training.split import cut_sides
-
     declared = source == BASIC_MOTIONS
     data = {"split": "declared"} if declared else {"test_subjects": list(fold)}
     return cut_sides(open_source(source, seed), load_config(None, {"data": data, "training": {"seed": seed}}))
@@ -82,8 +73,6 @@ def _basic_motions(seed: int) -> Dataset:
 
     Source: Clements 2018, timeseriesclassification.com; in the wheel of aeon.
     """
-    from fsq_edge.data import Channel, Dataset, Recording
-
     try:
         from aeon.datasets import load_basic_motions
     except ModuleNotFoundError as error:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
+from fsq_edge.deploy.build import UsableWindows, device_outputs, usable_windows
+from fsq_edge.deploy.export import export_model
+from fsq_edge.training import Run
+from fsq_edge.training.split import open_sides
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config
 from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
-
-if TYPE_CHECKING:
-    from fsq_edge.deploy.build import UsableWindows
-    from fsq_edge.training import Run
-    from fsq_edge_calibration import CalibrationSet
-    from fsq_edge_compile.int8.agreement import LabelScores, PreviewReport
+from fsq_edge_calibration import CalibrationSet, build_calibration_set
+from fsq_edge_compile.int8.agreement import LabelScores, PreviewReport, compare_codes
+from fsq_edge_compile.int8.quantize import quantize_preview
+from fsq_edge_runtime.backends import OnnxBackend
 
 CALIBRATION_WINDOWS: Final = 256
 
@@ -42,10 +44,6 @@ class Int8Trial:
             epochs: of both stages; None is the default.
             runs: folder that keeps trained runs; None keeps nothing.
         """
-        from fsq_edge.deploy.build import usable_windows
-        from fsq_edge.training.split import open_sides
-        from fsq_edge_calibration import build_calibration_set
-
         config = fold_config("watch", fold, seed, epochs=epochs)
         sides = open_sides(config)
         trained = trained_run(config, sides, runs)
@@ -67,12 +65,6 @@ class Int8Trial:
             frames: to calibrate with; None takes the calibration set.
             sixteen_bit: with the 16-bit output.
         """
-        from fsq_edge.deploy.build import device_outputs
-        from fsq_edge.deploy.export import export_model
-        from fsq_edge_compile.int8.agreement import compare_codes
-        from fsq_edge_compile.int8.quantize import quantize_preview
-        from fsq_edge_runtime.backends import OnnxBackend
-
         exported = export_model(self.trained.model)
         encoder, calibration = exported.encoder.SerializeToString(), self.calibration if frames is None else frames
         model = quantize_preview(encoder, calibration, sixteen_bit_output=sixteen_bit)

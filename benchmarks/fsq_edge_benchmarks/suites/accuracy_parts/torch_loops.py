@@ -8,16 +8,12 @@ which for small networks is the faster setting.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 
+from fsq_edge.model import Conv2dFSQ
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.preprocess import PreprocessConfig
-
-if TYPE_CHECKING:
-    from fsq_edge.model import Conv2dFSQ
-
 
 LEAST_STD = 1e-6  # a channel that stands still by less is taken for dead
 MOST_MISSING = 0.05  # share of a window
@@ -27,8 +23,6 @@ class TorchLoops:
     """Classifies one window at a time."""
 
     def __init__(self, network: Conv2dFSQ, config: PreprocessConfig) -> None:
-        import torch
-
         self._torch, self._network, self._config = torch, network, config
         self._floor = [float(floor) for floor in config.zscore_floor()]
 

@@ -6,12 +6,16 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fsq_edge.training import Run, TrainConfig
-    from fsq_edge.training.split import WindowSides
-    from fsq_edge_runtime.bundle.bundle import Bundle
+import fsq_edge
+from fsq_edge.deploy.build import export_run
+from fsq_edge.training import Run, TrainConfig, load_run, train
+from fsq_edge.training.record import record_split, versions
+from fsq_edge.training.split import WindowSides
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.packing.bundle import build_bundle
+from fsq_edge_runtime import preprocess
+from fsq_edge_runtime.bundle.bundle import Bundle
 
 
 def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = None, *, anew: bool = False) -> Run:
@@ -26,8 +30,6 @@ def trained_run(config: TrainConfig, sides: WindowSides, runs: Path | None = Non
     Raises:
         FsqEdgeError: a kept run is damaged, or the training cannot be done.
     """
-    from fsq_edge.training import load_run, train
-
     if runs is None:
         with tempfile.TemporaryDirectory() as folder:
             train(config, Path(folder), sides=sides)
@@ -48,12 +50,6 @@ def trained_bundle(config: TrainConfig, sides: WindowSides, folder: Path) -> tup
         sides: windows in three parts.
         folder: gets ``run``, ``build`` and ``bundle.fsqb``.
     """
-    from fsq_edge.deploy.build import export_run
-    from fsq_edge.training import load_run, train
-    from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.packing.bundle import build_bundle
-    from fsq_edge_runtime.bundle.bundle import Bundle
-
     train(config, folder / "run", sides=sides)
     run = load_run(folder / "run")
     export_run(run, folder / "build")
@@ -63,8 +59,6 @@ def trained_bundle(config: TrainConfig, sides: WindowSides, folder: Path) -> tup
 
 def _key(config: TrainConfig, sides: WindowSides) -> str:
     """Return a folder name that says seed and test subjects, and stands for all that decides the weights."""
-    from fsq_edge.training.record import record_split, versions
-
     # Whoever cut the sides may have named the subjects in the configuration or not: the split says them.
     data = config.data.model_copy(update={"test_subjects": (), "val_subjects": ()})
     digest = hashlib.sha256(config.model_copy(update={"data": data}).to_json().encode())
@@ -78,9 +72,6 @@ def _key(config: TrainConfig, sides: WindowSides) -> str:
 
 def _training_code() -> list[Path]:
     """Return the files whose change may change the weights."""
-    import fsq_edge
-    from fsq_edge_runtime import preprocess
-
     core = Path(fsq_edge.__file__).parent
     folders = [path for part in ("data", "training") for path in sorted((core / part).rglob("*.py"))]
     return [*folders, core / "model.py", core / "fsq.py", Path(preprocess.__file__)]
