@@ -14,7 +14,7 @@ from fsq_edge.cli.bundle_onnx import build_own, network_options
 from fsq_edge.cli.bundle_registry import pull, push
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.options import bundle_option, default_option, path_option
-from fsq_edge.cli.output import console, force_option, need, output_options, table, write_json
+from fsq_edge.cli.output import console, force_option, need, output_options, say_next, table, write_json
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
@@ -81,6 +81,7 @@ def build(
         own = build_own(network, screen, json_to, name, arch, min_code_agreement, force)
         own.save(out)
         _show(own, screen, f"wrote {out}")
+        say_next(screen, "fsq-edge", "run", out, "--source", "npz:FILE")
         write_json(summary(own), json_to)
         return
     if build is None or network["onnx"] is not None:
@@ -92,6 +93,7 @@ def build(
     bundle = build_bundle(folder, name=name, check={arch: gate.report.verdict}, parity=climbed, forced=gate.forced)
     bundle.save(out)
     _show(bundle, screen, f"wrote {out}")
+    say_next(screen, "fsq-edge", "run", out, "--source", "npz:FILE")
     write_json(summary(bundle), json_to)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, write_json, write_report
+from fsq_edge.cli.output import console, need, output_options, say_next, write_json, write_report
 from fsq_edge.deploy.calibration import calibrate
 from fsq_edge_calibration import METHODS
 
@@ -99,6 +99,8 @@ def command(
 
         write_report(report, calibration_page(made.audit))
         show.print(f"wrote {report}", markup=False)
+    if made.audit.passed:
+        say_next(show, "fsq-edge", "quantize", out or "BUILD")
     write_json(made.to_dict(), json_to)
     if not made.audit.passed:
         click.get_current_context().exit(1)

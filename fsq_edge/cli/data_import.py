@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.output import console, output_options, table, write_json, write_text
+from fsq_edge.cli.output import console, output_options, say_next, table, write_json, write_text
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,8 +104,7 @@ def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown:
         shown.print(f"  {doubt}", markup=False, soft_wrap=True)
     for line in left_out(guessed.passed_over):
         shown.print(f"  left out: {line}", markup=False, soft_wrap=True)
-    given = shlex.join(map(str, paths))
-    shown.print(f"then: fsq-edge data import {given} --map {target} --out {target.stem}", markup=False, soft_wrap=True)
+    say_next(shown, "fsq-edge", "data", "import", *paths, "--map", target, "--out", target.stem)
     result: dict[str, Any] = {
         "schema_version": 1,
         "map": str(target),
@@ -147,7 +145,8 @@ def _show(record: ImportRecord, out: Path, shown: Console) -> None:
             shown.print(f"{entry.file}: {note}", markup=False, soft_wrap=True)
     if record.passed_over:
         shown.print(f"{len(record.passed_over)} files fit no pattern, such as {record.passed_over[0]}", markup=False)
-    shown.print(f"wrote {len(record.recordings)} recordings to {out}: train --data folder:{out}", markup=False)
+    shown.print(f"wrote {len(record.recordings)} recordings to {out}", markup=False)
+    say_next(shown, "fsq-edge", "data", "qa", f"folder:{out}")
 
 
 def _counts(counts: dict[str, int]) -> str:

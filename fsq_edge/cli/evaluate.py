@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.output import console, need, output_options, say_next, table, write_json
 
 
 @click.command(
@@ -66,4 +66,5 @@ def command(
         )
     )
     show.print(f"intervals: {intervals.made}\nwrote {folder}", markup=False, soft_wrap=True)
+    say_next(show, "fsq-edge", "export", run, "--out", "BUILD")
     write_json({**summary(evaluated), "evaluation": scores.to_dict()}, json_to)

@@ -9,7 +9,7 @@ import click
 
 from fsq_edge.cli.bundle_onnx import export_own, network_options
 from fsq_edge.cli.options import default_option, folder_option
-from fsq_edge.cli.output import console, force_option, need, output_options, write_json
+from fsq_edge.cli.output import console, force_option, need, output_options, say_next, write_json
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 
@@ -59,9 +59,11 @@ def command(
 
     record = export_run(load_run(run), out, name=name, features=features)
     checked = record.onnx_check
-    console(quiet, json_to).print(
+    show = console(quiet, json_to)
+    show.print(
         f"wrote {out}: ONNX equals torch on {checked['n']:.0f} held-out windows "
         f"({checked['code_mismatch']:.0f} codes differ off the rounding boundaries, "
         f"{checked['label_mismatch']:.0f} labels; largest difference of t {checked['max_abs_t']:.1e})"
     )
+    say_next(show, "fsq-edge", "calibrate", run, "--out", out)
     write_json({"schema_version": 1, "build": str(out), **record.to_dict()}, json_to)

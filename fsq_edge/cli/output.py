@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,6 +55,11 @@ def console(quiet: bool = False, json_to: str | None = None) -> Console:
     if not shown.is_terminal and "COLUMNS" not in os.environ:
         shown.width = PIPE_COLUMNS
     return shown
+
+
+def say_next(shown: Console, *words: object) -> None:
+    """Print the command that usually follows, as the shell takes it; capitals are for the reader to fill in."""
+    shown.print("next: " + shlex.join(map(str, words)), markup=False, soft_wrap=True)
 
 
 def write_json(value: dict[str, Any], json_to: str | None) -> None:

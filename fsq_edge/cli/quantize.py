@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, table, write_json, write_report
+from fsq_edge.cli.output import console, need, output_options, say_next, table, write_json, write_report
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge.deploy.foreign_set import read_frames
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
@@ -115,6 +115,8 @@ def command(
         show.print(f"wrote {report}", markup=False)
     for line in broken:
         show.print(f"[red]refused[/red]: {escape(line)}")
+    if not broken:
+        say_next(show, "fsq-edge", "bundle", "build", model, "--out", "NAME.fsqb")
     write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)}, json_to)
     if broken:
         click.get_current_context().exit(1)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsq_edge.cli.options import folder_option, names_of
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.output import console, need, output_options, say_next, table, write_json
 from fsq_edge.data.sources import check_source
 from fsq_edge_runtime.errors import UsageError
 
@@ -204,8 +204,8 @@ def _lines(show: Console) -> Callable[[EpochRecord, int], None]:
 def _progress(record: EpochRecord) -> str:
     text = f"loss {record.train_loss:.3f}"
     if record.val_macro_f1 is not None:
-        text += f", validation macro-F1 {record.val_macro_f1:.3f}"
-    return text
+        return f"{text}, validation macro-F1 {record.val_macro_f1:.3f}"
+    return f"{text}, refit on all subjects that are not held out"
 
 
 def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:
@@ -223,3 +223,5 @@ def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:
     show.print(table(f"Run {result.folder}", ["", "value"], rows))
     for warning in code_warnings(record.history[-1]):
         show.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    rest = () if record.split.n_test else ("--out", "BUILD")
+    say_next(show, "fsq-edge", "export" if rest else "evaluate", result.folder, *rest)

@@ -190,7 +190,7 @@ def test_figures_as_text() -> None:
     assert Figure("", "a", "%", at_most=0.05).target() == "<= 5.00%"
     assert Figure("", "a/b").of({"a": {"b": 2}}) == 2.0
     assert Figure("", "a/b").of({"a": {"b": None}}) is None
-    assert Figure("", "a", "us").shown(12345.0) == "12,345 us"
+    assert Figure("", "a", "µs").shown(12345.0) == "12,345 µs"
     assert Figure("", "a").shown(None) == "n/a"
     assert Figure("", "a", at_most=1.0).holds(None) is None
 

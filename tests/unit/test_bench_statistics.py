@@ -51,7 +51,7 @@ def test_a_distribution_loses_no_sample(nanoseconds: list[int]) -> None:
 
 
 def test_numbers_as_text() -> None:
-    assert [duration(value) for value in (62.11, 3710.0, 1.24e6)] == ["62.1 us", "3.71 ms", "1.24 s"]
+    assert [duration(value) for value in (62.11, 3710.0, 1.24e6)] == ["62.1 µs", "3.71 ms", "1.24 s"]
 
 
 def test_the_ratio_is_that_of_the_medians_and_its_interval_holds_it() -> None:

@@ -85,13 +85,13 @@ def percentile(nanoseconds: npt.ArrayLike, rank: float) -> float | None:
 
 
 def duration(us: float) -> str:
-    """Return a duration with the unit that suits it: ``62.1 us``, ``3.7 ms``, ``1.24 s``.
+    """Return a duration with the unit that suits it: ``62.1 µs``, ``3.7 ms``, ``1.24 s``.
 
     Example:
         >>> [duration(us) for us in (62.14, 3710.0, 1.24e6)]
-        ['62.1 us', '3.71 ms', '1.24 s']
+        ['62.1 µs', '3.71 ms', '1.24 s']
     """
-    for limit, divisor, unit in ((1e3, 1.0, "us"), (1e6, 1e3, "ms")):
+    for limit, divisor, unit in ((1e3, 1.0, "µs"), (1e6, 1e3, "ms")):
         if abs(us) < limit:
             return f"{us / divisor:.3g} {unit}"
     return f"{us / 1e6:.3g} s"
