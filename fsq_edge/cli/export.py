@@ -21,8 +21,8 @@ from fsq_edge_runtime.errors import UsageError
     "--out", required=True, metavar="BUILD", help="Write the graphs and what a bundle needs into this folder."
 )
 @click.option("--name", help="Name of the model. Default: that of the data set.")
-@click.option("--features/--no-features", default=False,
-              help="Put out the pooled features beside t, for personal heads (default: t alone).")  # fmt: skip
+@click.option("--features/--no-features", default=True,
+              help="Put out the pooled features beside t, for personal heads (default: features).")  # fmt: skip
 @default_option("--arch", "hailo8l", click.Choice(ARCHES), "With --onnx: check and cut the network for this chip.")
 @force_option
 @output_options

@@ -108,7 +108,7 @@ def subject_spread(run: Run) -> SubjectSpread | None:
 
 
 def export_run(
-    run: Run, out: Path, *, name: str | None = None, temperature: float | None = None, features: bool = False
+    run: Run, out: Path, *, name: str | None = None, temperature: float | None = None, features: bool = True
 ) -> ExportRecord:
     """Write the BUILD folder of a run.
 
@@ -118,7 +118,8 @@ def export_run(
         name: of the model; None takes the data set's.
         temperature: of the host tail; None fits it on the validation windows, or takes 1 where the run has none.
         features: the device graph also puts out its pooled features, and their statistics are written, so that a
-            personal head can be fitted on the device.
+            personal head can be fitted on the device. A network with no more features than ``t`` has values puts out
+            none: the two outputs of a HEF are known by their sizes.
 
     Returns:
         What ``export.json`` says.
@@ -130,6 +131,7 @@ def export_run(
     split = run.windows()
     validation = _reference(run, usable_windows(run, split.val, MAX_REFERENCE_WINDOWS)) if len(split.val) else None
     fitted = temperature or _temperature(run)
+    features = features and run.model.projection.in_features > run.model.fsq.dimensions
     exported = export_model(run.model, temperature=fitted, features=features)
     held_out = usable_windows(run, split.test if len(split.test) else split.val, MAX_REFERENCE_WINDOWS)
     training = usable_windows(run, split.train)

@@ -19,7 +19,7 @@ import numpy as np
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.onnx_graph import read_graph_ports
-from fsq_edge_runtime.onnx_writer import INPUT, GraphWriter
+from fsq_edge_runtime.onnx_writer import INPUT, OUTPUT, GraphWriter
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.protobuf import FieldBudget, Message, WireError
 from fsq_edge_runtime.protobuf_writer import nested_field
@@ -38,13 +38,14 @@ def fuse_preprocess(encoder: bytes, config: PreprocessConfig) -> bytes:
     """Return the device graph with the preprocessing before it.
 
     Args:
-        encoder: the ONNX file: input ``input`` (N, C', H, W) float32 with N = 1 or symbolic, output ``t`` (N, D).
+        encoder: the ONNX file: input ``input`` (N, C', H, W) float32 with N = 1 or symbolic, output ``t`` (N, D), and
+            any others.
         config: its preprocessing.
 
     Returns:
         An ONNX file with the inputs ``window`` (N, C', H, W) float32, raw units, finite, below 1e15, folded, the C
         channels once more where a frame has z-copies; and ``center`` (N, C', 1, 1) float32, as :func:`centers` gives
-        it with the means filled in; output ``t`` as before.
+        it with the means filled in; output ``t`` alone, as before.
 
     Raises:
         DataError: the graph or the preprocessing has a form for which this is not written; the message says which.
@@ -63,6 +64,7 @@ def fuse_preprocess(encoder: bytes, config: PreprocessConfig) -> bytes:
         )
         names = {name for node in graph.messages(1, "node") for name in (*node.texts(2), node.text(3))}
         names |= {tensor.text(8) for tensor in graph.messages(5, "initializer")}
+        answer = [port.encoded() for port in graph.messages(OUTPUT, "output") if port.text(1) == "t"]
     except WireError as error:
         raise DataError(f"the device graph cannot be read: {error}") from error
     if opset not in OPSETS:
@@ -72,7 +74,9 @@ def fuse_preprocess(encoder: bytes, config: PreprocessConfig) -> bytes:
     added = _added_nodes(config, opset)
     added.port(INPUT, WINDOW, (batch, *config.frame_shape))
     added.port(INPUT, CENTER, (batch, config.graph_channels, 1, 1))
-    whole = nested_field(7, added.encoded, graph.encoded(without=(INPUT,)))
+    # An output that nobody reads would keep the runtime from fusing the nodes around it.
+    outputs = [nested_field(OUTPUT, port) for port in answer]
+    whole = nested_field(7, added.encoded, graph.encoded(without=(INPUT, OUTPUT)), *outputs)
     return root.encoded(without=(7,)) + whole
 
 

@@ -8,6 +8,7 @@ import pytest
 from fsq_edge.cli.main import run
 from fsq_edge.data import write_folder
 from fsq_edge.training import load_run
+from fsq_edge_runtime import Bundle
 from tests.factories.labelled import flickering_bundle, labelled_dataset
 
 
@@ -46,6 +47,19 @@ def test_an_export_of_another_run_removes_what_belongs_to_the_one_before() -> No
     assert made <= {path.name for path in Path("shared").iterdir()}
     assert run(["export", "two", "--out", "shared", "--quiet"]) == 0
     assert not made & {path.name for path in Path("shared").iterdir()}
+
+
+def test_an_export_has_features_unless_they_are_refused_or_too_few() -> None:
+    train = ["train", "--data", "folder:data", "--epochs", "1", "--quiet", "--out"]
+    Path("narrow.yaml").write_text("model: {hidden_dim: 3}\n")
+    assert run([*train, "usual"]) == 0
+    assert run([*train, "narrow", "narrow.yaml"]) == 0
+    for name, words, wanted in (("usual", [], 64), ("usual", ["--no-features"], 0), ("narrow", [], 0)):
+        assert run(["export", name, *words, "--out", "B", "--quiet"]) == 0
+        assert run(["bundle", "build", "B", "--out", "b.fsqb", "--quiet"]) == 0
+        bundle = Bundle.open(Path("b.fsqb"))
+        assert bundle.features == wanted
+        assert (bundle.statistics is not None) == (wanted > 0)
 
 
 def test_every_subject_is_scored_once_by_a_network_that_never_saw_it(capfd: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,18 @@ def test_the_fused_graph_is_valid_and_gives_t(zscore, fold, opset):
     assert np.abs(bounded(found) - bounded(expected)).max() < 0.25 * BOUNDARY_MARGIN
 
 
+def test_features_beside_t_are_left_out_and_change_no_bit():
+    config = preprocess_config()
+    windows = windows_of(config)
+    found = []
+    for features in (False, True):
+        fused = fuse_preprocess(device_graph(config.frame_shape, features=features), config)
+        onnx.checker.check_model(onnx.load_from_string(fused), full_check=True)
+        assert [output.name for output in onnx.load_from_string(fused).graph.output] == ["t"]
+        found.append(WindowGraph(fused, Preprocessor(config), len(LEVELS)).infer_batch(windows))
+    assert np.array_equal(*found)
+
+
 def test_a_channel_at_rest_far_from_zero_keeps_its_digits():
     config = preprocess_config()
     windows = windows_of(config)

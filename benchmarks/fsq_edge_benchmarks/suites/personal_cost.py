@@ -38,7 +38,9 @@ def run(quick: bool = False) -> dict[str, Any]:
 
     Returns:
         ``single``: ``ratio_p50`` of a decision over the bare network, with and without the overlay, and ``added_us``
-        between the two; ``many``: the rate against onnxruntime's best batches; ``fit_ms``: processor time of a fit.
+        between the two, and ``features_output`` of a decision by a graph that puts out features which nobody reads over
+        one by a graph without; ``many``: the rate against onnxruntime's best batches; ``fit_ms``: processor time of a
+        fit.
     """
     plain = fixed_bundle()
     bundle = with_features(plain)
@@ -96,13 +98,15 @@ def single_stream(plain: Bundle, bundle: Bundle, overlay: Overlay, decisions: in
     with (
         bundle.open_session("onnx", deadline_ms=0.0, overlay=overlay) as own,
         bundle.open_session("onnx", deadline_ms=0.0) as base,
+        plain.open_session("onnx", deadline_ms=0.0) as former,
     ):
-        for session in (own, base):
+        for session in (own, base, former):
             session.push(hops[-1])
         calls = {
             "own": lambda turn: own.push(hops[turn % len(hops)]),
             "bare": network,
             "base": lambda turn: base.push(hops[turn % len(hops)]),
+            "former": lambda turn: former.push(hops[turn % len(hops)]),
         }
         taken = in_turns(calls, decisions, WARM_UP)
         assert own.totals.decided == WARM_UP + decisions, "every push must end as a decision"
@@ -110,6 +114,7 @@ def single_stream(plain: Bundle, bundle: Bundle, overlay: Overlay, decisions: in
     return {
         "ratio_p50": interval_json(ratio_of_medians(taken["own"], taken["bare"])),
         "ratio_p50_without": interval_json(ratio_of_medians(taken["base"], taken["bare"])),
+        "features_output": interval_json(ratio_of_medians(taken["base"], taken["former"])),
         "added_us": median["own"] - median["base"],
         "decision_us": Distribution.of(taken["own"]).model_dump(mode="json"),
         "bare_us": Distribution.of(taken["bare"]).model_dump(mode="json"),
