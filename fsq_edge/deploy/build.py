@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from fsq_edge.evaluation.run_evaluation import validation_temperature
 from fsq_edge.training.run import Run, versions
 from fsq_edge_compile.build_folder import FEATURES_FILE, FILES, ExportRecord, Labels, Reference
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
-from fsq_edge_runtime.bundle.bundle import Fingerprint, SubjectSpread
+from fsq_edge_runtime.bundle.fingerprint import Fingerprint, Spread, SubjectSpread
 from fsq_edge_runtime.decision import DecisionSettings
+from fsq_edge_runtime.drift.looks import InputLooks
+from fsq_edge_runtime.drift.sphere import fit_offset
+from fsq_edge_runtime.drift.subjects import LEAST_SUBJECTS
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.files import write_file
@@ -90,21 +94,34 @@ def learning_statistics(run: Run) -> FeatureStatistics:
 
 def subject_spread(run: Run) -> SubjectSpread | None:
     """Return how far the subjects that the run learned from differ, validation among them; None for a single one."""
-    split, size = run.windows(), len(run.preprocess.channels)
-    center = np.asarray(run.preprocess.mean[:size])[:, None]
-    scale = np.asarray(run.preprocess.std[:size])[:, None]
+    looks, split = InputLooks(run.preprocess), run.windows()
     sums: dict[str, Float64Array] = {}
+    counts: Counter[str] = Counter()
     for part in (split.train, split.val):
         for at in range(0, len(part), BATCH):
             index = part.take(np.arange(at, min(at + BATCH, len(part))))
             windows, valid = run.preprocessor.fill_gaps(index.gather())
-            x = (windows[valid].astype(np.float64) - center) / scale
-            for subject, means in zip(index.subject[valid].tolist(), x.mean(axis=2), strict=True):
-                sums[subject] = sums.get(subject, 0.0) + np.append(means, 1.0)
+            for subject, seen in zip(index.subject[valid].tolist(), looks.look(windows[valid])[0], strict=True):
+                sums[subject] = sums.get(subject, 0.0) + seen
+                counts[subject] += 1
     if len(sums) < 2:
         return None
-    means = np.array([entry[:-1] / entry[-1] for entry in sums.values()])
-    return SubjectSpread(subjects=len(sums), mean=tuple(np.round(means.std(axis=0, ddof=1), 6).tolist()))
+    figures = [looks.figures(sums[subject], counts[subject]) for subject in sums]
+    offsets = [fit_offset(looks.sphere(one)) for one in sums.values()] if looks.has_gravity else []
+    known = [offset.center for offset in offsets if offset is not None]
+    return SubjectSpread(
+        subjects=len(sums),
+        mean=_spread([one.mean for one in figures]).deviation,
+        motion=_spread([one.spread for one in figures]),
+        tempo=_spread([one.tempo for one in figures]),
+        axes=_spread([one.axes for one in figures]),
+        offset=_spread(known) if len(known) >= LEAST_SUBJECTS else None,
+    )
+
+
+def _spread(figures: list[Float64Array]) -> Spread:
+    rows = np.round([np.mean(figures, axis=0), np.std(figures, axis=0, ddof=1)], 6)
+    return Spread(center=tuple(rows[0].tolist()), deviation=tuple(rows[1].tolist()))
 
 
 def export_run(

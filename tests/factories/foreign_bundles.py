@@ -7,7 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.backends.host import HostGraph
-from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.fingerprint import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor
 from fsq_edge_runtime.score_tails import Tail

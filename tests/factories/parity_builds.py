@@ -12,7 +12,7 @@ from fsq_edge_calibration import audit_set, build_calibration_set, describe_wind
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord, Labels, Reference
 from fsq_edge_compile.int8.probe import ActivationProbe
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Fingerprint
+from fsq_edge_runtime.bundle.fingerprint import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqCodebook, FsqTail

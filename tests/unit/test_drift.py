@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.bundle.bundle import Fingerprint, SubjectSpread
+from fsq_edge_runtime.bundle.fingerprint import Fingerprint, SubjectSpread
 from fsq_edge_runtime.drift import DriftWatch
+from fsq_edge_runtime.drift.codes import CodeReference, perplexity
+from fsq_edge_runtime.drift.looks import InputLooks
 from fsq_edge_runtime.drift.page_hinkley import LEARNED, PageHinkley
-from fsq_edge_runtime.drift.reference import CodeReference, InputReference, perplexity
-from fsq_edge_runtime.drift.watch import BLOCK, LOOK_EVERY
+from fsq_edge_runtime.drift.past import BLOCK, LOOK_EVERY
 from fsq_edge_runtime.stream import Decision, StreamEvent
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 
@@ -62,19 +63,25 @@ def test_the_stability_index_is_that_of_the_textbook():
     assert reference.surprise[0] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_look_gives_the_moments_in_training_sigmas_and_nan_for_missing_values():
+def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to_nan():
     config = preprocess_config()
     windows = np.stack([motion(WINDOW, seed=seed).T for seed in (3, 4, 5)])
-    sums, acceleration = InputReference(config).look(windows)
-    for window, found, length in zip(windows, sums, acceleration, strict=True):
-        x = (window - np.array(config.mean[:6])[:, None]) / np.array(config.std[:6])[:, None]
-        np.testing.assert_allclose(found[0], x.mean(axis=1), atol=1e-5)
-        np.testing.assert_allclose(found[1], (x * x).mean(axis=1), rtol=1e-4)
-        np.testing.assert_allclose(found[2], (np.diff(x) ** 2).sum(axis=1) / WINDOW, rtol=1e-3)
-        assert length == pytest.approx(np.linalg.norm(window[:3].mean(axis=1)), rel=1e-4)
+    looks = InputLooks(config)
+    sums, acceleration = looks.look(windows)
+    x = (windows - np.array(config.mean[:6])[:, None]) / np.array(config.std[:6])[:, None]
+    inner = x - x.mean(axis=2, keepdims=True)
+    steps = np.sqrt((np.diff(x) ** 2).sum(axis=2).mean(axis=0) / WINDOW)
+    figures = looks.figures(sums.sum(axis=0), len(windows))
+    np.testing.assert_allclose(figures.mean, x.mean(axis=(0, 2)), atol=1e-5)
+    np.testing.assert_allclose(figures.spread, np.log(x.std(axis=(0, 2))), atol=1e-4)
+    np.testing.assert_allclose(figures.step, np.log(steps / x.std(axis=(0, 2))), atol=1e-3)
+    np.testing.assert_allclose(figures.tempo, np.log(steps / np.sqrt((inner**2).mean(axis=(0, 2)))), atol=1e-3)
+    correlations = np.corrcoef(inner.transpose(1, 0, 2).reshape(6, -1))[np.triu_indices(6, 1)]
+    np.testing.assert_allclose(np.tanh(figures.axes), correlations, atol=1e-3)
+    np.testing.assert_allclose(acceleration, np.linalg.norm(windows[:, :3].mean(axis=2), axis=1), rtol=1e-4)
     windows[1, 4, 50] = np.nan
-    again, _ = InputReference(config).look(windows)
-    assert np.isfinite(again).all(axis=(1, 2)).tolist() == [True, False, True]
+    again, _ = looks.look(windows)
+    assert np.isfinite(again).all(axis=1).tolist() == [True, False, True]
     np.testing.assert_array_equal(again[[0, 2]], sums[[0, 2]])
 
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, Fingerprint, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.fingerprint import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.onnx_writer import INPUT, OUTPUT, GraphWriter
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess

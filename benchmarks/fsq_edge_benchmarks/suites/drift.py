@@ -28,7 +28,7 @@ from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundl
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime import Bundle
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.drift.watch import BLOCK
+from fsq_edge_runtime.drift.past import BLOCK
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.records import Record, StreamEvent
 

@@ -11,7 +11,7 @@ from fsq_edge_compile.build_folder import ExportRecord, Labels, Reference
 from fsq_edge_compile.foreign.heads import decision_for
 from fsq_edge_compile.own.network import OwnNetwork
 from fsq_edge_compile.packing.model_name import plain_name
-from fsq_edge_runtime.bundle.bundle import Fingerprint
+from fsq_edge_runtime.bundle.fingerprint import Fingerprint
 from fsq_edge_runtime.files import write_file
 
 MAX_REFERENCE: Final = 2048  # windows that later steps are judged on

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel
@@ -19,6 +19,7 @@ from fsq_edge_runtime.backends.onnx import FEATURES
 from fsq_edge_runtime.bundle.agreement import check_agreement
 from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_folder
 from fsq_edge_runtime.bundle.event_report import EventReport
+from fsq_edge_runtime.bundle.fingerprint import Fingerprint
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, DataError, UsageError
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
@@ -119,38 +120,6 @@ class Manifest(Artefact):
         if len({entry.path for entry in self.files}) != len(self.files):
             raise ValueError("a path occurs twice")
         return self
-
-
-class SubjectSpread(StrictModel):
-    """How far the subjects that the network learned from differ from each other.
-
-    Attributes:
-        subjects: how many.
-        mean: standard deviation, between subjects, of each channel's mean, in training sigmas.
-    """
-
-    subjects: int = Field(ge=2)
-    mean: tuple[FiniteFloat, ...]
-
-
-class Fingerprint(Artefact):
-    """``fingerprint.json``: how often each code occurred on the training split.
-
-    Attributes:
-        counts: occurrences by code index, as long as the code book; by class where the head has no codes.
-        windows: their sum.
-        between: how far subjects differ, for the drift watch; None where it is not known. Left out then.
-    """
-
-    KIND: ClassVar[str] = "fingerprint.json"
-
-    counts: tuple[int, ...]
-    windows: int = Field(ge=1)
-    between: SubjectSpread | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document as plain JSON values; without ``between`` it is what earlier versions wrote."""
-        return self.model_dump(mode="json", exclude=None if self.between else {"between"})
 
 
 class SelfTest:

@@ -17,6 +17,9 @@ LIMITS: Final = {
 MAX_STABILITY_INDEX: Final = 4.0
 MAX_LOG_PERPLEXITY: Final = math.log(12.0)  # below training's
 MAX_SUBJECT_SIGMAS: Final = 4.5  # standard deviations between the subjects of training
+# Root mean square distance of all figures of a kind to training's subjects, in standard deviations between them.
+GROUP_LIMITS: Final = {"posture": 2.4, "motion": 3.6, "tempo": 2.8, "axes": 1.6}
+RELEASED: Final = 0.8  # of a limit: what falls below it may be reported again
 
 # The least standard deviation of each series between blocks: what moves less is of no practical interest.
 FLOORS = {"mean": 0.03, "spread": 0.03, "step": 0.03, "unseen": 0.01, "surprise": 0.1, "confidence": 0.01,
@@ -24,7 +27,8 @@ FLOORS = {"mean": 0.03, "spread": 0.03, "step": 0.03, "unseen": 0.01, "surprise"
 UNITS = {"mean": "training sigmas", "spread": "log ratio to training", "step": "log ratio of step to spread",
          "unseen": "share", "surprise": "bits", "confidence": "probability", "abstained": "share",
          "gravity": "log ratio to gravity", "codes": "stability index",
-         "perplexity": "log ratio to training", "rate": "log ratio to nominal"}  # fmt: skip
+         "perplexity": "log ratio to training", "rate": "log ratio to nominal", "offset": "g",
+         **dict.fromkeys(GROUP_LIMITS, "deviations between training's subjects")}  # fmt: skip
 ADVICE = {
     "mean": "check that the sensor sits as it did, its axes and its bias",
     "spread": "check the sensor's full scale, its unit and whether an axis is dead",
@@ -36,6 +40,11 @@ ADVICE = {
     "abstained": "read the flags of the decisions: they name the channel and the fault",
     "perplexity": "the network answers with far fewer codes than in training: look at its input and at the backend",
     "rate": "check the sensor's output rate and its clock",
+    "offset": "lay the sensor still on each of its six faces: each should read 1 g, or it needs calibration",
+    "posture": "compare how the sensor sits with how it sat in training, or personalize the bundle for this wearer",
+    "motion": "check the sensor's full scale, unit and mounting; or this wearer moves unlike any of training",
+    "tempo": "check the sensor's output rate: this motion is quicker or slower than that of any subject of training",
+    "axes": "check that the sensor is not turned and that its axes are in the order of the bundle's channels",
     "codes": "the mix of codes is not that of training: record and label some of it, and evaluate",
 }
 
