@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import median
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,26 @@ class DecisionSettings(Artefact):
         return self
 
 
+class ChainState(NamedTuple):
+    """What a chain without a median carries from window to window.
+
+    Attributes:
+        label: index of the label now held, or ``UNKNOWN``.
+        age: windows since it became the label.
+        candidate: class that leads, or ``UNKNOWN``.
+        lead: windows for which it has led.
+        smoothed: probabilities (classes,) of the exponential mean; None before the first.
+        elapsed: hops since those.
+    """
+
+    label: int
+    age: int
+    candidate: int
+    lead: int
+    smoothed: Sequence[float] | None
+    elapsed: int
+
+
 class DecisionChain:
     """The state of one stream.
 
@@ -59,53 +79,66 @@ class DecisionChain:
 
     Attributes:
         label: index of the label now held, or ``UNKNOWN``.
+        enter, leave, unknown_below: as in the settings.
+        dwell, refractory: as in the settings, in hops.
+        span: windows of the median; 1 is none.
+        rate, weight: of the exponential mean: hops in its time constant, and the weight of a new window; 1.0 is none.
     """
 
     __slots__ = (
         "_age",
         "_candidate",
-        "_dwell",
         "_elapsed",
-        "_enter",
         "_history",
         "_lead",
-        "_leave",
-        "_rate",
-        "_refractory",
         "_smoothed",
-        "_span",
-        "_unknown_below",
-        "_weight",
+        "dwell",
+        "enter",
         "label",
+        "leave",
+        "rate",
+        "refractory",
+        "span",
+        "unknown_below",
+        "weight",
     )
 
     def __init__(self, settings: DecisionSettings, hop_ms: float) -> None:
-        self._enter, self._leave, self._unknown_below = settings.enter, settings.leave, settings.unknown_below
-        self._dwell = hops(settings.dwell_ms, hop_ms)
-        self._refractory = hops(settings.refractory_ms, hop_ms)
-        self._span = max(1, hops(settings.smoothing_ms, hop_ms)) if settings.smoothing == "median" else 1
+        self.enter, self.leave, self.unknown_below = settings.enter, settings.leave, settings.unknown_below
+        self.dwell = hops(settings.dwell_ms, hop_ms)
+        self.refractory = hops(settings.refractory_ms, hop_ms)
+        self.span = max(1, hops(settings.smoothing_ms, hop_ms)) if settings.smoothing == "median" else 1
         decays = settings.smoothing == "ema" and settings.smoothing_ms > 0
-        self._rate = hop_ms / settings.smoothing_ms if decays else math.inf
-        self._weight = -math.expm1(-self._rate)
+        self.rate = hop_ms / settings.smoothing_ms if decays else math.inf
+        self.weight = -math.expm1(-self.rate)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: a new segment begins."""
         self.label = UNKNOWN
-        self._age = self._refractory
+        self._age = self.refractory
         self._candidate = UNKNOWN
         self._lead = 0
         self._smoothed: Sequence[float] | None = None
         self._elapsed = 1  # hops since the scores in `_smoothed`
         self._history: list[Sequence[float] | None] = []
 
+    @property
+    def state(self) -> ChainState:
+        """What is carried to the next window; to be set, too."""
+        return ChainState(self.label, self._age, self._candidate, self._lead, self._smoothed, self._elapsed)
+
+    @state.setter
+    def state(self, state: ChainState) -> None:
+        self.label, self._age, self._candidate, self._lead, self._smoothed, self._elapsed = state
+
     def skip(self) -> None:
         """Account for a window without scores (abstained or missed): time passes, old scores fade, a lead is broken."""
         self._age += 1
         self._candidate, self._lead = UNKNOWN, 0
-        if self._span > 1:
+        if self.span > 1:
             self._remember(None)
-        elif self._weight < 1.0:
+        elif self.weight < 1.0:
             self._elapsed += 1
 
     def step(self, probabilities: Sequence[float]) -> tuple[int, Sequence[float]]:
@@ -118,29 +151,29 @@ class DecisionChain:
         self._age += 1
         best = max(smoothed)
         top = smoothed.index(best)
-        held = self._age <= self._refractory
-        if self.label != UNKNOWN and smoothed[self.label] < self._leave and not held:
+        held = self._age <= self.refractory
+        if self.label != UNKNOWN and smoothed[self.label] < self.leave and not held:
             self.label = UNKNOWN
-        if top != self.label and best >= self._enter:
+        if top != self.label and best >= self.enter:
             self._lead = self._lead + 1 if top == self._candidate else 0
             self._candidate = top
-            if self._lead >= self._dwell and not held:
+            if self._lead >= self.dwell and not held:
                 self.label, self._age = top, 0
                 self._candidate, self._lead = UNKNOWN, 0
         else:
             self._candidate, self._lead = UNKNOWN, 0
-        return (UNKNOWN if best < self._unknown_below else self.label), smoothed
+        return (UNKNOWN if best < self.unknown_below else self.label), smoothed
 
     def _smooth(self, probabilities: Sequence[float]) -> Sequence[float]:
         # Plain Python: on a handful of classes it is several times faster than arrays.
-        if self._span > 1:
+        if self.span > 1:
             self._remember(probabilities)
             known = [row for row in self._history if row is not None]
             middle = [median(values) for values in zip(*known, strict=True)]
             whole = sum(middle) or 1.0
             return [value / whole for value in middle]
-        if self._weight < 1.0:
-            weight = self._weight if self._elapsed == 1 else -math.expm1(-self._elapsed * self._rate)
+        if self.weight < 1.0:
+            weight = self.weight if self._elapsed == 1 else -math.expm1(-self._elapsed * self.rate)
             if self._smoothed is not None:
                 probabilities = [
                     old + weight * (new - old) for old, new in zip(self._smoothed, probabilities, strict=True)
@@ -150,7 +183,7 @@ class DecisionChain:
 
     def _remember(self, probabilities: Sequence[float] | None) -> None:
         self._history.append(probabilities)
-        del self._history[: -self._span]
+        del self._history[: -self.span]
 
 
 def hops(milliseconds: float, hop_ms: float) -> int:

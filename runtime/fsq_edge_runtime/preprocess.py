@@ -294,8 +294,11 @@ class FrameWriter:
             self._write_zscore(self._z)
         np.subtract(flat, settings._mean, flat)
         np.multiply(flat, settings._scale, flat)
-        np.maximum(flat, settings._low, flat)
-        np.minimum(flat, settings._high, flat)
+        if flat.ndim == 2:
+            np.maximum(flat, settings._low, flat)
+            np.minimum(flat, settings._high, flat)
+        else:  # one pass instead of two; on one window the call alone would cost more than both
+            np.clip(flat, settings._low, settings._high, out=flat)
 
     def _write_zscore(self, z: Float32Array) -> None:
         # (x - mean) / (std + floor), with std = sqrt(sum of squares) / sqrt(T): both sides times sqrt(T).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +18,7 @@ from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
+from fsq_edge_runtime.stream.lockstep import Lockstep, Part, Pushed
 from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record, StreamEvent
 from fsq_edge_runtime.stream.samples import SampleInput
 from fsq_edge_runtime.stream.settings import StreamSettings
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.drift import DriftWatch
     from fsq_edge_runtime.personal.roster import OverlayGiven, Roster
-
-Pushed = tuple[str, npt.ArrayLike, npt.ArrayLike | None]
 
 MAX_STREAMS = 4096
 
@@ -106,6 +106,7 @@ class Session:
             self._roster = self._open_roster(overlay)
         self._input = SampleInput([channel.name for channel in config.channels])
         self._streams: dict[str, StreamState] = {}
+        self._lockstep = Lockstep(config, len(bundle.classes) if self._classifier.in_columns else 0)
         self._closed = StreamCounters()
         self._paused = False
         self._drift: DriftWatch | None = None
@@ -141,6 +142,7 @@ class Session:
         """Judge from now on every 64 windows of a stream whether it drifts; alarms are ``drift`` records."""
         from fsq_edge_runtime.drift import DriftWatch
 
+        self._lockstep.part()
         self._drift = DriftWatch(self.bundle)
 
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
@@ -185,6 +187,8 @@ class Session:
             BackendError: the backend failed for good; the window it failed on was reported to ``on_record`` as missed.
         """
         begun = time.monotonic_ns()
+        if self._lockstep.cohorts:
+            self._lockstep.part()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         classifier, decisions = self._classifier, []
         answers, inference = classifier.answers, classifier.inference
@@ -222,7 +226,20 @@ class Session:
         Raises:
             DataError: wrong shape or type; samples handed in before the faulty ones are taken.
         """
+        lockstep = self._lockstep
+        if lockstep.cohorts:
+            parts = lockstep.parts(pushed)
+            if parts is not None:
+                return self._push_together(parts, arrived_ns)
+            lockstep.part()
         items = ((name, samples, None) for name, samples in pushed.items()) if isinstance(pushed, Mapping) else pushed
+        decisions = self._push_each(items, arrived_ns)
+        if self._drift is None and not self._paused:
+            lockstep.note(pushed, self._streams)
+        return decisions
+
+    def _push_each(self, items: Iterable[Pushed], arrived_ns: int | None) -> list[Decision]:
+        """Take samples stream by stream; answer windows in batches."""
         arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
         decisions: list[Decision] = []
         streams, collect, drift = self._streams, self._classifier.batch.collect, self._drift
@@ -239,6 +256,24 @@ class Session:
             decisions += self._flush(arrived)
         return decisions
 
+    def _push_together(self, parts: Iterable[Part], arrived_ns: int | None) -> list[Decision]:
+        """Take samples cohort by cohort; a cohort that cannot take its own parts, and all with it."""
+        decisions: list[Decision] = []
+        for cohort, samples, times in parts:
+            if cohort.parted or not cohort.take(samples, times):
+                self._lockstep.part()
+                given = repeat(None) if times is None else times
+                decisions += self._push_each(zip(cohort.names, samples, given, strict=False), arrived_ns)
+                continue
+            arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
+            found = self._classifier.batch.decide_together(cohort, arrived)
+            if self.on_record is not None:
+                for record in found:
+                    self._emit(record)
+            self._classifier.inference.raise_failure()
+            decisions += found
+        return decisions
+
     def predict(self, windows: npt.ArrayLike) -> Predictions:
         """Classify independent windows, with no smoothing between them and no quality checks beyond missing values.
 
@@ -253,6 +288,7 @@ class Session:
 
     def pause(self) -> None:
         """Drop and count all samples until :meth:`resume`."""
+        self._lockstep.part()
         self._paused = True
 
     def resume(self) -> list[Decision]:
@@ -262,6 +298,7 @@ class Session:
 
     def lose(self, samples: int, stream: str = "0") -> None:
         """Account for samples that were dropped before they reached the session; the next ones start a new segment."""
+        self._lockstep.part()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         state.lose(samples)
 
@@ -277,6 +314,7 @@ class Session:
 
         Cost: a window that is missed costs no inference; 4,096 resampled streams took a second then.
         """
+        self._lockstep.part()
         decisions = []
         states = list(self._streams.values()) if stream is None else [self._streams[stream]]
         for state in states:
@@ -310,6 +348,7 @@ class Session:
                 raise UsageError(
                     f"the new bundle has another {name}: {value}, it was {theirs[name]}", hint="start the stream again"
                 )
+        former._lockstep.part()
         chain_ms = 1000.0 * self._config.hop_samples / self._config.sample_rate_hz
         for state in former._streams.values():
             state.hand_over(self._gap)
@@ -357,6 +396,7 @@ class Session:
             DataError: damaged, or made for another network.
             UsageError: it reads features, and the session was opened without them.
         """
+        self._lockstep.part()
         if self._roster is None:
             self._roster = self._open_roster(None)
         if overlay is None:
@@ -387,6 +427,7 @@ class Session:
         """
         from fsq_edge_runtime.personal.teaching import NO_LABEL, Lesson, class_number
 
+        self._lockstep.part()
         number = NO_LABEL if label is None else class_number(self.bundle, label)
         if self._roster is None:
             self._roster = self._open_roster(None)
@@ -413,6 +454,7 @@ class Session:
         Raises:
             UsageError: nothing was taught to this stream.
         """
+        self._lockstep.part()
         state = self._streams.get(stream)
         if state is None or state.lesson is None:
             raise UsageError(f"nothing was taught to the stream {stream!r}", hint="session.teach(label, stream) does")

@@ -5,7 +5,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import Missed, OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import with_files
@@ -15,34 +14,7 @@ from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.session import MAX_STREAMS, Session
 from fsq_edge_runtime.stream import Gap, StreamSettings
 from tests.factories.bundles import motion, preprocess_config, random_bundle
-from tests.factories.streams import counters, lines, stream
-
-
-class Scripted:
-    """The CPU backend with a script: a delay in seconds, or an exception, per call."""
-
-    def __init__(self, bundle: Bundle, script) -> None:
-        self.name = "scripted"
-        self._inner = OnnxBackend(bundle.read("encoder"))
-        self._script = iter(script)
-
-    def infer(self, frame):
-        step = next(self._script, None)
-        if isinstance(step, Exception):
-            raise step
-        time.sleep(step or 0)
-        return self._inner.infer(frame)
-
-    def infer_batch(self, frames):
-        return np.stack([self.infer(frame[None]).copy() for frame in frames])
-
-    def close(self):
-        self._inner.close()
-
-
-def batched(bundle: Bundle) -> Bundle:
-    graph = symbolic_batch(bundle.read("encoder"))
-    return with_files(bundle, {("encoder-batch", None): ("encoder_batch.onnx", graph)})
+from tests.factories.streams import Scripted, batched, counters, lines, stream
 
 
 def codes_of(bundle, windows):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
-from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL
 from fsq_edge_runtime.feature_statistics import in_steps
 from fsq_edge_runtime.label_tail import against_thresholds
 from fsq_edge_runtime.preprocess import PreprocessConfig
-from fsq_edge_runtime.stream.head import StreamHead
+from fsq_edge_runtime.stream.chains import Rows
+from fsq_edge_runtime.stream.cohort import Cohort
+from fsq_edge_runtime.stream.head import DecisionHead, StreamHead
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG
 from fsq_edge_runtime.stream.records import Decision, StreamEvent
 from fsq_edge_runtime.stream.state import StreamState
@@ -143,6 +146,44 @@ class Answers:
                 tuple(in_steps(t[head.tail.width :]).astype(int).tolist()) if self._keep_features else None,
             ),
         )
+
+    def answered_together(
+        self,
+        cohort: Cohort,
+        rows: Rows,
+        head: DecisionHead,
+        codes: Int64Array,
+        spent: tuple[int, ...],
+        inferred: int,
+        arrived: int,
+    ) -> list[Decision]:
+        """Return the records of the due windows of a cohort; arguments as of :meth:`answered`, codes 0 or more."""
+        found = codes.tolist()
+        labels, smoothed, confidence = cohort.chains.step(head.scores[codes], rows)
+        names, seq, t_start, t_end = cohort.pass_on(rows)
+        answers = list(map(head.answer, found))
+        classes, named = self._classes, (*self._classes, UNKNOWN_LABEL)  # UNKNOWN is -1, the last
+        probabilities = [answer.probabilities for answer in answers]
+        done = time.monotonic_ns()
+        columns = zip(
+            seq,
+            names,
+            t_start,
+            t_end,
+            [named[label] for label in labels.tolist()],
+            [classes[answer.raw] for answer in answers],
+            confidence.tolist(),
+            found,
+            repeat(()),
+            repeat(self._backend.name),
+            repeat(None),
+            probabilities,
+            smoothed.tolist() if cohort.chains.decays else probabilities,
+            repeat((*spent, (done - inferred) // len(found), done - arrived)),
+            repeat(None),
+            repeat(None),
+        )
+        return [new_tuple(Decision, row) for row in columns]
 
     def unanswered(self, due: Due, missed: str | None) -> Decision:
         """Return the record of a window that abstained (None) or was lost for a reason."""

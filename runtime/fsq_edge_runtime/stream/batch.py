@@ -9,11 +9,14 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.decision import DecisionChain
-from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.preprocess import FrameWriter, PreprocessConfig
 from fsq_edge_runtime.stream.answers import Answers, Due, doubted, place, with_host
+from fsq_edge_runtime.stream.chains import Rows
+from fsq_edge_runtime.stream.cohort import Cohort
+from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.inference import Inference
 from fsq_edge_runtime.stream.quality import QualityCheck
-from fsq_edge_runtime.stream.records import Gap, Record
+from fsq_edge_runtime.stream.records import Decision, Gap, Record
 from fsq_edge_runtime.stream.state import StreamState
 
 MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
@@ -59,6 +62,8 @@ class WindowBatch:
         self._entries: list[_Collected | _Ended] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
+        self._frames: Float32Array = np.zeros((MAX_BATCH, *config.frame_shape), np.float32)
+        self._writers: dict[int, FrameWriter] = {}
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
@@ -107,6 +112,56 @@ class WindowBatch:
         if inference.host is not None:
             spent = with_host(spent, inference.host.taken_ns // max(n, 1))
         return self._records(entries, t, codes, reasons, late, spent, inferred, arrived)
+
+    def decide_together(self, cohort: Cohort, arrived: int) -> list[Decision]:
+        """Return the records of a cohort's due windows, in order, with nothing else collected; it parts if need be.
+
+        Args:
+            cohort: it has just taken samples.
+            arrived: as above.
+        """
+        rows, n = cohort.due()
+        if not n:
+            return []
+        inference, writer = self._inference, self._writer_of(n)
+        begun = time.monotonic_ns()
+        cohort.read(rows, writer.raw)
+        limit, head = arrived + self._patience_ns, inference.head
+        if begun > limit or not self._all_sound(writer.raw) or not isinstance(head, DecisionHead):
+            self._windows[:n] = writer.raw
+            self._entries, self._filled = self._take_apart(cohort, rows), n
+            return _decisions(self.decide(arrived))
+        writer.finish()
+        prepared = time.monotonic_ns()
+        t, codes, reasons = inference.infer_rows(self._windows[:0], self._frames[:n])
+        inferred = time.monotonic_ns()
+        spent = (0, (prepared - begun) // n, (inferred - prepared) // n)
+        if inferred > limit or reasons or codes.min() < 0 or inference.head is not head:
+            late = "deadline" if inferred > limit else None
+            entries = self._take_apart(cohort, rows)
+            return _decisions(self._records(entries, t, codes, reasons, late, spent, inferred, arrived))
+        return self._answers.answered_together(cohort, rows, head, codes, spent, inferred, arrived)
+
+    def _all_sound(self, windows: Float32Array) -> bool:
+        """Return whether no window (N, C, T) has a fault."""
+        sound = self._check.sound_rows(windows)
+        return bool(sound.all()) or all(self._check.sound(windows[row]) for row in np.flatnonzero(~sound))
+
+    def _take_apart(self, cohort: Cohort, rows: Rows) -> list[_Collected | _Ended]:
+        """Let a cohort part; return its due windows, taken off their streams."""
+        cohort.part()
+        states = cohort.states if isinstance(rows, slice) else [cohort.states[row] for row in rows.tolist()]
+        return [
+            _Collected(place(state, next(state.due()), self._config), row, checked=False)
+            for row, state in enumerate(states)
+        ]
+
+    def _writer_of(self, n: int) -> FrameWriter:
+        """Return what makes the first n of the batch's frames."""
+        writer = self._writers.get(n)
+        if writer is None:
+            writer = self._writers[n] = FrameWriter(self._inference.preprocess, self._frames[:n])
+        return writer
 
     def _records(
         self,
@@ -172,3 +227,7 @@ class WindowBatch:
                 kept.append(row)
                 plain = False
         return entries, kept, plain
+
+
+def _decisions(records: list[Record]) -> list[Decision]:
+    return [record for record in records if isinstance(record, Decision)]

@@ -19,7 +19,7 @@ from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter
 from fsq_edge_runtime.stream.answers import Answers, Due, doubted, new_tuple, place, with_host
 from fsq_edge_runtime.stream.batch import MAX_BATCH, WindowBatch
-from fsq_edge_runtime.stream.head import NEAR
+from fsq_edge_runtime.stream.head import NEAR, DecisionHead
 from fsq_edge_runtime.stream.inference import LOST, Inference
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Predictions
@@ -47,6 +47,7 @@ class WindowClassifier:
         answers: makes the records; its ``events`` are those of the latest window.
         batch: decides windows together.
         features: as given.
+        in_columns: whether the answers of a :class:`fsq_edge_runtime.stream.cohort.Cohort` can be made at once.
         inference: runs the network; its ``failure`` is what the backend failed of for good.
     """
 
@@ -72,6 +73,7 @@ class WindowClassifier:
         self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
         self.answers = Answers(bundle.classes, backend, host=self._host is not None, keep_features=keep_features)
+        self.in_columns = isinstance(inference.head, DecisionHead) and self._host is None and not keep_features
         self.batch = WindowBatch(config, inference, self._check, self.answers, self._patience_ns)
 
     def decide(self, state: StreamState, start: int, begun: int, arrived: int) -> Decision:

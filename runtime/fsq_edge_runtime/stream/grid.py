@@ -62,6 +62,10 @@ class Grid:
         clock_jump_s: a longer backward step starts a new segment.
         late_limit: so many late samples running start a new segment.
         counters: the stream's counters, written to.
+
+    Attributes:
+        slot_times: (``BLOCK``,) seconds from a slot to those after it.
+        surely_s: a timestamp this close to its slot's time is taken as it is, whatever is rounded.
     """
 
     def __init__(
@@ -84,9 +88,9 @@ class Grid:
         self._counters = counters
         self._source_rate = source_rate_hz
         self._native = source_rate_hz == rate_hz
-        self._surely_s = 0.99 * jitter_tolerance / rate_hz  # less than the tolerance by more than any rounding
-        self._base_times = _slot_times(rate_hz)
-        self._base, self._offset = self._base_times[:0], np.empty(0, dtype=np.float64)
+        self.surely_s = 0.99 * jitter_tolerance / rate_hz  # less than the tolerance by more than any rounding
+        self.slot_times = _slot_times(rate_hz)
+        self._base, self._offset = self.slot_times[:0], np.empty(0, dtype=np.float64)
         self._begin: Float64Array = np.empty((), dtype=np.float64)
         self._last_row: Float32Array = np.zeros(channels, dtype=np.float32)
         self._t0 = 0.0
@@ -150,6 +154,32 @@ class Grid:
         counters.accepted += n
         return True
 
+    @property
+    def steady(self) -> bool:
+        """Whether every sample so far lay in its slot of the source's own grid, so that :meth:`follow` may serve."""
+        return self._steady
+
+    @property
+    def counting(self) -> bool:
+        """Whether no timestamp was ever given."""
+        return self._counting
+
+    def advance(self, n: int, last_t: float | None) -> None:
+        """Account for n samples that followed, and were counted, elsewhere.
+
+        Args:
+            n: samples since the last :meth:`follow`.
+            last_t: timestamp of the last of them; None where none was given.
+        """
+        if last_t is None:
+            self._since += n
+        else:
+            self._counting = False
+            self._anchor, self._since = last_t, 0
+        self._last_t = self._anchor + self._since / self._source_rate
+        self._next += n
+        self._late_run = 0
+
     def remember(self, row: Float32Array) -> None:
         """Take the last sample (C,) of those that followed, before the next :meth:`take`."""
         self._last_row[:] = row
@@ -184,9 +214,9 @@ class Grid:
         """Return whether each sample stands for exactly the next slot, as :meth:`_interpolate` would find."""
         # Sufficient, not necessary: what this sees as regular, _interpolate would place in the same way to the bit.
         if n == 1:
-            return abs(float(times[0]) - (self._t0 + self._next / self._rate)) <= self._surely_s  # NaN fails
+            return abs(float(times[0]) - (self._t0 + self._next / self._rate)) <= self.surely_s  # NaN fails
         if n != len(self._offset):  # made again only when the size of a push changes
-            base, scratch = self._base_times[:n], np.empty(n, dtype=np.float64)
+            base, scratch = self.slot_times[:n], np.empty(n, dtype=np.float64)
             if n <= KEPT_OFFSETS:
                 self._base, self._offset = base, scratch
         else:
@@ -194,9 +224,9 @@ class Grid:
         offset = np.subtract(times, base, scratch)
         self._begin[()] = self._t0 + self._next / self._rate
         np.subtract(offset, self._begin, offset)
-        if offset.dot(offset) <= self._surely_s * self._surely_s:  # then each is; NaN fails
+        if offset.dot(offset) <= self.surely_s * self.surely_s:  # then each is; NaN fails
             return True
-        return bool(np.absolute(offset, offset).max() <= self._surely_s)
+        return bool(np.absolute(offset, offset).max() <= self.surely_s)
 
     def _segments(
         self, samples: Float32Array, times: Float64Array

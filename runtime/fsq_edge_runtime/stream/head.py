@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
+from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.label_tail import SigmoidTail
 from fsq_edge_runtime.score_tails import AnomalyTail, SoftmaxTail, Tail
 from fsq_edge_runtime.tail import BOUNDARY_MARGIN, FsqCodebook, FsqTail, softmax
@@ -122,6 +122,7 @@ class DecisionHead:
         tail: as given.
         probabilities: (codes, classes) float32, read-only.
         raw: class with the highest probability, by code.
+        scores: ``probabilities`` as float64.
     """
 
     def __init__(self, tail: FsqTail, temperature: float) -> None:
@@ -130,6 +131,7 @@ class DecisionHead:
         self._codebook = tail.codebook
         self.probabilities: Float32Array = softmax(tail.table, temperature)
         self.probabilities.setflags(write=False)
+        self.scores: Float64Array = self.probabilities.astype(np.float64)
         self.raw: list[int] = self.probabilities.argmax(axis=1).tolist()
         self._answers: dict[int, Answer] = {}
         thresholds = _exact_thresholds(tail.codebook)
@@ -167,7 +169,7 @@ class DecisionHead:
             index += (below >> 1) * basis
         return index
 
-    def answer(self, code: int, t: Float32Array) -> Answer:
+    def answer(self, code: int, t: Float32Array | None = None) -> Answer:
         """Return the answer of one code; the same object every time."""
         answer = self._answers.get(code)
         if answer is None:

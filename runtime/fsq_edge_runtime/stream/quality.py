@@ -121,17 +121,17 @@ class QualityCheck:
     def sound_rows(self, windows: Float32Array) -> BoolArray:
         """Return for windows (N, C, T) which are surely :meth:`sound`; the others may be."""
         flat = windows.reshape(len(windows), -1)
-        sound = np.asarray((np.absolute(windows) < self._limit).all(axis=(1, 2)))  # NaN is not less
+        # As in sound(): what a sum of squares proves costs no look at the values.
+        sound = np.asarray(_energies(flat) < 0.999 * self._least_energy)  # NaN and Inf are not
+        if not sound.all():
+            rest = np.flatnonzero(~sound)
+            sound[rest] = (np.absolute(windows[rest]) < self._limit).all(axis=(1, 2))
         sound &= ~(flat[:, self._step :: self._step] == flat[:, : -self._step : self._step]).any(axis=1)
         if self._gravity:
-            triad = windows[:, self._triad].reshape(len(windows), -1)
-            with np.errstate(over="ignore", invalid="ignore"):
-                energy = np.matmul(triad[:, None, :], triad[:, :, None])[:, 0, 0]
+            energy = _energies(windows[:, self._triad].reshape(len(windows), -1))
             sound &= (energy >= self._energy_low) & (energy <= self._energy_high)
         if self.checks_rotation:
-            triad = windows[:, self._gyro_triad].reshape(len(windows), -1)
-            with np.errstate(over="ignore", invalid="ignore"):
-                energy = np.matmul(triad[:, None, :], triad[:, :, None])[:, 0, 0]
+            energy = _energies(windows[:, self._gyro_triad].reshape(len(windows), -1))
             sound &= (energy >= self._turn_low) & (energy <= self._turn_high)
         return np.asarray(sound, dtype=np.bool_)
 
@@ -211,6 +211,12 @@ class QualityCheck:
 
     def _name(self, flag: str, faulty: npt.ArrayLike) -> list[str]:
         return [f"{flag}:{name}" for name, bad in zip(self._names, np.asarray(faulty), strict=True) if bad]
+
+
+def _energies(rows: Float32Array) -> Float32Array:
+    """Return the sum of squares (N,) of each row (N, K)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0])
 
 
 def _other_axes(units: list[str]) -> list[list[int]]:

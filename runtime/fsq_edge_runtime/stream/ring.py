@@ -42,8 +42,8 @@ class SampleRing:
         self._window = window
         self._capacity = 4 * window
         self.room = self._capacity - window
-        self._data: Float32Array = np.zeros((self._capacity, channels), dtype=np.float32)
-        self._columns = self._data.T
+        self._columns: Float32Array = np.zeros((channels, self._capacity), dtype=np.float32)
+        self._data: Float32Array = self._columns.T
         self._used: Int64Array = np.ones(self._capacity, dtype=np.int64)
         self._imputed: BoolArray = np.zeros(self._capacity, dtype=np.bool_)
         self.clear()
@@ -73,6 +73,18 @@ class SampleRing:
         self._data[at : at + n] = rows
         self.end += n
 
+    def restore(self, rows: Float32Array, end: int) -> None:
+        """Take the place of a ring whose latest samples are rows (n, C), at least one, and which ends at ``end``."""
+        self._used[:] = 1
+        self._imputed[:] = False
+        self._data[: len(rows)] = rows
+        self._base, self.end = end - len(rows), end
+
+    def latest(self, n: int) -> Float32Array:
+        """Return a view (C, n) of the latest n samples."""
+        at = self.end - self._base
+        return self._columns[:, at - n : at]
+
     def window(self, start: int) -> Float32Array:
         """Return a view (C, T) of the window that starts at ``start``."""
         at = start - self._base
@@ -96,7 +108,7 @@ class SampleRing:
     def _move_to_front(self, keep: int) -> int:
         kept = max(0, self.end - keep)
         at = self.end - self._base
-        self._data[:kept] = self._data[at - kept : at]
+        self._columns[:, :kept] = self._columns[:, at - kept : at]
         if self.irregular_until > self._base:
             for store, regular in ((self._used, 1), (self._imputed, False)):
                 store[:kept] = store[at - kept : at]

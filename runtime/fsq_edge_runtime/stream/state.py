@@ -131,7 +131,29 @@ class StreamState:
         if beyond < self._hop:  # one, as when a push is a hop
             self.next_start = start + self._hop
             return (start,)
-        return self._due()
+        return self.due()
+
+    def keeps_step(self) -> bool:
+        """Return whether it may join a :class:`fsq_edge_runtime.stream.cohort.Cohort`."""
+        plain = self.resampler is None and self.wearer is None and self.lesson is None and self.chain.span == 1
+        regular = self.grid.steady and self.ring.irregular_until <= self.next_start and self.seq >= self.doubted_until
+        return plain and regular and 0 <= self.ring.end - self.next_start < self._size
+
+    def catch_up(self, latest: Float32Array, taken: int, last_t: float | None, next_start: int, seq: int) -> None:
+        """Stand where a cohort has brought it.
+
+        Args:
+            latest: (m, C), what the next window needs of the samples so far, at least the last.
+            taken: samples since it joined.
+            last_t: timestamp of the last; None where none was given.
+            next_start: grid index at which the next window begins.
+            seq: its number.
+        """
+        if taken:
+            self.ring.restore(latest, self.ring.end + taken)
+            self.grid.advance(taken, last_t)
+            self._ahead = True
+        self.next_start, self.seq = next_start, seq
 
     @property
     def time(self) -> float:
@@ -190,9 +212,10 @@ class StreamState:
                 last = min(n, first + ring.room)
                 ring.append(piece, first, last, self.next_start)
                 first = last
-                yield from self._due()
+                yield from self.due()
 
-    def _due(self) -> Iterator[int]:
+    def due(self) -> Iterator[int]:
+        """Give the grid index of each window that is due, and move on."""
         while self.ring.end - self.next_start >= self._size:
             start = self.next_start
             self.next_start = start + self._hop
