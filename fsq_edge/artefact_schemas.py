@@ -29,7 +29,7 @@ def artefact_places() -> dict[str, tuple[str, str]]:
         for module, text in _sources(package):
             for match in _CLASS.finditer(text):
                 name = match[1] or match[2]
-                found[_kebab(name)] = (module, name)
+                found[re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()] = (module, name)
     return dict(sorted(found.items()))
 
 
@@ -39,10 +39,6 @@ def _sources(package: str) -> Iterator[tuple[str, str]]:
         for path in sorted(Path(folder).rglob("*.py")):
             parts = path.relative_to(folder).with_suffix("").parts
             yield ".".join((package, *(part for part in parts if part != "__init__"))), path.read_text("utf-8")
-
-
-def _kebab(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 def schema_of(name: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from fsq_edge_runtime.arrays import Float32Array, Int64Array, TextArray
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import read_bounded, write_file
-from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.npz import npy_bytes, npz_bytes, read_arrays
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 MAX_FILE_BYTES: Final = 1 << 30
@@ -129,18 +128,13 @@ class CalibrationSet:
         """Write ``calibration.npz`` (pickle-free; key ``frames_nhwc`` for the compiler), whole or not at all."""
         fields = [name for name in CalibrationRecord.model_fields if name != "schema_version"]
         meta = CalibrationRecord(**{name: getattr(self, name) for name in fields}).to_dict()
-        buffer = io.BytesIO()
-        # Any: numpy's stubs take keyword arguments of savez for its own options.
-        arrays: dict[str, Any] = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
-        np.savez(buffer, meta=text, **arrays)
-        write_file(path, buffer.getvalue())
+        write_file(path, npz_bytes(meta=text, **arrays))
 
     def save_npy(self, path: Path) -> None:
         """Write the frames alone as ``.npy`` (N, H, W, C'): the file that ``hailo optimize --calib-set-path`` takes."""
-        buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(self.frames_nhwc), allow_pickle=False)
-        write_file(path, buffer.getvalue())
+        write_file(path, npy_bytes(np.ascontiguousarray(self.frames_nhwc)))
 
 
 def input_frames(sets: Mapping[str, CalibrationSet]) -> dict[str, Float32Array]:

@@ -15,6 +15,7 @@ from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.backends.host import HostGraph
 from fsq_edge_runtime.errors import DataError, MissingInputError
 from fsq_edge_runtime.files import read_bounded
+from fsq_edge_runtime.npz import npz_bytes
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
 from fsq_edge_runtime.score_tails import Tail, read_tail
 
@@ -193,9 +194,7 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         """Return ``reference.npz``; equal content gives equal bytes."""
-        buffer = io.BytesIO()
-        np.savez(buffer, windows=self.windows, labels=self.labels, subjects=self.subjects, t=self.t)
-        return buffer.getvalue()
+        return npz_bytes(windows=self.windows, labels=self.labels, subjects=self.subjects, t=self.t)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Reference:

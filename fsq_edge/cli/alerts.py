@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 
 
 @click.command("alerts")
 @click.argument("rules_file", metavar="RULES", type=click.Path(path_type=Path))
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @output_options
-def command(rules_file: Path, logs: tuple[Path, ...], json_to: str | None, quiet: bool) -> None:
+def command(rules_file: Path, logs: tuple[Path, ...], output: Output) -> None:
     """Show the alerts that RULES would have raised in logs of run. Nothing is sent.
 
     RULES is the file of run --alerts, YAML or JSON. LOG is a JSON-lines file, a Parquet file or a folder of Parquet
@@ -29,12 +29,11 @@ def command(rules_file: Path, logs: tuple[Path, ...], json_to: str | None, quiet
     counts = {rule.name: 0 for rule in rules.rules}
     for alert in raised:
         counts[alert["rule"]] += alert["state"] == "firing"
-    shown = console(quiet, json_to)
     if raised:
         rows = [
             (f"{alert['t_start']:.2f}", f"{alert['t_end']:.2f}", alert["state"], escape(alert["message"]))
             for alert in raised
         ]
-        shown.print(table("alerts, in seconds of the source:", ("since", "at", "state", "message"), rows))
-    shown.print(table("alerts by rule:", ("rule", "alerts"), [(name, f"{count:,}") for name, count in counts.items()]))
-    write_json({"schema_version": 1, "counts": counts, "alerts": raised}, json_to)
+        output.print(table("alerts, in seconds of the source:", ("since", "at", "state", "message"), rows))
+    output.print(table("alerts by rule:", ("rule", "alerts"), [(name, f"{count:,}") for name, count in counts.items()]))
+    output.write_json({"schema_version": 1, "counts": counts, "alerts": raised})

@@ -11,7 +11,7 @@ import click
 
 from fsq_edge.cli.bench_network import is_network, measure_network, windows_or_file
 from fsq_edge.cli.options import F, default_option, names_of, path_option
-from fsq_edge.cli.output import console, need, output_options, write_json, write_report
+from fsq_edge.cli.output import Output, need, output_options, write_report
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ def measure(
     baseline: Path | None,
     max_regress: float,
     allow_disturbed: bool,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
     **sizes: Any,
 ) -> None:
     """Measure BUNDLE, or a network alone, or compare two results that --json wrote.
@@ -160,12 +159,11 @@ def measure(
         need("jinja2", "report")
         need("matplotlib", "report")
     earlier = BenchResult.load(baseline) if baseline else None
-    out = console(quiet, json_to)
     settings = BenchSettings.quick() if quick else BenchSettings()
 
     def say(what: str) -> None:
-        if out.is_terminal:
-            out.print(f"measuring {what} ...", style="dim")
+        if output.is_terminal:
+            output.print(f"measuring {what} ...", style="dim")
 
     if is_network(bundle):
         result = measure_network(bundle, modes, backends, sizes, settings, against, quick, say)
@@ -179,13 +177,13 @@ def measure(
     if earlier:
         result = result.model_copy(update={"comparison": compare(earlier, result, max_regress)})
     for line in result_lines(result):
-        out.print(line)
-    write_json(result.to_dict(), json_to)
+        output.print(line)
+    output.write_json(result.to_dict())
     if html is not None:
         from fsq_edge_benchmarks.bench.page import bench_page
 
         write_report(html, bench_page(result))
-        out.print(f"page: {html}", markup=False)
+        output.say(f"page: {html}")
     if result.comparison:
         _leave(result.comparison, allow_disturbed)
 
@@ -202,7 +200,7 @@ def measure(
 @click.option("--allow-disturbed", is_flag=True, help="Take disturbed runs for good, too.")
 @output_options
 def compare_command(
-    baseline: Path, candidate: Path, max_regress: float | None, allow_disturbed: bool, json_to: str | None, quiet: bool
+    baseline: Path, candidate: Path, max_regress: float | None, allow_disturbed: bool, output: Output
 ) -> None:
     """Compare two results of bench: BASELINE and CANDIDATE, both written with --json."""
     from fsq_edge_benchmarks.bench.comparison import compare
@@ -210,10 +208,9 @@ def compare_command(
     from fsq_edge_benchmarks.bench.tables import comparison_lines
 
     comparison = compare(BenchResult.load(baseline), BenchResult.load(candidate), max_regress)
-    out = console(quiet, json_to)
     for line in comparison_lines(comparison):
-        out.print(line)
-    write_json(comparison.to_dict(), json_to)
+        output.print(line)
+    output.write_json(comparison.to_dict())
     if max_regress is not None:
         _leave(comparison, allow_disturbed)
 

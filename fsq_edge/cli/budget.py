@@ -10,7 +10,7 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import write_file
@@ -49,8 +49,7 @@ def command(
     folder: Path | None,
     html: Path | None,
     svg: Path | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Add up how long each behaviour lasted, a stream at a time, in logs of run or output folders of score.
 
@@ -84,7 +83,6 @@ def command(
 
         tables["corrected"] = correct(pieces, Correction.load(correction))
     _write(pieces, tables, zone, folder, html, svg)
-    shown = console(quiet, json_to)
     for name in SHOWN:
         if name in tables:
             rows = tables[name].round(2)
@@ -92,9 +90,9 @@ def command(
             lines = [
                 tuple("" if cell != cell else escape(str(cell)) for cell in row) for row in rows.itertuples(index=False)
             ]
-            shown.print(table(f"{name}:", tuple(rows.columns), lines))
+            output.print(table(f"{name}:", tuple(rows.columns), lines))
     records = {name: json.loads(rows.to_json(orient="records")) for name, rows in tables.items()}
-    write_json({"schema_version": 1, **records}, json_to)
+    output.write_json({"schema_version": 1, **records})
 
 
 def _tables(

@@ -14,7 +14,7 @@ from fsq_edge.cli.bundle_onnx import build_own, network_options
 from fsq_edge.cli.bundle_registry import pull, push
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.options import bundle_option, default_option, path_option
-from fsq_edge.cli.output import console, force_option, need, output_options, say_next, table, write_json
+from fsq_edge.cli.output import Output, force_option, need, output_options, table
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
@@ -58,8 +58,7 @@ def build(
     min_code_agreement: float,
     max_drop: float,
     force: str,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
     **network: Any,
 ) -> None:
     """Make a bundle from the BUILD folder of export, calibrate and quantize, or from --onnx MODEL.
@@ -76,32 +75,31 @@ def build(
     from fsq_edge_compile.packing.gate import check_gate
     from fsq_edge_compile.parity.ladder import Gates
 
-    screen = console(quiet, json_to)
     if network["onnx"] is not None and build is None:
-        own = build_own(network, screen, json_to, name, arch, min_code_agreement, force)
+        own = build_own(network, output, name, arch, min_code_agreement, force)
         own.save(out)
-        _show(own, screen, f"wrote {out}")
-        say_next(screen, "fsq-edge", "run", out, "--source", "npz:FILE")
-        write_json(summary(own), json_to)
+        _show(own, output, f"wrote {out}")
+        output.say_next("fsq-edge", "run", out, "--source", "npz:FILE")
+        output.write_json(summary(own))
         return
     if build is None or network["onnx"] is not None:
         raise UsageError("give a BUILD folder or --onnx MODEL, one of the two", hint="fsq-edge bundle build --help")
     folder = BuildFolder(build)
     gate = check_gate(folder, arch, force=force, parity=Gates(min_code_agreement, max_drop))
-    stop_if_shut(screen, gate, json_to, "not built")
+    stop_if_shut(output, gate, "not built")
     climbed = gate.ladder.to_dict() if gate.ladder else {}
     bundle = build_bundle(folder, name=name, check={arch: gate.report.verdict}, parity=climbed, forced=gate.forced)
     bundle.save(out)
-    _show(bundle, screen, f"wrote {out}")
-    say_next(screen, "fsq-edge", "run", out, "--source", "npz:FILE")
-    write_json(summary(bundle), json_to)
+    _show(bundle, output, f"wrote {out}")
+    output.say_next("fsq-edge", "run", out, "--source", "npz:FILE")
+    output.write_json(summary(bundle))
 
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @path_option("--key", help="Require a signature that this public key verifies (Ed25519, PEM; default: none).")
 @output_options
-def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> None:
+def verify(bundle: Path, key: Path | None, output: Output) -> None:
     """Check every byte of a bundle, how its parts fit, and with --key who made it.
 
     Hashes find damage; only --key finds an attacker. Exit 0 if it is whole, 65 if not.
@@ -112,20 +110,20 @@ def verify(bundle: Path, key: Path | None, json_to: str | None, quiet: bool) -> 
     opened = Bundle.open(bundle)
     verify_parts(opened, read_bounded(key, MAX_KEY_BYTES) if key else None)
     signed = "signature good" if key else _signature_state(opened)
-    console(quiet, json_to).print(f"{escape(str(bundle))}: good, {len(opened.manifest.files)} files, {signed}")
-    write_json({**summary(opened), "signature_checked": key is not None}, json_to)
+    output.say(f"{bundle!s}: good, {len(opened.manifest.files)} files, {signed}")
+    output.write_json({**summary(opened), "signature_checked": key is not None})
 
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @output_options
-def inspect(bundle: Path, json_to: str | None, quiet: bool) -> None:
+def inspect(bundle: Path, output: Output) -> None:
     """Show what a bundle holds."""
     from fsq_edge_runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)
-    _show(opened, console(quiet, json_to), str(bundle))
-    write_json(summary(opened), json_to)
+    _show(opened, output, str(bundle))
+    output.write_json(summary(opened))
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
@@ -142,22 +140,20 @@ def _show(bundle: Bundle, out: Any, title: str) -> None:
     manifest, config = bundle.manifest, bundle.preprocess
     channels = ", ".join(f"{channel.name} [{channel.unit}]" for channel in config.channels)
     out.print(f"[bold]{escape(title)}[/bold]")
-    out.print(f"model     {manifest.name}\nclasses   {', '.join(manifest.classes)}", markup=False)
-    out.print(f"channels  {channels}", markup=False)
-    out.print(f"window    {config.window_samples} samples at {config.sample_rate_hz:g} Hz, hop {config.hop_samples}")
+    out.say(f"model     {manifest.name}\nclasses   {', '.join(manifest.classes)}")
+    out.say(f"channels  {channels}")
+    out.say(f"window    {config.window_samples} samples at {config.sample_rate_hz:g} Hz, hop {config.hop_samples}")
     rows = [(entry.role, entry.arch or "", entry.path, entry.bytes, entry.sha256[:12]) for entry in manifest.files]
     out.print(table("files", ["role", "arch", "path", "bytes", "sha256"], rows))
     for reason in manifest.forced:
         out.print(f"[yellow]forced[/yellow]: {escape(reason)}")
     for arch, verdict in manifest.check.items():
-        out.print(f"check     {arch}: {verdict}", markup=False)
+        out.say(f"check     {arch}: {verdict}")
     if bundle.events is not None:
         score = bundle.events.tuned
-        out.print(
+        out.say(
             f"tuned     {score.false_per_hour:.1f} false events per hour (raw argmax "
             f"{bundle.events.raw.false_per_hour:.1f}), {score.missed} of {score.events} missed; "
-            f"{bundle.events.reported_on} of {bundle.events.dataset}",
-            markup=False,
-            soft_wrap=True,
+            f"{bundle.events.reported_on} of {bundle.events.dataset}"
         )
-    out.print(f"signature {_signature_state(bundle)}")
+    out.say(f"signature {_signature_state(bundle)}")

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 
 from fsq_edge.cli.options import bundle_option, path_option
-from fsq_edge.cli.output import console, force_option, output_options, write_json
+from fsq_edge.cli.output import Output, force_option, output_options
 from fsq_edge_runtime.bundle.hef_match import finding_rows
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_runtime.findings import Finding
 
 MAX_KEY_BYTES = 64 * 1024
@@ -31,9 +28,7 @@ _OUT_HELP = "Write the new bundle here (default: replace BUNDLE)."
 @force_option
 @bundle_option("--out", help=_OUT_HELP)
 @output_options
-def add_hef(
-    bundle: Path, hef: Path, arch: str | None, force: str, out: Path | None, json_to: str | None, quiet: bool
-) -> None:
+def add_hef(bundle: Path, hef: Path, arch: str | None, force: str, out: Path | None, output: Output) -> None:
     """Put a compiled network into a bundle, after inspecting it and comparing it with the bundle.
 
     The record that a compilation writes beside the HEF (NAME.hef.json) is read when it is there.
@@ -44,21 +39,20 @@ def add_hef(
     from fsq_edge_runtime.bundle.edit import add_hef as add
     from fsq_edge_runtime.hef import read_record
 
-    screen = console(quiet, json_to)
     data = read_bounded(hef, MAX_HEF_BYTES)
     record = read_record(hef, hashlib.sha256(data).hexdigest())
     added = add(Bundle.open(bundle), data, arch=arch, force=force, record=record)
-    show_findings(screen, added.findings)
+    show_findings(output, added.findings)
     if added.bundle is not None:
         added.bundle.save(out or bundle, replace=True)
         verb = "replaced" if added.replaced else "added"
-        screen.print(f"{verb} the HEF for {added.arch} in {escape(str(out or bundle))}")
+        output.say(f"{verb} the HEF for {added.arch} in {out or bundle!s}")
         if added.unsigned:
-            screen.print("the bundle was signed: its content changed, sign it again")
+            output.say("the bundle was signed: its content changed, sign it again")
     else:
-        screen.print("not added: it does not fit this bundle (--force REASON adds it nevertheless)")
+        output.say("not added: it does not fit this bundle (--force REASON adds it nevertheless)")
     value = {"schema_version": 1, "added": added.bundle is not None, "arch": added.arch}
-    write_json({**value, "findings": finding_rows(added.findings)}, json_to)
+    output.write_json({**value, "findings": finding_rows(added.findings)})
     if added.bundle is None:
         click.get_current_context().exit(1)
 
@@ -68,7 +62,7 @@ def add_hef(
 @path_option("--key", required=True, help="Sign with this private key (Ed25519, PEM, not encrypted).")
 @bundle_option("--out", help=_OUT_HELP)
 @output_options
-def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: bool) -> None:
+def sign(bundle: Path, key: Path, out: Path | None, output: Output) -> None:
     """Sign a bundle, in place of an older signature.
 
     Make a pair of keys with: openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out
@@ -80,13 +74,13 @@ def sign(bundle: Path, key: Path, out: Path | None, json_to: str | None, quiet: 
     signed = sign_bundle(Bundle.open(bundle), read_bounded(key, MAX_KEY_BYTES))
     signed.save(out or bundle, replace=True)
     signer = SignatureFile.from_json(signed.read("signature")).public_key
-    console(quiet, json_to).print(f"signed {escape(str(out or bundle))}, public key {signer[:16]}...")
-    write_json({"schema_version": 1, "signed": True, "public_key": signer}, json_to)
+    output.say(f"signed {out or bundle!s}, public key {signer[:16]}...")
+    output.write_json({"schema_version": 1, "signed": True, "public_key": signer})
 
 
-def show_findings(screen: Console, findings: tuple[Finding, ...]) -> None:
+def show_findings(screen: Output, findings: tuple[Finding, ...]) -> None:
     """Print what a comparison of a HEF with a bundle found, with the remedy."""
     for finding in findings:
-        screen.print(f"{finding.severity}: {escape(finding.message)}", soft_wrap=True)
+        screen.say(f"{finding.severity}: {finding.message}")
         if finding.fix:
-            screen.print(f"  fix: {escape(finding.fix)}", soft_wrap=True)
+            screen.say(f"  fix: {finding.fix}")

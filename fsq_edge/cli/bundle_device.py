@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
 from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
-from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge.cli.output import Output, output_options
 from fsq_edge_runtime.errors import FsqEdgeError
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.bundle.install import Installed
     from fsq_edge_runtime.personal.overlay import Overlay
@@ -55,8 +52,7 @@ def install(
     key: Path | None,
     plain_http: bool,
     overlay_texts: tuple[str, ...],
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Make BUNDLE the current one in the folder DESTINATION, whole or not at all.
 
@@ -70,14 +66,13 @@ def install(
     from fsq_edge_runtime.bundle.install import install as install_bundle
 
     public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
-    screen = console(quiet, json_to)
-    source = _pulled(bundle, destination, public_key, plain_http, screen) if bundle.startswith("oci:") else bundle
+    source = _pulled(bundle, destination, public_key, plain_http, output) if bundle.startswith("oci:") else bundle
     overlays = _opened(source, overlays_by_stream(overlay_texts), public_key)
     done = install_bundle(source, destination, backend=backend, public_key=public_key)
     test = done.selftest
     if test:
-        screen.print(
-            f"self-test on {escape(test.backend)}: {test.windows} windows, codes {test.code_agreement:.0%} and labels "
+        output.say(
+            f"self-test on {test.backend}: {test.windows} windows, codes {test.code_agreement:.0%} and labels "
             f"{test.label_agreement:.0%} as the reference"
         )
     if overlays:
@@ -87,13 +82,13 @@ def install(
         install_overlays(destination, Bundle.open(destination), overlays)
         for stream, overlay in overlays.items():
             whose = "taken away" if overlay is None else f"of {overlay.record.wearer}"
-            screen.print(f"overlay for {stream or 'all streams'}: {whose}", markup=False)
+            output.say(f"overlay for {stream or 'all streams'}: {whose}")
     verb = "already in use" if done.already else "installed"
-    screen.print(f"{verb}: {escape(done.version)}" + (f", before it {escape(done.previous)}" if done.previous else ""))
-    write_json(_to_dict(done), json_to)
+    output.say(f"{verb}: {done.version}" + (f", before it {done.previous}" if done.previous else ""))
+    output.write_json(_to_dict(done))
 
 
-def _pulled(text: str, destination: Path, public_key: bytes | None, plain_http: bool, screen: Console) -> Bundle:
+def _pulled(text: str, destination: Path, public_key: bytes | None, plain_http: bool, screen: Output) -> Bundle:
     """Fetch a bundle; what is installed already is not fetched again, so a timer costs a registry next to nothing."""
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.registry import RegistryAddress, pull
@@ -103,7 +98,7 @@ def _pulled(text: str, destination: Path, public_key: bytes | None, plain_http: 
     with contextlib.suppress(FsqEdgeError):  # nothing installed, or something damaged: it is fetched
         known = content_of(Bundle.open(destination))
     pulled = pull(RegistryAddress.parse(text), public_key=public_key, plain_http=plain_http, known=known)
-    screen.print(f"pulled {escape(pulled.bundle.origin)}", soft_wrap=True)
+    screen.say(f"pulled {pulled.bundle.origin}")
     return pulled.bundle
 
 
@@ -129,7 +124,7 @@ def _opened(bundle: str | Bundle, paths: dict[str, Path | None], public_key: byt
 @click.argument("destination", type=click.Path(path_type=Path))
 @key_option
 @output_options
-def rollback(destination: Path, key: Path | None, json_to: str | None, quiet: bool) -> None:
+def rollback(destination: Path, key: Path | None, output: Output) -> None:
     """Return to the bundle that was in use before; a second call returns to the newer one.
 
     Exit codes: 65 the one before is damaged or not signed with the key; 66 there is none.
@@ -137,8 +132,8 @@ def rollback(destination: Path, key: Path | None, json_to: str | None, quiet: bo
     from fsq_edge_runtime.bundle.install import rollback as roll_back
 
     done = roll_back(destination, public_key=read_bounded(key, MAX_KEY_BYTES) if key else None)
-    console(quiet, json_to).print(f"in use: {escape(done.version)}, before it {escape(done.previous)}")
-    write_json(_to_dict(done), json_to)
+    output.say(f"in use: {done.version}, before it {done.previous}")
+    output.write_json(_to_dict(done))
 
 
 def _to_dict(done: Installed) -> dict[str, object]:

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.markup import escape
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import write_json
+from fsq_edge.cli.output import Output
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge.deploy.plain_windows import PlainWindows, windows_from
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_compile.checker.report import CheckReport
     from fsq_edge_compile.foreign.network_input import NetworkInput
     from fsq_edge_compile.foreign.scores import ScoreAgreement
@@ -68,8 +65,7 @@ def network_options(command: F) -> F:
 
 def build_own(
     network: dict[str, Any],
-    screen: Console,
-    json_to: str | None,
+    output: Output,
     name: str | None,
     arch: str,
     min_agreement: float,
@@ -84,20 +80,18 @@ def build_own(
     from fsq_edge_compile.own.building import build_bundle
 
     made = build_bundle(**_arguments(network), arch=arch, min_label_agreement=min_agreement, name=name, force=force)
-    _show_parts(screen, made.check, made.host_operators, made.notes)
-    screen.print(_agreement(made.exact) + _after_rounding(made.int8), soft_wrap=True)
+    _show_parts(output, made.check, made.host_operators, made.notes)
+    output.say(_agreement(made.exact) + _after_rounding(made.int8))
     for finding in made.audit.findings:
-        screen.print(escape(f"audit     {finding.rule}: {finding.message}"), soft_wrap=True)
+        output.say(f"audit     {finding.rule}: {finding.message}")
     if made.bundle is None:
-        _refuse(screen, made.check, made.shut, "not built")
-        write_json(made.to_dict(), json_to)
+        _refuse(output, made.check, made.shut, "not built")
+        output.write_json(made.to_dict())
         click.get_current_context().exit(1)
     return made.bundle
 
 
-def export_own(
-    network: dict[str, Any], screen: Console, json_to: str | None, name: str | None, arch: str, force: str, out: Path
-) -> None:
+def export_own(network: dict[str, Any], output: Output, name: str | None, arch: str, force: str, out: Path) -> None:
     """Write the BUILD folder of a network trained elsewhere; exit 1 with the reasons where a gate is shut.
 
     Raises:
@@ -111,8 +105,8 @@ def export_own(
     check_reason(force)
     arguments = _arguments(network)
     made = prepare_network(**arguments, arch=arch)
-    _show_parts(screen, made.report, made.cut.host_operators, made.notes)
-    screen.print(_agreement(made.exact), soft_wrap=True)
+    _show_parts(output, made.report, made.cut.host_operators, made.notes)
+    output.say(_agreement(made.exact))
     shut = made.shut()
     facts = {
         "check": made.report.to_dict(),
@@ -121,14 +115,12 @@ def export_own(
         "shut": list(shut),
     }
     if shut and not force:
-        _refuse(screen, made.report, shut, "not exported")
-        write_json({"schema_version": 1, "build": None, **facts}, json_to)
+        _refuse(output, made.report, shut, "not exported")
+        output.write_json({"schema_version": 1, "build": None, **facts})
         click.get_current_context().exit(1)
     record = write_network(made, out, name or Path(arguments["model"]).stem)
-    screen.print(
-        f"wrote {out}; next: fsq-edge calibrate {network['windows']} --out {out}", markup=False, soft_wrap=True
-    )
-    write_json({"schema_version": 1, "build": str(out), **record.to_dict(), **facts}, json_to)
+    output.say(f"wrote {out}; next: fsq-edge calibrate {network['windows']} --out {out}")
+    output.write_json({"schema_version": 1, "build": str(out), **record.to_dict(), **facts})
 
 
 def _arguments(network: dict[str, Any]) -> dict[str, Any]:
@@ -156,14 +148,14 @@ def _arguments(network: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _show_parts(screen: Console, report: CheckReport, host: Sequence[str], notes: Sequence[str]) -> None:
-    screen.print(f"check     {report.arch}: {report.verdict}")
+def _show_parts(screen: Output, report: CheckReport, host: Sequence[str], notes: Sequence[str]) -> None:
+    screen.say(f"check     {report.arch}: {report.verdict}")
     for line in conditions(report):
-        screen.print(escape(f"          {line}"), soft_wrap=True)
+        screen.say(f"          {line}")
     if host:
-        screen.print(f"host      runs in onnxruntime behind the device: {', '.join(host)}", soft_wrap=True)
+        screen.say(f"host      runs in onnxruntime behind the device: {', '.join(host)}")
     for note in notes:
-        screen.print(escape(f"warning   {note}"), soft_wrap=True)
+        screen.say(f"warning   {note}")
 
 
 def _agreement(exact: ScoreAgreement) -> str:
@@ -181,12 +173,12 @@ def _after_rounding(found: ScoreAgreement | None) -> str:
     return f"; int8 preview (not a device): {kept:.2%} of {found.windows} labels equal, KL {found.kl:.2g}{related}"
 
 
-def _refuse(screen: Console, report: CheckReport, shut: Sequence[str], outcome: str) -> None:
+def _refuse(screen: Output, report: CheckReport, shut: Sequence[str], outcome: str) -> None:
     for line in shut:
-        screen.print(escape(f"refused   {line}"), soft_wrap=True)
+        screen.say(f"refused   {line}")
     for problem in report.errors[:SHOWN_PROBLEMS]:
-        screen.print(escape(f"  {problem.node or 'file'}: {problem.message}; fix: {problem.fix}"), soft_wrap=True)
-    screen.print(f"{outcome} (--force REASON goes on nevertheless)")
+        screen.say(f"  {problem.node or 'file'}: {problem.message}; fix: {problem.fix}")
+    screen.say(f"{outcome} (--force REASON goes on nevertheless)")
 
 
 def own_windows(text: str, given: NetworkInput) -> PlainWindows:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
 from fsq_edge.cli.bundle_device import key_option
 from fsq_edge.cli.options import path_option
-from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge.cli.output import Output, output_options
 from fsq_edge_runtime.files import read_bounded, write_file
 
 plain_http_option = click.option(
@@ -23,7 +22,7 @@ plain_http_option = click.option(
 @click.argument("address", metavar="oci://HOST/NAME:TAG")
 @plain_http_option
 @output_options
-def push(bundle: Path, address: str, plain_http: bool, json_to: str | None, quiet: bool) -> None:
+def push(bundle: Path, address: str, plain_http: bool, output: Output) -> None:
     """Store BUNDLE, or an overlay NAME.fsqo, in an OCI registry, with what it is as annotations.
 
     Prints the address by digest, which names this content for ever. Log in with docker login or podman login.
@@ -38,8 +37,8 @@ def push(bundle: Path, address: str, plain_http: bool, json_to: str | None, quie
     place = RegistryAddress.parse(address)
     content = Overlay.open(bundle) if bundle.suffix == ".fsqo" else Bundle.open(bundle)
     digest = push_bundle(content, place, plain_http=plain_http)
-    console(quiet, json_to).print(f"pushed {escape(str(place))}\n{escape(place.pinned(digest))}", soft_wrap=True)
-    write_json({"schema_version": 1, "address": str(place), "digest": digest, "pinned": place.pinned(digest)}, json_to)
+    output.say(f"pushed {place!s}\n{place.pinned(digest)}")
+    output.write_json({"schema_version": 1, "address": str(place), "digest": digest, "pinned": place.pinned(digest)})
 
 
 @click.command("pull")
@@ -48,7 +47,7 @@ def push(bundle: Path, address: str, plain_http: bool, json_to: str | None, quie
 @key_option
 @plain_http_option
 @output_options
-def pull(address: str, out: Path, key: Path | None, plain_http: bool, json_to: str | None, quiet: bool) -> None:
+def pull(address: str, out: Path, key: Path | None, plain_http: bool, output: Output) -> None:
     """Fetch a bundle or an overlay from an OCI registry; it is verified before anything is written.
 
     Exit codes: 65 damaged, another artefact, or not signed with the key; 66 not there; 69 the registry does not answer.
@@ -63,6 +62,6 @@ def pull(address: str, out: Path, key: Path | None, plain_http: bool, json_to: s
     write_file(out, content_of(pulled.content))
     signed = "signature good" if key else "signature not checked (no --key)"
     pinned = place.pinned(pulled.digest)
-    console(quiet, json_to).print(f"wrote {escape(str(out))}: {escape(pinned)}, {signed}", soft_wrap=True)
+    output.say(f"wrote {out!s}: {pinned}, {signed}")
     facts = {"out": str(out), "digest": pulled.digest, "pinned": pinned, "signature_checked": key is not None}
-    write_json({"schema_version": 1, **facts}, json_to)
+    output.write_json({"schema_version": 1, **facts})

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, say_next, write_json, write_report
+from fsq_edge.cli.output import Output, need, output_options, write_report
 from fsq_edge.deploy.calibration import calibrate
 from fsq_edge_calibration import METHODS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_calibration import CalibrationAudit
     from fsq_edge_calibration.comparison import ChannelComparison
 
@@ -65,8 +63,7 @@ def command(
     allow_small: bool,
     npy: bool,
     report: Path | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Choose windows of the training split, preprocess them as the device will, and audit them.
 
@@ -90,46 +87,45 @@ def command(
         allow_small=allow_small,
         npy=npy,
     )
-    show = console(quiet, json_to)
-    _show(show, made.audit, made.path)
+    _show(output, made.audit, made.path)
     if against is not None:
-        _show_comparison(show, made.compared, against.name)
+        _show_comparison(output, made.compared, against.name)
     if report is not None:
         from fsq_edge.deploy.int8_page import calibration_page
 
         write_report(report, calibration_page(made.audit))
-        show.print(f"wrote {report}", markup=False)
+        output.say(f"wrote {report}")
     if made.audit.passed:
-        say_next(show, "fsq-edge", "quantize", out or "BUILD")
-    write_json(made.to_dict(), json_to)
+        output.say_next("fsq-edge", "quantize", out or "BUILD")
+    output.write_json(made.to_dict())
     if not made.audit.passed:
         click.get_current_context().exit(1)
 
 
-def _show(show: Console, audit: CalibrationAudit, written: Path | None) -> None:
+def _show(show: Output, audit: CalibrationAudit, written: Path | None) -> None:
     found = audit.found
     if found is not None:
         labels = ", ".join(f"{name} {count}" for name, count in found.labels.items())
-        show.print(f"{found.n_windows} windows{f' of {audit.n_candidates}, {audit.method}' if audit.method else ''}")
+        show.say(f"{found.n_windows} windows{f' of {audit.n_candidates}, {audit.method}' if audit.method else ''}")
         if labels:
-            show.print(f"classes   {labels}", soft_wrap=True)
+            show.say(f"classes   {labels}")
         if found.subjects:
             people = ", ".join(f"{name} {count}" for name, count in found.subjects.items())
-            show.print(f"subjects  {people}", soft_wrap=True)
+            show.say(f"subjects  {people}")
     for finding in audit.findings:
         show.print(f"{MARKS[finding.severity]} {finding.rule}: {finding.message}", soft_wrap=True)
         if finding.fix:
-            show.print(f"        {finding.fix}", soft_wrap=True)
+            show.say(f"        {finding.fix}")
     show.print(f"audit: {'good' if audit.passed else '[red]refused[/red]'}")
     if written is not None:
-        show.print(f"wrote {written} and {written.with_suffix('.json').name}", markup=False)
+        show.say(f"wrote {written} and {written.with_suffix('.json').name}")
 
 
-def _show_comparison(show: Console, compared: Sequence[ChannelComparison] | None, other: str) -> None:
+def _show_comparison(show: Output, compared: Sequence[ChannelComparison] | None, other: str) -> None:
     from fsq_edge.deploy.int8_tables import channel_table
     from fsq_edge.report.terminal import rich_table
 
     if compared is None:
-        show.print(f"{other} cannot be compared: one of the sets has not the shape of frames")
+        show.say(f"{other} cannot be compared: one of the sets has not the shape of frames")
         return
     show.print(rich_table(channel_table(compared, other)))

@@ -10,13 +10,12 @@ import click
 from fsq_edge.cli.check_gate import CheckGate, gate_options
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
 from fsq_edge.cli.options import default_option
-from fsq_edge.cli.output import console, need, output_options, write_json, write_report
+from fsq_edge.cli.output import Output, need, output_options, write_report
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import FsqEdgeError, UsageError
 
 if TYPE_CHECKING:
     import onnx
-    from rich.console import Console
 
     from fsq_edge_compile.checker.batch import FailOn
     from fsq_edge_compile.checker.rewrites.fixing import FixResult
@@ -85,21 +84,20 @@ def command(
     baseline: Path | None,
     write_baseline: Path | None,
     explain: str | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Judge ONNX files against a Hailo chip, with nothing of Hailo's installed.
 
     MODEL is a file, or a folder whose .onnx files are all judged. Every rule comes from public reports and carries its
     source and confidence.
     """
-    screen = console(quiet or form != "text", json_to)
+    output.quiet = output.quiet or form != "text"
     if explain is not None:
-        _explain(explain, models, screen, json_to)
+        _explain(explain, models, output)
         return
     if not models:
         raise UsageError("which model?", hint="fsq-edge check model.onnx --arch hailo8l")
-    if form != "text" and json_to == "-":
+    if form != "text" and output.json_to == "-":
         raise UsageError("--json - and --format both write to standard output", hint="--json FILE")
     need("onnx", "compile")
     from fsq_edge_compile.checker.batch import find_models
@@ -110,10 +108,10 @@ def command(
     if len(files) > 1 or Path(models[0]).is_dir():
         if report_to or fix_to or split_to or shapes:
             raise UsageError("--report, --fix, --split and --input-shape take one model", hint="name one file")
-        gate.judge_all(files, arch, dfc, screen, json_to)
+        gate.judge_all(files, arch, dfc, output)
         return
     _refuse_to_overwrite(files[0], fix_to, report_to)
-    _check_one(files[0], (arch, dfc), shapes, (report_to, fix_to, split_to), gate, screen, json_to)
+    _check_one(files[0], (arch, dfc), shapes, (report_to, fix_to, split_to), gate, output)
 
 
 def _check_one(
@@ -122,8 +120,7 @@ def _check_one(
     shapes: Shapes,
     outputs: tuple[str | None, str | None, str | None],
     gate: CheckGate,
-    screen: Console,
-    json_to: str | None,
+    output: Output,
 ) -> None:
     from fsq_edge_compile.checker.checking import examine
 
@@ -133,35 +130,35 @@ def _check_one(
     except FsqEdgeError as error:
         # A script that reads the JSON gets an answer for a broken file too; the error line follows on standard error.
         failed = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        write_json({"schema_version": 1, "model": Path(model).name, "arch": target[0], **failed}, json_to)
+        output.write_json({"schema_version": 1, "model": Path(model).name, "arch": target[0], **failed})
         gate.show_error(model, error)
         raise
     report = examination.report
     result: dict[str, Any] = report.to_dict()
-    show_report(report, screen)
+    show_report(report, output)
     if report_to is not None:
         from fsq_edge_compile.checker.page import render_page
 
         write_report(Path(report_to), render_page(examination))
-        screen.print(f"report: {report_to}", markup=False, soft_wrap=True)
-    fixed = _fix(model, fix_to, shapes, target, screen, result) if fix_to is not None else None
+        output.say(f"report: {report_to}")
+    fixed = _fix(model, fix_to, shapes, target, output, result) if fix_to is not None else None
     if split_to is not None:
-        _split(fixed.model if fixed else model, split_to, {} if fixed else shapes, target, screen, result)
-    write_json(result, json_to)
-    gate.finish([gate.judged(model, report)], screen)
+        _split(fixed.model if fixed else model, split_to, {} if fixed else shapes, target, output, result)
+    output.write_json(result)
+    gate.finish([gate.judged(model, report)], output)
 
 
-def _explain(rule: str, models: tuple[str, ...], screen: Console, json_to: str | None) -> None:
+def _explain(rule: str, models: tuple[str, ...], output: Output) -> None:
     from fsq_edge_compile.checker.rulecard import find_rules
 
     if models:
         raise UsageError("--explain takes a rule and no model", hint=f"fsq-edge check --explain {rule}")
     cards = find_rules(rule)
-    show_rules(cards, screen)
+    show_rules(cards, output)
     if len(cards) == 1:
-        write_json(cards[0].to_dict(), json_to)
+        output.write_json(cards[0].to_dict())
     else:
-        write_json({"schema_version": 1, "rules": [card.to_dict() for card in cards]}, json_to)
+        output.write_json({"schema_version": 1, "rules": [card.to_dict() for card in cards]})
 
 
 def _fix(
@@ -169,7 +166,7 @@ def _fix(
     fix_to: str,
     shapes: Shapes,
     target: tuple[str, str | None],
-    screen: Console,
+    screen: Output,
     result: dict[str, Any],
 ) -> FixResult:
     from fsq_edge_compile import check, fix
@@ -188,7 +185,7 @@ def _split(
     split_to: str,
     shapes: Shapes,
     target: tuple[str, str | None],
-    screen: Console,
+    screen: Output,
     result: dict[str, Any],
 ) -> None:
     """Write the parts; a model with nothing for the device has none, which the exit code says."""
@@ -199,7 +196,7 @@ def _split(
         parts: SplitResult = split(model, *target, input_shapes=shapes or None)
     except NothingToSplitError as error:
         result["split"] = None
-        screen.print(f"split: nothing written; {error.message}", markup=False, soft_wrap=True)
+        screen.say(f"split: nothing written; {error.message}")
         return
     written = write_parts(parts, split_to)
     result["split"] = {"files": {name: str(path) for name, path in written.items()}, **parts.to_dict()}

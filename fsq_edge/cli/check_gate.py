@@ -14,12 +14,10 @@ import click
 from fsq_edge import __version__
 from fsq_edge.cli.check_show import plain, show_report
 from fsq_edge.cli.options import path_option
-from fsq_edge.cli.output import write_json, write_text
+from fsq_edge.cli.output import Output, write_text
 from fsq_edge_runtime.errors import FsqEdgeError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_compile.checker.baseline import Baseline
     from fsq_edge_compile.checker.batch import FailOn, Judged
     from fsq_edge_compile.checker.report import CheckReport, Finding
@@ -90,7 +88,7 @@ class CheckGate:
                 reasons[index] = reason
         return Judged(PurePath(path).as_posix(), report, error, reasons)
 
-    def judge_all(self, files: Sequence[str], arch: str, dfc: str | None, screen: Console, json_to: str | None) -> None:
+    def judge_all(self, files: Sequence[str], arch: str, dfc: str | None, output: Output) -> None:
         """Check several files, print all of them, and leave with the exit code of the whole."""
         from fsq_edge_compile.checker.checking import check
 
@@ -99,32 +97,32 @@ class CheckGate:
         for file in files:
             try:
                 found.append(self.judged(file, check(file, arch, dfc)))
-                show_report(found[-1].report, screen)  # type: ignore[arg-type] # just made
+                show_report(found[-1].report, output)  # type: ignore[arg-type] # just made
             except FsqEdgeError as error:
                 found.append(self.judged(file, None, error))
                 click.echo(f"error: {error.message}", err=True)
-            screen.print("")
-        write_json(self._as_json(found), json_to)
+            output.print("")
+        output.write_json(self._as_json(found))
         counts = {
             name: sum(1 for model in found if _verdict(model) == name) for name in ("full", "cut", "none", "error")
         }
         parts = [f"{count} {'unreadable' if name == 'error' else name}" for name, count in counts.items() if count]
-        screen.print(f"{len(found)} models: {', '.join(parts)}")
-        self.finish(found, screen)
+        output.print(f"{len(found)} models: {', '.join(parts)}")
+        self.finish(found, output)
 
     def show_error(self, path: str, error: FsqEdgeError) -> None:
         """Print a model that cannot be read in the form that a CI system asked for."""
         if self.form != "text":
             click.echo(self._render([self.judged(path, None, error)]), nl=False)
 
-    def finish(self, found: Sequence[Judged], screen: Console) -> None:
+    def finish(self, found: Sequence[Judged], screen: Output) -> None:
         """Print the form that was asked for, write the baseline, and leave with the exit code."""
         if self.form != "text":
             click.echo(self._render(found), nl=False)
         fail_on: FailOn = self.fail_on or "error"
         if self.write_baseline is not None:
             count = self._write(self.write_baseline, found)
-            screen.print(f"wrote {self.write_baseline}: {count} findings are accepted", markup=False, soft_wrap=True)
+            screen.say(f"wrote {self.write_baseline}: {count} findings are accepted")
         elif self.baseline is not None or self.fail_on is not None:
             self._say(found, fail_on, screen)
         code = self._exit_code(found, fail_on)
@@ -141,7 +139,7 @@ class CheckGate:
             return max(model.report.exit_code for model in found if model.report is not None)
         return int(any(model.failing(fail_on) for model in found))
 
-    def _say(self, found: Sequence[Judged], fail_on: FailOn, screen: Console) -> None:
+    def _say(self, found: Sequence[Judged], fail_on: FailOn, screen: Output) -> None:
         accepted = sum(len(model.accepted) for model in found)
         failing = [(model, finding) for model in found for finding in model.failing(fail_on)]
         for model, finding in failing:

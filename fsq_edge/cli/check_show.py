@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from fsq_edge.cli.output import table
+from fsq_edge.cli.output import Output, table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_compile.checker.report import CheckReport, Finding
     from fsq_edge_compile.checker.rewrites.fixing import FixResult
     from fsq_edge_compile.checker.rulecard import RuleCard
@@ -27,7 +25,7 @@ def plain(text: str) -> str:
     return escape("".join(character if character.isprintable() else " " for character in text))
 
 
-def show_report(report: CheckReport, screen: Console) -> None:
+def show_report(report: CheckReport, screen: Output) -> None:
     """Print the verdict, the findings and where to cut."""
     counts = report.to_dict()["nodes"]
     share = f"{100 * report.macs.share:.3g} % of the multiply-accumulates"
@@ -69,7 +67,7 @@ def _what(group: Sequence[Finding]) -> str:
     return f"{plain(group[0].message)}{more}\n-> {plain(group[0].fix)}"
 
 
-def show_fix(fixed: FixResult, path: str, after: CheckReport, screen: Console) -> None:
+def show_fix(fixed: FixResult, path: str, after: CheckReport, screen: Output) -> None:
     """Print what was rewritten, what was not kept, and the verdict on the copy."""
     if not fixed.changes:
         screen.print("fix: nothing to rewrite")
@@ -88,7 +86,7 @@ def show_fix(fixed: FixResult, path: str, after: CheckReport, screen: Console) -
             screen.print(f"fix: stays: {finding.rule}: {plain(finding.message)}; {plain(finding.fix)}", soft_wrap=True)
 
 
-def show_split(parts: SplitResult, written: Mapping[str, Path], screen: Console) -> None:
+def show_split(parts: SplitResult, written: Mapping[str, Path], screen: Output) -> None:
     """Print the files, what passes between them, and the proof."""
     for name, path in written.items():
         part = parts.parts[name]
@@ -101,10 +99,10 @@ def show_split(parts: SplitResult, written: Mapping[str, Path], screen: Console)
     )
 
 
-def show_rules(cards: Sequence[RuleCard], screen: Console) -> None:
+def show_rules(cards: Sequence[RuleCard], screen: Output) -> None:
     """Print rules with their evidence."""
     from fsq_edge_compile.checker.rulecard import card_lines
 
     for card in cards:
         for line in card_lines(card):
-            screen.print(escape(line), soft_wrap=True)
+            screen.say(line)

@@ -14,15 +14,13 @@ from rich.markup import escape
 from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
 from fsq_edge.cli.options import default_option, folder_option, path_option
-from fsq_edge.cli.output import console, finite, force_option, need, output_options, write_json, write_text
+from fsq_edge.cli.output import Output, finite, force_option, need, output_options, write_text
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.dfc.driver import Compilation
     from fsq_edge_compile.dfc.plan import PlanOptions
@@ -88,8 +86,7 @@ def command(
     script: Path | None,
     time_limit: float,
     force: str,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Compile the device graph of BUILD with Hailo's Dataflow Compiler (DFC), or plan that of any ONNX file.
 
@@ -105,16 +102,15 @@ def command(
 
     if sum(choice is not None for choice in (plan, dfc_python, dfc_docker)) > 1:
         raise UsageError("--plan, --dfc-python and --dfc-docker exclude each other")
-    screen = console(quiet, json_to)
     if build.is_file() or build.suffix == ".onnx":
         options = PlanOptions(int(optimization_level), output_16bit, _read_script(script))
-        _plan_model(screen, build, calib, plan, (arch, dfc), options, force, json_to)
+        _plan_model(output, build, calib, plan, (arch, dfc), options, force)
         return
     if calib is not None:
         raise UsageError("--calib goes with an ONNX file; a BUILD folder has its calibration set")
     folder = BuildFolder(build)
     gate = check_gate(folder, arch, dfc, force=force)
-    stop_if_shut(screen, gate, json_to, "not compiled")
+    stop_if_shut(output, gate, "not compiled")
     runner = None if plan else _runner(dfc_python, dfc_docker)
     options = PlanOptions(
         optimization_level=int(optimization_level),
@@ -126,10 +122,10 @@ def command(
     place = plan or out or build / "compiled" / arch
     written = write_plan(folder, target_for(arch, dfc), place, options)
     if plan:
-        screen.print(f"wrote {escape(str(plan))}: {written.network} for {arch}, see README.md there")
-        write_json({"schema_version": 1, "plan": str(plan), **written.to_dict()}, json_to)
+        output.say(f"wrote {plan!s}: {written.network} for {arch}, see README.md there")
+        output.write_json({"schema_version": 1, "plan": str(plan), **written.to_dict()})
         return
-    _compile(screen, folder, place, gate, runner, dfc_docker, time_limit, json_to)
+    _compile(output, folder, place, gate, runner, dfc_docker, time_limit)
 
 
 def _read_script(script: Path | None) -> str | None:
@@ -137,14 +133,13 @@ def _read_script(script: Path | None) -> str | None:
 
 
 def _plan_model(
-    screen: Console,
+    output: Output,
     model: Path,
     calib: Path | None,
     plan: Path | None,
     target: tuple[str, str | None],
     options: PlanOptions,
     force: str,
-    json_to: str | None,
 ) -> None:
     """Write the plan of an ONNX file that has no BUILD folder; exit 1 where the chip does not take it."""
     from fsq_edge.cli.quantize import calibration_or_windows
@@ -162,21 +157,17 @@ def _plan_model(
     windows = given.frames_nchw if isinstance(given, CalibrationSet) else given
     report, chip = check_plain(require_onnx(model), *target)
     for problem in report.errors[:SHOWN_REFUSALS]:
-        screen.print(escape(f"  {problem.node or 'file'}: {problem.message}; fix: {problem.fix}"), soft_wrap=True)
+        output.say(f"  {problem.node or 'file'}: {problem.message}; fix: {problem.fix}")
     shut = f"check {report.arch} says {report.verdict}" if report.verdict == "none" else ""
     if shut and not force:
-        screen.print(f"{shut}: not planned; try fsq-edge check {model} --fix FIXED.onnx", markup=False, soft_wrap=True)
-        write_json({"schema_version": 1, "plan": None, "check": report.to_dict()}, json_to)
+        output.say(f"{shut}: not planned; try fsq-edge check {model} --fix FIXED.onnx")
+        output.write_json({"schema_version": 1, "plan": None, "check": report.to_dict()})
         click.get_current_context().exit(1)
     chosen = replace(options, check=report.verdict, forced=(f"{shut}: {force}",) if shut else ())
     written = write_plain_plan(model, windows, report, chip, plan, chosen)
     rest = "" if report.verdict == "full" else "; the host runs what follows: fsq-edge check MODEL --split DIR"
-    screen.print(
-        f"wrote {plan}: {written.network} for {report.arch} ({report.verdict}{rest}), see README.md there",
-        markup=False,
-        soft_wrap=True,
-    )
-    write_json({"schema_version": 1, "plan": str(plan), **written.to_dict()}, json_to)
+    output.say(f"wrote {plan}: {written.network} for {report.arch} ({report.verdict}{rest}), see README.md there")
+    output.write_json({"schema_version": 1, "plan": str(plan), **written.to_dict()})
 
 
 def _runner(dfc_python: str | None, dfc_docker: str | None) -> list[str] | None:
@@ -187,68 +178,65 @@ def _runner(dfc_python: str | None, dfc_docker: str | None) -> list[str] | None:
 
 
 def _compile(
-    screen: Console,
+    output: Output,
     build: BuildFolder,
     place: Path,
     gate: Gate,
     runner: list[str] | None,
     image: str | None,
     time_limit: float,
-    json_to: str | None,
 ) -> None:
     from fsq_edge.deploy.compilation import compare_with_build, compilation_record
     from fsq_edge_compile.dfc.driver import docker_command, run_plan
 
     command, stop = (runner, []) if runner else docker_command(image or "", place)
-    status = screen.status("compiling ...") if screen.is_terminal else nullcontext()
+    status = output.console.status("compiling ...") if output.is_terminal else nullcontext()
     with status as live:
         done = run_plan(
             place,
             command or [],
             time_limit_s=time_limit * 60,
             report=gate.report,
-            on_event=lambda event: _show_event(screen, event),
+            on_event=lambda event: _show_event(output, event),
             on_line=lambda line: live.update(escape(line[:100])) if live and line.strip() else None,
             on_stop=stop,
         )
     findings = compare_with_build(done, build)
     record = compilation_record(done, gate, findings)
     write_text(place / "compile.json", json.dumps(finite(record), indent=2) + "\n")
-    _show_end(screen, done, findings)
-    write_json(record, json_to)
+    _show_end(output, done, findings)
+    output.write_json(record)
     if done.hef is None or any(finding.severity == "error" for finding in findings):
         click.get_current_context().exit(1)
 
 
-def _show_event(screen: Console, event: dict[str, Any]) -> None:
+def _show_event(screen: Output, event: dict[str, Any]) -> None:
     stage, state = str(event.get("stage")), str(event.get("state"))
     if stage == "begin" and event.get("dfc_version"):
-        screen.print(f"DFC {escape(str(event['dfc_version']))}")
+        screen.say(f"DFC {event['dfc_version']!s}")
     elif state == "begin":
-        screen.print(f"{escape(stage)} ...")
+        screen.say(f"{stage} ...")
     elif state == "end" and "seconds" in event:
-        screen.print(f"{escape(stage)} done in {float(event['seconds']):.1f} s")
+        screen.say(f"{stage} done in {float(event['seconds']):.1f} s")
     elif state == "failed" and stage == "emulate":
-        screen.print(
-            f"the emulator failed at {escape(str(event.get('name')))}: that rung of the parity ladder is left out"
-        )
+        screen.say(f"the emulator failed at {event.get('name')!s}: that rung of the parity ladder is left out")
 
 
-def _show_end(screen: Console, done: Compilation, findings: tuple[Finding, ...]) -> None:
+def _show_end(screen: Output, done: Compilation, findings: tuple[Finding, ...]) -> None:
     if done.hef is None:
-        screen.print(f"the compiler refuses the network at {done.result.stage}:")
+        screen.say(f"the compiler refuses the network at {done.result.stage}:")
         for refusal in done.refusals[:SHOWN_REFUSALS]:
             where = f" in {refusal.node}" if refusal.node else ""
             rule = f" (our rule {refusal.rule}{', foreseen' if refusal.foreseen else ''})" if refusal.rule else ""
-            screen.print(escape(f"  {refusal.kind}{where}: {refusal.text}{rule}"), soft_wrap=True)
+            screen.say(f"  {refusal.kind}{where}: {refusal.text}{rule}")
             if refusal.fix:
-                screen.print(escape(f"    fix: {refusal.fix}"), soft_wrap=True)
+                screen.say(f"    fix: {refusal.fix}")
         if done.end_nodes:
-            screen.print(escape(done.end_nodes), soft_wrap=True)
-        screen.print(escape(f"the whole log: {done.folder / 'dfc.log'}"), soft_wrap=True)
+            screen.say(done.end_nodes)
+        screen.say(f"the whole log: {done.folder / 'dfc.log'}")
         return
     show_findings(screen, findings)
     made = f"wrote {done.hef_path} ({done.hef.file_bytes} bytes, DFC {done.hef.dfc_version})"
-    screen.print(escape(made), soft_wrap=True)
+    screen.say(made)
     if all(finding.severity != "error" for finding in findings):
-        screen.print(escape(f"next: fsq-edge bundle add-hef BUNDLE {done.hef_path}"), soft_wrap=True)
+        screen.say(f"next: fsq-edge bundle add-hef BUNDLE {done.hef_path}")

@@ -14,7 +14,7 @@ from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.data_label import label_command
 from fsq_edge.cli.data_sync import sync_command
 from fsq_edge.cli.options import default_option, folder_option, path_option
-from fsq_edge.cli.output import console, output_options, table, write_json, write_report
+from fsq_edge.cli.output import Output, output_options, table, write_report
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_OUT = Path("quadruped_data/processed")
@@ -36,12 +36,12 @@ command.add_command(export_command)
 
 @command.command("list")
 @output_options
-def list_sources(json_to: str | None, quiet: bool) -> None:
+def list_sources(output: Output) -> None:
     """Show the data sources that train, demo and the other verbs take."""
     from fsq_edge.data.sources import SOURCES
 
-    console(quiet, json_to).print(table("", ["source", "what it is"], list(SOURCES.items())))
-    write_json({"schema_version": 1, "sources": SOURCES}, json_to)
+    output.print(table("", ["source", "what it is"], list(SOURCES.items())))
+    output.write_json({"schema_version": 1, "sources": SOURCES})
 
 
 @command.command()
@@ -66,8 +66,7 @@ def make(
     seconds: float,
     form: str,
     force: bool,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Make the synthetic quadruped data set: 9 channels, 100 Hz, ten behaviours. Synthetic, never measured."""
     from fsq_edge.data.folder import write_folder
@@ -77,11 +76,10 @@ def make(
 
     dataset = make_quadruped(seed, animals, seconds)
     result: dict[str, Any] = {"schema_version": 1, "kind": kind, "form": form, "out": str(out), "name": dataset.name}
-    shown = console(quiet, json_to)
     if form == "recordings":
         write_folder(dataset, out)
         result["recordings"] = len(dataset.recordings)
-        shown.print(f"wrote {len(dataset.recordings)} synthetic recordings of {seconds:g} s to {out}", markup=False)
+        output.say(f"wrote {len(dataset.recordings)} synthetic recordings of {seconds:g} s to {out}")
     else:
         order = np.random.default_rng(seed).permutation(animals) + 1
         held_out = max(1, round(0.2 * animals))
@@ -90,8 +88,8 @@ def make(
         result["windows"] = write_stored_windows(split, out, kind, replace=force)
         result["split"] = split.description
         counts = ", ".join(f"{role} {count}" for role, count in result["windows"].items())
-        shown.print(f"wrote synthetic windows (N, 9, 100) to {out}: {counts}\n{split.description}", markup=False)
-    write_json(result, json_to)
+        output.say(f"wrote synthetic windows (N, 9, 100) to {out}: {counts}\n{split.description}")
+    output.write_json(result)
 
 
 def raw_options(command: F) -> F:
@@ -123,8 +121,7 @@ def inspect(
     labels: tuple[Path, ...],
     window: int,
     hop: int,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Show what SOURCE holds: channels, rate, classes, subjects, and how many windows can be cut.
 
@@ -137,12 +134,11 @@ def inspect(
 
     with open_any(sources, map_file, preset, labels) as dataset:
         summary = dataset_summary(dataset, cut_windows(dataset, window, hop, admit_none=True))
-    shown = console(quiet, json_to)
     for name, text in _facts(summary):
-        shown.print(f"{name:11s}{text}", markup=False)
+        output.say(f"{name:11s}{text}")
     rows = [(entry["name"], f"{entry['seconds']:.0f}", entry["windows"]) for entry in summary["classes"]]
-    shown.print(table("", ["class", "seconds", "windows"], rows))
-    write_json(summary, json_to)
+    output.print(table("", ["class", "seconds", "windows"], rows))
+    output.write_json(summary)
 
 
 @command.command()
@@ -172,8 +168,7 @@ def qa(
     html_to: Path | None,
     max_nan: float,
     max_gap_ms: float,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Check the quality of SOURCE: missing, stuck and clipped values, gaps, rate, units.
 
@@ -198,8 +193,8 @@ def qa(
     if html_to is not None:
         write_report(html_to, to_html([(metrics, findings)], drawn, strict=strict))
     verdict = "PASS" if passed else "FAIL" if broken else "FAIL (warnings count, as --strict asks)"
-    console(quiet, json_to).print(f"{monitor.generate_report()}\n\n{verdict}", markup=False, soft_wrap=True)
-    write_json({**as_object([(metrics, findings)]), "passed": passed, "strict": strict}, json_to)
+    output.say(f"{monitor.generate_report()}\n\n{verdict}")
+    output.write_json({**as_object([(metrics, findings)]), "passed": passed, "strict": strict})
     if not passed:
         click.get_current_context().exit(1)
 

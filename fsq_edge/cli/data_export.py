@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge.cli.output import Output, output_options
 from fsq_edge_runtime.errors import UsageError
 
 
@@ -19,9 +19,7 @@ from fsq_edge_runtime.errors import UsageError
     help="Write the recording to this file: NAME.npz or NAME.csv.",
 )  # fmt: skip
 @output_options
-def export_command(
-    source: str, subject: str | None, recording: str | None, out: Path, json_to: str | None, quiet: bool
-) -> None:
+def export_command(source: str, subject: str | None, recording: str | None, out: Path, output: Output) -> None:
     """Write one recording of SOURCE to a file that `run --source npz:FILE` or `csv:FILE` replays."""
     from fsq_edge.data.recording_file import write_recording
     from fsq_edge.data.sources import open_dataset
@@ -38,11 +36,9 @@ def export_command(
         names = ", ".join(dataset.subjects if recording is None else [r.recording_id for r in dataset.recordings][:20])
         raise UsageError("there is no such recording", hint=f"choose one of {names}")
     write_recording(dataset, some[0], out)
-    console(quiet, json_to).print(
+    output.say(
         f"wrote {out}: recording {some[0].recording_id} of subject {some[0].subject}, "
-        f"{len(some[0]) / dataset.sample_rate_hz:.1f} s; fsq-edge run BUNDLE --source {out.suffix[1:]}:{out}",
-        markup=False,
-        soft_wrap=True,
+        f"{len(some[0]) / dataset.sample_rate_hz:.1f} s; fsq-edge run BUNDLE --source {out.suffix[1:]}:{out}"
     )
     facts = {"recording": some[0].recording_id, "subject": some[0].subject, "samples": len(some[0])}
-    write_json({"schema_version": 1, "file": str(out), **facts}, json_to)
+    output.write_json({"schema_version": 1, "file": str(out), **facts})

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.output import console, output_options, say_next, table, write_json, write_text
+from fsq_edge.cli.output import Output, output_options, table, write_text
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge.data.importing.account import ImportRecord
     from fsq_edge.data.importing.import_map import ImportMap
 
@@ -51,8 +49,7 @@ def import_command(
     labels: tuple[Path, ...],
     name: str,
     force: bool,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Import logger files to a dataset folder: CSV of any dialect, Axivity, ActiGraph, MATLAB, Parquet, zip, and more.
 
@@ -62,13 +59,12 @@ def import_command(
     """
     from fsq_edge.data.importing.presets import PRESETS
 
-    shown = console(quiet, json_to)
     if preset == "list":
-        shown.print(table("", ["preset", "for"], list(PRESETS.items())))
-        write_json({"schema_version": 1, "presets": PRESETS}, json_to)
+        output.print(table("", ["preset", "for"], list(PRESETS.items())))
+        output.write_json({"schema_version": 1, "presets": PRESETS})
         return
     if guess:
-        _guess(paths, map_file or DEFAULT_MAP, name, force, shown, json_to)
+        _guess(paths, map_file or DEFAULT_MAP, name, force, output)
         return
     if out is None:
         raise UsageError("--out is missing", hint="fsq-edge data import PATH --map map.yaml --out FOLDER")
@@ -76,8 +72,8 @@ def import_command(
 
     wanted = _wanted(paths, map_file, preset, name)
     record = _import_labelled(paths, wanted, out, labels) if labels else import_files(paths, wanted, out)
-    _show(record, out, shown)
-    write_json({"schema_version": 1, "out": str(out), **record.to_dict()}, json_to)
+    _show(record, out, output)
+    output.write_json({"schema_version": 1, "out": str(out), **record.to_dict()})
 
 
 def _import_labelled(paths: tuple[Path, ...], wanted: ImportMap, out: Path, labels: tuple[Path, ...]) -> ImportRecord:
@@ -92,19 +88,19 @@ def _import_labelled(paths: tuple[Path, ...], wanted: ImportMap, out: Path, labe
     return record
 
 
-def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown: Console, json_to: str | None) -> None:
+def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, output: Output) -> None:
     from fsq_edge.data.importing.guess import guess_map, left_out
 
     if target.exists() and not force:
         raise UsageError(f"{target} is there already", hint="give another --map, or --force to replace it")
     guessed = guess_map(paths, name or "imported")
     write_text(target, guessed.text)
-    shown.print(f"wrote {target}: {guessed.files} files, {len(guessed.doubts)} lines to check", markup=False)
+    output.say(f"wrote {target}: {guessed.files} files, {len(guessed.doubts)} lines to check")
     for doubt in guessed.doubts:
-        shown.print(f"  {doubt}", markup=False, soft_wrap=True)
+        output.say(f"  {doubt}")
     for line in left_out(guessed.passed_over):
-        shown.print(f"  left out: {line}", markup=False, soft_wrap=True)
-    say_next(shown, "fsq-edge", "data", "import", *paths, "--map", target, "--out", target.stem)
+        output.say(f"  left out: {line}")
+    output.say_next("fsq-edge", "data", "import", *paths, "--map", target, "--out", target.stem)
     result: dict[str, Any] = {
         "schema_version": 1,
         "map": str(target),
@@ -112,7 +108,7 @@ def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, shown:
         "doubts": list(guessed.doubts),
         "passed_over": guessed.passed_over,
     }
-    write_json(result, json_to)
+    output.write_json(result)
 
 
 def _wanted(paths: tuple[Path, ...], map_file: Path | None, preset: str | None, name: str) -> ImportMap:
@@ -122,7 +118,7 @@ def _wanted(paths: tuple[Path, ...], map_file: Path | None, preset: str | None, 
     return wanted.model_copy(update={"name": name}) if name else wanted
 
 
-def _show(record: ImportRecord, out: Path, shown: Console) -> None:
+def _show(record: ImportRecord, out: Path, shown: Output) -> None:
     rows = [
         (entry.file, entry.reader, f"{entry.rows_read:,}", f"{entry.rows_kept:,}", _counts(entry.dropped) or "none")
         for entry in record.inputs
@@ -142,11 +138,11 @@ def _show(record: ImportRecord, out: Path, shown: Console) -> None:
     shown.print(table("", ["recording", "subject", "samples", "seconds", "Hz measured", "holes"], recordings))
     for entry in record.inputs:
         for note in entry.notes[:3]:
-            shown.print(f"{entry.file}: {note}", markup=False, soft_wrap=True)
+            shown.say(f"{entry.file}: {note}")
     if record.passed_over:
-        shown.print(f"{len(record.passed_over)} files fit no pattern, such as {record.passed_over[0]}", markup=False)
-    shown.print(f"wrote {len(record.recordings)} recordings to {out}", markup=False)
-    say_next(shown, "fsq-edge", "data", "qa", f"folder:{out}")
+        shown.say(f"{len(record.passed_over)} files fit no pattern, such as {record.passed_over[0]}")
+    shown.say(f"wrote {len(record.recordings)} recordings to {out}")
+    shown.say_next("fsq-edge", "data", "qa", f"folder:{out}")
 
 
 def _counts(counts: dict[str, int]) -> str:

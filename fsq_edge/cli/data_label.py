@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge.data.labels.record import LabelRecord
 
 FORMATS = ("boris", "elan", "label-studio", "audacity", "edge-impulse", "plain")
@@ -70,8 +68,7 @@ def label_command(
     tier: tuple[str, ...],
     keep: bool,
     window: int,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Label a dataset folder with files of BORIS, ELAN, Label Studio, Audacity, Edge Impulse, or start,stop,label.
 
@@ -101,11 +98,11 @@ def label_command(
         keep=keep,
     )
     record = label_folder(folder, intervals, settings, out)
-    _show(record, out or folder, console(quiet, json_to))
-    write_json({"schema_version": 1, "out": str(out or folder), **record.to_dict()}, json_to)
+    _show(record, out or folder, output)
+    output.write_json({"schema_version": 1, "out": str(out or folder), **record.to_dict()})
 
 
-def _show(record: LabelRecord, out: Path, shown: Console) -> None:
+def _show(record: LabelRecord, out: Path, shown: Output) -> None:
     classes = sorted({name for entry in record.recordings for name in entry.seconds_per_class})
     subjects = sorted({entry.subject for entry in record.recordings})
     rows = []
@@ -118,14 +115,14 @@ def _show(record: LabelRecord, out: Path, shown: Console) -> None:
     shown.print(table("seconds per class", ["subject", *classes, "unlabelled %"], rows))
     total = [sum(getattr(entry.seconds, name) for entry in record.recordings) for name in _PARTS]
     parts = ", ".join(f"{value:.1f} {name}" for name, value in zip(_PARTS[1:], total[1:], strict=True))
-    shown.print(f"{total[0]:.1f} s of intervals: {parts}", markup=False)
+    shown.say(f"{total[0]:.1f} s of intervals: {parts}")
     for clock in record.clocks:
-        shown.print(f"clock of {clock.key or 'all'}: drift {clock.drift_s_per_hour:+.3f} s an hour", markup=False)
+        shown.say(f"clock of {clock.key or 'all'}: drift {clock.drift_s_per_hour:+.3f} s an hour")
     for reason, count in record.left_out.items():
-        shown.print(f"{count} intervals left out: {reason}", markup=False)
+        shown.say(f"{count} intervals left out: {reason}")
     share = 100 * record.mixed_window_share
-    shown.print(f"{share:.1f} % of windows of {record.window_samples} samples hold two labels", markup=False)
-    shown.print(f"labelled {out}", markup=False)
+    shown.say(f"{share:.1f} % of windows of {record.window_samples} samples hold two labels")
+    shown.say(f"labelled {out}")
 
 
 _PARTS = ("intervals", "labelled", "trimmed", "overlapping", "outside")

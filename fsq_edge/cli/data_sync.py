@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, output_options, table, write_json, write_text
+from fsq_edge.cli.output import Output, output_options, table, write_text
 from fsq_edge_runtime.files import write_file
 
 
@@ -38,8 +38,7 @@ def sync_command(
     candidates: int,
     html_to: Path | None,
     png_to: Path | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Show shakes and taps of a dataset folder's recordings, and propose anchors; nothing is changed.
 
@@ -50,15 +49,14 @@ def sync_command(
     from fsq_edge.data.labels.sync_page import sync_html, sync_png
 
     entries = make_entries(folder, intervals, reference, recording, search, candidates)
-    shown = console(quiet, json_to)
     for entry in entries:
         rows = [(f"{candidate.at:.2f}", f"{candidate.strength:.0f}") for candidate in entry.candidates]
-        shown.print(table(f"{entry.recording}: bursts", ["s from the start", "strength"], rows))
+        output.print(table(f"{entry.recording}: bursts", ["s from the start", "strength"], rows))
         for anchor in entry.anchors:
             option = f"--anchor {entry.recording}={anchor.label:.2f}@{anchor.sensor:.2f}"
-            shown.print(f"{option}  correlation {anchor.correlation:.2f}", markup=False)
+            output.say(f"{option}  correlation {anchor.correlation:.2f}")
         if reference is not None and not entry.anchors:
-            shown.print(f"{entry.recording}: no anchor is proposed, the reference agrees nowhere", markup=False)
+            output.say(f"{entry.recording}: no anchor is proposed, the reference agrees nowhere")
     if html_to is not None:
         write_text(html_to, sync_html(entries))
     if png_to is not None:
@@ -73,4 +71,4 @@ def sync_command(
         }
         for entry in entries
     ]
-    write_json({"schema_version": 1, "applied": False, "recordings": result}, json_to)
+    output.write_json({"schema_version": 1, "applied": False, "recordings": result})

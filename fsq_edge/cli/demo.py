@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fsq_edge.cli.options import default_option, folder_option, names_of
-from fsq_edge.cli.output import console, need, output_options, table, write_json
+from fsq_edge.cli.output import Output, need, output_options, table, write_json
 
 TEST_SUBJECTS: dict[str, tuple[str, ...]] = {"watch": ("5", "6"), "quadruped": ("5", "6")}
 QUICK_EPOCHS = 6
@@ -37,8 +37,7 @@ def command(
     quick: bool,
     arch: str,
     out: Path,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Recordings to a running stream: train, evaluate, export, check, calibrate, quantize, bundle, stream.
 
@@ -50,11 +49,10 @@ def command(
     from fsq_edge.demo.page import summary_of, summary_rows, write_report
     from fsq_edge.training import load_config
 
-    show = console(quiet, json_to)
     started = time.monotonic()
 
     def say(stage: str, result: str) -> None:
-        show.print(f"[{time.monotonic() - started:6.1f} s] {stage:<12} {result}", markup=False, soft_wrap=True)
+        output.say(f"[{time.monotonic() - started:6.1f} s] {stage:<12} {result}")
 
     config = load_config(None, {"training": {"seed": seed, "max_epochs": QUICK_EPOCHS if quick else None}})
     subjects = test_subjects or TEST_SUBJECTS.get(source, ())
@@ -62,7 +60,7 @@ def command(
     summary = summary_of(result, quick=quick, seed=seed)
     write_report(result, summary, out / "report.html")
     write_json(summary, str(out / "summary.json"))
-    show.print()
-    show.print(table("What was measured", ["", "value"], summary_rows(summary)))
-    show.print(f"\nreport: {out / 'report.html'}   summary: {out / 'summary.json'}", markup=False)
-    write_json(summary, json_to)
+    output.print()
+    output.print(table("What was measured", ["", "value"], summary_rows(summary)))
+    output.say(f"\nreport: {out / 'report.html'}   summary: {out / 'summary.json'}")
+    output.write_json(summary)

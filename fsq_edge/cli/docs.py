@@ -6,7 +6,7 @@ import difflib
 
 import click
 
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge.pages import Page, page_folder, pages
 from fsq_edge_runtime.errors import MissingInputError
 
@@ -18,35 +18,34 @@ SHOWN_LINES = 200
 @click.option("--search", metavar="WORDS", help="Print the lines of all pages that hold these words.")
 @click.option("--path", "only_path", is_flag=True, help="Print the path of PAGE, or of the folder of all pages.")
 @output_options
-def command(page: str | None, search: str | None, only_path: bool, json_to: str | None, quiet: bool) -> None:
+def command(page: str | None, search: str | None, only_path: bool, output: Output) -> None:
     """Show the pages of the documentation; with PAGE, that page; they come with the package."""
-    screen = console(quiet, json_to)
     if search is not None:
         found = list(_lines_with(search))
         if not found:
             raise MissingInputError(f"no page has {search!r}", hint="fsq-edge docs lists the pages")
         for name, number, line in found[:SHOWN_LINES]:
-            screen.print(f"{name}:{number}: {line.strip()}", markup=False, soft_wrap=True)
-        write_json({"schema_version": 1, "lines": [list(entry) for entry in found]}, json_to)
+            output.say(f"{name}:{number}: {line.strip()}")
+        output.write_json({"schema_version": 1, "lines": [list(entry) for entry in found]})
         return
     if page is None:
         if only_path:
-            screen.print(str(page_folder()), markup=False, soft_wrap=True)
+            output.say(str(page_folder()))
         else:
-            screen.print(table("", ["page", "about"], [(found.name, found.title) for found in pages()]))
-            screen.print("fsq-edge docs PAGE shows one", markup=False)
-        write_json({"schema_version": 1, "pages": {found.name: found.title for found in pages()}}, json_to)
+            output.print(table("", ["page", "about"], [(found.name, found.title) for found in pages()]))
+            output.say("fsq-edge docs PAGE shows one")
+        output.write_json({"schema_version": 1, "pages": {found.name: found.title for found in pages()}})
         return
     chosen = _page(page)
     if only_path:
-        screen.print(str(chosen.path), markup=False, soft_wrap=True)
-    elif screen.is_terminal:
+        output.say(str(chosen.path))
+    elif output.is_terminal:
         from rich.markdown import Markdown
 
-        screen.print(Markdown(chosen.text()))
-    elif not screen.quiet:
+        output.print(Markdown(chosen.text()))
+    elif not output.silent:
         click.echo(chosen.text(), nl=False)
-    write_json({"schema_version": 1, "page": chosen.name, "path": str(chosen.path)}, json_to)
+    output.write_json({"schema_version": 1, "page": chosen.name, "path": str(chosen.path)})
 
 
 def _page(name: str) -> Page:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from fsq_edge.cli.options import path_option
-from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge.cli.output import Output, output_options
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, RecordedSystem, examine, gather
 from fsq_edge_runtime.hef import HefReport, inspect_hef
@@ -32,7 +31,7 @@ EXTRAS = (
 @path_option("--bundle", "bundle_path", help="Examine the HEFs of this bundle, too.")
 @path_option("--root", help="Examine a recorded tree instead of this machine (default: this machine).")
 @output_options
-def command(bundle_path: Path | None, root: Path | None, json_to: str | None, quiet: bool) -> None:
+def command(bundle_path: Path | None, root: Path | None, output: Output) -> None:
     """Examine the device, its driver and firmware, the installed stack and this Python.
 
     Works without privileges and without any Hailo software. With --bundle it also says which HEF fits the device and
@@ -47,14 +46,13 @@ def command(bundle_path: Path | None, root: Path | None, json_to: str | None, qu
     checkup = examine(gather(system), _reports(bundle) if bundle else None)
     placement = _placement(bundle, root) if bundle else None
     report = {**checkup.to_dict(), **({"placement": placement} if placement is not None else {})}
-    shown = console(quiet, json_to)
-    _show(shown, checkup, placement)
+    _show(output, checkup, placement)
     if root is None:
         for extra, module, purpose in EXTRAS:
             if importlib.util.find_spec(module) is None:
                 line = f"not installed: {purpose}: pip install 'fsq-edge[{extra}]'"
-                shown.print(line, markup=False, soft_wrap=True)
-    write_json(report, json_to)
+                output.say(line)
+    output.write_json(report)
     if not checkup.healthy:
         click.get_current_context().exit(1)
 
@@ -72,20 +70,20 @@ def _placement(bundle: Bundle, root: Path | None) -> dict[str, Any] | None:
     return place(bundle, quick=True).to_dict()
 
 
-def _show(out: Console, checkup: Checkup, placement: dict[str, Any] | None) -> None:
+def _show(out: Output, checkup: Checkup, placement: dict[str, Any] | None) -> None:
     for name, value in _summary(checkup.facts):
-        out.print(f"{name:<10} {escape(value)}", soft_wrap=True)
+        out.say(f"{name:<10} {value}")
     if placement is not None:
-        out.print(f"{'placement':<10} {escape(placement['sentence'])}", soft_wrap=True)
+        out.say(f"{'placement':<10} {placement['sentence']}")
     out.print()
     for finding in checkup.findings:
         said = f"{finding.rule}: {escape(finding.message)}"
         if finding.rule in checkup.because:
-            out.print(f"  follows from it: {said}", soft_wrap=True)
+            out.say(f"  follows from it: {said}")
             continue
         out.print(f"{_MARKS[finding.severity]} {said}", soft_wrap=True)
         if finding.fix:
-            out.print(f"  fix: {escape(finding.fix)}", soft_wrap=True)  # one line, to be copied whole
+            out.say(f"  fix: {finding.fix}")  # one line, to be copied whole
     out.print(_closing(checkup), style="bold")
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, say_next, table, write_json
+from fsq_edge.cli.output import Output, need, output_options, table
 
 
 @click.command(
@@ -29,9 +29,7 @@ from fsq_edge.cli.output import console, need, output_options, say_next, table, 
     help="Write the report into this folder. Default: RUN/evaluation, or RUN/evaluation-val for val.",
 )
 @output_options
-def command(
-    run: Path, split: Literal["test", "val"], data: str | None, out: Path | None, json_to: str | None, quiet: bool
-) -> None:
+def command(run: Path, split: Literal["test", "val"], data: str | None, out: Path | None, output: Output) -> None:
     """Evaluate the torch model of RUN on its held-out subjects.
 
     Writes evaluation_report.md, evaluation.html, summary.json and predictions.npz. The test split is meant to be
@@ -51,20 +49,19 @@ def command(
     evaluated = evaluate_run(loaded, split, data)
     write_evaluation(evaluated, folder)
     scores, intervals = evaluated.evaluation, evaluated.evaluation.intervals
-    show = console(quiet, json_to)
     for notice in evaluated.notices:
-        show.print(f"note: {notice}", style="yellow", markup=False, soft_wrap=True)
+        output.print(f"note: {notice}", style="yellow", markup=False, soft_wrap=True)
     rows = [
         ("accuracy", f"{scores.accuracy:.4f}", intervals.accuracy, f"{scores.majority.accuracy:.4f}"),
         ("macro-F1", f"{scores.macro_f1:.4f}", intervals.macro_f1, f"{scores.majority.macro_f1:.4f}"),
     ]
-    show.print(
+    output.print(
         table(
             f"{evaluated.windows.dataset}, {evaluated.windows.description}: {scores.n} windows",
             ["score", "value", "95 % interval", "majority baseline"],
             [(name, value, f"{i.low:.3f} to {i.high:.3f}", base) for name, value, i, base in rows],
         )
     )
-    show.print(f"intervals: {intervals.made}\nwrote {folder}", markup=False, soft_wrap=True)
-    say_next(show, "fsq-edge", "export", run, "--out", "BUILD")
-    write_json({**summary(evaluated), "evaluation": scores.to_dict()}, json_to)
+    output.say(f"intervals: {intervals.made}\nwrote {folder}")
+    output.say_next("fsq-edge", "export", run, "--out", "BUILD")
+    output.write_json({**summary(evaluated), "evaluation": scores.to_dict()})

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_compile.explain import MAX_LINE, LogReport, explain_log
 from fsq_edge_runtime.errors import DataError, MissingInputError
 
@@ -24,7 +24,7 @@ PEEKED_BYTES = 1 << 16  # a binary file has a zero byte far before
 )
 @click.argument("log", metavar="LOGFILE|-")
 @output_options
-def command(log: str, json_to: str | None, quiet: bool) -> None:
+def command(log: str, output: Output) -> None:
     """Say what the errors in LOGFILE mean: which node, why, and how to fix it.
 
     Reads logs of the Dataflow Compiler (hailo_sdk.client.log, its terminal output, a traceback), of HailoRT
@@ -32,8 +32,8 @@ def command(log: str, json_to: str | None, quiet: bool) -> None:
     table explains is listed. Nothing but this package is needed.
     """
     report = explain_log(_lines(log))
-    _show(report, quiet, json_to)
-    write_json(report.to_dict(), json_to)
+    _show(report, output)
+    output.write_json(report.to_dict())
     if report.exit_code:
         click.get_current_context().exit(report.exit_code)
 
@@ -65,20 +65,19 @@ def _reader(path: Path) -> str:
     return f"fsq-edge {verb} {path}" if verb else "give the text that the compiler or HailoRT printed"
 
 
-def _show(report: LogReport, quiet: bool, json_to: str | None) -> None:
-    shown = console(quiet, json_to)
+def _show(report: LogReport, output: Output) -> None:
     if not report.findings and not report.unexplained:
-        shown.print("no error in this log")
+        output.say("no error in this log")
     for finding in report.findings:
         where = "".join(f" {name}" for name in (finding.layer, finding.node) if name)
         rule = f" [{finding.rule}]" if finding.rule else ""
-        shown.print(escape(f"line {finding.line}{where}{rule} ({finding.stage}, confidence {finding.confidence})"))
-        shown.print(escape(f"  why: {finding.cause}"))
-        shown.print(escape(f"  fix: {finding.fix}"), soft_wrap=True)  # a command stays whole
+        output.say(f"line {finding.line}{where}{rule} ({finding.stage}, confidence {finding.confidence})")
+        output.say(f"  why: {finding.cause}")
+        output.say(f"  fix: {finding.fix}")  # a command stays whole
         if finding.consequences:
-            shown.print(f"  follows from it: line {', '.join(map(str, finding.consequences[:SHOWN_LINES]))}")
+            output.say(f"  follows from it: line {', '.join(map(str, finding.consequences[:SHOWN_LINES]))}")
     if report.end_nodes:
-        shown.print(escape(f"the compiler recommends these end nodes: {', '.join(report.end_nodes)}"))
+        output.say(f"the compiler recommends these end nodes: {', '.join(report.end_nodes)}")
     if report.unexplained:
         rows = [(number, escape(text)) for number, text in report.unexplained[:SHOWN_LINES]]
-        shown.print(table("not in the table:", ("line", "text"), rows))
+        output.print(table("not in the table:", ("line", "text"), rows))

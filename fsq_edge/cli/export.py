@@ -9,7 +9,7 @@ import click
 
 from fsq_edge.cli.bundle_onnx import export_own, network_options
 from fsq_edge.cli.options import default_option, folder_option
-from fsq_edge.cli.output import console, force_option, need, output_options, say_next, write_json
+from fsq_edge.cli.output import Output, force_option, need, output_options
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 
@@ -33,8 +33,7 @@ def command(
     features: bool,
     arch: str,
     force: str,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
     **network: Any,
 ) -> None:
     """Export RUN: model.onnx, the device graph encoder.onnx, the host tail head.npz, and what a bundle needs.
@@ -47,7 +46,7 @@ def command(
     """
     if network["onnx"] is not None and run is None:
         need("onnx", "compile")
-        export_own(network, console(quiet, json_to), json_to, name, arch, force, out)
+        export_own(network, output, name, arch, force, out)
         return
     if run is None or network["onnx"] is not None:
         raise UsageError("give a RUN folder or --onnx MODEL, one of the two", hint="fsq-edge export --help")
@@ -59,11 +58,10 @@ def command(
 
     record = export_run(load_run(run), out, name=name, features=features)
     checked = record.onnx_check
-    show = console(quiet, json_to)
-    show.print(
+    output.say(
         f"wrote {out}: ONNX equals torch on {checked['n']:.0f} held-out windows "
         f"({checked['code_mismatch']:.0f} codes differ off the rounding boundaries, "
         f"{checked['label_mismatch']:.0f} labels; largest difference of t {checked['max_abs_t']:.1e})"
     )
-    say_next(show, "fsq-edge", "calibrate", run, "--out", out)
-    write_json({"schema_version": 1, "build": str(out), **record.to_dict()}, json_to)
+    output.say_next("fsq-edge", "calibrate", run, "--out", out)
+    output.write_json({"schema_version": 1, "build": str(out), **record.to_dict()})

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.options import path_option
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_runtime.bundle.hef_match import finding_rows
 from fsq_edge_runtime.errors import UsageError
 
@@ -43,9 +42,7 @@ def command() -> None:
     help="With --device: assume this HailoRT, for example 4.23.0 (default: any).",
 )
 @output_options
-def inspect(
-    file: Path, bundle_path: Path | None, device: str | None, hailort: str, json_to: str | None, quiet: bool
-) -> None:
+def inspect(file: Path, bundle_path: Path | None, device: str | None, hailort: str, output: Output) -> None:
     """Verify FILE and show what is in it.
 
     Exit codes: 0 sound (and fits, loads); 1 it does not fit the bundle or the device will not load it; 65 damaged or
@@ -62,13 +59,12 @@ def inspect(
 
         findings = compare_hef(report, Bundle.open(bundle_path), read_record(file, report.sha256))
     verdict = check_load(report, device, hailort) if device else None
-    out = console(quiet, json_to)
-    _show(out, file, report)
+    _show(output, file, report)
     if bundle_path:
-        _show_findings(out, findings)
+        _show_findings(output, findings)
     if verdict:
-        _show_verdict(out, device or "", hailort, verdict)
-    write_json(_to_dict(report, findings if bundle_path else None, verdict), json_to)
+        _show_verdict(output, device or "", hailort, verdict)
+    output.write_json(_to_dict(report, findings if bundle_path else None, verdict))
     fits = all(finding.severity != "error" for finding in findings)
     if not fits or (verdict and not verdict.loads):
         click.get_current_context().exit(1)
@@ -86,17 +82,17 @@ def _to_dict(report: HefReport, findings: tuple[Finding, ...] | None, verdict: L
     return value
 
 
-def _show(out: Console, file: Path, report: HefReport) -> None:
+def _show(out: Output, file: Path, report: HefReport) -> None:
     rows = [(name, escape(text)) for name, text in _facts(report)]
     out.print(table(escape(str(file)), ("field", "value"), rows))
     for way, tensors in (("input", report.inputs), ("output", report.outputs)):
         for tensor in tensors:
             _show_stream(out, way, tensor)
     for warning in (*([report.fault] if report.fault else []), *report.warnings):
-        out.print(f"warning: {escape(warning)}", soft_wrap=True)
+        out.say(f"warning: {warning}")
 
 
-def _show_stream(out: Console, way: str, tensor: HefTensor) -> None:
+def _show_stream(out: Output, way: str, tensor: HefTensor) -> None:
     quant = tensor.quant
     limits = f"[{quant.limit_min:.4g}, {quant.limit_max:.4g}]"
     lines = [
@@ -106,7 +102,7 @@ def _show_stream(out: Console, way: str, tensor: HefTensor) -> None:
     ]
     if tensor.original_names:
         lines.append(f"  made from {', '.join(tensor.original_names)}")
-    out.print(escape("\n".join(lines)), soft_wrap=True)
+    out.say("\n".join(lines))
 
 
 def _facts(report: HefReport) -> Iterator[tuple[str, str]]:
@@ -132,14 +128,14 @@ def _date(timestamp_ms: int) -> str:
     return datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _show_findings(out: Console, findings: tuple[Finding, ...]) -> None:
+def _show_findings(out: Output, findings: tuple[Finding, ...]) -> None:
     errors = sum(finding.severity == "error" for finding in findings)
-    out.print(f"\nagainst the bundle: {'does not fit' if errors else 'fits'}")
+    out.say(f"\nagainst the bundle: {'does not fit' if errors else 'fits'}")
     show_findings(out, findings)
 
 
-def _show_verdict(out: Console, device: str, hailort: str, verdict: LoadVerdict) -> None:
+def _show_verdict(out: Output, device: str, hailort: str, verdict: LoadVerdict) -> None:
     stack = f"{device} with HailoRT {hailort}" if hailort else device
-    out.print(f"\n{stack}: {'loads it' if verdict.loads else f'refuses it (status {verdict.status})'}")
+    out.say(f"\n{stack}: {'loads it' if verdict.loads else f'refuses it (status {verdict.status})'}")
     for line in (*verdict.reasons, *verdict.warnings):
-        out.print(f"  {escape(line)}", soft_wrap=True)
+        out.say(f"  {line}")

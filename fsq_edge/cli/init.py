@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fsq_edge.cli.options import default_option
-from fsq_edge.cli.output import console, output_options, write_json
+from fsq_edge.cli.output import Output, output_options
 from fsq_edge.data.sources import check_source
 from fsq_edge_compile.checker.targets import ARCHES
 
@@ -19,7 +19,7 @@ from fsq_edge_compile.checker.targets import ARCHES
 @default_option("--data", "watch", None, "Train on this data source at first.", metavar="SOURCE")
 @default_option("--arch", "hailo8l", click.Choice(ARCHES), "Check and compile for this chip.")
 @output_options
-def command(folder: Path, data: str, arch: str, json_to: str | None, quiet: bool) -> None:
+def command(folder: Path, data: str, arch: str, output: Output) -> None:
     """Write a commented project into FOLDER: training, import map, alerts and a Makefile.
 
     It asks nothing and trains nothing. The name of FOLDER is the model's; `make` there trains on SOURCE and builds a
@@ -29,9 +29,8 @@ def command(folder: Path, data: str, arch: str, json_to: str | None, quiet: bool
 
     check_source(data)
     files = write_project(folder, data, arch, "python3")
-    show = console(quiet, json_to)
-    show.print(f"wrote {folder}: {', '.join(files)}", markup=False, soft_wrap=True)
+    output.say(f"wrote {folder}: {', '.join(files)}")
     here = Path(sys.argv[0]).resolve().parent
     path = f"PATH={shlex.quote(str(here))}:$PATH " if (here / "fsq-edge").exists() else ""
-    show.print(f"next: cd {shlex.quote(str(folder))} && {path}make", markup=False, soft_wrap=True)
-    write_json({"schema_version": 1, "folder": str(folder), "files": files}, json_to)
+    output.say(f"next: cd {shlex.quote(str(folder))} && {path}make")
+    output.write_json({"schema_version": 1, "folder": str(folder), "files": files})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.metrics import METRICS
 
@@ -22,12 +22,12 @@ def command() -> None:
 
 @command.command("list")
 @output_options
-def list_metrics(json_to: str | None, quiet: bool) -> None:
+def list_metrics(output: Output) -> None:
     """List every metric: name, type, labels, and what it says."""
     shown = [(one.name, one.kind, ", ".join(one.labels), one.text) for one in METRICS]
-    console(quiet, json_to).print(table("", ("metric", "type", "labels", "what it says"), shown))
+    output.print(table("", ("metric", "type", "labels", "what it says"), shown))
     rows = [{"name": one.name, "type": one.kind, "labels": list(one.labels), "text": one.text} for one in METRICS]
-    write_json({"schema_version": 1, "metrics": rows}, json_to)
+    output.write_json({"schema_version": 1, "metrics": rows})
 
 
 @command.command("export")
@@ -35,7 +35,7 @@ def list_metrics(json_to: str | None, quiet: bool) -> None:
 @click.option("--grafana", is_flag=True, help="Write the Grafana dashboard (default: both, when neither is named).")
 @click.option("--rules", is_flag=True, help="Write the Prometheus alert rules and their tests.")
 @output_options
-def export(folder: Path, grafana: bool, rules: bool, json_to: str | None, quiet: bool) -> None:
+def export(folder: Path, grafana: bool, rules: bool, output: Output) -> None:
     """Write a Grafana dashboard and Prometheus alert rules into DIR, over files of the same name.
 
     Import the dashboard in Grafana (10 or newer) under Dashboards, New, Import. Name the rules under `rule_files:` in
@@ -45,5 +45,5 @@ def export(folder: Path, grafana: bool, rules: bool, json_to: str | None, quiet:
     folder.mkdir(exist_ok=True)
     for name in names:
         write_file(folder / name, files("fsq_edge_runtime.metrics").joinpath(name).read_bytes())
-        console(quiet, json_to).print(str(folder / name))
-    write_json({"schema_version": 1, "files": [str(folder / name) for name in names]}, json_to)
+        output.print(str(folder / name))
+    output.write_json({"schema_version": 1, "files": [str(folder / name) for name in names]})

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,13 +26,66 @@ PIPE_COLUMNS = 120  # where nobody can widen the window: log files, CI, pipes
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def output_options(command: F) -> F:
-    """Add ``--json FILE|-`` and ``--quiet`` to a verb (parameters ``json_to`` and ``quiet``)."""
+class Output:
+    """What a verb writes: lines and tables for people, and one JSON object where ``--json`` asked for it.
+
+    Args:
+        json_to: file of the JSON object; ``-`` is standard output, where nothing else is printed then.
+        quiet: print errors only.
+    """
+
+    def __init__(self, json_to: str | None = None, quiet: bool = False) -> None:
+        self.json_to = json_to
+        self.quiet = quiet
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is printed for people: with ``--quiet``, and when JSON goes to standard output."""
+        return self.quiet or self.json_to == "-"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person looks on."""
+        return self.console.is_terminal
+
+    @cached_property
+    def console(self) -> Console:
+        """The console for people."""
+        from rich.console import Console  # a third of what `run` imports besides its runtime; it rarely prints
+
+        shown = Console(quiet=self.silent, highlight=False, soft_wrap=False)
+        if not shown.is_terminal and "COLUMNS" not in os.environ:
+            shown.width = PIPE_COLUMNS
+        return shown
+
+    def print(self, *shown: Any, **style: Any) -> None:
+        """Print tables, or text with rich's markup."""
+        self.console.print(*shown, **style)
+
+    def say(self, text: str) -> None:
+        """Print text as it is: no markup, and no line is broken, so that a path or a command stays whole."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def say_next(self, *words: object) -> None:
+        """Print the command that usually follows, as the shell takes it; capitals are for the reader to fill in."""
+        self.say("next: " + shlex.join(map(str, words)))
+
+    def write_json(self, value: dict[str, Any]) -> None:
+        """Write the JSON object where it was asked for."""
+        write_json(value, self.json_to)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--json FILE|-`` and ``--quiet`` to a verb, which takes both as its parameter ``output``."""
+
+    @wraps(command)
+    def verb(*args: Any, json_to: str | None, quiet: bool, **options: Any) -> Any:
+        return command(*args, output=Output(json_to, quiet), **options)
+
     json_option = click.option(
         "--json", "json_to", metavar="FILE|-", help="Write one JSON object to FILE; - is standard output."
     )
-    quiet_option = click.option("--quiet", is_flag=True, help="Print errors only.")
-    return quiet_option(json_option(command))
+    return click.option("--quiet", is_flag=True, help="Print errors only.")(json_option(verb))
 
 
 def force_option(command: F) -> F:
@@ -45,21 +99,6 @@ def force_option(command: F) -> F:
         help="Continue although a gate is shut, and record REASON. Write this option after the other arguments.",
     )
     return option(command)
-
-
-def console(quiet: bool = False, json_to: str | None = None) -> Console:
-    """Return the console for people: silent with ``--quiet`` and when JSON goes to standard output."""
-    from rich.console import Console  # a third of what `run` imports besides its runtime; it rarely prints
-
-    shown = Console(quiet=quiet or json_to == "-", highlight=False, soft_wrap=False)
-    if not shown.is_terminal and "COLUMNS" not in os.environ:
-        shown.width = PIPE_COLUMNS
-    return shown
-
-
-def say_next(shown: Console, *words: object) -> None:
-    """Print the command that usually follows, as the shell takes it; capitals are for the reader to fill in."""
-    shown.print("next: " + shlex.join(map(str, words)), markup=False, soft_wrap=True)
 
 
 def write_json(value: dict[str, Any], json_to: str | None) -> None:

@@ -10,11 +10,9 @@ from rich.markup import escape
 
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import path_option
-from fsq_edge.cli.output import console, need, output_options, write_json, write_report
+from fsq_edge.cli.output import Output, need, output_options, write_report
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_compile.parity.ladder import LadderReport
 
 
@@ -40,8 +38,7 @@ def command(
     min_code_agreement: float,
     max_drop: float,
     report: Path | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Compare torch, ONNX, simplified, split, int8 preview and, on a machine that has one, the device.
 
@@ -56,19 +53,18 @@ def command(
 
     gates = Gates(min_code_agreement, max_drop)
     ladder = climb_ladder(bundle, gates, run_folder=run_folder, windows=windows)
-    show = console(quiet, json_to)
-    _show(ladder, show)
+    _show(ladder, output)
     if report is not None:
         from fsq_edge.deploy.int8_page import parity_page
 
         write_report(report, parity_page(str(bundle), ladder))
-        show.print(f"wrote {report}", markup=False)
-    write_json({**ladder.to_dict(), "bundle": str(bundle)}, json_to)
+        output.say(f"wrote {report}")
+    output.write_json({**ladder.to_dict(), "bundle": str(bundle)})
     if not ladder.passed:
         click.get_current_context().exit(1)
 
 
-def _show(ladder: LadderReport, show: Console) -> None:
+def _show(ladder: LadderReport, show: Output) -> None:
     from fsq_edge.deploy.int8_tables import rung_table
     from fsq_edge.report.terminal import rich_table
 

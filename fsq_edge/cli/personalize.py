@@ -9,12 +9,10 @@ import click
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, force_option, output_options, require_folder, table, write_json
+from fsq_edge.cli.output import Output, force_option, output_options, require_folder, table
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.personal.evidence import Evidence
     from fsq_edge_runtime.personal.fitting import Personalization
@@ -66,8 +64,7 @@ def command(
     backend: str,
     sign: Path | None,
     force: str,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Make BUNDLE's network one wearer's own, from seconds to minutes of that wearer's labelled motion.
 
@@ -85,7 +82,6 @@ def command(
         raise UsageError("--recordings needs --subject", hint="--subject ID names the wearer's recordings")
     key = read_bounded(sign, MAX_KEY_BYTES) if sign is not None else None
     require_folder(out)
-    screen = console(quiet, json_to)
     opened = Bundle.open(bundle)
     if recordings is not None and subject is not None:
         evidence = _recorded(opened, recordings, subject, new_classes, hop, backend)
@@ -103,14 +99,14 @@ def command(
         least=least,
         force=force,
     )
-    _show(found, screen)
+    _show(found, output)
     overlay = found.overlay
     if overlay is not None:
         overlay = overlay if key is None else overlay.signed(key)
         overlay.save(out)
         size = len(overlay.to_bytes())
-        screen.print(f"wrote {out}, {size:,} bytes: fsq-edge run BUNDLE --overlay {out}", markup=False, soft_wrap=True)
-    write_json(_to_dict(found, out), json_to)
+        output.say(f"wrote {out}, {size:,} bytes: fsq-edge run BUNDLE --overlay {out}")
+    output.write_json(_to_dict(found, out))
     if overlay is None:
         click.get_current_context().exit(1)
 
@@ -129,28 +125,27 @@ def _to_dict(found: Personalization, out: Path) -> dict[str, Any]:
     return {"schema_version": 1, "written": str(out) if found.overlay is not None else None, **found.to_dict()}
 
 
-def _show(found: Personalization, screen: Console) -> None:
+def _show(found: Personalization, screen: Output) -> None:
     counts = found.to_dict()["windows"]
-    screen.print(f"windows    {sum(counts.values())} of {len(counts)} classes, {found.evidence.unusable} unusable")
+    screen.say(f"windows    {sum(counts.values())} of {len(counts)} classes, {found.evidence.unusable} unusable")
     if found.choice is not None:
         choice = found.choice
-        screen.print(f"method     {choice.method}, strength {choice.strength:g}, chosen of {len(found.tried)}")
+        screen.say(f"method     {choice.method}, strength {choice.strength:g}, chosen of {len(found.tried)}")
     for gain in found.gains:
         labels, loss = gain.macro_f1, gain.log_loss
-        screen.print(
+        screen.say(
             f"held-out {gain.held_out}, {gain.windows} windows: macro-F1 {labels.before:.3f} before, "
             f"{labels.after:.3f} after (better by {labels.better.low:+.3f} to {labels.better.high:+.3f}, 95 %); log "
             f"loss {loss.before:.3f} and {loss.after:.3f} (better by {loss.better.low:+.3f} to "
-            f"{loss.better.high:+.3f})",
-            soft_wrap=True,
+            f"{loss.better.high:+.3f})"
         )
     if found.confusion_after.sum():
         screen.print(table("By class, held-out blocks", ("class", "windows", "recall before", "after", "now taken for"),
                            _class_rows(found)))  # fmt: skip
     for reason in found.reasons:
-        screen.print(f"refused: {reason}", markup=False, soft_wrap=True)
+        screen.say(f"refused: {reason}")
     if found.overlay is None:
-        screen.print("nothing written: the bundle's own head stays")
+        screen.say("nothing written: the bundle's own head stays")
 
 
 def _class_rows(found: Personalization) -> list[tuple[str, ...]]:

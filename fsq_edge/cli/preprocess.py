@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from fsq_edge.cli.options import default_option, names_of, path_option
-from fsq_edge.cli.output import console, need, output_options, say_next, write_json, write_text
+from fsq_edge.cli.output import Output, need, output_options, write_text
 from fsq_edge.deploy.plain_windows import read_windows
 from fsq_edge_runtime.errors import DataError
 
@@ -49,8 +49,7 @@ def fit(
     channels: tuple[str, ...] | None,
     layout: str,
     normalization: str,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Write a preprocess file for windows, with the mean and spread of every channel.
 
@@ -66,10 +65,9 @@ def fit(
     step = hop or max(1, x.shape[2] // 2)
     draft = draft_of(x.astype(np.float32), rate, step, channels or (), layout=axes, kind=normalization)
     write_text(out, draft.to_json())
-    console(quiet, json_to).print(f"wrote {out}: {x.shape[1]} channels, {x.shape[2]} samples", markup=False)
-    say_next(
-        console(quiet, json_to),
+    output.say(f"wrote {out}: {x.shape[1]} channels, {x.shape[2]} samples")
+    output.say_next(
         *("fsq-edge", "bundle", "build", "--onnx", "MODEL.onnx", "--preprocess", out, "--classes", "A,B"),
         *("--windows", windows, "--out", "NAME.fsqb"),
     )
-    write_json(draft.to_dict(), json_to)
+    output.write_json(draft.to_dict())

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, say_next, table, write_json, write_report
+from fsq_edge.cli.output import Output, need, output_options, table, write_report
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge.deploy.foreign_set import read_frames
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
@@ -22,8 +22,6 @@ from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.onnx_graph import read_graph_end
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.foreign.scores import ScoreAgreement
     from fsq_edge_compile.int8.preview import Int8Preview
@@ -66,8 +64,7 @@ def command(
     max_drop: float,
     out: Path | None,
     report: Path | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Make an int8 preview in onnxruntime: close to what Hailo's compiler will do, and not a measurement on a device.
 
@@ -75,13 +72,12 @@ def command(
     any ONNX network alone, with --calib and windows as the network takes them (npy, or npz with windows).
     """
     need("onnx", "compile")
-    show = console(quiet, json_to)
     if not model.is_dir():
         if report is not None:
             raise UsageError(
                 "a report needs a BUILD folder with its windows", hint="fsq-edge quantize BUILD --report F"
             )
-        _bare(model, calib, out, show, json_to, method=method, sixteen_bit_output=sixteen_bit_output, windows=windows)
+        _bare(model, calib, out, output, method=method, sixteen_bit_output=sixteen_bit_output, windows=windows)
         return
     if out is not None:
         raise UsageError("--out is for a bare ONNX file; a BUILD folder takes its files itself")
@@ -96,7 +92,7 @@ def command(
         if report is not None or sixteen_bit_output:
             raise UsageError("--report and --sixteen-bit-output need an FSQ network", hint="leave the option out")
         chosen = _first(load_calibration_set(calib or build.path / "calibration.npz"), windows)
-        _scores(build, chosen, show, json_to, method, min_code_agreement)
+        _scores(build, chosen, output, method, min_code_agreement)
         return
     preview = preview_build(
         build,
@@ -106,25 +102,23 @@ def command(
         try_alternatives=alternatives,
     )
     write_preview(build, preview)
-    _show(preview, show)
+    _show(preview, output)
     broken = preview.broken_gates(min_code_agreement, max_drop)
     if report is not None:
         from fsq_edge.deploy.int8_page import preview_page
 
         write_report(report, preview_page(build, preview, broken))
-        show.print(f"wrote {report}", markup=False)
+        output.say(f"wrote {report}")
     for line in broken:
-        show.print(f"[red]refused[/red]: {escape(line)}")
+        output.print(f"[red]refused[/red]: {escape(line)}")
     if not broken:
-        say_next(show, "fsq-edge", "bundle", "build", model, "--out", "NAME.fsqb")
-    write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)}, json_to)
+        output.say_next("fsq-edge", "bundle", "build", model, "--out", "NAME.fsqb")
+    output.write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)})
     if broken:
         click.get_current_context().exit(1)
 
 
-def _scores(
-    build: BuildFolder, calibration: CalibrationSet, show: Console, json_to: str | None, method: Any, least: float
-) -> None:
+def _scores(build: BuildFolder, calibration: CalibrationSet, output: Output, method: Any, least: float) -> None:
     """Preview a network that was trained elsewhere: what stays of its labels, probabilities and scores."""
     from fsq_edge.deploy.int8_tables import layer_table
     from fsq_edge.report.terminal import rich_table
@@ -132,24 +126,23 @@ def _scores(
 
     preview = preview_scores(build, calibration, method=method)
     write_score_preview(build, preview)
-    show_agreement(show, preview.agreement, f"{preview.method}, {preview.calibration_windows} windows")
-    show.print(rich_table(layer_table(preview.errors)))
+    show_agreement(output, preview.agreement, f"{preview.method}, {preview.calibration_windows} windows")
+    output.print(rich_table(layer_table(preview.errors)))
     broken = preview.broken_gates(least)
     for line in broken:
-        show.print(f"[red]refused[/red]: {escape(line)}")
-    write_json({**preview.to_dict(), "build": str(build.path), "passed": not broken, "broken": list(broken)}, json_to)
+        output.print(f"[red]refused[/red]: {escape(line)}")
+    output.write_json({**preview.to_dict(), "build": str(build.path), "passed": not broken, "broken": list(broken)})
     if broken:
         click.get_current_context().exit(1)
 
 
-def show_agreement(show: Console, found: ScoreAgreement, how: str) -> None:
+def show_agreement(show: Output, found: ScoreAgreement, how: str) -> None:
     """Print how far an int8 preview agrees with the float network."""
     kept = found.label_agreement
     related = "n/a" if found.correlation is None else f"{found.correlation:.5f}"
-    show.print(
+    show.say(
         f"int8 preview in onnxruntime (not a device), {how}: {kept.value:.2%} of {found.windows} labels equal (95 % "
-        f"{kept.low:.2%} to {kept.high:.2%}), KL {found.kl:.2g} nats, correlation of scores {related}",
-        soft_wrap=True,
+        f"{kept.low:.2%} to {kept.high:.2%}), KL {found.kl:.2g} nats, correlation of scores {related}"
     )
 
 
@@ -174,8 +167,7 @@ def _plain(
     given: CalibrationSet | AnyArray,
     windows: int,
     out: Path | None,
-    show: Console,
-    json_to: str | None,
+    output: Output,
     *,
     method: Any,
     sixteen_bit_output: bool,
@@ -191,25 +183,22 @@ def _plain(
     preview = preview_plain(model, frames[:windows], method=method)
     target = out or model.with_name(f"{model.stem}_int8.onnx")
     write_file(target, preview.model)
-    show.print(rich_table(layer_table(preview.errors)))
+    output.print(rich_table(layer_table(preview.errors)))
     kept = preview.label_agreement
     labels = "" if kept is None else f", the largest output stays on {kept.value:.2%} of them"
     related = "" if preview.correlation is None else f", correlation {preview.correlation:.5f}"
-    show.print(
+    output.say(
         f"wrote {target}: an int8 preview (not a device) from {preview.windows} windows: output SNR "
-        f"{preview.snr_db:.1f} dB{related}{labels}",
-        markup=False,
-        soft_wrap=True,
+        f"{preview.snr_db:.1f} dB{related}{labels}"
     )
-    write_json({**preview.to_dict(), "model": str(target)}, json_to)
+    output.write_json({**preview.to_dict(), "model": str(target)})
 
 
 def _bare(
     model: Path,
     calib: Path | None,
     out: Path | None,
-    show: Console,
-    json_to: str | None,
+    output: Output,
     *,
     windows: int,
     **options: Any,
@@ -230,46 +219,44 @@ def _bare(
         not isinstance(calibration, CalibrationSet)
         or read_graph_end(read_bounded(model, MAX_MODEL_BYTES)).operator != "Tanh"
     ):
-        _plain(model, calibration, windows, out, show, json_to, **options)
+        _plain(model, calibration, windows, out, output, **options)
         return
     calibration = _first(calibration, windows)
     quantized = quantize_preview(model, calibration, **options)
     target = out or model.with_name(f"{model.stem}_int8.onnx")
     errors = layer_errors(model, quantized, calibration.frames_nchw)
     write_file(target, quantized)
-    show.print(rich_table(layer_table(errors)))
-    show.print(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder", markup=False)
-    write_json(
-        {"schema_version": 1, "model": str(target), "layers": [asdict(error) for error in errors], **options}, json_to
+    output.print(rich_table(layer_table(errors)))
+    output.say(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder")
+    output.write_json(
+        {"schema_version": 1, "model": str(target), "layers": [asdict(error) for error in errors], **options}
     )
 
 
-def _show(preview: Int8Preview, show: Console) -> None:
+def _show(preview: Int8Preview, show: Output) -> None:
     from fsq_edge.deploy.int8_tables import layer_table, preview_facts
     from fsq_edge.report.terminal import rich_table
 
     output = "16-bit" if preview.sixteen_bit_output else "8-bit"
-    show.print(
+    show.say(
         f"int8 preview in onnxruntime, {preview.method}, {output} output, {preview.calibration_windows} windows; "
-        f"judged on {preview.report.n_windows} held-out windows",
-        soft_wrap=True,
+        f"judged on {preview.report.n_windows} held-out windows"
     )
     facts = [(fact.name, fact.value, fact.note) for fact in preview_facts(preview)]
     show.print(table("", ["", "int8 preview", ""], facts))
     show.print(rich_table(layer_table(preview.errors)))
-    show.print("worst: " + ", ".join(preview.worst_layers), markup=False, soft_wrap=True)
+    show.say("worst: " + ", ".join(preview.worst_layers))
     if preview.refit is None:
-        show.print("no validation windows in the build: temperature and thresholds stay those of float")
+        show.say("no validation windows in the build: temperature and thresholds stay those of float")
     else:
         fit = preview.refit
         moved = "".join(f", {name} {old:.3f} -> {new:.3f}" for name, (old, new) in fit.thresholds.items())
-        show.print(
+        show.say(
             f"fitted again on {fit.temperature_int8.n} validation windows: temperature {fit.tail.temperature:.3f} "
-            f"(float {fit.temperature_float.value:.3f}){moved}",
-            soft_wrap=True,
+            f"(float {fit.temperature_float.value:.3f}){moved}"
         )
     for item in preview.alternatives:
         changed = f"{item.code_flip_rate:.2%} codes flip, {item.label_change_rate:.2%} labels change"
-        show.print(f"tried {item.name}: {changed}")
+        show.say(f"tried {item.name}: {changed}")
     for line in preview.suggestions:
         show.print(f"[yellow]suggestion[/yellow]: {escape(line)}", soft_wrap=True)

@@ -13,7 +13,7 @@ import click
 
 from fsq_edge.cli.endings import ending_signals
 from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
-from fsq_edge.cli.output import output_options, write_json
+from fsq_edge.cli.output import Output, output_options
 from fsq_edge.cli.run_workers import refuse_unshared, run_workers
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
@@ -117,8 +117,7 @@ def command(
     reload: bool,
     workers: int,
     metrics: str | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Stream samples through BUNDLE: one record for every window, JSON lines on standard output by default.
 
@@ -134,11 +133,11 @@ def command(
     from fsq_edge_runtime.sources.silence import explain_silence
     from fsq_edge_runtime.systemd import Watchdog
 
-    if json_to == "-" and set(sink_texts) & set(STANDARD_OUTPUT):
+    if output.json_to == "-" and set(sink_texts) & set(STANDARD_OUTPUT):
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
     rules = None if alert_file is None else _read_rules(alert_file)
-    notices = Notices(lambda line: None if quiet else click.echo(f"note: {line}", err=True))
+    notices = Notices(lambda line: None if output.quiet else click.echo(f"note: {line}", err=True))
     stop = threading.Event()
     facts: dict[str, Any] = {}
     with ExitStack() as stack:
@@ -164,9 +163,9 @@ def command(
             arguments += [part for text in overlay_texts for part in ("--overlay", text)]
             endings.opening = False
             shared = run_workers(workers, arguments, sink_texts, sources, stop)
-            if not quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
+            if not output.quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
                 click.echo(f"note: {summary_line(shared)}", err=True)
-            write_json({"schema_version": 1, **shared}, json_to)
+            output.write_json({"schema_version": 1, **shared})
             if signal.SIGINT in endings.received:
                 raise KeyboardInterrupt
             return
@@ -206,7 +205,7 @@ def command(
                     session=session,
                 )
             )
-        if not quiet:
+        if not output.quiet:
             _say_where(sinks)
         alerts = None if rules is None else _open_alerts(rules, sinks, queued=live, stop=stop)
         runner = Runner(
@@ -237,9 +236,9 @@ def command(
     silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)
     if silent:
         click.echo(f"warning: {silent}", err=True)
-    if not quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
+    if not output.quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
         click.echo(f"note: {summary_line(facts)}", err=True)
-    write_json({"schema_version": 1, **facts}, json_to)
+    output.write_json({"schema_version": 1, **facts})
 
 
 def _say_where(sinks: Sequence[Sink]) -> None:

@@ -9,7 +9,7 @@ import click
 
 from fsq_edge.artefact_schemas import artefact_places, schema_of
 from fsq_edge.cli.options import path_option
-from fsq_edge.cli.output import console, table, write_json
+from fsq_edge.cli.output import Output, table, write_json
 from fsq_edge_runtime.errors import UsageError
 
 
@@ -23,7 +23,7 @@ def command(name: str | None, out: Path | None) -> None:
     """Print the JSON Schema (2020-12) of the file NAME, such as train-config; without NAME, list the names."""
     if name is None:
         rows = [(found, f"{module}.{cls}") for found, (module, cls) in artefact_places().items()]
-        console().print(table("", ["file", "defined by"], rows))
+        Output().print(table("", ["file", "defined by"], rows))
         return
     known = artefact_places()
     if name not in known:

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import console, need, output_options, write_json
+from fsq_edge.cli.output import Output, need, output_options
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge.scoring.archive import ArchiveFile
     from fsq_edge.scoring.entry import Entry
     from fsq_edge.scoring.runs import Engine, ScoreResult
@@ -30,7 +28,7 @@ SHOWN = 10
 @click.argument("folder", type=click.Path(path_type=Path))
 @path_option("--out", help="Write one row a decision here, NAME.jsonl or NAME.parquet (default: FOLDER/all.jsonl).")
 @output_options
-def collate(folder: Path, out: Path | None, json_to: str | None, quiet: bool) -> None:
+def collate(folder: Path, out: Path | None, output: Output) -> None:
     """Join the decisions of a scored archive in one file, and write its summary page.
 
     The stream of each row is the recording's name. Exit code 1: some recordings have no decisions.
@@ -41,9 +39,8 @@ def collate(folder: Path, out: Path | None, json_to: str | None, quiet: bool) ->
     out = out or folder / "all.jsonl"
     rows = join(folder, out)
     page, found = write_summary(folder), summarize(folder)
-    shown = console(quiet, json_to)
-    shown.print(f"wrote {rows:,} rows to {out} and {page}", markup=False, soft_wrap=True)
-    write_json({"schema_version": 1, "out": str(out), "rows": rows, **found}, json_to)
+    output.say(f"wrote {rows:,} rows to {out} and {page}")
+    output.write_json({"schema_version": 1, "out": str(out), "rows": rows, **found})
     _end(found["failed"], found["recordings"])
 
 
@@ -97,8 +94,7 @@ def command(
     source_rate: float | None,
     scores: bool,
     scratch: Path | None,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Score the recordings of ARCHIVE (files, folders, zip archives, patterns): one file of decisions for each.
 
@@ -119,16 +115,15 @@ def command(
     engine = _engine(workers, scheduler, dask_config)
     files, passed_over = find_recordings(archive, settings.map)
     mine = [file for file in files if part.holds(file.name)]
-    shown = console(quiet, json_to)
-    with _progress(shown, mine) as progress:
+    with _progress(output, mine) as progress:
         begun = time.monotonic()
         result = score_archive(opened, files, out, settings, engine=engine, shard=part, progress=progress)
     if part.count == 1:
         write_summary(out)
-    _show(shown, result, passed_over, time.monotonic() - begun, out)
+    _show(output, result, passed_over, time.monotonic() - begun, out)
     facts = {"recordings": result.recordings, "scored": result.scored, "kept": result.kept, "failed": result.failed}
     more = {"hours": result.seconds / 3600, "windows": result.windows, "passed_over": passed_over, "out": str(out)}
-    write_json({"schema_version": 1, **facts, **more}, json_to)
+    output.write_json({"schema_version": 1, **facts, **more})
     _end(result.failed, result.recordings)
 
 
@@ -154,14 +149,14 @@ def _engine(workers: int, scheduler: str | None, dask_config: Path | None) -> En
 
 
 @contextmanager
-def _progress(shown: Console, files: list[ArchiveFile]) -> Iterator[Callable[[Entry, bool], None]]:
+def _progress(shown: Output, files: list[ArchiveFile]) -> Iterator[Callable[[Entry, bool], None]]:
     """Show how far it is, how fast, and how long it takes: a bar on a terminal, a line now and then elsewhere."""
     total = sum(file.bytes for file in files)
-    if shown.is_terminal and not shown.quiet:
+    if shown.is_terminal and not shown.silent:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-        with Progress(*columns, console=shown) as bar:
+        with Progress(*columns, console=shown.console) as bar:
             task = bar.add_task("", total=len(files))
             rate = _Rate()
 
@@ -180,7 +175,7 @@ def _progress(shown: Console, files: list[ArchiveFile]) -> Iterator[Callable[[En
         if time.monotonic() - last >= LINE_EVERY_S:
             last = time.monotonic()
             left = rate.elapsed_s * (total - seen) / max(1, seen)
-            shown.print(f"{done:,} of {len(files):,} recordings, {rate.text}, {left:,.0f} s left", markup=False)
+            shown.say(f"{done:,} of {len(files):,} recordings, {rate.text}, {left:,.0f} s left")
 
     yield line
 
@@ -203,16 +198,16 @@ class _Rate:
         return f"{self._seconds / max(1e-9, self.elapsed_s):,.0f} h of recordings an hour"
 
 
-def _show(shown: Console, result: ScoreResult, passed_over: int, took_s: float, out: Path) -> None:
+def _show(shown: Output, result: ScoreResult, passed_over: int, took_s: float, out: Path) -> None:
     kept = f", {result.kept:,} kept from before" if result.kept else ""
-    shown.print(f"scored {result.scored:,} recordings ({result.seconds / 3600:,.1f} h) in {took_s:,.1f} s{kept}")
+    shown.say(f"scored {result.scored:,} recordings ({result.seconds / 3600:,.1f} h) in {took_s:,.1f} s{kept}")
     if passed_over:
-        shown.print(f"{passed_over:,} other files were passed over")
+        shown.say(f"{passed_over:,} other files were passed over")
     for name, why in list(result.failed.items())[:SHOWN]:
-        shown.print(f"no decisions: {name}: {why}", markup=False, soft_wrap=True)
+        shown.say(f"no decisions: {name}: {why}")
     if len(result.failed) > SHOWN:
-        shown.print(f"and {len(result.failed) - SHOWN:,} more")
-    shown.print(f"decisions and manifest: {out}", markup=False, soft_wrap=True)
+        shown.say(f"and {len(result.failed) - SHOWN:,} more")
+    shown.say(f"decisions and manifest: {out}")
 
 
 def _end(failed: object, recordings: int) -> None:

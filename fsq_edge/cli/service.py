@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fsq_edge.cli.options import default_option, path_option
-from fsq_edge.cli.output import output_options, write_json
+from fsq_edge.cli.output import Output, output_options
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file
 
@@ -49,8 +49,7 @@ def install(
     user: str,
     folder: Path,
     dry_run: bool,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Write a hardened unit that runs BUNDLE, after systemd-analyze has checked it where it is installed.
 
@@ -80,13 +79,13 @@ def install(
         if not folder.is_dir():
             raise UnavailableError(f"{folder} is no folder", hint="is this a machine with systemd? --to says another")
         write_file(path, unit.text().encode())
-    if not quiet:
+    if not output.quiet:
         for line in said:
             click.echo(f"note: {line}", err=True)
         if sound and not dry_run:
             click.echo(f"{path} is written. Now:\n    sudo systemctl daemon-reload\n"
                        f"    sudo systemctl enable --now {name}\n    journalctl -fu {name}", err=True)  # fmt: skip
-    write_json(
+    output.write_json(
         {
             "schema_version": 1,
             "unit": str(path),
@@ -94,8 +93,7 @@ def install(
             "verified": None if verified is None else sound,
             "said": said,
             "text": unit.text(),
-        },
-        json_to,
+        }
     )
     if not sound:
         raise click.exceptions.Exit(1)

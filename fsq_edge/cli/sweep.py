@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fsq_edge.cli.options import default_option, names_of, path_option
-from fsq_edge.cli.output import console, need, output_options, write_json
+from fsq_edge.cli.output import Output, need, output_options
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -42,8 +42,7 @@ def command(
     name: str,
     heartbeat: int,
     out: Path,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Search the settings of SPACE over the training configuration CONFIG, by inner subjects only.
 
@@ -56,12 +55,11 @@ def command(
     from fsq_edge.training import load_config
 
     settings, wanted = load_config(config, {"data": {"source": data}}), read_space(space)
-    shown = console(quiet, json_to)
 
     def say(trial: FrozenTrial, done: int) -> None:
         values = ", ".join(f"{value:.4g}" for value in trial.values or ()) or trial.user_attrs.get("why", "")
         text = f"trial {trial.number}: {trial.state.name.lower()} {values} ({done} of {trials})"
-        shown.print(text, markup=False, soft_wrap=True)
+        output.say(text)
 
     with (
         open_storage(storage, heartbeat) as opened,
@@ -73,6 +71,6 @@ def command(
     for entry in report.front[:10]:
         values = ", ".join(f"{objective} {value:.4g}" for objective, value in entry["values"].items())
         file = out / f"trial-{entry['number']}.yaml"
-        shown.print(f"trial {entry['number']}: {values}: {file}", markup=False, soft_wrap=True)
-    shown.print(f"never read: subjects {', '.join(report.facts['held_out'])}; report: {page}", markup=False)
-    write_json(report.to_dict(), json_to)
+        output.say(f"trial {entry['number']}: {values}: {file}")
+    output.say(f"never read: subjects {', '.join(report.facts['held_out'])}; report: {page}")
+    output.write_json(report.to_dict())

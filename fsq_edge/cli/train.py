@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsq_edge.cli.options import folder_option, names_of
-from fsq_edge.cli.output import console, need, output_options, say_next, table, write_json
+from fsq_edge.cli.output import Output, need, output_options, table
 from fsq_edge.data.sources import check_source
 from fsq_edge_runtime.errors import UsageError
 
@@ -71,8 +70,7 @@ def command(
     seed: int | None,
     epochs: int | None,
     out: Path,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Train a Conv2d-FSQ classifier.
 
@@ -102,30 +100,30 @@ def command(
         },
     )
     leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
-    show = console(quiet or not leads, json_to)
-    _say_device(show, settings.training.device)
+    output.quiet = output.quiet or not leads
+    _say_device(output, settings.training.device)
     if folds is not None:
-        _train_folds(settings, out, folds, show, json_to)
+        _train_folds(settings, out, folds, output)
         return
     sides = open_sides(settings)
-    _say_data(show, sides)
+    _say_data(output, sides)
 
     def say(line: str) -> None:
-        show.print(f"data quality: {line}", markup=False, soft_wrap=True)
+        output.say(f"data quality: {line}")
 
     try:
-        with _bar(show) as listen:
+        with _bar(output) as listen:
             result = train(settings, out, sides=sides, progress=listen, say=say)
     except KeyboardInterrupt:
         if leads and (out / CHECKPOINT_FILE).exists():
             click.echo(f"stopped; the same command goes on after the last whole epoch, from {out}", err=True)
         raise
-    _report(show, result, settings)
+    _report(output, result, settings)
     if leads:
-        write_json(result.to_dict(), json_to)
+        output.write_json(result.to_dict())
 
 
-def _train_folds(settings: TrainConfig, out: Path, folds: int, show: Console, json_to: str | None) -> None:
+def _train_folds(settings: TrainConfig, out: Path, folds: int, output: Output) -> None:
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("--folds trains in one process", hint="start it without torchrun")
     for module in ("matplotlib", "jinja2"):
@@ -134,24 +132,24 @@ def _train_folds(settings: TrainConfig, out: Path, folds: int, show: Console, js
     from fsq_edge.report.terminal import section_lines
 
     def say(line: str) -> None:
-        show.print(line, markup=False, soft_wrap=True)
+        output.say(line)
 
-    with _bar(show) as listen:
+    with _bar(output) as listen:
         result = cross_validate(settings, out, folds, say=say, progress=listen)
     scores, ranges = result.pooled, result.pooled.intervals
     for section in sections(result)[1:2]:
         for shown in section_lines(section):
-            show.print(shown)
+            output.print(shown)
     say(
         f"accuracy {scores.accuracy:.4f} (95 % {ranges.accuracy.low:.3f} to {ranges.accuracy.high:.3f}; the "
         f"most frequent class alone {scores.majority.accuracy:.4f})"
     )
     say(f"macro-F1 {scores.macro_f1:.4f} (95 % {ranges.macro_f1.low:.3f} to {ranges.macro_f1.high:.3f})")
     say(f"wrote {out / PAGE_FILE}")
-    write_json(result.to_dict(), json_to)
+    output.write_json(result.to_dict())
 
 
-def _say_device(show: Console, asked: str) -> None:
+def _say_device(show: Output, asked: str) -> None:
     import torch
 
     from fsq_edge.training.world import choose_device
@@ -159,27 +157,27 @@ def _say_device(show: Console, asked: str) -> None:
     device = choose_device(asked)
     cuda = "yes" if torch.cuda.is_available() else "no"
     fallback = " (cuda was asked for)" if asked == "cuda" and device.type != "cuda" else ""
-    show.print(f"torch {torch.__version__}, CUDA available: {cuda}, device: {device}{fallback}")
+    show.say(f"torch {torch.__version__}, CUDA available: {cuda}, device: {device}{fallback}")
 
 
-def _say_data(show: Console, sides: WindowSides) -> None:
-    show.print(sides.split.description, markup=False, soft_wrap=True)
+def _say_data(show: Output, sides: WindowSides) -> None:
+    show.say(sides.split.description)
     for note in sides.split.notes:
-        show.print(f"note: {note}", markup=False, soft_wrap=True)
-    show.print(f"windows: {len(sides.train)} training, {len(sides.val)} validation, {len(sides.test)} test")
+        show.say(f"note: {note}")
+    show.say(f"windows: {len(sides.train)} training, {len(sides.val)} validation, {len(sides.test)} test")
 
 
 @contextmanager
-def _bar(show: Console) -> Iterator[Callable[[EpochRecord, int], None] | None]:
+def _bar(show: Output) -> Iterator[Callable[[EpochRecord, int], None] | None]:
     """Show a progress bar on a terminal; elsewhere a line now and then, so that a log shows that it goes on."""
-    if show.quiet:
+    if show.silent:
         yield None
         return
     if not show.is_terminal:
         yield _lines(show)
         return
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeRemainingColumn(), console=show) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=show.console) as bar:
         task = bar.add_task("", total=None)
 
         def listen(record: EpochRecord, epochs: int) -> None:
@@ -188,7 +186,7 @@ def _bar(show: Console) -> Iterator[Callable[[EpochRecord, int], None] | None]:
         yield listen
 
 
-def _lines(show: Console) -> Callable[[EpochRecord, int], None]:
+def _lines(show: Output) -> Callable[[EpochRecord, int], None]:
     last = time.monotonic()
 
     def listen(record: EpochRecord, epochs: int) -> None:
@@ -196,7 +194,7 @@ def _lines(show: Console) -> Callable[[EpochRecord, int], None]:
         if time.monotonic() - last < LINE_EVERY_S:
             return
         last = time.monotonic()
-        show.print(f"epoch {record.epoch} of {epochs}: {_progress(record)}", markup=False, soft_wrap=True)
+        show.say(f"epoch {record.epoch} of {epochs}: {_progress(record)}")
 
     return listen
 
@@ -208,12 +206,12 @@ def _progress(record: EpochRecord) -> str:
     return f"{text}, refit on all subjects that are not held out"
 
 
-def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:
+def _report(show: Output, result: TrainResult, settings: TrainConfig) -> None:
     from fsq_edge.training.gate import code_warnings
 
     record = result.record
     if result.resumed_after:
-        show.print(f"resumed after epoch {result.resumed_after}")
+        show.say(f"resumed after epoch {result.resumed_after}")
     rows = [
         ("parameters", f"{record.parameters:,}"),
         ("epochs", f"{len(record.history)}, best {record.metrics['best_epoch']:.0f} by {settings.training.monitor}"),
@@ -222,6 +220,6 @@ def _report(show: Console, result: TrainResult, settings: TrainConfig) -> None:
     ]
     show.print(table(f"Run {result.folder}", ["", "value"], rows))
     for warning in code_warnings(record.history[-1]):
-        show.print(f"warning: {warning}", markup=False, soft_wrap=True)
+        show.say(f"warning: {warning}")
     rest = () if record.split.n_test else ("--out", "BUILD")
-    say_next(show, "fsq-edge", "export" if rest else "evaluate", result.folder, *rest)
+    show.say_next("fsq-edge", "export" if rest else "evaluate", result.folder, *rest)

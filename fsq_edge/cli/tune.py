@@ -9,12 +9,10 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.options import bundle_option, default_option, names_of, path_option
-from fsq_edge.cli.output import console, force_option, need, output_options, require_folder, write_json, write_report
+from fsq_edge.cli.output import Output, force_option, need, output_options, require_folder, write_report
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsq_edge.tuning.tune import Tuned
     from fsq_edge_runtime.bundle.bundle import Bundle
 
@@ -66,8 +64,7 @@ def command(
     html: Path | None,
     png: Path | None,
     force: str,
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Choose smoothing, hysteresis, dwell and refractory time of BUNDLE by events, not by windows.
 
@@ -88,7 +85,6 @@ def command(
     from fsq_edge.tuning.tune import tune_bundle
     from fsq_edge_runtime.bundle.bundle import Bundle
 
-    screen = console(quiet, json_to)
     opened = Bundle.open(bundle)
     if out is None and opened.has("signature"):
         raise UsageError(
@@ -105,56 +101,56 @@ def command(
         keep=keep,
         seed=seed,
         force=force,
-        say=lambda stage: screen.print(f"{stage} ...", style="dim") if screen.is_terminal else None,
+        say=lambda stage: output.print(f"{stage} ...", style="dim") if output.is_terminal else None,
     )
-    _show(tuned, opened, screen)
+    _show(tuned, opened, output)
     if tuned.bundle is not None:
         tuned.bundle.save(out or bundle, replace=True)
-        screen.print(f"wrote {out or bundle}", markup=False)
+        output.say(f"wrote {out or bundle}")
         if tuned.unsigned:
-            screen.print("the bundle was signed: its content changed, sign it again")
-    _draw(tuned, html, png, screen)
-    write_json(tuned.to_dict(str(out or bundle)), json_to)
+            output.say("the bundle was signed: its content changed, sign it again")
+    _draw(tuned, html, png, output)
+    output.write_json(tuned.to_dict(str(out or bundle)))
     if tuned.bundle is None or tuned.broken:
         click.get_current_context().exit(1 if tuned.bundle is None else 2)
 
 
-def _show(tuned: Tuned, before: Bundle, screen: Console) -> None:
+def _show(tuned: Tuned, before: Bundle, screen: Output) -> None:
     from fsq_edge.report.terminal import rich_table
     from fsq_edge.tuning.scores import front_table, score_table, settings_text
 
     report = tuned.report
     screen.print(rich_table(front_table(tuned.result, "Pareto front, on the recordings fitted on")))
-    screen.print(f"fitted on    {tuned.division.fitted_on}", markup=False, soft_wrap=True)
-    screen.print(f"reported on  {tuned.division.reported_on}", markup=False, soft_wrap=True)
+    screen.say(f"fitted on    {tuned.division.fitted_on}")
+    screen.say(f"reported on  {tuned.division.reported_on}")
     if tuned.abstained:
-        screen.print(f"abstained    {tuned.abstained} of {tuned.windows} windows")
+        screen.say(f"abstained    {tuned.abstained} of {tuned.windows} windows")
     if report is None or tuned.decision is None:
         screen.print("[red]nothing written[/red]: no settings beat raw argmax within the limits")
         return
-    screen.print(f"recordings   {report.dataset}, {report.recordings}", markup=False, soft_wrap=True)
+    screen.say(f"recordings   {report.dataset}, {report.recordings}")
     hop = f"{report.hop_samples} samples ({report.hop_ms:g} ms), was {before.preprocess.hop_samples}"
-    screen.print(f"hop          {hop}")
+    screen.say(f"hop          {hop}")
     screen.print(rich_table(score_table(report, "Event score")))
-    screen.print(f"chosen       {settings_text(tuned.decision)}", markup=False, soft_wrap=True)
+    screen.say(f"chosen       {settings_text(tuned.decision)}")
     if tuned.decision_int8 is not None:
-        screen.print(f"int8         {settings_text(tuned.decision_int8)}", markup=False, soft_wrap=True)
+        screen.say(f"int8         {settings_text(tuned.decision_int8)}")
     if report.held_out is None:
-        screen.print("note: the bundle cannot tell whether the network was trained on these recordings")
+        screen.say("note: the bundle cannot tell whether the network was trained on these recordings")
     for line in tuned.broken:
         screen.print(f"[yellow]does not hold[/yellow]: {escape(line)}", soft_wrap=True)
 
 
-def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Console) -> None:
+def _draw(tuned: Tuned, html: Path | None, png: Path | None, screen: Output) -> None:
     if png is not None:
         from fsq_edge.tuning.page import pareto_png
         from fsq_edge_runtime.files import write_file
 
         require_folder(png)
         write_file(png, pareto_png(tuned.result, tuned.chosen))
-        screen.print(f"picture: {png}", markup=False)
+        screen.say(f"picture: {png}")
     if html is not None and tuned.report is not None:
         from fsq_edge.tuning.page import tune_page
 
         write_report(html, tune_page(tuned, tuned.report))
-        screen.print(f"page: {html}", markup=False)
+        screen.say(f"page: {html}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fsq_edge.cli.options import default_option, names_of
-from fsq_edge.cli.output import console, output_options, table, write_json
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge.wheelhouse import GLIBC, PLATFORMS, make_wheelhouse
 
 
@@ -34,8 +34,7 @@ def command(
     python: str,
     extras: tuple[str, ...] | None,
     also: tuple[str, ...],
-    json_to: str | None,
-    quiet: bool,
+    output: Output,
 ) -> None:
     """Download the wheels of a device install into DIR, with requirements.txt (hashes) and INSTALL.txt.
 
@@ -44,12 +43,11 @@ def command(
     wheels = make_wheelhouse(folder, platform=platform, python=python, extras=extras or (), also=also)
     megabytes = [(wheel.name, f"{wheel.bytes / 1e6:.2f}", f"{wheel.unpacked_bytes / 1e6:.2f}") for wheel in wheels]
     unpacked = sum(wheel.unpacked_bytes for wheel in wheels)
-    show = console(quiet, json_to)
-    show.print(table("", ["wheel", "MB", "MB unpacked"], megabytes))
-    show.print(f"{len(wheels)} wheels, {unpacked / 1e6:.1f} MB unpacked; how to install: {folder / 'INSTALL.txt'}")
+    output.print(table("", ["wheel", "MB", "MB unpacked"], megabytes))
+    output.say(f"{len(wheels)} wheels, {unpacked / 1e6:.1f} MB unpacked; how to install: {folder / 'INSTALL.txt'}")
     files = [
         {"name": wheel.name, "bytes": wheel.bytes, "unpacked_bytes": wheel.unpacked_bytes, "sha256": wheel.sha256}
         for wheel in wheels
     ]
     value = {"schema_version": 1, "folder": str(folder), "platform": platform, "python": python}
-    write_json({**value, "unpacked_bytes": unpacked, "wheels": files}, json_to)
+    output.write_json({**value, "unpacked_bytes": unpacked, "wheels": files})

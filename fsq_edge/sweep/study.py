@@ -88,7 +88,9 @@ class Sweep:
         return lambda study, trial: say(trial, self.done())
 
     def _objective(self, trial: Trial) -> Sequence[float]:
-        trial.set_user_attr("worker", _worker())
+        trial.set_user_attr(
+            "worker", {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+        )
         try:
             config = self.space.suggest(trial, self.base)
             trial.set_user_attr("config", json.dumps(config.to_dict()))
@@ -239,10 +241,6 @@ def _is_done(trial: FrozenTrial) -> bool:
 def _marks(trial: FrozenTrial) -> dict[str, float]:
     found: dict[str, float] = trial.user_attrs.get("marks", {})
     return found
-
-
-def _worker() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
 def _started(pid: int) -> str:

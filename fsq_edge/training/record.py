@@ -6,7 +6,6 @@ import json
 import math
 import platform
 import subprocess
-from importlib import metadata
 from typing import ClassVar, Self
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from fsq_edge.data.quality import QualityReport
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.split import WindowSides
 from fsq_edge_runtime.artefact import Artefact, StrictModel, read_json
+from fsq_edge_runtime.made import installed_version
 
 _PACKAGES = ("fsq-edge", "torch", "numpy", "safetensors", "scikit-learn")
 
@@ -177,12 +177,7 @@ def record_split(sides: WindowSides) -> SplitRecord:
 def versions() -> dict[str, str]:
     """Return the versions that a run depends on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+    return {**found, **{package: installed_version(package) or "unknown" for package in _PACKAGES}}
 
 
 def git_revision() -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.npz import npz_bytes, read_arrays
 
 STEPS: Final = 64  # features are read in steps of 1/64: about what the 8-bit output of a device resolves
 MAX_FEATURES: Final = 4096
@@ -77,10 +76,8 @@ class FeatureStatistics:
 
     def to_bytes(self) -> bytes:
         """Return ``features.npz``, the same bytes for the same content; the products are stored as a triangle."""
-        buffer = io.BytesIO()
         triangle = self.products[np.triu_indices(self.width)]
-        np.savez(buffer, counts=self.counts, sums=self.sums, triangle=triangle)
-        return buffer.getvalue()
+        return npz_bytes(counts=self.counts, sums=self.sums, triangle=triangle)
 
     @classmethod
     def from_bytes(cls, data: bytes, features: int, classes: int) -> FeatureStatistics:

@@ -10,12 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"  # of reproducible-builds.org: the same input then gives the same page
 
 
+def installed_version(package: str = "fsq-edge") -> str:
+    """Return the version of an installed package; empty where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
 def program() -> str:
     """Return the program with its version."""
-    try:
-        return f"fsq-edge {version('fsq-edge')}"
-    except PackageNotFoundError:
-        return "fsq-edge"
+    return f"fsq-edge {installed_version()}".rstrip()
 
 
 def made_line() -> str:

@@ -1,4 +1,4 @@
-"""Reading npz members from bytes that may be hostile: no pickles, no compression, no array larger than its bytes.
+"""Arrays as npz, and read from bytes that may be hostile: no pickles, no compression, no array beyond its bytes.
 
 An npz is a zip: a member may be compressed (100 kB that unpack to 100 GB) and its header may promise any shape. What
 this project writes is stored, so everything is bounded by the bytes that are there.
@@ -11,11 +11,26 @@ import zipfile
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.files import first_line
 
 MAX_MEMBERS = 64
+
+
+def npz_bytes(**arrays: npt.ArrayLike) -> bytes:
+    """Return an uncompressed npz, the same bytes for the same content."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for its own options
+    return buffer.getvalue()
+
+
+def npy_bytes(array: npt.ArrayLike) -> bytes:
+    """Return one array as npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def read_arrays(data: bytes, names: Sequence[str]) -> list[AnyArray]:

@@ -7,7 +7,6 @@ Source: Mentzer et al. 2023, arXiv 2309.15505, section 3 and appendix A.1.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -16,7 +15,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.npz import npz_bytes, read_arrays
 
 BOUND_MARGIN: Final = 1e-3  # the paper's eps: keeps the outermost digits reachable by a finite z
 # Batches of other sizes, and other graphs of the same arithmetic, round the last bits of t differently (observed: below
@@ -176,14 +175,8 @@ class FsqTail:
 
     def to_bytes(self) -> bytes:
         """Return ``head.npz`` (keys levels, table, temperature), the same bytes for the same content."""
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            levels=np.asarray(self.codebook.levels, dtype=np.int64),
-            table=self.table,
-            temperature=np.float64(self.temperature),
-        )
-        return buffer.getvalue()
+        levels = np.asarray(self.codebook.levels, dtype=np.int64)
+        return npz_bytes(levels=levels, table=self.table, temperature=np.float64(self.temperature))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FsqTail:

@@ -54,11 +54,11 @@ def test_every_mode_says_what_it_measured(measured: Path) -> None:
 def test_tables_fit_80_columns_and_break_no_word(
     measured: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from fsq_edge.cli.output import console
+    from fsq_edge.cli.output import Output
     from fsq_edge_benchmarks.bench.tables import result_lines
 
     monkeypatch.setenv("COLUMNS", "80")
-    shown = console()
+    shown = Output().console
     for line in result_lines(BenchResult.load(measured)):
         shown.print(line)
     lines = capfd.readouterr().out.splitlines()

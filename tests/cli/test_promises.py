@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from fsq_edge.cli.main import run
+from fsq_edge.cli.output import Output
 from fsq_edge.cli.train import _bar
 from fsq_edge.data import write_folder
 from fsq_edge_benchmarks import suites
@@ -337,14 +338,15 @@ def test_doctor_lists_the_extras_of_a_device_that_are_missing(
 
 
 def test_train_says_now_and_then_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = Console(file=io.StringIO(), width=120)
+    shown = Output()
+    shown.console = Console(file=io.StringIO(), width=120)
     clock = iter([0.0, 9.0, 10.5, 10.5, 12.0])
     monkeypatch.setattr("fsq_edge.cli.train.time.monotonic", lambda: next(clock))
     with _bar(shown) as listen:
         assert listen is not None
         for epoch in (3, 4, 5):
             listen(SimpleNamespace(epoch=epoch, train_loss=0.5, val_macro_f1=0.75), 9)  # type: ignore[arg-type]
-    assert shown.file.getvalue() == "epoch 4 of 9: loss 0.500, validation macro-F1 0.750\n"  # type: ignore[attr-defined]
+    assert shown.console.file.getvalue() == "epoch 4 of 9: loss 0.500, validation macro-F1 0.750\n"  # type: ignore[attr-defined]
 
 
 def test_fix_leaves_no_half_squeeze() -> None:

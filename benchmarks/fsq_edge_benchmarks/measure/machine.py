@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from fsq_edge_benchmarks.measure.kernel_files import fields, number, text
 from fsq_edge_runtime.artefact import StrictModel
+from fsq_edge_runtime.made import installed_version
 
 # What decides how fast small convolutions are, in float and in int8.
 FLAGS: Final = (
@@ -97,7 +97,7 @@ def describe_machine() -> Machine:
         kernel=platform.release(),
         system=_distribution(),
         python=platform.python_version(),
-        versions={name: found for name in PACKAGES if (found := _version(name))},
+        versions={name: found for name in PACKAGES if (found := installed_version(name))},
     )
 
 
@@ -105,11 +105,4 @@ def _distribution() -> str:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "")
     except OSError:
-        return ""
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import shlex
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import write_file
+from fsq_edge_runtime.npz import npy_bytes, npz_bytes
 from fsq_edge_runtime.onnx_graph import read_device_end, read_graph_ends
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
@@ -175,7 +175,7 @@ def write_network_plan(network: PlannedNetwork, target: Target, folder: Path, op
     frames = network.frames_nhwc
     contents = {
         ENCODER: network.model,
-        CALIBRATION: _npy(frames),
+        CALIBRATION: npy_bytes(frames),
         WINDOWS: network.windows,
         SCRIPT: _script(options, len(frames), target, len(network.end_nodes)).encode(),
     }
@@ -251,9 +251,7 @@ def _held_out_frames(build: BuildFolder) -> bytes:
 
 def held_out_bytes(frames_nhwc: Float32Array, rows: Int64Array) -> bytes:
     """Return ``windows.npz`` of frames (K, H, W, C) and which windows (K,) they are."""
-    buffer = io.BytesIO()
-    np.savez(buffer, frames_nhwc=frames_nhwc, reference_index=rows)
-    return buffer.getvalue()
+    return npz_bytes(frames_nhwc=frames_nhwc, reference_index=rows)
 
 
 def _script(options: PlanOptions, windows: int, target: Target, outputs: int) -> str:
@@ -267,12 +265,6 @@ def _script(options: PlanOptions, windows: int, target: Target, outputs: int) ->
         first = errors[0]
         raise UsageError(f"model script {first.where}: {first.message}", hint=first.fix)
     return options.script
-
-
-def _npy(frames: Float32Array) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, frames, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _shell(plan: Plan) -> str:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsq_edge_compile.checker.report import CheckReport, Finding
+from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rulebook import rulebook
 from fsq_edge_compile.explain.reading import explain_line
 
@@ -89,7 +89,7 @@ def _matched(kind: str, node: str, text: str, report: CheckReport | None) -> Ref
     if report is not None and node:
         for finding in report.findings:
             if finding.node == node and finding.severity == "error":
-                return _from_finding(kind, node, text, finding)
+                return Refusal(kind, node, text, finding.rule, foreseen=True, fix=finding.fix)
     row, explained = explain_line(0, f"{kind}: {text}")
     if explained is not None and (explained.rule or (row is not None and not row.envelope)):
         return Refusal(kind, node, text, explained.rule or f"log.{explained.id}", foreseen=False, fix=explained.fix)
@@ -97,10 +97,6 @@ def _matched(kind: str, node: str, text: str, report: CheckReport | None) -> Ref
         if any(_same_text(known, kind, text) for known in rule.errors):
             return Refusal(kind, node, text, rule.id, foreseen=False, fix=rule.fix)
     return Refusal(kind, node, text)
-
-
-def _from_finding(kind: str, node: str, text: str, finding: Finding) -> Refusal:
-    return Refusal(kind, node, text, finding.rule, foreseen=True, fix=finding.fix)
 
 
 def _same_text(known: str, kind: str, text: str) -> bool:

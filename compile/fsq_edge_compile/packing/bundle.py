@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,10 @@ from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.made import installed_version
 
 SELFTEST_WINDOWS = 16
+BUILT_WITH = ("fsq-edge", "onnxruntime")
 
 # role -> file of the build folder; the optional ones are taken when they are there
 _REQUIRED: Mapping[Role, str] = {
@@ -79,7 +80,7 @@ def build_bundle(
         name or plain_name(record.name),
         build.classes,
         parts,
-        versions={**record.versions, "fsq-edge": _version("fsq-edge"), "onnxruntime": _version("onnxruntime")},
+        versions={**record.versions, **{name: installed_version(name) or "not installed" for name in BUILT_WITH}},
         provenance=record.provenance,
         check=dict(check or {}),
         parity=dict(parity or {}),
@@ -93,10 +94,3 @@ def _selftest(build: BuildFolder) -> bytes:
     t = build.scores_of(OnnxBackend(build.read("encoder.onnx")).infer_batch(held_out.frames))
     tail = build.tail
     return selftest_bytes(held_out.windows, t, tail.index(t), tail.logits(t).argmax(axis=1).astype(np.int64))
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -15,7 +15,7 @@ from fsq_edge.data.importing.import_map import ColumnSource, FileSection, Import
 from fsq_edge.data.importing.inputs import InputFile, find_inputs
 from fsq_edge.data.importing.labels_column import LabelNumbers
 from fsq_edge.data.importing.patterns import match_name
-from fsq_edge.data.importing.reader import Block, Description, Reader, choose_reader, known_readers
+from fsq_edge.data.importing.reader import Block, Reader, choose_reader, known_readers
 from fsq_edge.data.importing.rows import FileRows, Group, RowCounts, Samples, plan_channels
 from fsq_edge.data.importing.series import examine, measure_timing
 from fsq_edge.data.importing.spool import Spool
@@ -119,7 +119,7 @@ def _read(
                 file=file.name,
                 section=number,
                 parts=dict(parts),
-                subject=_subject(section, parts, group[0], description, file),
+                subject=_text(section.subject, group[0], parts.get("subject") or description.subject or file.stem),
                 session=_text(section.session, group[1], parts.get("session", "")),
                 channels=channels,
                 spool=spool,
@@ -191,12 +191,6 @@ def _check_units(name: str, section: FileSection, wrong: list[tuple[str, str, fl
             hint=f"set channels.{channel}.unit to {fitting} in the map (and those of the other axes); "
             "files of different units need a pattern each",
         )
-
-
-def _subject(
-    section: FileSection, parts: Mapping[str, str], group: str, description: Description, file: InputFile
-) -> str:
-    return _text(section.subject, group, parts.get("subject") or description.subject or file.stem)
 
 
 def _text(source: str | ColumnSource, group: str, other: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -24,7 +23,7 @@ from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, DataError, UsageError
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.npz import npz_bytes, read_arrays
 from fsq_edge_runtime.onnx_graph import read_graph_ports
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.score_tails import Tail, read_tail
@@ -410,16 +409,9 @@ def make_bundle(
     return Bundle.from_files(files)
 
 
-def selftest_bytes(
-    windows: Float32Array,
-    t: Float32Array,
-    codes: Int64Array,
-    labels: Int64Array,
-) -> bytes:
+def selftest_bytes(windows: Float32Array, t: Float32Array, codes: Int64Array, labels: Int64Array) -> bytes:
     """Return ``selftest.npz`` (see :class:`SelfTest`), the same bytes for the same content."""
-    buffer = io.BytesIO()
-    np.savez(buffer, windows=windows, t=t, codes=codes, labels=labels)
-    return buffer.getvalue()
+    return npz_bytes(windows=windows, t=t, codes=codes, labels=labels)
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:

@@ -7,7 +7,6 @@ It is a zip in the one form that bundles have (:mod:`fsq_edge_runtime.bundle.zip
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from fsq_edge_runtime.bundle.archive import decode_archive, encode_archive
 from fsq_edge_runtime.bundle.signature import SIGNATURE_PATH, SignatureFile, sign_bytes, verify_bytes
 from fsq_edge_runtime.errors import BundleError, DataError
 from fsq_edge_runtime.files import read_bounded, write_file
-from fsq_edge_runtime.npz import read_arrays
+from fsq_edge_runtime.npz import npz_bytes, read_arrays
 from fsq_edge_runtime.personal.guard import DIRECTIONS, PROTOTYPES, Range
 from fsq_edge_runtime.tail import MAX_CODES
 
@@ -255,9 +254,7 @@ def network_digest(bundle: Bundle) -> str:
 
 
 def _pack(weights: Float32Array, found: Range) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, weights=weights, directions=found.directions, points=found.points)
-    return buffer.getvalue()
+    return npz_bytes(weights=weights, directions=found.directions, points=found.points)
 
 
 def _unpack(data: bytes, record: OverlayRecord) -> tuple[Float32Array, Range]:

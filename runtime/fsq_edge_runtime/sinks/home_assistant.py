@@ -6,9 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from fsq_edge_runtime.made import installed_version
 from fsq_edge_runtime.stream.records import Decision, StreamEvent
 
 ORIGIN: Final = "fsq-edge"
@@ -63,7 +63,7 @@ class HomeAssistant:
                 "manufacturer": ORIGIN,
                 "model": self._model or ORIGIN,
             },
-            "origin": {"name": ORIGIN, "sw_version": _version()},
+            "origin": {"name": ORIGIN, "sw_version": installed_version() or "unknown"},
             "availability_topic": f"{self._topic}/status",
             "state_topic": self.state_topic(node),
             "components": self._components(node),
@@ -159,10 +159,3 @@ class HomeAssistant:
                 "json_attributes_template": "{{ {'rules': value_json.alerts} | tojson }}",
             },
         }
-
-
-def _version() -> str:
-    try:
-        return version("fsq-edge")
-    except PackageNotFoundError:
-        return "unknown"

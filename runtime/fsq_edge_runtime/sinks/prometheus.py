@@ -12,6 +12,7 @@ from typing import Any
 
 from fsq_edge_runtime.drift.series import ADVICE
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.made import installed_version
 from fsq_edge_runtime.metrics.catalog import BY_FAMILY
 from fsq_edge_runtime.sinks.web import Request, WebServer
 from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
@@ -88,7 +89,7 @@ class MetricsSink:
         self._waiting: deque[Record] = deque()
         self._counting = threading.Lock()
         self._make("Gauge", "fsq_edge_deadline_seconds").set(deadline_s)
-        self._make("Gauge", "fsq_edge_run_info").labels(bundle, _version()).set(1)
+        self._make("Gauge", "fsq_edge_run_info").labels(bundle, installed_version()).set(1)
         self._server = WebServer(host, port, {"/": self._send, "/metrics": self._send})
         self.port = self._server.port
 
@@ -200,12 +201,3 @@ def _names(sinks: list[dict[str, Any]]) -> list[str]:
         before = sum(other == sink["name"] or other.startswith(f"{sink['name']}-") for other in names)
         names.append(f"{sink['name']}-{before + 1}" if before else sink["name"])
     return names
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("fsq-edge")
-    except PackageNotFoundError:
-        return ""
