@@ -416,6 +416,45 @@ LATER_REPORTS = {
         ("TAPPAS_VERSION is 3.31.0 not in the list of required versions 3.29.1 3.30.0.",),
         "release|version",
     ),
+    "post-process library": (
+        (
+            "Could not load lib /home/pi/resources/libyolo_hailortpp_postprocess.so: cannot open shared object file",
+            "Cannot load symbol: /lib/aarch64-linux-gnu/gstreamer-1.0/libgsthailotools.so: undefined symbol: filter",
+        ),
+        r"\(libyolo_hailortpp_postprocess\.so\)(?!.*libhailort)",
+    ),
+    "tappas library": (
+        (
+            "Traceback (most recent call last):",
+            '  File "detection.py", line 11, in <module>',
+            "ImportError: libgsthailometa.so.3: cannot open shared object file: No such file or directory",
+        ),
+        r"libgsthailometa\.so\.3 of Hailo's TAPPAS.*hailo-tappas-core",
+    ),
+    "tappas linker": (
+        (
+            "/usr/bin/ld: cannot find -lgsthailometa: No such file or directory",
+            "/usr/bin/ld: cannot find -lhailo_tracker: No such file or directory",
+            "collect2: error: ld returned 1 exit status",
+            "ninja: build stopped: subcommand failed.",
+        ),
+        "gsthailometa of Hailo's TAPPAS.*hailo-tappas-core",
+    ),
+    "tappas header": (
+        (
+            "FAILED: plugins/hailo.cpython-311-aarch64-linux-gnu.so.p/python_hailo_python_api.cpp.o",
+            "../plugins/python/hailo_python_api.cpp:8:10: fatal error: gst_hailo_meta.hpp: No such file or directory",
+            "compilation terminated.",
+        ),
+        r"gst_hailo_meta\.hpp of Hailo's TAPPAS",
+    ),
+    "library of the other chip": (
+        (
+            "[2025-12-26 14:20:34] [DEBUG]   System package h10-hailort is not installed.",
+            "[2025-12-26 14:20:34] [ERROR] Post-installation failed (exit code: 1)",
+        ),
+        "h10-hailort.*5.x library of a Hailo-10H.*hailo-all",
+    ),
     "pip dependencies": (
         (
             "ERROR: pip's dependency resolver does not currently take into account all the packages tha"

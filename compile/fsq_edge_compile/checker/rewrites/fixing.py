@@ -12,6 +12,7 @@ import onnx
 from onnx import external_data_helper
 
 from fsq_edge_compile.checker.checking import judge_normalised
+from fsq_edge_compile.checker.graph import elements
 from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
 from fsq_edge_compile.checker.normalise import normalise, validate
@@ -49,8 +50,13 @@ RANDOM_SETS = 3
 MAX_ROUNDS = 10
 # Inner tensors that one proof compares, beside the outputs.
 MAX_COMPARED = 48
+# They are kept for all inputs at once; attention over thousands of tokens alone has tensors of this size.
+MAX_COMPARED_BYTES = 128 << 20
+# Every proof runs the model, and to open a graph takes a fifth of a millisecond a node.
+MAX_FIXED_NODES = 50_000
 # Larger graphs are compared at their outputs and rewritten nodes only: to cut one takes seconds.
 MAX_CUT_NODES = 20_000
+FLOAT_BYTES = 4
 # The cut tensors of one chip stand for all: the rules hardly differ between them.
 PROOF_ARCH = "hailo8l"
 
@@ -101,9 +107,11 @@ def fix(
 
     Raises:
         MissingInputError: the file cannot be read.
-        DataError: the file is no valid model, or onnxruntime cannot run it, so that nothing could be proven.
+        DataError: the file is no valid model, it has too many nodes, or onnxruntime cannot run it, so that nothing
+            could be proven.
     """
     whole = load_whole(model)
+    _require_size(whole)
     give_shapes(whole, input_shapes or {})
     inlined = _weights_beside(model)
     feeds = [*random_feeds(whole, RANDOM_SETS, value_range, seed), *samples]
@@ -113,6 +121,16 @@ def fix(
             session.changes.append(Change("inline-weights", "weights beside the file are stored in it", inlined, 0.0))
         session.repeat()
     return FixResult(session.model, tuple(session.changes), tuple(session.rejections))
+
+
+def _require_size(model: onnx.ModelProto) -> None:
+    count = len(model.graph.node)
+    if count > MAX_FIXED_NODES:
+        raise DataError(
+            f"{model.graph.name or 'the graph'} has {count:,} nodes; rewrites are proven by running the model, for at "
+            f"most {MAX_FIXED_NODES:,}",
+            hint="check it without --fix",
+        )
 
 
 def load_whole(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
@@ -285,4 +303,10 @@ class _Session:
             and self._bench.dtypes.get(name) == onnx.TensorProto.FLOAT
             and self._bench.shapes.get(name) == bench.shapes.get(name)
         ]
-        return common[:MAX_COMPARED]
+        room, kept = MAX_COMPARED_BYTES // max(1, len(self._feeds)), []
+        for name in common[:MAX_COMPARED]:
+            size = FLOAT_BYTES * (elements(self._bench.shapes.get(name)) or 0)
+            if size <= room:
+                room -= size
+                kept.append(name)
+        return kept

@@ -126,8 +126,8 @@ class FoldConstants(Rewrite):
         fold(light)
         present = {tensor.name for tensor in bench.model.graph.initializer}
         graph = bench.model.graph
-        gone = []
-        for node in list(graph.node):
+        gone: dict[int, str] = {}
+        for index, node in enumerate(graph.node):
             values = [light.constants.get(name) for name in node.output if name]
             constant = node.op_type == "Constant" and get(node, "value") is not None
             if constant:
@@ -141,11 +141,11 @@ class FoldConstants(Rewrite):
                         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
             else:
                 continue
-            gone.append(node.name or node.output[0])
-            graph.node.remove(node)
+            gone[index] = node.name or node.output[0]
         if gone:
+            bench.drop(gone)
             bench.clean()
-        return gone
+        return list(gone.values())
 
 
 class RemoveNoOps(Rewrite):
@@ -159,20 +159,20 @@ class RemoveNoOps(Rewrite):
         """Let their readers read what they read."""
         graph = bench.model.graph
         renamed: dict[str, str] = {}
-        gone = []
-        for node in list(graph.node):
+        gone: dict[int, str] = {}
+        for index, node in enumerate(graph.node):
             if node.domain or not node.input or not self._does_nothing(bench, node):
                 continue
             made, read = node.output[0], node.input[0]
             if made in bench.outputs and not self._move_output(bench, read, made, renamed):
                 continue
             renamed[made] = read
-            gone.append(node.name)
-            graph.node.remove(node)
+            gone[index] = node.name
         if gone:
+            bench.drop(gone)
             bench.rename_inputs({made: read for made, read in renamed.items() if made != read})
             bench.clean()
-        return gone
+        return list(gone.values())
 
     @staticmethod
     def _move_output(bench: Workbench, read: str, made: str, renamed: dict[str, str]) -> bool:

@@ -6,6 +6,7 @@ import atexit
 import importlib.util
 import io
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,6 +40,8 @@ SMALLEST_WEIGHTS = 8
 MAX_INPUT_BYTES = 256 << 20
 
 Feeds = Mapping[str, AnyArray]
+# How onnxruntime, numpy and a process that is ended at its limit say that there is no more memory.
+_NO_MEMORY = re.compile(r"bad.?alloc|fail\w* to allocate|unable to allocate|out of memory|memory ?error", re.IGNORECASE)
 
 
 def _worker(size: int) -> Worker:
@@ -116,6 +119,12 @@ class Prover:
         try:
             answer = self._worker.ask(0, payload.getvalue())
         except NativeError as error:
+            if _NO_MEMORY.search(str(error)):
+                raise DataError(
+                    f"running the model, which the proof needs, takes more than {self._worker.memory_bytes >> 20:,} MB "
+                    "of memory",
+                    hint="check it without --fix; or fix an export of it with a smaller input",
+                ) from error
             raise DataError(
                 f"onnxruntime cannot run the model: {first_line(error)}",
                 hint="--fix and --split are proven by running the model, so onnxruntime has to take it",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from fsq_edge_compile.checker.loading import lighten, node_names, opset_of
 from fsq_edge_runtime.arrays import AnyArray
 
 Replacement = Sequence[onnx.NodeProto] | None
+# Fewer initialisers are taken out one by one, which copies no weights.
+MANY = 1000
 
 
 class Workbench:
@@ -141,6 +143,13 @@ class Workbench:
             self.clean()
         return changed
 
+    def drop(self, indices: Container[int]) -> None:
+        """Take nodes out of the graph, by their places; one by one that would take a time that grows as the square."""
+        nodes = self.model.graph.node
+        kept = [copied(node) for index, node in enumerate(nodes) if index not in indices]
+        del nodes[:]
+        nodes.extend(kept)
+
     def rename_inputs(self, names: dict[str, str]) -> None:
         """Let every reader of a tensor read another one."""
         for node in self.model.graph.node:
@@ -163,11 +172,22 @@ class Workbench:
                         needed.update(name for inner in attribute.g.node for name in inner.input)
         del graph.node[:]
         graph.node.extend(reversed(kept))
-        unused = [index for index, tensor in enumerate(graph.initializer) if tensor.name not in needed]
-        for index in reversed(unused):
-            del graph.initializer[index]
+        self._keep_weights(needed)
         del graph.value_info[:]
         self.refresh()
+
+    def _keep_weights(self, needed: set[str]) -> None:
+        tensors = self.model.graph.initializer
+        unused = [index for index, tensor in enumerate(tensors) if tensor.name not in needed]
+        if len(unused) > MANY:
+            kept = [tensor for tensor in tensors if tensor.name in needed]
+            copies = onnx.GraphProto()
+            copies.initializer.extend(kept)
+            del tensors[:]
+            tensors.extend(copies.initializer)
+            return
+        for index in reversed(unused):
+            del tensors[index]
 
     def give_names(self) -> list[str]:
         """Name the nodes that have no name of their own, as the check's report does; return the new names."""
