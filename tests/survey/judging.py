@@ -17,6 +17,7 @@ from typing import Any
 import onnx
 
 from fsq_edge_compile import check
+from tests.survey.reliability import LEVELS, Level, level_of
 from tests.survey.scopes import scoped_names
 from tests.survey.truth import GENERATIONS, Answer, Network, read_networks
 
@@ -163,11 +164,7 @@ def summary(outcomes: list[Outcome]) -> str:
             f"{part}: {len({outcome.name for outcome in counted})} networks, verdict "
             f"{rate(outcome.right for outcome in counted)}, end nodes {rate(outcome.ends_right for outcome in ends)}"
         )
-    by_confidence = collections.defaultdict(list)
-    for outcome in outcomes:
-        if outcome.expected:
-            by_confidence[outcome.confidence or "none stated"].append(outcome.right)
-    lines += [f"confidence {name}: {rate(right)}" for name, right in sorted(by_confidence.items())]
+    lines += [f"confidence {name}: {level.text()}" for name, level in levels(outcomes).items()]
     times = sorted(outcome.cpu_s for outcome in outcomes)
     if times:
         lines.append(
@@ -175,6 +172,16 @@ def summary(outcomes: list[Outcome]) -> str:
             f"largest memory {max(outcome.peak_mb for outcome in outcomes):.0f} MB"
         )
     return "\n".join(lines)
+
+
+def levels(outcomes: Iterable[Outcome]) -> dict[str, Level]:
+    """Return what was seen at each level of confidence where the record decides."""
+    families = {network.name: network.family for network in read_networks()}
+    answers = collections.defaultdict(list)
+    for outcome in outcomes:
+        if outcome.expected:
+            answers[outcome.confidence].append((families[outcome.name], outcome.right))
+    return {name: level_of(answers[name]) for name in LEVELS}
 
 
 def rate(right: Iterable[bool]) -> str:

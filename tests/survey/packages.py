@@ -217,7 +217,7 @@ def _yolo(model: str, classes: int) -> Any:
     from ultralytics.utils import LOGGER
 
     LOGGER.setLevel("ERROR")
-    yolo = (RTDETR if model.startswith("rtdetr") else YOLO)(f"{model}.yaml")
+    yolo = (RTDETR if "rtdetr" in model else YOLO)(f"{model}.yaml")
     if classes:
         before = yolo.model
         yolo.model = type(before)(tasks.yaml_model_load(f"{model}.yaml"), nc=classes, verbose=False)

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fsq_edge_runtime.scores import wilson
-from tests.survey.judging import Outcome
+from tests.survey.judging import Outcome, levels
 from tests.survey.refusals import Refusal, read_refusals
-from tests.survey.truth import Network, read_networks
+from tests.survey.reliability import LEVELS, level_of
+from tests.survey.truth import FOLDER, Network, read_networks
+
+FIRST_SIGHT = FOLDER / "first_sight.json"
 
 _HEAD = """# The survey of networks
 
@@ -22,8 +25,9 @@ exporters, by Ultralytics' own export and by tf2onnx, judges each file, and writ
 The expected verdict and end nodes stand in `tests/survey/networks.yaml`, each with its public source: configurations of
 Hailo's model zoo, the exporters of other projects, reports of single users. They were written down before the checker
 saw a network; what was corrected or left open afterwards, each time from a record, is named in the comments of that
-file. A third of the networks, chosen by a hash of the name, was held out while the rules were written. No part of this
-ran Hailo's compiler: "right" means "as the public record has it".
+file. A third of the families, chosen by a hash of the family's name, is held out: no architecture is on both sides. The
+rules were written when the split still went by single networks, so siblings of held-out networks had been seen then. No
+part of this ran Hailo's compiler: "right" means "as the public record has it".
 
 """
 
@@ -47,10 +51,7 @@ def overview(outcomes: list[Outcome], refusals: list[Refusal]) -> list[str]:
         lines.append(f"| {title} | {names} | {rate(outcome.right for outcome in counted)} | {ends} |")
     refused = rate(not refusal.mistake() for refusal in refusals)
     lines += [f"| refused constructs | {len(refusals)} | {refused} | |", ""]
-    lines += ["| stated confidence | verdict right |", "|---|---|"]
-    for confidence in ("high", "medium", "low"):
-        stated = [outcome.right for outcome in outcomes if outcome.expected and outcome.confidence == confidence]
-        lines.append(f"| {confidence} | {rate(stated)} |")
+    lines += _confidence(outcomes)
     times = sorted(outcome.cpu_s for outcome in outcomes)
     memory = max(outcome.peak_mb for outcome in outcomes)
     lines += [
@@ -61,6 +62,29 @@ def overview(outcomes: list[Outcome], refusals: list[Refusal]) -> list[str]:
         "",
     ]
     return lines
+
+
+_SECOND = """The second group has families and authors that nobody had looked at when the rules, and what the confidence
+means, were settled; its answers were written down first, and no rule was changed for it. Its wrong verdicts at first
+sight have two causes: effdet pads its max pools with minus infinity and adds stacked maps of rank 5, which the recorded
+network, of another author, may not have; and open_clip's ResNet pools by attention with the sequence first.
+"""
+
+
+def _confidence(outcomes: list[Outcome]) -> list[str]:
+    """Return the table of the confidence: exports, families, and the second group as it was first seen."""
+    fields = json.loads(FIRST_SIGHT.read_text())
+    families = {network.name: network.family for network in read_networks()}
+    second = {network.name for network in read_networks() if network.group}
+    known = levels(outcome for outcome in outcomes if outcome.name not in second)
+    lines = ["| stated confidence | first group | second group, at first sight |", "|---|---|---|"]
+    for name in LEVELS:
+        seen = [row for row in fields if row["confidence"] == name and row["expected"]]
+        first = level_of((families[row["name"]], row["verdict"] == row["expected"]) for row in seen)
+        lines.append(f"| {name} | {known[name].text()} | {first.text()} |")
+    ends = rate(row["ends_right"] for row in fields if row["ends_known"])
+    right = rate(row["verdict"] == row["expected"] for row in fields if row["expected"])
+    return [*lines, "", _SECOND, f"All of the second group at first sight: verdict {right}; end nodes {ends}."]
 
 
 def row(network: Network, outcomes: list[Outcome]) -> str:

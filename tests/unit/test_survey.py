@@ -9,6 +9,7 @@ import pytest
 
 from tests.survey.judging import chips_of, ends_agree, judge, rate
 from tests.survey.refusals import read_refusals
+from tests.survey.reliability import level_of
 from tests.survey.scopes import scoped_name
 from tests.survey.truth import Answer, Network, expand, read_networks
 
@@ -54,6 +55,22 @@ def test_the_table_is_as_large_and_as_mixed_as_it_says() -> None:
     assert opsets >= set(range(11, 21))
     exporters = {spelling.partition("-")[0] for network in networks for spelling in network.exports}
     assert exporters == {"script", "dynamo", "file", "tf2onnx"}
+
+
+def test_no_family_is_on_both_sides() -> None:
+    parts: dict[str, set[str]] = {}
+    for network in read_networks():
+        parts.setdefault(network.family, set()).add(network.part)
+    assert all(len(sides) == 1 for sides in parts.values())
+    assert {network.family for network in read_networks() if network.name.startswith("yolo11")} == {"yolo11"}
+
+
+def test_a_level_of_confidence_counts_exports_and_families() -> None:
+    level = level_of([("a", True), ("a", True), ("b", True), ("b", False), ("c", True)])
+    assert (level.right, level.count, level.families_right, level.families) == (4, 5, 2, 3)
+    assert level.without == (pytest.approx(2 / 3), 1.0)
+    assert level_of([("a", True)]).without is None
+    assert level_of([]).text() == "none"
 
 
 def test_any_of_the_recorded_sets_of_end_nodes_is_right() -> None:
