@@ -77,11 +77,12 @@ def _confidence(outcomes: list[Outcome]) -> list[str]:
     families = {network.name: network.family for network in read_networks()}
     second = {network.name for network in read_networks() if network.group}
     known = levels(outcome for outcome in outcomes if outcome.name not in second)
-    lines = ["| stated confidence | first group | second group, at first sight |", "|---|---|---|"]
+    today = levels(outcomes)
+    lines = ["| stated confidence | all, today | first group | second group, at first sight |", "|---|---|---|---|"]
     for name in LEVELS:
         seen = [row for row in fields if row["confidence"] == name and row["expected"]]
         first = level_of((families[row["name"]], row["verdict"] == row["expected"]) for row in seen)
-        lines.append(f"| {name} | {known[name].text()} | {first.text()} |")
+        lines.append(f"| {name} | {today[name].text()} | {known[name].text()} | {first.text()} |")
     ends = rate(row["ends_right"] for row in fields if row["ends_known"])
     right = rate(row["verdict"] == row["expected"] for row in fields if row["expected"])
     return [*lines, "", _SECOND, f"All of the second group at first sight: verdict {right}; end nodes {ends}."]
