@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_compile.checker.rewrites.fixing import fix, load_whole
 from fsq_edge_compile.checker.rewrites.proving import Prover
+from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_compile.foreign.heads import HeadKind
 from fsq_edge_compile.foreign.network_input import LAYOUTS, NetworkInput, layout_text
 from fsq_edge_runtime.errors import DataError
@@ -259,22 +260,12 @@ def _drop_plain_reshapes(model: Any) -> None:
                 for place, name in enumerate(other.input):
                     if name == node.output[0]:
                         other.input[place] = source
-            graph.node.remove(node)
+            # A Loop may still read it from inside; where nothing does, cleaning takes it out.
         else:
             target = numpy_helper.from_array(np.asarray(shape, dtype=np.int64), f"{node.output[0]}_shape")
             graph.initializer.append(target)
             node.input[0], node.input[1] = source, target.name
-    _drop_unused(graph)
-
-
-def _drop_unused(graph: Any) -> None:
-    for node in reversed(list(graph.node)):
-        used = {name for other in graph.node for name in other.input} | {value.name for value in graph.output}
-        if not used & set(node.output):
-            graph.node.remove(node)
-    used = {name for node in graph.node for name in node.input}
-    for constant in [item for item in graph.initializer if item.name not in used]:
-        graph.initializer.remove(constant)
+    Workbench(model).clean()
 
 
 def _shape_of(value: Any) -> tuple[int, ...] | None:
