@@ -11,6 +11,7 @@ from fsq_edge.cli.check_gate import CheckGate, gate_options
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
 from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import Output, need, output_options, write_report
+from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import FsqEdgeError, UsageError
 
@@ -102,6 +103,9 @@ def command(
     need("onnx", "compile")
     from fsq_edge_compile.checker.batch import find_models
 
+    for model in models:  # a folder is searched for ONNX files, unless it is a model of TensorFlow
+        if not Path(model).is_dir() or (Path(model) / "saved_model.pb").is_file():
+            require_onnx(Path(model))
     shapes = _parse_shapes(input_shapes)
     files = find_models(models)
     gate = CheckGate(form, fail_on, baseline, write_baseline)

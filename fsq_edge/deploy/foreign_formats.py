@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from fsq_edge_runtime.errors import DataError
 
@@ -24,14 +25,18 @@ def require_onnx(path: Path) -> Path:
 def _conversion(path: Path) -> str:
     if path.is_dir() or path.name == "saved_model.pb":
         folder = path if path.is_dir() else path.parent
-        return f"python -m tf2onnx.convert --saved-model {folder} {OUTPUT}"
+        return f"python -m tf2onnx.convert --saved-model {quote(str(folder))} {OUTPUT}"
     suffix = path.suffix.lower()
     if suffix in (".tflite", ".lite"):
-        return f"python -m tf2onnx.convert --tflite {path} {OUTPUT}"
+        return f"python -m tf2onnx.convert --tflite {quote(str(path))} {OUTPUT}"
     if suffix == ".pb":
-        return f"python -m tf2onnx.convert --graphdef {path} --inputs INPUT:0 --outputs OUTPUT:0 {OUTPUT}"
+        return f"python -m tf2onnx.convert --graphdef {quote(str(path))} --inputs INPUT:0 --outputs OUTPUT:0 {OUTPUT}"
     if suffix in (".keras", ".h5", ".hdf5"):
-        return f"python -c \"import keras; keras.saving.load_model('{path}').export('model.onnx', format='onnx')\""
+        # Keras exports a loaded network only after it was called once.
+        return (
+            f"python -c \"import keras; m = keras.saving.load_model('{path}'); "
+            "m(keras.ops.zeros((1, *m.input_shape[1:]))); m.export('model.onnx', format='onnx')\""
+        )
     if suffix in (".pt", ".pth", ".pt2", ".ckpt", ".safetensors"):
         return "in Python, with the network loaded: torch.onnx.export(model.eval(), (window,), 'model.onnx')"
     return ""

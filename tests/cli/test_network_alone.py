@@ -184,12 +184,14 @@ def test_models_of_other_frameworks_get_the_line_that_converts_them(tmp_path, ca
     path = tmp_path / name
     if name == "saved":
         path.mkdir()
+        (path / "saved_model.pb").write_bytes(b"")
     else:
         path.write_bytes(b"TFL3")
     words = ["--preprocess", "p.json", "--windows", "W.npy"]
     for verb in (
         ["bundle", "build", "--onnx", str(path), *words, "--out", "b.fsqb"],
         ["export", "--onnx", str(path), *words, "--out", "B"],
+        ["check", str(path)],
     ):
         assert run(verb) == 65
         assert line in capsys.readouterr().err

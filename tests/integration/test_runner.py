@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import threading
 import time
@@ -20,7 +21,7 @@ from fsq_edge_runtime.sinks.files import CsvSink, JsonlSink, Output
 from fsq_edge_runtime.sinks.queued import QueuedSink
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.iterable import IterableSource
-from fsq_edge_runtime.stream.records import StreamEvent
+from fsq_edge_runtime.stream.records import Decision, StreamEvent
 from tests.factories.bundles import motion, random_bundle
 from tests.factories.live import eventually
 from tests.factories.streams import lines
@@ -278,6 +279,13 @@ def test_files_get_whole_lines_and_events_stay_out_of_csv(tmp_path: Path) -> Non
     rows = (tmp_path / "out.csv").read_text().splitlines()
     assert len(rows) == 1 + sum(line["type"] in ("decision", "missed") for line in found)
     assert rows[0].startswith("type,seq,stream,t_start")
+    several = CsvSink(Output(tmp_path / "labels.csv"))
+    for record in records:
+        several.write(record._replace(labels=("a", "b")) if isinstance(record, Decision) else record)
+    several.close()
+    cells = list(csv.DictReader((tmp_path / "labels.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(cells) == len(rows) - 1
+    assert {row["labels"] for row in cells if row["label"]} == {"a b"}
     again = open_sink(f"jsonl:{tmp_path / 'out.jsonl'}?append", queued=False)
     again.write(records[0])
     again.close()

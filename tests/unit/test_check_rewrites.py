@@ -153,6 +153,25 @@ def old_opset() -> onnx.ModelProto:
     return graph.model(graph.gemm(pooled, 8, 4), opset=9, ir=4)
 
 
+def keras_series() -> onnx.ModelProto:
+    """Conv1D, BatchNormalization, ReLU, MaxPooling1D as tf2onnx writes them: maps that are series in between."""
+    graph = GraphFactory("x", [1, 6, 1, 50])
+    series = graph.add("Squeeze", graph.conv("x", 16, (1, 5)), graph.ints(2))
+    scaled = graph.add("Mul", series, graph.weights(1, 16, 1))
+    active = graph.add("Relu", graph.add("Add", scaled, graph.weights(1, 16, 1)))
+    pooled = graph.unary("MaxPool", graph.add("Unsqueeze", active, graph.ints(2)), kernel_shape=[1, 2], strides=[1, 2])
+    series = graph.add("Relu", graph.add("Squeeze", graph.conv(pooled, 8, (1, 3), inputs=16), graph.ints(2)))
+    mean = graph.add("Squeeze", graph.add("GlobalAveragePool", series), graph.ints(2))
+    return graph.model(graph.add("MatMul", mean, graph.weights(8, 5)))
+
+
+def keras_flatten() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 6, 4, 10])
+    last = graph.add("Transpose", graph.add("Relu", graph.conv("x", 8, (3, 3))), perm=[0, 2, 3, 1])
+    flat = graph.add("Reshape", last, graph.ints(1, 320))
+    return graph.model(graph.gemm(graph.add("MatMul", flat, graph.weights(320, 12)), 12, 5))
+
+
 # name -> (builder, verdict before, pass that must be kept)
 def squeezed_neck() -> onnx.ModelProto:
     graph = GraphFactory("x", [1, 8, 3, 20])
@@ -189,6 +208,8 @@ def mask_of_rank_3() -> onnx.ModelProto:
 
 NEEDS: dict[str, tuple[Callable[[], onnx.ModelProto], str, str]] = {
     "conv1d": (conv1d, "none", "conv1d-as-conv2d"),
+    "series of Keras": (keras_series, "cut", "conv1d-as-conv2d"),
+    "Flatten of Keras": (keras_flatten, "cut", "flatten-channels-first"),
     "conv1d with a mean": (conv1d_with_mean, "none", "conv1d-as-conv2d"),
     "batch norm": (batch_norms, "full", "fold-batch-norm"),
     "mean over space": (mean_over_space, "full", "global-average-pool"),
@@ -238,6 +259,26 @@ def test_a_second_round_changes_nothing(name: str) -> None:
     again = fix(once)
     assert not again.changes
     assert again.model.SerializeToString() == once.SerializeToString()
+
+
+def test_what_a_loop_reads_from_outside_stays_before_it() -> None:
+    graph = GraphFactory("x", [1, 4, 6])
+    turned = graph.add("Reshape", graph.add("Identity", "x"), graph.ints(1, 24))
+    counter, going = (helper.make_tensor_value_info(*item, []) for item in (("i", 7), ("going", 9)))
+    state = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 24]) for name in ("s", "s_out")]
+    nodes = [helper.make_node("Add", ["s", turned], ["s_out"], "add"), helper.make_node("Identity", ["going"], ["on"])]
+    on = helper.make_tensor_value_info("on", TensorProto.BOOL, [])
+    body = helper.make_graph(nodes, "body", [counter, going, state[0]], [on, state[1]])
+    start = graph.const(np.zeros((1, 24)))
+    model = graph.model(
+        graph.add(
+            "Loop", graph.const(np.asarray(3), np.int64), graph.const(np.asarray(True), np.bool_), start, body=body
+        )
+    )
+    fixed = fix(model).model
+    assert [node.op_type for node in fixed.graph.node][-2:] == ["Reshape", "Loop"]
+    feeds = random_feeds(model, 2, (-3.0, 3.0), seed=7)
+    assert largest_difference(outputs_of(model, feeds), outputs_of(fixed, feeds)) == 0.0
 
 
 def test_the_callers_model_is_not_changed() -> None:

@@ -27,7 +27,7 @@ from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.preprocess import Preprocessor
 
 if TYPE_CHECKING:
-    from fsq_edge_compile.foreign.device_graph import ForeignNetwork
+    from fsq_edge_compile.foreign.reading import ForeignNetwork
 
 MAX_FILE_BYTES: Final = 512 << 20
 WARM_UP: Final = 100
@@ -121,7 +121,7 @@ def onnx_subject(path: Path, backend: str, inputs: AnyArray | None) -> NetworkSu
     Raises:
         MissingInputError, DataError: the file or the inputs do not fit.
     """
-    from fsq_edge_compile.foreign.device_graph import read_network
+    from fsq_edge_compile.foreign.reading import read_network
     from fsq_edge_compile.int8.plain import frames_for, preview_plain
 
     network = read_network(path)
@@ -235,7 +235,7 @@ def _facts(path: Path, data: bytes, is_hef: bool) -> BundleFacts:
         height, width, channels = inspect_hef(data).inputs[0].shape
         samples = height * width
     else:
-        from fsq_edge_compile.foreign.device_graph import read_network
+        from fsq_edge_compile.foreign.reading import read_network
 
         shape = read_network(path).source_shape
         channels = shape[1] if len(shape) > 1 else 1

@@ -22,7 +22,7 @@ from fsq_edge_compile.dfc.plan import (
     network_name,
     write_network_plan,
 )
-from fsq_edge_compile.foreign.device_graph import ForeignNetwork, read_network
+from fsq_edge_compile.foreign.reading import ForeignNetwork, read_network
 from fsq_edge_compile.int8.plain import frames_for
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.errors import DataError

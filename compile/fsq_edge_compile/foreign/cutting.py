@@ -46,13 +46,19 @@ def cut_graph(graph: bytes, arch: str) -> CutGraph:
         arch: target architecture.
 
     Raises:
-        DataError: the parts do not compute what the whole does.
+        DataError: the parts do not compute what the whole does, or a part that is cut away has a loop.
         UsageError: an unknown target.
     """
     model = onnx.load_from_string(graph)
     report = check(model, arch)
     if report.verdict != "cut":
         return CutGraph(graph, None, report)
+    looping = [node.op_type for node in model.graph.node if node.op_type in ("Loop", "Scan", "If")]
+    if looping:
+        raise DataError(
+            f"the network has a {looping[0]}, and nobody can bound its time before it runs",
+            hint="export an LSTM with an open batch, then it is one operator, or give the recurrent layer unroll=True",
+        )
     parts = split(model, arch)
     if parts.front is not None:
         first = parts.front.graph.node[-1].op_type

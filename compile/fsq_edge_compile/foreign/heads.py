@@ -15,7 +15,7 @@ from fsq_edge_runtime.label_tail import SigmoidTail
 from fsq_edge_runtime.score_tails import AnomalyTail, SoftmaxTail, Tail
 
 if TYPE_CHECKING:
-    from fsq_edge_compile.foreign.device_graph import ForeignNetwork
+    from fsq_edge_compile.foreign.reading import ForeignNetwork
 
 HeadKind = Literal["softmax", "sigmoid", "anomaly"]
 HEADS: Final[tuple[HeadKind, ...]] = ("softmax", "sigmoid", "anomaly")

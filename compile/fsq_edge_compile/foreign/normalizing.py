@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from fsq_edge_compile.foreign.device_graph import ForeignNetwork
     from fsq_edge_compile.foreign.network_input import NetworkInput
+    from fsq_edge_compile.foreign.reading import ForeignNetwork
 
 MOVING: Final = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Cast", "Flatten")
 SCALING: Final = ("Sub", "Add", "Mul", "Div", "BatchNormalization", "InstanceNormalization", "LayerNormalization")

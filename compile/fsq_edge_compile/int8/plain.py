@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from fsq_edge_compile.foreign.device_graph import ForeignNetwork, read_network
+from fsq_edge_compile.foreign.reading import ForeignNetwork, read_network
 from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors, snr_db
 from fsq_edge_compile.int8.quantize import quantize_scores
 from fsq_edge_compile.int8.ranges import RangeMethod

@@ -12,7 +12,7 @@ import numpy as np
 
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.foreign.cutting import CutGraph, cut_graph
-from fsq_edge_compile.foreign.device_graph import ForeignNetwork, device_graph, read_network, require_layout
+from fsq_edge_compile.foreign.device_graph import device_graph
 from fsq_edge_compile.foreign.heads import (
     HeadKind,
     class_names,
@@ -23,6 +23,7 @@ from fsq_edge_compile.foreign.heads import (
 )
 from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_compile.foreign.normalizing import normalizes_twice
+from fsq_edge_compile.foreign.reading import ForeignNetwork, read_network, require_layout
 from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend

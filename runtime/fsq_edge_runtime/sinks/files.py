@@ -34,6 +34,7 @@ COLUMNS = (
     "quality",
     "backend",
     "reason",
+    "labels",
 )
 
 
@@ -164,7 +165,8 @@ class CsvSink:
             self._headed = True
         if isinstance(record, Decision):
             line = record.to_dict(latency=False)
-            line["quality"] = " ".join(record.quality)
+            for several in ("quality", "labels"):
+                line[several] = " ".join(line.get(several, ()))
             cells = [line.get(column) for column in COLUMNS]
             self._output.write(_csv_line(["" if cell is None else cell for cell in cells]))
             self.counters["records"] += 1

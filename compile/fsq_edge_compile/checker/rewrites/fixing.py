@@ -16,7 +16,7 @@ from fsq_edge_compile.checker.graph import elements
 from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
 from fsq_edge_compile.checker.normalise import normalise, validate
-from fsq_edge_compile.checker.rewrites import housekeeping, layers, masks, moves, spellings, versions
+from fsq_edge_compile.checker.rewrites import channels_last, housekeeping, layers, masks, moves, spellings, versions
 from fsq_edge_compile.checker.rewrites.proving import (
     MAX_PROTO_BYTES,
     TOLERANCE,
@@ -36,6 +36,7 @@ PASSES: tuple[Rewrite, ...] = (
     versions.RaiseOpset(),
     *housekeeping.PASSES,
     *layers.PASSES,
+    *channels_last.PASSES,
     *spellings.PASSES,
     *masks.PASSES,
     *moves.PASSES,

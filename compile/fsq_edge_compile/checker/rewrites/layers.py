@@ -9,6 +9,8 @@ from fsq_edge_compile.checker.graph import positive_axis
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite, Rewrite
 from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied, get, put
 
+_MAP_LAYERS = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool"})
+
 
 class FoldBatchNorm(OperatorRewrite):
     """BatchNormalization folded into the Conv or Gemm in front of it."""
@@ -128,11 +130,36 @@ class Conv1dAs2d(Rewrite):
     )
 
     def requires(self, bench: Workbench) -> bool:
-        """Whether there is a convolution over rank 3."""
-        return any(
-            node.op_type in ("Conv", "ConvTranspose") and not node.domain and bench.rank(node.input[0]) == 3
-            for node in bench.model.graph.node
+        """Whether there is a convolution over rank 3, or a series between two maps."""
+        return any(self._starts(bench, node) for node in bench.model.graph.node)
+
+    def _starts(self, bench: Workbench, node: onnx.NodeProto) -> bool:
+        """Whether a stretch begins here: at a 1-D layer, or beside a map that became a series for a moment.
+
+        TensorFlow has no 1-D convolution: its exports give each 2-D one a height of 1 and take it away again.
+        """
+        if node.domain or node.op_type not in self.along or not node.input or bench.rank(node.input[0]) != 3:
+            return False
+        if node.op_type in ("Conv", "ConvTranspose"):
+            return True
+        makers = [bench.producers[name] for name in node.input if name in bench.producers]
+        readers = [reader for name in node.output for reader in bench.consumers.get(name, [])]
+        return any(self._moves_height(bench, move, to_map=False) for move in makers) or any(
+            self._moves_height(bench, move, to_map=True) for move in readers
         )
+
+    @staticmethod
+    def _moves_height(bench: Workbench, move: onnx.NodeProto, *, to_map: bool) -> bool:
+        """Whether a node gives a series [N, C, L] a height of 1 for a 2-D layer, or takes it away behind one."""
+        if move.domain or move.op_type not in ("Squeeze", "Unsqueeze", "Reshape"):
+            return False
+        before, after = bench.shapes.get(move.input[0]), bench.shapes.get(move.output[0])
+        series, mapped = (before, after) if to_map else (after, before)
+        if series is None or mapped is None or len(series) != 3 or mapped != (*series[:2], 1, series[2]):
+            return False
+        maker = bench.producers.get(move.input[0])
+        near = bench.consumers.get(move.output[0], []) if to_map else [maker] if maker is not None else []
+        return any(node.op_type in _MAP_LAYERS and not node.domain for node in near)
 
     def call(self, bench: Workbench) -> list[str]:
         """Lift every member of the stretch; enter with Unsqueeze, leave with Squeeze."""
@@ -170,9 +197,9 @@ class Conv1dAs2d(Rewrite):
         return copy
 
     def _region(self, bench: Workbench) -> dict[str, onnx.NodeProto]:
-        """Return the nodes that can be lifted and hang together with a convolution."""
+        """Return the nodes that can be lifted and hang together with where a stretch begins."""
         able = {node.name: node for node in bench.model.graph.node if self._can_lift(bench, node)}
-        chosen = {name: node for name, node in able.items() if node.op_type in ("Conv", "ConvTranspose")}
+        chosen = {name: node for name, node in able.items() if self._starts(bench, node)}
         front = list(chosen.values())
         while front:
             node = front.pop()

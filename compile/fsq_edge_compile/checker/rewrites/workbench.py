@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from fsq_edge_compile.checker.graph import Shape
+from fsq_edge_compile.checker.graph import Shape, captured_names
 from fsq_edge_compile.checker.inference import infer
 from fsq_edge_compile.checker.loading import lighten, node_names, opset_of
 from fsq_edge_runtime.arrays import AnyArray
@@ -166,10 +166,7 @@ class Workbench:
         for node in reversed(in_order(list(graph.node))):
             if any(name in needed for name in node.output):
                 kept.append(copied(node))
-                needed.update(node.input)
-                for attribute in node.attribute:
-                    if attribute.type == onnx.AttributeProto.GRAPH:
-                        needed.update(name for inner in attribute.g.node for name in inner.input)
+                needed |= _read(node)
         del graph.node[:]
         graph.node.extend(reversed(kept))
         self._keep_weights(needed)
@@ -227,12 +224,12 @@ def copied(node: onnx.NodeProto) -> onnx.NodeProto:
 def in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Return the nodes so that each comes after those it reads from, otherwise in the order given."""
     made = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-    waiting = [len({made[name] for name in node.input if name in made}) for node in nodes]
+    sources = [{made[name] for name in _read(node) if name in made} for node in nodes]
+    waiting = [len(source) for source in sources]
     readers: dict[int, set[int]] = {}
-    for index, node in enumerate(nodes):
-        for name in node.input:
-            if name in made:
-                readers.setdefault(made[name], set()).add(index)
+    for index, source in enumerate(sources):
+        for maker in source:
+            readers.setdefault(maker, set()).add(index)
     ready = [index for index, count in enumerate(waiting) if count == 0]
     heapq.heapify(ready)
     order: list[onnx.NodeProto] = []
@@ -244,3 +241,12 @@ def in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
             if waiting[reader] == 0:
                 heapq.heappush(ready, reader)
     return order if len(order) == len(nodes) else nodes
+
+
+def _read(node: onnx.NodeProto) -> set[str]:
+    """Return the tensors that a node reads, by its inputs or from inside its graphs, such as the body of a Loop."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            names |= captured_names(attribute.g)
+    return names
