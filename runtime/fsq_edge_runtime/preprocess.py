@@ -175,6 +175,7 @@ class Preprocessor:
         self._scale = (1.0 / np.asarray(std, dtype=np.float64)).astype(np.float32)[:, None] * wide
         self._high = np.full_like(self._mean, config.clip_sigma)
         self._low = -self._high
+        self._sigma = np.float32(config.clip_sigma)
 
     def frames(self, windows: npt.ArrayLike, out: Float32Array | None = None) -> Float32Array:
         """Return the frames of the device graph for finite raw windows.
@@ -298,7 +299,7 @@ class FrameWriter:
             np.maximum(flat, settings._low, flat)
             np.minimum(flat, settings._high, flat)
         else:  # one pass instead of two; on one window the call alone would cost more than both
-            np.clip(flat, settings._low, settings._high, out=flat)
+            np.clip(flat, -settings._sigma, settings._sigma, out=flat)
 
     def _write_zscore(self, z: Float32Array) -> None:
         # (x - mean) / (std + floor), with std = sqrt(sum of squares) / sqrt(T): both sides times sqrt(T).

@@ -79,7 +79,11 @@ class FsqCodebook:
 
         Values beyond [-1, 1], which a quantised output may reach, count as the outermost digit.
         """
-        return np.rint(self.bounded(np.clip(t, -1.0, 1.0))).astype(np.int64) + self._middle
+        return self.digits_at(np.rint(self.bounded(np.clip(t, -1.0, 1.0))))
+
+    def digits_at(self, rounded: Float32Array) -> Int64Array:
+        """Return digits (..., D) of :meth:`bounded` values, rounded."""
+        return rounded.astype(np.int64) + self._middle
 
     def index(self, digits: Int64Array) -> Int64Array:
         """Return the code index (...) of digits (..., D)."""

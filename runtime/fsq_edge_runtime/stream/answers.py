@@ -80,6 +80,7 @@ class Answers:
     def __init__(self, classes: Sequence[str], backend: Backend, *, host: bool, keep_features: bool) -> None:
         self.events: list[StreamEvent] = []
         self._classes, self._backend, self._keep_features = classes, backend, keep_features
+        self._named = (*classes, UNKNOWN_LABEL)  # UNKNOWN is -1, the last
         self._no_stages = (0, *NO_STAGES) if host else NO_STAGES
 
     def answered(
@@ -161,17 +162,15 @@ class Answers:
         found = codes.tolist()
         labels, smoothed, confidence = cohort.chains.step(head.scores[codes], rows)
         names, seq, t_start, t_end = cohort.pass_on(rows)
-        answers = list(map(head.answer, found))
-        classes, named = self._classes, (*self._classes, UNKNOWN_LABEL)  # UNKNOWN is -1, the last
-        probabilities = [answer.probabilities for answer in answers]
+        _, raw, probabilities = zip(*map(head.answer, found), strict=True)
         done = time.monotonic_ns()
         columns = zip(
             seq,
             names,
             t_start,
             t_end,
-            [named[label] for label in labels.tolist()],
-            [classes[answer.raw] for answer in answers],
+            map(self._named.__getitem__, labels.tolist()),
+            map(self._classes.__getitem__, raw),
             confidence.tolist(),
             found,
             repeat(()),

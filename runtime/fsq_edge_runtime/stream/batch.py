@@ -14,12 +14,14 @@ from fsq_edge_runtime.stream.answers import Answers, Due, doubted, place, with_h
 from fsq_edge_runtime.stream.chains import Rows
 from fsq_edge_runtime.stream.cohort import Cohort
 from fsq_edge_runtime.stream.head import DecisionHead
-from fsq_edge_runtime.stream.inference import Inference
+from fsq_edge_runtime.stream.inference import MAX_BATCH, Inference
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Record
 from fsq_edge_runtime.stream.state import StreamState
 
-MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
+# Streams of a cohort: after a run of the network every call finds cold caches, so few calls, over many windows.
+MAX_TOGETHER = 16 * MAX_BATCH
+BLOCK = 128  # windows whose frames are made at a time: they stay in the second cache meanwhile
 
 
 class _Ended(NamedTuple):
@@ -62,8 +64,8 @@ class WindowBatch:
         self._entries: list[_Collected | _Ended] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
-        self._frames: Float32Array = np.zeros((MAX_BATCH, *config.frame_shape), np.float32)
-        self._writers: dict[int, FrameWriter] = {}
+        self._frames: Float32Array = np.zeros((0, *config.frame_shape), np.float32)  # as large as a cohort needs it
+        self._writers: dict[tuple[int, int], FrameWriter] = {}
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
@@ -123,17 +125,14 @@ class WindowBatch:
         rows, n = cohort.due()
         if not n:
             return []
-        inference, writer = self._inference, self._writer_of(n)
+        inference = self._inference
         begun = time.monotonic_ns()
-        cohort.read(rows, writer.raw)
         limit, head = arrived + self._patience_ns, inference.head
-        if begun > limit or not self._all_sound(writer.raw) or not isinstance(head, DecisionHead):
-            self._windows[:n] = writer.raw
-            self._entries, self._filled = self._take_apart(cohort, rows), n
-            return _decisions(self.decide(arrived))
-        writer.finish()
+        frames = None if begun > limit else self._frames_of(cohort, rows, n)
+        if frames is None or not isinstance(head, DecisionHead):
+            return self._decide_apart(cohort, rows, arrived)
         prepared = time.monotonic_ns()
-        t, codes, reasons = inference.infer_rows(self._windows[:0], self._frames[:n])
+        t, codes, reasons = inference.infer_rows(self._windows[:0], frames)
         inferred = time.monotonic_ns()
         spent = (0, (prepared - begun) // n, (inferred - prepared) // n)
         if inferred > limit or reasons or codes.min() < 0 or inference.head is not head:
@@ -142,26 +141,40 @@ class WindowBatch:
             return _decisions(self._records(entries, t, codes, reasons, late, spent, inferred, arrived))
         return self._answers.answered_together(cohort, rows, head, codes, spent, inferred, arrived)
 
-    def _all_sound(self, windows: Float32Array) -> bool:
-        """Return whether no window (N, C, T) has a fault."""
-        sound = self._check.sound_rows(windows)
-        return bool(sound.all()) or all(self._check.sound(windows[row]) for row in np.flatnonzero(~sound))
+    def _decide_apart(self, cohort: Cohort, rows: Rows, arrived: int) -> list[Decision]:
+        """Return the records of a cohort's due windows, one stream after the other."""
+        cohort.part()
+        decisions: list[Record] = []
+        for state in cohort.of(rows):
+            if self.collect(state, next(state.due())):
+                decisions += self.decide(arrived)
+        return _decisions([*decisions, *self.decide(arrived)])
+
+    def _frames_of(self, cohort: Cohort, rows: Rows, n: int) -> Float32Array | None:
+        """Return the frames (N, C', H, W) of a cohort's due windows; None where one has a fault."""
+        if len(self._frames) < n:
+            self._frames = np.zeros((len(cohort.states), *self._config.frame_shape), np.float32)
+            self._writers.clear()
+        for at in range(0, n, BLOCK):
+            end = min(n, at + BLOCK)
+            writer = self._writers.get((at, end))
+            if writer is None:
+                writer = FrameWriter(self._inference.preprocess, self._frames[at:end])
+                self._writers[at, end] = writer
+            cohort.read(slice(at, end) if isinstance(rows, slice) else rows[at:end], writer.raw)
+            sound = self._check.sound_rows(writer.raw)
+            if not (sound.all() or all(self._check.sound(writer.raw[row]) for row in np.flatnonzero(~sound))):
+                return None
+            writer.finish()
+        return self._frames[:n]
 
     def _take_apart(self, cohort: Cohort, rows: Rows) -> list[_Collected | _Ended]:
         """Let a cohort part; return its due windows, taken off their streams."""
         cohort.part()
-        states = cohort.states if isinstance(rows, slice) else [cohort.states[row] for row in rows.tolist()]
         return [
             _Collected(place(state, next(state.due()), self._config), row, checked=False)
-            for row, state in enumerate(states)
+            for row, state in enumerate(cohort.of(rows))
         ]
-
-    def _writer_of(self, n: int) -> FrameWriter:
-        """Return what makes the first n of the batch's frames."""
-        writer = self._writers.get(n)
-        if writer is None:
-            writer = self._writers[n] = FrameWriter(self._inference.preprocess, self._frames[:n])
-        return writer
 
     def _records(
         self,

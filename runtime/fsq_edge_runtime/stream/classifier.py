@@ -18,9 +18,9 @@ from fsq_edge_runtime.decision import UNKNOWN
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter
 from fsq_edge_runtime.stream.answers import Answers, Due, doubted, new_tuple, place, with_host
-from fsq_edge_runtime.stream.batch import MAX_BATCH, WindowBatch
+from fsq_edge_runtime.stream.batch import WindowBatch
 from fsq_edge_runtime.stream.head import NEAR, DecisionHead
-from fsq_edge_runtime.stream.inference import LOST, Inference
+from fsq_edge_runtime.stream.inference import LOST, MAX_BATCH, Inference
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Predictions
 from fsq_edge_runtime.stream.settings import StreamSettings

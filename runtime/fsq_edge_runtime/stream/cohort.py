@@ -47,7 +47,7 @@ class Cohort:
         self._counting = all(state.grid.counting for state in states)
         self._last_times: Float64Array | None = None
         self._taken = 0
-        channels, capacity = len(config.channels), 2 * self._size + self._hop
+        channels, capacity = len(config.channels), self._size + self._hop  # small, so that caches hold more streams
         self._samples: Float32Array = np.zeros((len(states), channels, capacity), dtype=np.float32)
         self._at = self._size  # the column behind the newest sample of every stream
         for row, state in enumerate(states):
@@ -73,8 +73,9 @@ class Cohort:
                 return False
             self._counting, self._last_times = False, stamps[:, -1].copy()
         if self._at + n > self._samples.shape[2]:
-            self._samples[:, :, : self._size] = self._samples[:, :, self._at - self._size : self._at]
-            self._at = self._size
+            kept = _kept(int((self._end - self._start).max()))
+            self._samples[:, :, :kept] = self._samples[:, :, self._at - kept : self._at]
+            self._at = kept
         rows = np.concatenate(samples).reshape(streams, n, -1)
         self._samples[:, :, self._at : self._at + n] = rows.transpose(0, 2, 1)
         self._at += n
@@ -101,6 +102,10 @@ class Cohort:
                 np.copyto(out, windows)
             else:
                 out[alike] = windows[alike]
+
+    def of(self, rows: Rows) -> Sequence[StreamState]:
+        """Return the states of streams."""
+        return self.states if isinstance(rows, slice) else [self.states[row] for row in rows.tolist()]
 
     def pass_on(self, rows: Rows) -> tuple[list[str], list[int], list[float], list[float]]:
         """Take the due windows off their streams, all decided: return names, numbers, source times of both ends."""

@@ -185,10 +185,17 @@ class DecisionHead:
 
         As in :meth:`code`, values beyond [-1, 1] count as the outermost digit, and the code is -1 where t is no number.
         """
-        lost: BoolArray = np.asarray(np.isnan(t).any(axis=1))
-        t = np.clip(np.where(lost[:, None], np.float32(0.0), t), -1.0, 1.0)
-        near = (self._codebook.boundary_distance(t) < BOUNDARY_MARGIN).any(axis=1)
-        return np.where(lost, -1, self.tail.index(t)), np.flatnonzero(near & ~lost)
+        lost: BoolArray | None = None
+        if np.isnan(t).any():
+            lost = np.asarray(np.isnan(t).any(axis=1))
+            t = np.where(lost[:, None], np.float32(0.0), t)
+        bounded = self._codebook.bounded(np.minimum(np.maximum(t, np.float32(-1.0)), np.float32(1.0)))
+        nearest = np.rint(bounded)
+        near = (np.float32(0.5) - np.abs(bounded - nearest) < BOUNDARY_MARGIN).any(axis=1)
+        codes = self._codebook.index(self._codebook.digits_at(nearest))
+        if lost is not None:
+            codes, near = np.where(lost, -1, codes), near & ~lost
+        return codes, np.flatnonzero(near)
 
 
 def _exact_thresholds(codebook: FsqCodebook) -> list[list[float]]:

@@ -17,6 +17,7 @@ from fsq_edge_runtime.stream.head import StreamHead, head_of
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
+MAX_BATCH = 64  # beyond about 16 windows a larger batch gains nothing, it only takes memory
 LOST = -1  # in place of a code: no inference
 STEP_MARGIN = 2e-4  # in steps; a batch of another size may round a feature otherwise by 1e-6, which is 64e-6 steps
 
@@ -77,9 +78,7 @@ class Inference:
             t = graph.infer_batch(windows)
         else:
             frames = self.preprocess.frames(windows) if frames is None else frames
-            t = self.backend.infer_batch(frames)
-            if self.host is not None:
-                t = self.host.scores_of_all(t)
+            t = self._infer_batches(frames)
         codes, near = head.codes(t[:, :width])
         if self.features:
             near = np.union1d(near, _near_a_step(t[:, width:]))
@@ -88,6 +87,14 @@ class Inference:
             t[row] = self.backend.infer(exact)
             codes[row] = head.code(t[row])
         return t, codes
+
+    def _infer_batches(self, frames: Float32Array) -> Float32Array:
+        """Return ``t`` (N, D) of frames (N, C', H, W), not yet exact."""
+        parts = []
+        for at in range(0, len(frames), MAX_BATCH):
+            t = self.backend.infer_batch(frames[at : at + MAX_BATCH])
+            parts.append(t if self.host is None else self.host.scores_of_all(t))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def infer_rows(
         self, windows: Float32Array, frames: Float32Array | None

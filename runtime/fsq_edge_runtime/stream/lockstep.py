@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.preprocess import PreprocessConfig
-from fsq_edge_runtime.stream.batch import MAX_BATCH
+from fsq_edge_runtime.stream.batch import MAX_TOGETHER
 from fsq_edge_runtime.stream.cohort import Cohort
 from fsq_edge_runtime.stream.samples import FLOAT32, FLOAT64
 from fsq_edge_runtime.stream.state import StreamState
@@ -57,8 +57,8 @@ class Lockstep:
             self._back_off()
             return
         self._together = 0
-        for at in range(0, len(states), MAX_BATCH):
-            self.cohorts.append(Cohort(states[at : at + MAX_BATCH], self._config, self._classes))
+        for at in range(0, len(states), MAX_TOGETHER):
+            self.cohorts.append(Cohort(states[at : at + MAX_TOGETHER], self._config, self._classes))
 
     def parts(self, pushed: Mapping[str, npt.ArrayLike] | Iterable[Pushed]) -> Iterator[Part] | None:
         """Return each cohort's samples and timestamps where all are as the cohorts take them; None otherwise."""
@@ -101,7 +101,7 @@ class Lockstep:
 
     def _divide(self, samples: tuple[Float32Array, ...], times: tuple[Float64Array, ...] | None) -> Iterator[Part]:
         for number, cohort in enumerate(self.cohorts):
-            place = slice(number * MAX_BATCH, (number + 1) * MAX_BATCH)
+            place = slice(number * MAX_TOGETHER, (number + 1) * MAX_TOGETHER)
             yield cohort, samples[place], None if times is None else times[place]
 
     def _back_off(self) -> None:

@@ -121,18 +121,21 @@ class QualityCheck:
     def sound_rows(self, windows: Float32Array) -> BoolArray:
         """Return for windows (N, C, T) which are surely :meth:`sound`; the others may be."""
         flat = windows.reshape(len(windows), -1)
-        # As in sound(): what a sum of squares proves costs no look at the values.
-        sound = np.asarray(_energies(flat) < 0.999 * self._least_energy)  # NaN and Inf are not
-        if not sound.all():
-            rest = np.flatnonzero(~sound)
-            sound[rest] = (np.absolute(windows[rest]) < self._limit).all(axis=(1, 2))
-        sound &= ~(flat[:, self._step :: self._step] == flat[:, : -self._step : self._step]).any(axis=1)
-        if self._gravity:
-            energy = _energies(windows[:, self._triad].reshape(len(windows), -1))
-            sound &= (energy >= self._energy_low) & (energy <= self._energy_high)
-        if self.checks_rotation:
-            energy = _energies(windows[:, self._gyro_triad].reshape(len(windows), -1))
-            sound &= (energy >= self._turn_low) & (energy <= self._turn_high)
+        same = flat[:, self._step :: self._step] == flat[:, : -self._step : self._step]
+        with np.errstate(over="ignore", invalid="ignore"):
+            # As in sound(): what a sum of squares proves costs no look at the values.
+            sound = np.asarray(_energies(flat) < 0.999 * self._least_energy)  # NaN and Inf are not
+            if not sound.all():
+                rest = np.flatnonzero(~sound)
+                sound[rest] = (np.absolute(windows[rest]) < self._limit).all(axis=(1, 2))
+            if self._gravity:
+                energy = _energies(windows[:, self._triad].reshape(len(windows), -1))
+                sound &= (energy >= self._energy_low) & (energy <= self._energy_high)
+            if self.checks_rotation:
+                energy = _energies(windows[:, self._gyro_triad].reshape(len(windows), -1))
+                sound &= (energy >= self._turn_low) & (energy <= self._turn_high)
+        if same.any():
+            sound &= ~same.any(axis=1)
         return np.asarray(sound, dtype=np.bool_)
 
     def examine(self, window: Float32Array, ring: SampleRing | None = None, start: int = 0) -> tuple[str, ...]:
@@ -215,8 +218,7 @@ class QualityCheck:
 
 def _energies(rows: Float32Array) -> Float32Array:
     """Return the sum of squares (N,) of each row (N, K)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0])
+    return np.asarray(np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0])
 
 
 def _other_axes(units: list[str]) -> list[list[int]]:
