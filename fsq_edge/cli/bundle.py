@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -15,12 +15,13 @@ from fsq_edge.cli.bundle_registry import pull, push
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.options import bundle_option, default_option, path_option
 from fsq_edge.cli.output import Output, force_option, need, output_options, table
+from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.targets import ARCHES
+from fsq_edge_compile.parity.ladder import Gates
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.install import verify_parts
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle.bundle import Bundle
 
 
 @click.group("bundle")
@@ -70,10 +71,8 @@ def build(
     checked, calibrated, previewed in int8 and compared with the file as it came, in one go.
     """
     need("onnx", "compile")
-    from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.packing.bundle import build_bundle
     from fsq_edge_compile.packing.gate import check_gate
-    from fsq_edge_compile.parity.ladder import Gates
 
     if network["onnx"] is not None and build is None:
         own = build_own(network, output, name, arch, min_code_agreement, force)
@@ -104,9 +103,6 @@ def verify(bundle: Path, key: Path | None, output: Output) -> None:
 
     Hashes find damage; only --key finds an attacker. Exit 0 if it is whole, 65 if not.
     """
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.bundle.install import verify_parts
-
     opened = Bundle.open(bundle)
     verify_parts(opened, read_bounded(key, MAX_KEY_BYTES) if key else None)
     signed = "signature good" if key else _signature_state(opened)
@@ -119,8 +115,6 @@ def verify(bundle: Path, key: Path | None, output: Output) -> None:
 @output_options
 def inspect(bundle: Path, output: Output) -> None:
     """Show what a bundle holds."""
-    from fsq_edge_runtime.bundle.bundle import Bundle
-
     opened = Bundle.open(bundle)
     _show(opened, output, str(bundle))
     output.write_json(summary(opened))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fsq_edge.cli.options import bundle_option, path_option
 from fsq_edge.cli.output import Output, force_option, output_options
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import add_hef as add
 from fsq_edge_runtime.bundle.hef_match import finding_rows
+from fsq_edge_runtime.bundle.signature import SignatureFile, sign_bundle
 from fsq_edge_runtime.files import read_bounded
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.hef import read_record
 
 MAX_KEY_BYTES = 64 * 1024
 MAX_HEF_BYTES = 512 << 20
@@ -35,10 +36,6 @@ def add_hef(bundle: Path, hef: Path, arch: str | None, force: str, out: Path | N
 
     Exit codes: 1 it does not fit the bundle (nothing is written); 65 damaged.
     """
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.bundle.edit import add_hef as add
-    from fsq_edge_runtime.hef import read_record
-
     data = read_bounded(hef, MAX_HEF_BYTES)
     record = read_record(hef, hashlib.sha256(data).hexdigest())
     added = add(Bundle.open(bundle), data, arch=arch, force=force, record=record)
@@ -68,9 +65,6 @@ def sign(bundle: Path, key: Path, out: Path | None, output: Output) -> None:
     Make a pair of keys with: openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out
     key.pub
     """
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.bundle.signature import SignatureFile, sign_bundle
-
     signed = sign_bundle(Bundle.open(bundle), read_bounded(key, MAX_KEY_BYTES))
     signed.save(out or bundle, replace=True)
     signer = SignatureFile.from_json(signed.read("signature")).public_key

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
-from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
+from fsq_edge.cli.options import backend_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import Output, output_options
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.install import Installed
+from fsq_edge_runtime.bundle.install import install as install_bundle
+from fsq_edge_runtime.bundle.install import rollback as roll_back
 from fsq_edge_runtime.errors import FsqEdgeError
 from fsq_edge_runtime.files import read_bounded
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.bundle.install import Installed
-    from fsq_edge_runtime.personal.overlay import Overlay
+from fsq_edge_runtime.personal.overlay import Overlay
+from fsq_edge_runtime.registry import RegistryAddress, pull
+from fsq_edge_runtime.registry.artefact import content_of
 
 key_option = path_option(
     "--key",
@@ -29,12 +30,7 @@ key_option = path_option(
 @click.command("install")
 @click.argument("bundle", metavar="BUNDLE|oci://...")
 @click.argument("destination", type=click.Path(path_type=Path))
-@default_option(
-    "--backend",
-    "auto",
-    click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
-    "Run the self-test on this backend, the one that will run the bundle.",
-)
+@backend_option("auto", "Run the self-test on this backend, the one that will run the bundle.")
 @key_option
 @click.option(
     "--plain-http", is_flag=True, help="Speak HTTP without TLS (default: only to a registry on this machine)."
@@ -63,8 +59,6 @@ def install(
 
     Exit codes: 65 damaged, not signed with the key, or the self-test failed; 69 no space or no device.
     """
-    from fsq_edge_runtime.bundle.install import install as install_bundle
-
     public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
     source = _pulled(bundle, destination, public_key, plain_http, output) if bundle.startswith("oci:") else bundle
     overlays = _opened(source, overlays_by_stream(overlay_texts), public_key)
@@ -90,10 +84,6 @@ def install(
 
 def _pulled(text: str, destination: Path, public_key: bytes | None, plain_http: bool, screen: Output) -> Bundle:
     """Fetch a bundle; what is installed already is not fetched again, so a timer costs a registry next to nothing."""
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.registry import RegistryAddress, pull
-    from fsq_edge_runtime.registry.artefact import content_of
-
     known = b""
     with contextlib.suppress(FsqEdgeError):  # nothing installed, or something damaged: it is fetched
         known = content_of(Bundle.open(destination))
@@ -106,9 +96,6 @@ def _opened(bundle: str | Bundle, paths: dict[str, Path | None], public_key: byt
     """Open overlays and refuse those that the bundle cannot take, before anything is installed."""
     if not paths:
         return {}
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.personal.overlay import Overlay
-
     opened = Bundle.open(bundle) if isinstance(bundle, str) else bundle
     found: dict[str, Overlay | None] = {}
     for stream, path in paths.items():
@@ -129,8 +116,6 @@ def rollback(destination: Path, key: Path | None, output: Output) -> None:
 
     Exit codes: 65 the one before is damaged or not signed with the key; 66 there is none.
     """
-    from fsq_edge_runtime.bundle.install import rollback as roll_back
-
     done = roll_back(destination, public_key=read_bounded(key, MAX_KEY_BYTES) if key else None)
     output.say(f"in use: {done.version}, before it {done.previous}")
     output.write_json(_to_dict(done))

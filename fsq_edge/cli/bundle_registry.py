@@ -10,7 +10,13 @@ from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
 from fsq_edge.cli.bundle_device import key_option
 from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import Output, output_options
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.files import read_bounded, write_file
+from fsq_edge_runtime.personal.overlay import Overlay
+from fsq_edge_runtime.registry import RegistryAddress
+from fsq_edge_runtime.registry import pull as pull_bundle
+from fsq_edge_runtime.registry import push as push_bundle
+from fsq_edge_runtime.registry.artefact import content_of
 
 plain_http_option = click.option(
     "--plain-http", is_flag=True, help="Speak HTTP without TLS (default: only to a registry on this machine)."
@@ -29,11 +35,6 @@ def push(bundle: Path, address: str, plain_http: bool, output: Output) -> None:
 
     Exit codes: 65 the bundle is damaged; 69 the registry does not answer or does not take it.
     """
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.personal.overlay import Overlay
-    from fsq_edge_runtime.registry import RegistryAddress
-    from fsq_edge_runtime.registry import push as push_bundle
-
     place = RegistryAddress.parse(address)
     content = Overlay.open(bundle) if bundle.suffix == ".fsqo" else Bundle.open(bundle)
     digest = push_bundle(content, place, plain_http=plain_http)
@@ -52,10 +53,6 @@ def pull(address: str, out: Path, key: Path | None, plain_http: bool, output: Ou
 
     Exit codes: 65 damaged, another artefact, or not signed with the key; 66 not there; 69 the registry does not answer.
     """
-    from fsq_edge_runtime.registry import RegistryAddress
-    from fsq_edge_runtime.registry import pull as pull_bundle
-    from fsq_edge_runtime.registry.artefact import content_of
-
     place = RegistryAddress.parse(address)
     public_key = read_bounded(key, MAX_KEY_BYTES) if key else None
     pulled = pull_bundle(place, public_key=public_key, plain_http=plain_http)

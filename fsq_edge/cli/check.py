@@ -9,7 +9,7 @@ import click
 
 from fsq_edge.cli.check_gate import CheckGate, gate_options
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
-from fsq_edge.cli.options import default_option
+from fsq_edge.cli.options import default_option, dfc_option
 from fsq_edge.cli.output import Output, need, output_options, write_report
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge_compile.checker.targets import ARCHES
@@ -32,11 +32,7 @@ Shapes = dict[str, tuple[int, ...]]
 )
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @default_option("--arch", "hailo8l", click.Choice(ARCHES), "Check for this chip.")
-@click.option(
-    "--dfc",
-    metavar="VERSION",
-    help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
-)
+@dfc_option
 @click.option(
     "--input-shape",
     "input_shapes",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fsq_edge import __version__
 from fsq_edge.cli.check_show import plain, show_report
-from fsq_edge.cli.options import path_option
+from fsq_edge.cli.options import path_option, together
 from fsq_edge.cli.output import Output, write_text
 from fsq_edge_runtime.errors import FsqEdgeError
 
@@ -23,32 +23,27 @@ if TYPE_CHECKING:
     from fsq_edge_compile.checker.report import CheckReport, Finding
 
 FORMATS = ("text", "json", "sarif", "junit", "github")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def gate_options(command: F) -> F:
-    """Add ``--format``, ``--fail-on``, ``--baseline`` and ``--write-baseline``."""
-    options = (
-        click.option(
-            "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
-            help="Print in this form: text for people, json, sarif for code scanning, junit for test reports, github "
-            "for the annotations of GitHub Actions.",
-        ),
-        click.option(
-            "--fail-on", type=click.Choice(["error", "warning"]),
-            help="Exit with 1 where a finding is at least so severe, else with 0. Default: exit with the verdict.",
-        ),
-        path_option(
-            "--baseline", metavar="FILE", help="Accept the findings in this file; alone it means --fail-on error."
-        ),
-        path_option(
-            "--write-baseline", metavar="FILE",
-            help="Write the errors and warnings of now to this file, to be accepted from now on, and exit with 0.",
-        ),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+#: ``--format``, ``--fail-on``, ``--baseline`` and ``--write-baseline``.
+gate_options = together(
+    click.option(
+        "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
+        help="Print in this form: text for people, json, sarif for code scanning, junit for test reports, github "
+        "for the annotations of GitHub Actions.",
+    ),
+    click.option(
+        "--fail-on", type=click.Choice(["error", "warning"]),
+        help="Exit with 1 where a finding is at least so severe, else with 0. Default: exit with the verdict.",
+    ),
+    path_option(
+        "--baseline", metavar="FILE", help="Accept the findings in this file; alone it means --fail-on error."
+    ),
+    path_option(
+        "--write-baseline", metavar="FILE",
+        help="Write the errors and warnings of now to this file, to be accepted from now on, and exit with 0.",
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,22 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
-from fsq_edge.cli.options import default_option, folder_option, path_option
+from fsq_edge.cli.options import default_option, dfc_option, folder_option, path_option
 from fsq_edge.cli.output import Output, finite, force_option, need, output_options, write_text
+from fsq_edge.cli.quantize import calibration_or_windows
 from fsq_edge.deploy.foreign_formats import require_onnx
-from fsq_edge_compile.checker.targets import ARCHES
+from fsq_edge_calibration import CalibrationSet
+from fsq_edge_compile.build_folder import BuildFolder
+from fsq_edge_compile.checker.targets import ARCHES, target_for
+from fsq_edge_compile.dfc.driver import Compilation, docker_command, python_command, run_plan
+from fsq_edge_compile.dfc.plan import PlanOptions, write_plan
+from fsq_edge_runtime.bundle.edit import check_reason
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
+from fsq_edge_runtime.findings import Finding
 
 if TYPE_CHECKING:
-    from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.dfc.driver import Compilation
-    from fsq_edge_compile.dfc.plan import PlanOptions
     from fsq_edge_compile.packing.gate import Gate
-    from fsq_edge_runtime.findings import Finding
 
 MAX_SCRIPT_BYTES = 1 << 20
 SHOWN_REFUSALS = 10
@@ -51,11 +54,7 @@ SHOWN_REFUSALS = 10
     metavar="IMAGE",
     help="Run the DFC in a container of this image, whose python3 has hailo_sdk_client.",
 )
-@click.option(
-    "--dfc",
-    metavar="VERSION",
-    help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
-)
+@dfc_option
 @folder_option("--out", help="Compile in this folder (default: BUILD/compiled/ARCH).")
 @default_option(
     "--optimization-level",
@@ -95,9 +94,6 @@ def command(
     file alone, which --plan and --calib take.
     """
     need("onnx", "compile")
-    from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.checker.targets import target_for
-    from fsq_edge_compile.dfc.plan import PlanOptions, write_plan
     from fsq_edge_compile.packing.gate import check_gate
 
     if sum(choice is not None for choice in (plan, dfc_python, dfc_docker)) > 1:
@@ -142,10 +138,7 @@ def _plan_model(
     force: str,
 ) -> None:
     """Write the plan of an ONNX file that has no BUILD folder; exit 1 where the chip does not take it."""
-    from fsq_edge.cli.quantize import calibration_or_windows
-    from fsq_edge_calibration import CalibrationSet
     from fsq_edge_compile.dfc.plain_plan import check_plain, write_plain_plan
-    from fsq_edge_runtime.bundle.edit import check_reason
 
     check_reason(force)
     if plan is None or calib is None:
@@ -172,8 +165,6 @@ def _plan_model(
 
 def _runner(dfc_python: str | None, dfc_docker: str | None) -> list[str] | None:
     """Return the command of an interpreter; None for docker, whose command needs the folder."""
-    from fsq_edge_compile.dfc.driver import python_command
-
     return None if dfc_docker else python_command(dfc_python)
 
 
@@ -187,7 +178,6 @@ def _compile(
     time_limit: float,
 ) -> None:
     from fsq_edge.deploy.compilation import compare_with_build, compilation_record
-    from fsq_edge_compile.dfc.driver import docker_command, run_plan
 
     command, stop = (runner, []) if runner else docker_command(image or "", place)
     status = output.console.status("compiling ...") if output.is_terminal else nullcontext()

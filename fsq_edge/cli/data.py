@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import numpy as np
@@ -13,10 +12,9 @@ from fsq_edge.cli.data_export import export_command
 from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.data_label import label_command
 from fsq_edge.cli.data_sync import sync_command
-from fsq_edge.cli.options import default_option, folder_option, path_option
+from fsq_edge.cli.options import default_option, files_option, folder_option, path_option, together
 from fsq_edge.cli.output import Output, output_options, table, write_report
 
-F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_OUT = Path("quadruped_data/processed")
 
 
@@ -92,20 +90,16 @@ def make(
     output.write_json(result)
 
 
-def raw_options(command: F) -> F:
-    """Add ``--map``, ``--preset`` and ``--labels`` to a verb that also takes logger files."""
-    map_option = path_option(
-        "--map", "map_file", help="Map of logger files (YAML), as `data import --guess` writes it."
-    )
-    preset_option = click.option("--preset", help="A map that ships; `data import x --preset list` shows them.")
-    labels_option = click.option(
+#: ``--map``, ``--preset`` and ``--labels`` of a verb that also takes logger files.
+raw_options = together(
+    path_option("--map", "map_file", help="Map of logger files (YAML), as `data import --guess` writes it."),
+    click.option("--preset", help="A map that ships; `data import x --preset list` shows them."),
+    files_option(
         "--labels",
-        multiple=True,
-        type=click.Path(path_type=Path, dir_okay=False),
         help="A label file to look at the data with, as `data label` reads it; give the option once for each. "
         "Nothing is written.",
-    )
-    return map_option(preset_option(labels_option(command)))
+    ),
+)
 
 
 @command.command()

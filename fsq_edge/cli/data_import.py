@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fsq_edge.cli.options import files_option
 from fsq_edge.cli.output import Output, output_options, table, write_text
 from fsq_edge_runtime.errors import UsageError
 
@@ -31,10 +32,8 @@ DEFAULT_MAP = Path("map.yaml")
 @click.option(
     "--guess", is_flag=True, help="Look at the files and write the map, with a reason a line; import nothing."
 )
-@click.option(
+@files_option(
     "--labels",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
     help="A label file to lay over the recordings, as `data label` does; give the option once for each.",
 )
 @click.option("--name", default="", help="Name of the data set (default: the map's).")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, files_option, path_option
 from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_runtime.errors import UsageError
 
@@ -19,14 +19,7 @@ FORMATS = ("boris", "elan", "label-studio", "audacity", "edge-impulse", "plain")
 
 @click.command("label")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
-@click.option(
-    "--intervals",
-    "intervals",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A label file; give the option once for each.",
-)
+@files_option("--intervals", required=True, help="A label file; give the option once for each.")
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format of the label files (default: seen).")
 @path_option("--out", help="Write the labelled data set here (default: replace DIR, whole or not at all).")
 @path_option(

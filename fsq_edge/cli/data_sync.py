@@ -6,19 +6,14 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import default_option, files_option, path_option
 from fsq_edge.cli.output import Output, output_options, table, write_text
 from fsq_edge_runtime.files import write_file
 
 
 @click.command("sync")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
-@click.option(
-    "--intervals",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A label file whose borders are drawn; give the option once for each.",
-)
+@files_option("--intervals", help="A label file whose borders are drawn; give the option once for each.")
 @path_option(
     "--reference",
     help="A table of time and value on the labels' clock, such as the loudness or movement of the video.",

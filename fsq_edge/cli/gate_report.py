@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from fsq_edge.cli.options import default_option, together
 from fsq_edge.cli.output import Output
 
 if TYPE_CHECKING:
     from fsq_edge_compile.packing.gate import Gate
 
 SHOWN_FINDINGS = 10
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def gate_options(command: F) -> F:
-    """Add ``--min-code-agreement`` and ``--max-drop`` to a verb that compares forms of a model."""
-    agreement = click.option(
+#: ``--min-code-agreement`` and ``--max-drop`` of a verb that compares forms of a model.
+gate_options = together(
+    default_option(
         "--min-code-agreement",
-        type=click.FloatRange(0, 1),
-        default=0.95,
-        show_default=True,
-        help="Refuse a form whose code equals the reference's in a smaller share of the windows than this, 0 to 1.",
-    )
-    drop = click.option(
+        0.95,
+        click.FloatRange(0, 1),
+        "Refuse a form whose code equals the reference's in a smaller share of the windows than this, 0 to 1.",
+    ),
+    default_option(
         "--max-drop",
-        type=click.FloatRange(0, 100),
-        default=1.0,
-        show_default=True,
-        help="Refuse a form that loses more macro-F1 than this, in points (hundredths).",
-    )
-    return agreement(drop(command))
+        1.0,
+        click.FloatRange(0, 100),
+        "Refuse a form that loses more macro-F1 than this, in points (hundredths).",
+    ),
+)
 
 
 def stop_if_shut(output: Output, gate: Gate, outcome: str) -> None:

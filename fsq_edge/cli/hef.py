@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -16,10 +16,8 @@ from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_runtime.bundle.hef_match import finding_rows
 from fsq_edge_runtime.errors import UsageError
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.findings import Finding
-    from fsq_edge_runtime.hef import HefReport, HefTensor, LoadVerdict
+from fsq_edge_runtime.findings import Finding
+from fsq_edge_runtime.hef import HefReport, HefTensor, LoadVerdict, check_load, compare_hef, inspect_hef, read_record
 
 MAX_YEAR_MS = 253_402_300_799_000  # the last millisecond that a date can show
 
@@ -48,8 +46,6 @@ def inspect(file: Path, bundle_path: Path | None, device: str | None, hailort: s
     Exit codes: 0 sound (and fits, loads); 1 it does not fit the bundle or the device will not load it; 65 damaged or
     not a HEF.
     """
-    from fsq_edge_runtime.hef import check_load, compare_hef, inspect_hef, read_record
-
     if hailort and not device:
         raise UsageError("--hailort needs --device", hint="for example --device hailo8l --hailort 4.23.0")
     report = inspect_hef(file)

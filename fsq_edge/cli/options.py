@@ -42,6 +42,34 @@ def default_option(name: str, default: object, kind: Any, help: str, **settings:
     return click.option(name, default=default, show_default=True, type=kind, help=help, **settings)
 
 
+def backend_option(default: str, help: str) -> Callable[[F], F]:
+    """Add ``--backend``, whose value is where the network runs."""
+    return default_option("--backend", default, click.Choice(["auto", "hailo", "onnx", "onnx-int8"]), help)
+
+
+def files_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
+    """Add an option that takes a file and may be given again."""
+    return click.option(*names, multiple=True, type=click.Path(path_type=Path, dir_okay=False), help=help, **settings)
+
+
+dfc_option = click.option(
+    "--dfc",
+    metavar="VERSION",
+    help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
+)
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return several options as one decorator; the help shows them in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 def folder_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
     """Add an option that takes a folder to write to; what is or looks like a file is refused before any work."""
 

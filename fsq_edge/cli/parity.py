@@ -11,6 +11,7 @@ from rich.markup import escape
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import Output, need, output_options, write_report
+from fsq_edge.report.terminal import rich_table
 
 if TYPE_CHECKING:
     from fsq_edge_compile.parity.ladder import LadderReport
@@ -66,7 +67,6 @@ def command(
 
 def _show(ladder: LadderReport, show: Output) -> None:
     from fsq_edge.deploy.int8_tables import rung_table
-    from fsq_edge.report.terminal import rich_table
 
     show.print(rich_table(rung_table(ladder)))
     if ladder.blame:

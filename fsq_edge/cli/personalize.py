@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import backend_option, default_option, path_option
 from fsq_edge.cli.output import Output, force_option, output_options, require_folder, table
+from fsq_edge.tuning.streams import open_recordings
+from fsq_edge.tuning.wearer_windows import windows_of_recordings
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import UsageError
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.personal.evidence import Evidence
-    from fsq_edge_runtime.personal.fitting import Personalization
+from fsq_edge_runtime.files import read_bounded
+from fsq_edge_runtime.personal.evidence import Evidence
+from fsq_edge_runtime.personal.fitting import Personalization, personalize
 
 
 @click.command(
@@ -41,10 +42,7 @@ if TYPE_CHECKING:
 @default_option("--least", 4, click.IntRange(2), "Refuse a class with fewer windows than this.")
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
               help="Step between the windows that are fitted to. Default: a tenth of a window.")  # fmt: skip
-@default_option(
-    "--backend", "onnx", click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
-    "Compute the features of the recordings on this backend.",
-)  # fmt: skip
+@backend_option("onnx", "Compute the features of the recordings on this backend.")
 @path_option("--sign", metavar="PRIVATE.pem", help="Sign the overlay with this Ed25519 key (PEM). Default: not signed.")
 @force_option
 @output_options
@@ -72,10 +70,6 @@ def command(
     sums of the training windows, and judged on blocks of time that it did not see. It is written only where it helps
     beyond noise. Use it with: fsq-edge run BUNDLE --overlay P.fsqo
     """
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.files import read_bounded
-    from fsq_edge_runtime.personal.fitting import personalize
-
     if (recordings is None) == (log is None):
         raise UsageError("give --recordings or --log, one of the two", hint="fsq-edge personalize --help")
     if recordings is not None and subject is None:
@@ -114,9 +108,6 @@ def command(
 def _recorded(
     bundle: Bundle, text: str, subject: str, new_classes: tuple[str, ...], hop: int | None, backend: str
 ) -> Evidence:
-    from fsq_edge.tuning.streams import open_recordings
-    from fsq_edge.tuning.wearer_windows import windows_of_recordings
-
     dataset = open_recordings(text, bundle)
     return windows_of_recordings(bundle, dataset, subject, new_classes=new_classes, hop_samples=hop, backend=backend)
 

@@ -15,14 +15,15 @@ from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, need, output_options, table, write_report
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge.deploy.foreign_set import read_frames
+from fsq_edge.report.terminal import rich_table
 from fsq_edge_calibration import CalibrationSet, load_calibration_set
+from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.onnx_graph import read_graph_end
 
 if TYPE_CHECKING:
-    from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.foreign.scores import ScoreAgreement
     from fsq_edge_compile.int8.preview import Int8Preview
 
@@ -84,7 +85,6 @@ def command(
     if report is not None:
         need("matplotlib", "report")
         need("jinja2", "report")
-    from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.int8.preview import preview_build, write_preview
 
     build = BuildFolder(model)
@@ -121,7 +121,6 @@ def command(
 def _scores(build: BuildFolder, calibration: CalibrationSet, output: Output, method: Any, least: float) -> None:
     """Preview a network that was trained elsewhere: what stays of its labels, probabilities and scores."""
     from fsq_edge.deploy.int8_tables import layer_table
-    from fsq_edge.report.terminal import rich_table
     from fsq_edge_compile.int8.score_preview import preview_scores, write_score_preview
 
     preview = preview_scores(build, calibration, method=method)
@@ -174,7 +173,6 @@ def _plain(
 ) -> None:
     """Quantise a network that is no device graph of ours, with windows as it takes them."""
     from fsq_edge.deploy.int8_tables import layer_table
-    from fsq_edge.report.terminal import rich_table
     from fsq_edge_compile.int8.plain import preview_plain
 
     if sixteen_bit_output:
@@ -204,7 +202,6 @@ def _bare(
     **options: Any,
 ) -> None:
     from fsq_edge.deploy.int8_tables import layer_table
-    from fsq_edge.report.terminal import rich_table
     from fsq_edge_compile.int8.layer_errors import layer_errors
     from fsq_edge_compile.int8.quantize import quantize_preview
 
@@ -235,7 +232,6 @@ def _bare(
 
 def _show(preview: Int8Preview, show: Output) -> None:
     from fsq_edge.deploy.int8_tables import layer_table, preview_facts
-    from fsq_edge.report.terminal import rich_table
 
     output = "16-bit" if preview.sixteen_bit_output else "8-bit"
     show.say(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from fsq_edge.cli.endings import ending_signals
-from fsq_edge.cli.options import default_option, overlays_by_stream, path_option
+from fsq_edge.cli.options import backend_option, default_option, overlays_by_stream, path_option
 from fsq_edge.cli.output import Output, output_options
 from fsq_edge.cli.run_workers import refuse_unshared, run_workers
 from fsq_edge_runtime.errors import UnavailableError, UsageError
@@ -50,12 +50,7 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
     "--sink", "sink_texts", multiple=True, default=("jsonl:-",), show_default=True, metavar=_SINKS,
     help="Write decisions there; - is standard output. The http sink serves a page that shows the stream.",
 )  # fmt: skip
-@default_option(
-    "--backend",
-    "auto",
-    click.Choice(["auto", "hailo", "onnx", "onnx-int8"]),
-    "Run the network here; auto takes the Hailo device where the bundle fits it, else the CPU.",
-)
+@backend_option("auto", "Run the network here; auto takes the Hailo device where the bundle fits it, else the CPU.")
 @default_option(
     "--pace",
     "fast",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import backend_option, default_option, path_option
 from fsq_edge.cli.output import Output, need, output_options
 from fsq_edge_runtime.errors import UsageError
 
@@ -73,7 +73,7 @@ class _Score(click.Command):
 @click.option("--shard", metavar="I/N", help="Score the part I of N, 1 to N, for job arrays (default: everything).")
 @path_option("--map", "map_file", help="Import the files by this map of data import (default: read them as run does).")
 @click.option("--preset", help="Import the files by this preset of data import (default: none).")
-@default_option("--backend", "onnx", click.Choice(["auto", "hailo", "onnx", "onnx-int8"]), "Run the network here.")
+@backend_option("onnx", "Run the network here.")
 @click.option("--source-rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ",
               help="Nominal rate of the files, in Hz. Default: that of dataset.json, else the model's.")  # fmt: skip
 @click.option("--scores", is_flag=True, help="Write the probabilities of every class, raw and smoothed.")

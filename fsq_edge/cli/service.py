@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.options import backend_option, default_option, path_option
 from fsq_edge.cli.output import Output, output_options
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.personal.installing import installed_overlays
+from fsq_edge_runtime.personal.overlay import Overlay
+from fsq_edge_runtime.service_unit import ServiceUnit, find_program, verify_unit
 
 
 @click.group("service")
@@ -31,7 +31,7 @@ def command() -> None:
 @path_option("--alerts", help="As for run --alerts. Default: none.")
 @click.option("--drift", is_flag=True, help="As for run --drift.")
 @click.option("--metrics", metavar="[HOST:]PORT", help="As for run --metrics. Default: none.")
-@default_option("--backend", "auto", click.Choice(["auto", "hailo", "onnx", "onnx-int8"]), "As for run --backend.")
+@backend_option("auto", "As for run --backend.")
 @default_option("--name", "fsq-edge", None, "Name of the service.")
 @click.option("--user", default="", help="Run as this user, which exists. Default: one that systemd makes meanwhile.")
 @path_option("--to", "folder", default=Path("/etc/systemd/system"), show_default=True, help="Folder of the unit.")
@@ -55,9 +55,6 @@ def install(
 
     Exit code 1: systemd-analyze found a fault, and nothing was written.
     """
-    from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.service_unit import ServiceUnit, find_program, verify_unit
-
     opened = Bundle.open(bundle)
     more = ["--backend", backend] if backend != "auto" else []
     if alerts is not None:
@@ -103,8 +100,5 @@ def _overlay_classes(place: Path, bundle: Bundle) -> list[str]:
     """Return the classes that the overlays installed with a bundle know."""
     if not place.is_dir():
         return []
-    from fsq_edge_runtime.personal.installing import installed_overlays
-    from fsq_edge_runtime.personal.overlay import Overlay
-
     paths = [path for path in installed_overlays(place, bundle).values() if path is not None]
     return [name for path in paths for name in Overlay.open(path).record.classes]

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from fsq_edge.cli.options import bundle_option, default_option, names_of, path_option
 from fsq_edge.cli.output import Output, force_option, need, output_options, require_folder, write_report
+from fsq_edge.report.terminal import rich_table
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -116,7 +117,6 @@ def command(
 
 
 def _show(tuned: Tuned, before: Bundle, screen: Output) -> None:
-    from fsq_edge.report.terminal import rich_table
     from fsq_edge.tuning.scores import front_table, score_table, settings_text
 
     report = tuned.report

@@ -8,6 +8,7 @@ import numpy as np
 
 from fsq_edge.deploy.plain_windows import read_windows, require_numbers
 from fsq_edge.deploy.training_windows import TrainingWindows
+from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig
@@ -52,8 +53,6 @@ def read_preprocess(place: Path, windows: Float32Array) -> PreprocessConfig:
         MissingInputError: it cannot be read.
         DataError: it is neither.
     """
-    from fsq_edge_compile.foreign.network_input import NetworkInput
-
     try:
         return PreprocessConfig.load(place)
     except DataError as error:

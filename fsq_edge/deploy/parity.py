@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.parity.bundle_rungs import hef_rung, ladder_of_bundle
 from fsq_edge_compile.parity.ladder import Gates, LadderReport
 from fsq_edge_runtime.bundle.bundle import Bundle
@@ -41,7 +42,6 @@ def climb_ladder(
 
 def _ladder_of_build(folder: Path, run_folder: Path | None, gates: Gates | None) -> LadderReport:
     need("onnx", "compile")
-    from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.parity.build_rungs import ladder_of_build
 
     forward = None if run_folder is None else _held_out_of_run(run_folder)[1]

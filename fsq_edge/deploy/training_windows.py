@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsq_edge.data import cut_windows, open_dataset
 from fsq_edge_calibration import (
     CalibrationAudit,
     CalibrationSet,
@@ -15,7 +16,9 @@ from fsq_edge_calibration import (
     build_calibration_set,
     describe_windows,
 )
+from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array, TextArray
+from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import write_file
@@ -123,9 +126,6 @@ def windows_of_source(
         UsageError: an unknown source or subject.
         FsqEdgeError: the data are gone or damaged.
     """
-    from fsq_edge.data import cut_windows, open_dataset
-    from fsq_edge_runtime.backends import OnnxBackend
-
     dataset = open_dataset(source)
     unknown = sorted(set(subjects) - set(dataset.subjects))
     if unknown:
@@ -152,8 +152,6 @@ def _training_subjects(build: Path | None, dataset: str) -> tuple[str, ...]:
     """Return the subjects that a BUILD folder was trained on, empty where it does not say or is of other data."""
     if build is None or not (build / "export.json").is_file():
         return ()
-    from fsq_edge_compile.build_folder import BuildFolder
-
     said = BuildFolder(build).record.provenance
     if said.get("data", {}).get("name") != dataset:
         return ()
