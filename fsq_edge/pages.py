@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsq_edge_runtime.errors import MissingInputError
 
 _PLACES = (Path(__file__).parent / "_pages", Path(__file__).parents[1] / "docs")  # installed, or a checkout
+
+_MARK = re.compile(r"<!-- figures: [^\n]*? -->\n\n?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class Page:
     path: Path
 
     def text(self) -> str:
-        """Return the page as Markdown."""
-        return self.path.read_text(encoding="utf-8")
+        """Return the page as Markdown, without the marks that say where its figures are from."""
+        return _MARK.sub("", self.path.read_text(encoding="utf-8"))
 
 
 def page_folder() -> Path:

@@ -101,7 +101,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Refuse a verb that does not exist with the verb that was meant."""
         verbs = self.list_commands(ctx)
-        if args and args[0] not in verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
+        if args and args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
             near = difflib.get_close_matches(args[0], verbs, n=1)
             ctx.fail(f"there is no verb '{args[0]}'" + (f"; did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)

@@ -90,7 +90,7 @@ def test_docs_show_search_and_name_the_pages(capsys: Capture) -> None:
     assert run(["docs", "training"]) == 0
     assert capsys.readouterr().out == next(page for page in pages() if page.name == "training").text()
     assert run(["docs", "--search", "feeds WATCHDOG"]) == 0
-    assert "streaming:" in capsys.readouterr().out
+    assert "service:" in capsys.readouterr().out
     assert run(["docs", "traning"]) == 66
     assert "did you mean training?" in capsys.readouterr().err
     assert run(["docs", "--search", "no such words at all"]) == 66

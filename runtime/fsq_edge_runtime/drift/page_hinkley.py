@@ -11,7 +11,7 @@ from fsq_edge_runtime.arrays import Float64Array
 LEARNED = 32  # values before the first test: the mean and the spread of fewer say too little
 MEMORY = 512  # values that the running mean and spread remember
 ALLOWANCE = 0.4  # standard deviations that a mean may move without adding to the sum
-THRESHOLD = 32.0  # of the sum, in standard deviations; chosen on clean streams, see docs/streaming.md
+THRESHOLD = 32.0  # of the sum, in standard deviations; chosen on clean streams, see docs/drift.md
 LARGEST_STEP = 3.0  # of one value, so that no single outlier raises an alarm
 
 

@@ -49,7 +49,7 @@ class DriftWatch:
     Args:
         bundle: its statistics and its fingerprint. Where its head has no codes, classes stand in for them.
 
-    Cost: see docs/streaming.md; about 25 KB a stream of six channels and a hundred samples a window.
+    Cost: see docs/drift.md; about 25 KB a stream of six channels and a hundred samples a window.
     """
 
     def __init__(self, bundle: Bundle) -> None:
