@@ -114,9 +114,12 @@ def test_no_descriptor_left_does_not_take_a_core(port: int) -> None:
                 spares.append(socket.socket())
         opened.close()
         spares.append(connect(port))
-        begun = time.process_time()
-        time.sleep(1.0)
-        assert time.process_time() - begun < 0.3
+        spent = []
+        for _ in range(5):  # a server that spins takes its core in each; what else this process does, in some
+            begun = time.process_time()
+            time.sleep(0.5)
+            spent.append(time.process_time() - begun)
+        assert min(spent) < 0.15
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for one in (*spares, waiting, opened):

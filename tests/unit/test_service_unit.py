@@ -165,7 +165,7 @@ def test_alert_rules_are_read_before_they_are_installed(tmp_path: Path) -> None:
 
 def test_a_unit_that_systemd_refuses_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random_bundle().save(tmp_path / "dog.fsqb")
-    monkeypatch.setattr("fsq_edge_runtime.service_unit.verify_unit", lambda unit: (False, ["dog.service: bad"]))
+    monkeypatch.setattr("fsq_edge.cli.service.verify_unit", lambda unit: (False, ["dog.service: bad"]))
     words = ["service", "install", str(tmp_path / "dog.fsqb"), "--source", SERIAL, "--sink", LOG, "--to", str(tmp_path)]
     assert run(words) == 1
     assert not (tmp_path / "fsq-edge.service").exists()
