@@ -164,7 +164,7 @@ def still_window(bundle, offset=None) -> np.ndarray:
 def with_prints(bundle, **prints):
     """The bundle with another fingerprint: every code as often, unless given."""
     size = len(bundle.fingerprint.counts)
-    values = {"counts": (1,) * size, "windows": size, **prints}
+    values = {"counts": (2,) * size, "windows": 2 * size, **prints}
     bundle.__dict__["fingerprint"] = Fingerprint(**values)
     return bundle
 
@@ -192,8 +192,15 @@ def test_one_code_in_place_of_many_is_a_loss_of_perplexity():
 
 
 def test_a_head_without_codes_is_watched_by_its_classes():
-    bundle = with_prints(random_bundle(), counts=(0, 50, 0, 0, 0, 0, 0), windows=50)
+    bundle = with_prints(random_bundle(), counts=(0, 500, 0, 0, 0, 0, 0), windows=500)
     bundle.__dict__["tail"] = object()  # scores, no code book
     assert blocks_of(DriftWatch(bundle), LEARNED, code=None, raw_label="class-1") == [], "no code is no abstention"
     alarms = blocks_of(DriftWatch(bundle), LEARNED, code=None, raw_label="class-5")
     assert named(alarms) & {"unseen", "codes"}
+
+
+def test_a_fingerprint_of_few_windows_says_nothing_of_codes_that_it_lacks():
+    bundle = with_prints(random_bundle(), counts=(0, 50, 0, 0, 0, 0, 0), windows=50)
+    bundle.__dict__["tail"] = object()  # scores, no code book
+    alarms = blocks_of(DriftWatch(bundle), LEARNED, code=None, raw_label="class-5")
+    assert not named(alarms) & {"unseen", "codes"}

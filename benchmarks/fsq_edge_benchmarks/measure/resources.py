@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import resource
 import time
 from dataclasses import dataclass
@@ -132,3 +134,9 @@ def _throttled(begin: _Reading, end: _Reading) -> bool | None:
 
 def _both(begin: T | None, end: T | None) -> tuple[T, T] | None:
     return None if begin is None or end is None else (begin, end)
+
+
+def resident_mb() -> float:
+    """Return this process's resident memory in MB, after a collection."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

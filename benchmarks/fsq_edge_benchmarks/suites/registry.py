@@ -103,6 +103,22 @@ SUITES: Final = (
         ),
     ),
     Suite(
+        "watching",
+        "Watching",
+        "What drift, metrics and the live page, looked at from another process, cost a paced run; in turns with none.",
+        (
+            Figure(
+                "all of it: decision / decision that nothing watches, median",
+                "single/all/ratio_p50/value",
+                "x",
+                at_most=1.05,
+            ),
+            Figure("drift: decision / decision without, mean", "drift/mean", "x", at_most=1.1),
+            Figure("resident memory after an hour of ten decisions a second", "memory_mb", "MB", at_most=60.0),
+            Figure("engine time for 200 streams, watched / not", "many/ratio/value", "x", at_most=1.05),
+        ),
+    ),
+    Suite(
         "gateway",
         "Gateway",
         "`run --workers`: 64 streams through pipes to one and to two workers, at full speed, without their start.",

@@ -43,6 +43,7 @@ class InputLooks:
         config: channels, training means and standard deviations, size of a window.
 
     Attributes:
+        is_known: whether the means and standard deviations are of data; a network that takes raw values has 0 and 1.
         has_gravity: whether there is one accelerometer of three axes whose training data held gravity.
         axes: names of its axes; empty without it.
         pairs: how many pairs of channels are looked at.
@@ -56,7 +57,8 @@ class InputLooks:
         axes = [at for at, channel in enumerate(config.channels) if channel.unit in GRAVITY]
         unit = GRAVITY[config.channels[axes[0]].unit] if axes else 1.0
         square = sum(config.mean[at] ** 2 + config.std[at] ** 2 for at in axes)
-        self.has_gravity = len(axes) == 3 and square > LEAST_GRAVITY * unit**2
+        self.is_known = any(config.mean[:size]) or any(value != 1.0 for value in config.std[:size])
+        self.has_gravity = self.is_known and len(axes) == 3 and square > LEAST_GRAVITY * unit**2
         self.axes = tuple(config.channels[at].name for at in axes) if self.has_gravity else ()
         self._axes = np.array(axes, dtype=np.int64)
         self._axis_mean, self._axis_std = (

@@ -29,6 +29,8 @@ from fsq_edge_runtime.stream.records import Decision, StreamEvent
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
+NO_PLACE: Final = -1
+LEAST_PRINTS: Final = 256  # windows of a fingerprint, or what it never had says nothing of training
 LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
@@ -65,7 +67,12 @@ class DriftWatch:
         self._series = [Series(kind, name) for kind in ("mean", "spread", "step") for name in names]
         self._series += [Series(kind, "") for kind in OTHERS]
         self._floors = np.array([FLOORS[series.kind] for series in self._series])
-        self._limits = [LIMITS.get(series.kind, math.inf) for series in self._series]
+        self._known_codes = prints.windows >= LEAST_PRINTS
+        unknown = set() if self._known_codes else {"unseen"}
+        unknown |= set() if self._input.is_known else {"mean", "spread"}
+        self._limits = [
+            math.inf if series.kind in unknown else LIMITS.get(series.kind, math.inf) for series in self._series
+        ]
         self._limits[: len(self._subjects.mean_limits)] = self._subjects.mean_limits
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
         self._channels, self._window = size, (size, config.window_samples)
@@ -99,7 +106,10 @@ class DriftWatch:
         codes = past.codes
         if not codes:
             past.begins = decision.t_start
-        codes.append(decision.code if self._classes is None else self._classes.get(decision.raw_label or ""))
+        if self._classes is None:
+            codes.append(decision.code)
+        else:  # a class of an overlay has no place: it is decided, and counts nowhere
+            codes.append(None if decision.raw_label is None else self._classes.get(decision.raw_label, NO_PLACE))
         past.confidence += decision.confidence or 0.0
         return self._judge(past, decision) if len(codes) >= BLOCK else None
 
@@ -154,15 +164,16 @@ class DriftWatch:
             rates = [look.rate for look in looks if look.rate is not None]
             if len(rates) >= LEAST_LOOKS and sum(rates) > 0:
                 values[place["rate"]] = math.log(sum(rates) / len(rates))
-        codes = np.array([code for code in past.codes if code is not None], dtype=np.int64)
+        decided = [code for code in past.codes if code is not None]
+        codes = np.array([code for code in decided if code != NO_PLACE], dtype=np.int64)
         if len(codes):
             kinds = codes if self._counted else self._codes.bins[codes]
             past.counts += np.bincount(kinds, minlength=len(past.counts))
             if len(codes) >= LEAST_DECIDED:
                 values[place["unseen"]] = self._codes.unseen[codes].mean()
                 values[place["surprise"]] = self._codes.surprise[codes].mean()
-                values[place["confidence"]] = past.confidence / len(codes)
-        values[place["abstained"]] = 1.0 - len(codes) / len(past.codes)
+                values[place["confidence"]] = past.confidence / len(decided)
+        values[place["abstained"]] = 1.0 - len(decided) / len(past.codes)
         return values
 
     def _against_subjects(self, past: StreamPast) -> tuple[list[Found], list[Found]]:
@@ -182,7 +193,7 @@ class DriftWatch:
     def _code_facts(self, past: StreamPast) -> dict[str, float]:
         """Return how the codes since the last judgement differ from training's; empty when there are too few."""
         counts = past.counts
-        if counts.sum() < LEARNED * LEAST_DECIDED:
+        if not self._known_codes or counts.sum() < LEARNED * LEAST_DECIDED:
             return {}
         if not self._counted:
             return {"stability_index": self._codes.stability_index(counts)}
