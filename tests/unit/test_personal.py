@@ -129,7 +129,9 @@ def test_a_class_with_few_windows_one_class_and_bad_quality_are_refused(bundle: 
     bad = personalize(bundle, dataclasses.replace(evidence, unusable=lost), "rex")
     assert any(f"bad quality: {lost} of {len(evidence) + lost}" in reason for reason in bad.reasons)
     none = personalize(bundle, evidence.take(np.zeros(len(evidence), bool)), "rex")
-    assert "no usable window" in none.reasons[0]
+    assert "no labelled window" in none.reasons[0]
+    lost = dataclasses.replace(none.evidence, unusable=9)
+    assert "no usable window: 9 of 9 abstained" in personalize(bundle, lost, "rex").reasons[0]
 
 
 def test_recordings_that_are_too_short_to_hold_any_out_are_refused(bundle: Bundle) -> None:

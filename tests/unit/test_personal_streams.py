@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import with_files
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.personal import teaching
 from fsq_edge_runtime.personal.fitting import personalize
 from fsq_edge_runtime.personal.overlay import Overlay
 from fsq_edge_runtime.session import Session
@@ -182,6 +184,57 @@ def test_what_a_wearer_teaches_passes_the_gate_or_is_left_out(bundle: Bundle) ->
             session.teach("fly")
         with pytest.raises(UsageError, match="nothing was taught to the stream 'max'"):
             session.forget("max")
+
+
+def test_lessons_without_end_keep_memory_bounded_and_can_all_be_taken_back(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teaching, "personalize", functools.partial(personalize, force="a test: whatever it gains"))
+    with bundle.open_session("onnx", features=True) as session:
+        day(session, OWN, 700, taught=True)
+        lesson, roster = session._streams["0"].lesson, session._roster
+        assert lesson is not None
+        assert roster is not None
+        for number in range(20):
+            session.teach("walk")
+            session.push(movement(*OWN[0], 200, number))
+            facts = session.teach(None)
+            assert facts is not None
+            assert facts["action"] == "taught"
+        assert len(lesson.before) == teaching.MOST_BEFORE
+        assert len(roster._made) == 1
+        for _ in range(teaching.MOST_BEFORE + 1):
+            session.forget()
+        assert not lesson.before
+        assert not any(lesson.windows.values())
+
+
+def test_a_clock_that_is_set_back_does_not_end_a_lesson(bundle: Bundle) -> None:
+    with bundle.open_session("onnx", features=True) as session:
+        samples = movement(*OWN[0], 600, 5)
+        session.push(samples[:100], 5000.0 + np.arange(100) / 50)
+        session.teach("walk")
+        session.push(samples, np.arange(600) / 50)
+        lesson = session._streams["0"].lesson
+        assert lesson is not None
+        assert lesson.added >= 10
+        facts = session.teach(None)
+        assert facts is not None
+        assert "only one class" in str(facts["reasons"])
+
+
+def test_a_lesson_may_be_forgotten_while_it_lasts_and_ended_twice(bundle: Bundle) -> None:
+    with bundle.open_session("onnx", features=True) as session:
+        day(session, OWN, 700, taught=True)
+        session.teach("walk")
+        session.teach("walk")
+        session.push(movement(*OWN[0], 300, 5))
+        session.forget()
+        assert told_trot(session) < 0.2
+        session.forget()
+        assert session.teach(None) is None or session.teach(None) is None
+        day(session, OWN, 900, taught=True)
+        assert told_trot(session) > 0.9
 
 
 def test_what_was_taught_survives_a_reload_of_the_same_network(bundle: Bundle) -> None:

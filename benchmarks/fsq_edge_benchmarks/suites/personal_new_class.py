@@ -30,7 +30,7 @@ from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.packing.bundle import build_bundle
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.personal.fitting import personalize
-from fsq_edge_runtime.scores import confusion, scores_of_tallies, tallies
+from fsq_edge_runtime.scores import REPLICATES, confusion, percentile_interval, scores_of_tallies, tallies
 from fsq_edge_runtime.stream.records import Decision
 
 SEEDS: Final = (0, 1)
@@ -52,7 +52,8 @@ def run(
 
     Returns:
         ``classes``: by class the recall of the new class, accuracy on the others before and after, false alarms of the
-        new class an hour of the others, and refusals; ``mean`` and ``worst`` over them.
+        new class an hour of the others, and refusals, a recall with its interval over the wearers; ``mean`` and
+        ``worst`` over them.
     """
     dataset = open_dataset(source)
     names = dataset.classes[:1] if quick else dataset.classes
@@ -77,7 +78,10 @@ def run(
         "seeds": list(seeds),
         "own_seconds_of_each_recording": OWN_S[source],
         "classes": classes,
-        "mean": {key: float(np.mean([one[key] for one in classes.values()])) for key in figures},
+        "mean": {
+            **{key: float(np.mean([one[key] for one in classes.values()])) for key in figures},
+            "recall_interval": _over_wearers([row for found in rows.values() for row in found]),
+        },
         "worst_recall": min(one["recall"] for one in classes.values()),
         "rows": rows,
     }
@@ -163,11 +167,22 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "wearers": len(rows),
         "refused": sum(bool(row["refused"]) for row in rows),
         "recall": float(np.mean(recalls)) if recalls else 0.0,
+        "recall_interval": _over_wearers(rows),
         **{
             key: float(np.mean([row[key] for row in rows]))
             for key in ("known_before", "known_after", "false_alarms_per_hour")
         },
     }
+
+
+def _over_wearers(rows: Sequence[dict[str, Any]]) -> list[float]:
+    """Return the 95 % interval of the mean recall, drawn over the cases: a wearer, a class and a seed each."""
+    recalls = np.array([row["recall"] for row in rows if row["recall"] is not None])
+    if not len(recalls):
+        return [0.0, 0.0]
+    drawn = np.random.default_rng(0).integers(0, len(recalls), (REPLICATES, len(recalls)))
+    interval = percentile_interval(float(recalls.mean()), recalls[drawn].mean(axis=1))
+    return [interval.low, interval.high]
 
 
 if __name__ == "__main__":

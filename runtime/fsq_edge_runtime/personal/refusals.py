@@ -30,6 +30,9 @@ def refusals(evidence: Evidence, base: Int64Array, names: Sequence[str], known: 
     counts = np.bincount(evidence.labels, minlength=len(names))
     given = np.flatnonzero(counts)
     labelled = len(evidence) + evidence.unusable
+    if not labelled:
+        yield "no labelled window: the recordings are shorter than a window, or have no label that lasts for one"
+        return
     if not len(evidence):
         yield f"no usable window: {evidence.unusable} of {labelled} abstained for their quality"
         return

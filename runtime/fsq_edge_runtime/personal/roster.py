@@ -57,6 +57,7 @@ class Roster:
                 )
             known = self._made[id(opened)] = (opened, PersonalHead(opened, self._tail))
         self._heads[stream] = known[1]
+        self._let_go()
         return known[1]
 
     def wearer_of(self, stream: str) -> Wearer | None:
@@ -79,6 +80,12 @@ class Roster:
     def take_away(self, stream: str) -> None:
         """Take a stream's own overlay away."""
         self._heads.pop(stream, None)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep only overlays that a stream has: a stream that is taught again and again would fill the memory."""
+        used = {id(head) for head in self._heads.values()}
+        self._made = {key: made for key, made in self._made.items() if id(made[1]) in used}
 
 
 def open_roster(bundle: Bundle, given: OverlayGiven | Mapping[str, OverlayGiven] | None, features: bool) -> Roster:

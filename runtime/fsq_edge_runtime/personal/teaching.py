@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 MOST_WINDOWS: Final = 512  # of one class; older ones make way, so that fitting stays quick
+MOST_BEFORE: Final = 16  # overlays that can be gone back to; a stream may be taught for years
 NO_LABEL: Final = -1
 
 
@@ -32,7 +33,7 @@ class Lesson:
         since: source time from which windows are of that class, seconds.
         stretch: counts the labels that were given.
         windows: by class, oldest first.
-        before: overlays that were replaced, with how many windows each class had then.
+        before: the latest overlays that were replaced, each with the number of the last label that its successor knew.
         current: the overlay in use; None for the base head.
         added: windows since the last fit.
     """
@@ -48,7 +49,11 @@ class Lesson:
 
     def see(self, code: int | None, row: Float32Array | None, start: float, end: float) -> None:
         """Take a window of the stream; code and row are None where it got no answer."""
-        if self.label == NO_LABEL or start < self.since:
+        if self.label == NO_LABEL:
+            return
+        if end < self.since:  # the stream's clock was set back since the label was given
+            self.begin(self.label, start)
+        if start < self.since:
             return
         features = () if row is None else tuple(in_steps(row[self.width :]).astype(int).tolist())
         mine = self.windows.setdefault(self.label, [])
@@ -73,6 +78,7 @@ class Lesson:
         if found.overlay is None:
             return {"action": "refused", **facts, "reasons": list(found.reasons)}
         self.before.append((self.current, self.stretch))
+        del self.before[:-MOST_BEFORE]
         self.current = found.overlay
         gain = found.gains[0].macro_f1
         return {
