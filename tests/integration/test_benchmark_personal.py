@@ -12,6 +12,7 @@ def test_the_cost_suite_serves_many_wearers() -> None:
     assert found["single"]["ratio_p50"]["value"] > 1.0
     assert found["single"]["ratio_p50"]["value"] > found["single"]["ratio_p50_without"]["value"]
     assert 0.0 < found["many"]["ratio"] < 1.0
+    assert found["features_output"]["value"] > 0.0
     assert found["many"]["streams"] == 50
     assert found["fit_ms"] > 0.0
 

@@ -84,6 +84,7 @@ SUITES: Final = (
         (
             Figure("decision with an overlay / bare onnxruntime, median", "single/ratio_p50/value", "x", at_most=1.7),
             Figure("the same without one", "single/ratio_p50_without/value", "x"),
+            Figure("features that nobody reads / a graph without", "features_output/value", "x"),
             Figure("an overlay adds to a decision", "single/added_us", "µs"),
             Figure("1,000 streams, 1,000 overlays / best batches", "many/ratio", "x", at_least=0.45),
             Figure("fit, processor time", "fit_ms", "ms", at_most=100.0),
