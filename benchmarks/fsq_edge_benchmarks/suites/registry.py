@@ -120,6 +120,18 @@ SUITES: Final = (
         ),
     ),
     Suite(
+        "receivers",
+        "Receivers",
+        "A paced decision whose record goes to a dead, silent or full receiver, in turns with one that goes nowhere.",
+        (
+            Figure(
+                "worst receiver: decision / decision that goes nowhere, median", "worst/ratio_p50", "x", at_most=1.1
+            ),
+            Figure("worst receiver: decision / decision that goes nowhere, p99", "worst/ratio_p99", "x", at_most=1.5),
+            Figure("worst receiver: memory that 50,000 records leave", "worst/memory_mb", "MB", at_most=20.0),
+        ),
+    ),
+    Suite(
         "gateway",
         "Gateway",
         "`run --workers`: 64 streams through pipes to one and to two workers, at full speed, without their start.",

@@ -107,7 +107,7 @@ def single_stream(bundle: Bundle, rounds: int) -> dict[str, Any]:
         sides = {kind: _Side(stack, bundle, kind) for kind in ("nothing", *KINDS)}
         _look_on(stack, sides["all"])
         calls = {kind: _pusher(side, hops) for kind, side in sides.items()}
-        taken = _in_blocks(calls, rounds, PAUSE_S)
+        taken = in_blocks(calls, rounds, PAUSE_S)
     plain = taken["nothing"]
     return {
         kind: {
@@ -170,7 +170,7 @@ def _pusher(side: _Side, hops: Sequence[Float32Array]) -> Callable[[int], None]:
     return lambda turn: side.push("0", hops[turn % len(hops)])
 
 
-def _in_blocks(calls: dict[str, Callable[[int], None]], rounds: int, pause_s: float) -> dict[str, Float64Array]:
+def in_blocks(calls: dict[str, Callable[[int], None]], rounds: int, pause_s: float) -> dict[str, Float64Array]:
     """Return nanoseconds of every call; the sides take turns by blocks, in another order each round."""
     names = list(calls)
     taken = {name: np.empty((rounds + 1, BLOCK)) for name in names}
