@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_calibration import build_calibration_set
 from fsq_edge_compile.int8.agreement import compare_codes
 from fsq_edge_compile.int8.probe import ActivationProbe
-from fsq_edge_compile.int8.quantize import quantize_preview
+from fsq_edge_compile.int8.quantize import quantize_preview, quantize_scores
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range
 from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.tail import FsqTail
@@ -126,3 +127,31 @@ def test_ranges_by_histogram() -> None:
     flat = Histogram(0.0, 1.0, np.ones(2048))
     assert mse_range(flat) == (0.0, 1.0)
     assert percentile_range(flat) == pytest.approx((0.0, 1.0), abs=2e-3)
+
+
+def test_computed_weights_and_a_normalization_of_its_own_are_taken() -> None:
+    """As torch exports weight normalisation, and BatchNorm whose equal parameters became one tensor."""
+    draw = np.random.default_rng(0)
+    shapes = {"v": (4, 3, 1, 3), "g": (4, 1, 1, 1), "bias": (4,), "w": (2, 24), "w_bias": (2,)}
+    constants = [numpy_helper.from_array(draw.normal(size=s).astype(np.float32), n) for n, s in shapes.items()]
+    constants += [numpy_helper.from_array(np.full(4, value, np.float32), n) for n, value in (("one", 1), ("zero", 0))]
+    nodes = [
+        helper.make_node("ReduceL2", ["v"], ["length"], axes=[1, 2, 3], keepdims=1, name="length"),
+        helper.make_node("Div", ["v", "length"], ["unit"], name="unit"),
+        helper.make_node("Mul", ["unit", "g"], ["weight"], name="weight"),
+        helper.make_node("Conv", ["input", "weight", "bias"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+        helper.make_node("BatchNormalization", ["r", "one", "zero", "zero", "one"], ["n"], name="norm"),
+        helper.make_node("Flatten", ["n"], ["f"], name="flat"),
+        helper.make_node("Gemm", ["f", "w", "w_bias"], ["t"], transB=1, name="scores"),
+    ]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("input", (1, 3, 1, 8)), ("t", (1, 2)))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    frames = draw.normal(size=(32, 3, 1, 8)).astype(np.float32)
+    exact, rounded = open_onnx(model), open_onnx(quantize_scores(model, frames))
+    for frame in frames[:8, None]:
+        right = exact.run(None, {"input": frame})[0]
+        assert rounded.run(None, {"input": frame})[0] == pytest.approx(right, abs=0.15)
+    quantized = onnx.load_from_string(quantize_scores(model, frames))
+    assert not {"ReduceL2", "Div", "Mul"} & {node.op_type for node in quantized.graph.node}

@@ -21,6 +21,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from fsq_edge_calibration import CalibrationSet
+from fsq_edge_compile.int8.constants import fold_constants
 from fsq_edge_compile.int8.probe import ActivationProbe, activation_names
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, RangeMethod, activation_ranges
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
@@ -92,6 +93,7 @@ def quantize_scores(encoder: bytes, frames: Float32Array, *, method: RangeMethod
         model = onnx.shape_inference.infer_shapes(onnx.load_from_string(encoder))
     except Exception as error:
         raise DataError(f"the device graph is not a readable ONNX model: {error}") from error
+    fold_constants(model)
     ranges = activation_ranges(ActivationProbe(model, activation_names(model)), frames, method)
     quantized = _insert_qdq(model, ranges, np.ascontiguousarray(frames[:1]))
     quantized.producer_name = "fsq-edge int8 preview"
@@ -151,6 +153,9 @@ def _insert_qdq(model: Any, ranges: dict[str, tuple[float, float]], frame: Float
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             extra_options={"TensorQuantOverrides": overrides},
+            # A normalisation that no layer took in: its variances would be rounded to int8, and onnxruntime refuses
+            # to open the result where a variance and a scale are one tensor.
+            nodes_to_exclude=[node.name for node in model.graph.node if node.op_type == "BatchNormalization"],
         )
         return onnx.load(target)
 
