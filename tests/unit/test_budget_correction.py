@@ -75,6 +75,13 @@ def test_the_intervals_hold_for_wearers_drawn_anew_and_the_correction_is_nearer(
     assert np.mean(off) < np.mean(raw)
 
 
+def test_a_class_that_may_not_have_been_there_can_have_a_share_of_exactly_nothing() -> None:
+    correction = measured(np.random.default_rng(3), 6)
+    found = correct(pieces("x", ["rest"] * 90 + ["walk"] * 9 + ["trot"]), correction).set_index("state")
+    assert found.loc["trot", "low"] == 0.0
+    assert found.loc["rest", "low"] > 50.0
+
+
 def test_answers_that_tell_nothing_have_no_interval() -> None:
     tables = []
     for kind in range(3):  # each takes another class for all the others
