@@ -29,7 +29,7 @@ def read_decisions(logs: Iterable[Path]) -> pd.DataFrame:
 
     Args:
         logs: JSON lines, Parquet files, folders of Parquet files, or output folders of ``score``, whose streams are the
-            recordings. A decision that stands in two of them counts once, and a half-written last line is left out.
+            recordings. A decision that stands in two of them counts once, and half-written lines are left out.
 
     Returns:
         One row a piece: ``stream``, ``start`` and ``end`` (seconds of the source), ``state`` (the label, or

@@ -105,7 +105,8 @@ class Habits:
         shares = np.take_along_axis(undone, order, axis=0)
         ends = [np.minimum((below < level).sum(axis=0), WEARERS - 1) for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)]
         low, high = (np.take_along_axis(shares, end[None], axis=0)[0] for end in ends)
-        return low, high
+        # The search comes near to none and never gets there.
+        return np.where(low < IMAGINED_ENOUGH, 0.0, low), high
 
     def _imagine(self, draw: Generator) -> Float64Array:
         """Return the rates (WEARERS, states, states) of wearers who might have been labelled."""

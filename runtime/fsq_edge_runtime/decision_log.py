@@ -21,7 +21,7 @@ def read_windows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a log that are windows; their ``t_start`` and ``t_end`` are floats, start before end.
 
     Args:
-        path: JSON lines of ``run``; a half-written last line, as a killed run leaves it, is left out. Or a Parquet file
+        path: JSON lines of ``run``; half-written lines, as killed runs leave them, are left out. Or a Parquet file
             or a folder of them.
 
     Raises:
@@ -74,7 +74,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _torn(text: bytes) -> bool:
-    return len(text) < MAX_LINE and text.startswith(b"{") and not text.endswith((b"\n", b"}"))
+    return len(text) < MAX_LINE and text.startswith(b"{") and not text.rstrip().endswith(b"}")
 
 
 def _read(text: bytes, where: str) -> dict[str, Any]:

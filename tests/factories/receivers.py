@@ -1,4 +1,4 @@
-"""Receivers of records: an HTTP server that answers as it is told, and a real InfluxDB."""
+"""Receivers of records: an HTTP server that answers as it is told, a real InfluxDB and a real VictoriaMetrics."""
 
 from __future__ import annotations
 
@@ -137,5 +137,44 @@ class Influx:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ping", timeout=1) as answer:
                 return answer.status == 204
+        except OSError:
+            return False
+
+
+class VictoriaMetrics:
+    """A real VictoriaMetrics on a loopback port, which takes what InfluxDB 2 takes at ``/api/v2/write``."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("victoria-metrics")
+        if program is None:
+            pytest.skip("VictoriaMetrics' server 'victoria-metrics' is not installed (apt install victoria-metrics)")
+        self._command = [program, f"-storageDataPath={folder}", "-retentionPeriod=100y"]
+        self._folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True)
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            command = [*self._command, f"-httpListenAddr=127.0.0.1:{self.port}"]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        eventually(self._answers, f"victoria-metrics on port {self.port}")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def exported(self, name: str) -> list[dict[str, object]]:
+        """Return every series of a name: ``metric`` (its tags), ``values`` and ``timestamps`` (milliseconds)."""
+        wanted = urllib.parse.urlencode({"match[]": name, "reduce_mem_usage": "1"})
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/export?{wanted}", timeout=10) as answer:
+            return [json.loads(line) for line in answer.read().splitlines()]
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1) as answer:
+                return answer.status == 200
         except OSError:
             return False

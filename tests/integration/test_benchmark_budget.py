@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fsq_edge.data import write_folder
-from fsq_edge_benchmarks.suites.budget import corrected_by_others, decided_streams
+from fsq_edge_benchmarks.suites.budget import corrected_by_others, decided_days, decided_streams
 from fsq_edge_runtime.errors import UsageError
 from tests.factories.bundles import preprocess_config, random_bundle
 from tests.factories.runs import CHANNELS, gait_dataset
@@ -21,7 +21,9 @@ def test_budgets_of_stitched_recordings_stand_beside_their_truth(tmp_path: Path)
     assert pieces["stream"].nunique() == 4
     seconds = (truth["end"] - truth["start"]).groupby(truth["stream"]).sum()
     assert seconds.to_numpy() == pytest.approx(36)  # three recordings of 600 samples each
-    table = corrected_by_others(pieces, truth)
+    days = decided_days(bundle, data, ["1", "2", "3", "4"], 0, 2)
+    table = corrected_by_others((pieces, truth), days)
+    assert table["stream"].nunique() == 8
     assert table.groupby("stream")["true"].sum().to_numpy() == pytest.approx(100)
     assert table.groupby("stream")["corrected"].sum().to_numpy() == pytest.approx(100)
     bounded = table.dropna()

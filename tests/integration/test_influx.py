@@ -14,7 +14,7 @@ from fsq_edge_runtime.errors import UnavailableError, UsageError
 from fsq_edge_runtime.sinks import open_sink
 from fsq_edge_runtime.stream.records import StreamEvent
 from tests.factories.live import eventually, free_port
-from tests.factories.receivers import Influx, Receiver
+from tests.factories.receivers import Influx, Receiver, VictoriaMetrics
 from tests.factories.records import decision
 
 START = 1_700_000_000.0
@@ -112,6 +112,40 @@ def test_version_2_gets_its_path_and_its_token(monkeypatch: pytest.MonkeyPatch) 
     assert path == "/api/v2/write?org=my+club&bucket=dogs&precision=ns"
     assert headers["Authorization"] == "Token t0ken"
     assert parse_line(body.decode())["time"] == int(START * 1e9)
+
+
+def test_windows_arrive_by_the_route_of_version_2_and_a_restart_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSQ_EDGE_INFLUX_TOKEN", "t0ken")
+    server = VictoriaMetrics(tmp_path / "victoria")
+    stream = "rex, the 2nd = best"
+
+    def seen() -> dict[int, float]:
+        found = {}
+        for series in server.exported("fsq_edge_seq"):
+            assert series["metric"]["stream"] == stream
+            found |= dict(zip(series["values"], series["timestamps"], strict=True))
+        return found
+
+    try:
+        server.start()
+        sink = open_sink(f"influx:http://127.0.0.1:{server.port}/?org=club&bucket=dogs")
+        for number in range(50):
+            sink.write(decision(number, t_end=START + number, stream=stream))
+        eventually(lambda: sink.counters["records"] == 50, "the first windows")
+        eventually(lambda: len(seen()) == 50, "the first windows are stored")  # a kill loses what is not on disk yet
+        server.kill()
+        for number in range(50, 80):
+            sink.write(decision(number, t_end=START + number, stream=stream))
+        eventually(lambda: sink.counters["retries"] > 0, "the sink sees that the server has gone")
+        server.start()
+        eventually(lambda: set(range(50, 80)) <= set(seen()), "what came meanwhile")
+        assert seen()[60] == (START + 60) * 1000
+        sink.close()
+        assert sink.counters["errors"] == 0
+    finally:
+        server.kill()
 
 
 def test_a_line_that_influx_refuses_does_not_hold_up_the_others() -> None:

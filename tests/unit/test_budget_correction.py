@@ -54,23 +54,32 @@ def test_shares_are_found_again_where_wearers_are_alike() -> None:
     assert abs(found["percent"].to_numpy() - 100 * true).max() > 5
 
 
-@pytest.mark.parametrize("wearers", [4, 12])
+@pytest.mark.parametrize("wearers", [3, 6, 24])
 def test_the_intervals_hold_for_wearers_drawn_anew_and_the_correction_is_nearer(wearers: int) -> None:
     draw = np.random.default_rng(7)
     correction = measured(draw, wearers)
-    inside, off, raw = [], [], []
+    inside, widths, off, raw = [], [], [], []
     for _ in range(25):
         shares = draw.dirichlet([1.5, 1.5, 1.5])
         truth, answers = wearer(draw, shares)
         found = correct(pieces("x", answers), correction).set_index("state")
         for name in CLASSES:
             true = 100 * truth.count(name) / len(truth)
+            widths.append(found.loc[name, "high"] - found.loc[name, "low"])
             inside.append(found.loc[name, "low"] <= true <= found.loc[name, "high"])
             off.append(abs(found.loc[name, "corrected"] - true))
             raw.append(abs(found.loc[name, "percent"] - true))
         assert found["corrected"].sum() == pytest.approx(100)
     assert np.mean(inside) >= 0.92  # of 75 figures; 95 % is the aim
+    assert np.mean(widths) < 60  # an interval that says something
     assert np.mean(off) < np.mean(raw)
+
+
+def test_a_class_that_may_not_have_been_there_can_have_a_share_of_exactly_nothing() -> None:
+    correction = measured(np.random.default_rng(3), 6)
+    found = correct(pieces("x", ["rest"] * 90 + ["walk"] * 9 + ["trot"]), correction).set_index("state")
+    assert found.loc["trot", "low"] == 0.0
+    assert found.loc["rest", "low"] > 50.0
 
 
 def test_answers_that_tell_nothing_have_no_interval() -> None:

@@ -46,6 +46,21 @@ def records(count: int = 400, start: float = 1.7e9) -> list:
     return [*found, decision(count, None, t_end=start + 30.0 * count, missed="deadline")]
 
 
+def test_a_run_that_was_killed_in_the_middle_of_a_line_and_went_on_loses_that_line_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    sink = JsonlSink(Output(path))
+    for number in range(20):
+        sink.write(decision(number))
+    sink.close()
+    path.write_bytes(path.read_bytes()[:-40])
+    sink = JsonlSink(Output(path, append=True))
+    for number in range(20, 40):
+        sink.write(decision(number))
+    sink.close()
+    ends = read_decisions([path])["end"]
+    assert ends.tolist() == [2.0 + number for number in range(40) if number != 19]
+
+
 def test_parquet_and_json_lines_give_the_same_budget(tmp_path: Path) -> None:
     sinks = [JsonlSink(Output(tmp_path / "a.jsonl")), ParquetSink(tmp_path / "parquet")]
     for record in records():

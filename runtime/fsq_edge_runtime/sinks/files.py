@@ -104,6 +104,8 @@ class Output:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self._append else os.O_TRUNC)
             self._descriptor = os.open(self._path, flags, 0o666)
             self._watch()
+            if self._append and self._poll is None:
+                self._end_line()
             return
         # Past Python's buffer: a reader that hangs must not hold up the end of the process.
         if sys.stdout is None:
@@ -112,6 +114,14 @@ class Output:
             sys.stdout.flush()
             self._descriptor = sys.stdout.fileno()
             self._watch()
+
+    def _end_line(self) -> None:
+        """End the line that a killed run left half written, so that the next one is whole."""
+        if self._path is not None and self._descriptor is not None and self._path.stat().st_size:
+            with self._path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    os.write(self._descriptor, b"\n")
 
     def _watch(self) -> None:
         if self._descriptor is not None and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
