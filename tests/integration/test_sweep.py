@@ -52,7 +52,9 @@ def test_a_sweep_on_one_file_goes_on_and_reports(project: Path, kind: str, capfd
     assert found["held_out"] == ["5", "6"]
     assert sorted(found["train"] + found["validation"]) == ["1", "2", "3", "4"]
     values = [entry["values"] for entry in found["front"]]
-    assert values
+    assert bool(values) == bool(counts["finished"])
+    if not values:  # settings are drawn by chance: each of five was the impossible one
+        return
     for one in values:  # nothing on the front is beaten in both
         assert not any(
             other["macro-f1"] >= one["macro-f1"] and other["parameters"] <= one["parameters"] and other != one
