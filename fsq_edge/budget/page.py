@@ -99,7 +99,8 @@ def make_page(
     if streams > MOST_STREAMS:
         notices.append(f"Pictures show the first {MOST_STREAMS} of {streams:,} streams; the tables have them all.")
     clock = f"clock of {zone}" if zone else "seconds of the source"
-    return render("Time budget", sections, subtitle=f"{streams:,} streams, {clock}", notices=notices)
+    counted = f"{streams:,} stream" + "s" * (streams != 1)
+    return render("Time budget", sections, subtitle=f"{counted}, {clock}", notices=notices)
 
 
 def _facts(pieces: pd.DataFrame, budget: pd.DataFrame, unknown: float) -> list[Fact]:
