@@ -18,18 +18,17 @@ LABEL = "device"
 MOST_BYTES = 600_000
 # The verbs of a device, and what their modules import; ``make bare`` runs them without the rest.
 VERBS = (
-    "alerts", "bench", "bundle", "completion", "docs", "doctor", "hef", "main", "metrics", "output", "options", "run",
-    "schema", "service",
+    "alerts", "bench", "bundle", "completion", "docs", "doctor", "hef", "main", "output", "options", "run", "service",
 )  # fmt: skip
-PAGES = ["device-install", "exit-codes", "glossary", "limits", "troubleshooting", "versions"]
+PAGES = ["device-install", "exit-codes", "troubleshooting"]
 NO_BENCH = ["charts", "page", "torch_backend"]  # they need an extra that a device has not
 KEPT = re.compile(
-    rf"fsq_edge/(__init__|__main__|artefact_schemas|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
+    rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
     r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|deploy/plain_windows|report/(__init__|document|plain|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
-    rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/.*)"
+    rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/(?!onlookers\.py).*)"
     r"|fsq_edge_compile/(__init__|checker/__init__|checker/targets)\.py"
-    r"|fsq_edge_runtime/(?!testing/).*|.*/py\.typed|[^/]+\.dist-info/(?!RECORD).*"
+    r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|.*/py\.typed|[^/]+\.dist-info/(?!RECORD).*"
 )
 
 
