@@ -15,9 +15,7 @@ from fsq_edge.cli.bundle_registry import pull, push
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.options import bundle_option, default_option, path_option
 from fsq_edge.cli.output import Output, force_option, need, output_options, table
-from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.checker.targets import ARCHES
-from fsq_edge_compile.parity.ladder import Gates
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.install import verify_parts
 from fsq_edge_runtime.errors import UsageError
@@ -71,8 +69,10 @@ def build(
     checked, calibrated, previewed in int8 and compared with the file as it came, in one go.
     """
     need("onnx", "compile")
+    from fsq_edge_compile.build_folder import BuildFolder
     from fsq_edge_compile.packing.bundle import build_bundle
     from fsq_edge_compile.packing.gate import check_gate
+    from fsq_edge_compile.parity.ladder import Gates
 
     if network["onnx"] is not None and build is None:
         own = build_own(network, output, name, arch, min_code_agreement, force)
