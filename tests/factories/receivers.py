@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -62,9 +63,16 @@ class Receiver:
             daemon_threads = True
             block_on_close = False
 
+            def get_request(self) -> tuple[socket.socket, object]:
+                request, address = super().get_request()
+                if context is not None:  # else left open to the collector where the other side broke off
+                    receiver._connections.append(request)
+                return request, address
+
             def handle_error(self, request: object, client_address: object) -> None:
                 pass
 
+        self._connections: list[socket.socket] = []
         self._server = Server(("127.0.0.1", port), Handler)
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
@@ -75,6 +83,8 @@ class Receiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        for connection in self._connections:
+            connection.close()
 
     def bodies(self) -> list[dict[str, object]]:
         return [json.loads(body) for _, _, body in list(self.requests)]
