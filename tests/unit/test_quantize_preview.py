@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_calibration import build_calibration_set
 from fsq_edge_compile.int8.agreement import compare_codes
+from fsq_edge_compile.int8.constants import fold_constants
 from fsq_edge_compile.int8.probe import ActivationProbe
 from fsq_edge_compile.int8.quantize import quantize_preview, quantize_scores
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range
@@ -155,3 +156,51 @@ def test_computed_weights_and_a_normalization_of_its_own_are_taken() -> None:
         assert rounded.run(None, {"input": frame})[0] == pytest.approx(right, abs=0.15)
     quantized = onnx.load_from_string(quantize_scores(model, frames))
     assert not {"ReduceL2", "Div", "Mul"} & {node.op_type for node in quantized.graph.node}
+
+
+def scores_graph(*nodes: onnx.NodeProto) -> bytes:
+    """input (1, 1, 2, 2) times a constant that the nodes make of ``a`` (2, 2)."""
+    constants = [numpy_helper.from_array(np.ones((2, 2), np.float32), "a")]
+    constants += [numpy_helper.from_array(np.array([60_000, 60_000], np.int64), "size")]
+    nodes = (*nodes, helper.make_node("Mul", ["input", "made"], ["m"]), helper.make_node("Flatten", ["m"], ["t"]))
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("input", (1, 1, 2, 2)), ("t", (1, 4)))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def test_constants_that_are_huge_or_drawn_or_unknown_are_left_in_the_graph() -> None:
+    huge = scores_graph(
+        helper.make_node("Tile", ["a", "size"], ["big"]),
+        helper.make_node("ReduceMean", ["big"], ["made"], keepdims=0),
+    )
+    drawn = scores_graph(helper.make_node("RandomNormalLike", ["a"], ["made"]))
+    for graph in (huge, drawn):
+        model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+        assert fold_constants(model) == []
+
+
+def test_a_constant_that_cannot_be_computed_is_bad_data() -> None:
+    model = onnx.load_from_string(scores_graph(helper.make_node("Reshape", ["a", "size"], ["made"])))
+    model.graph.value_info.append(helper.make_tensor_value_info("made", TensorProto.FLOAT, (2, 2)))
+    with pytest.raises(DataError, match="cannot be computed"):
+        fold_constants(model)
+
+
+def test_what_only_a_branch_reads_stays() -> None:
+    branches = [
+        helper.make_graph([helper.make_node("Identity", ["kept"], [f"o{n}"])], f"b{n}", [],
+                          [helper.make_tensor_value_info(f"o{n}", TensorProto.FLOAT, (2, 2))])
+        for n in range(2)
+    ]  # fmt: skip
+    model = onnx.load_from_string(scores_graph(
+        helper.make_node("Neg", ["a"], ["minus"]),
+        helper.make_node("ReduceSum", ["input"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["yes"], to=TensorProto.BOOL),
+        helper.make_node("If", ["yes"], ["chosen"], then_branch=branches[0], else_branch=branches[1]),
+        helper.make_node("Add", ["chosen", "minus"], ["made"]),
+    ))  # fmt: skip
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((2, 2), np.float32), "kept"))
+    model = onnx.shape_inference.infer_shapes(model)
+    assert fold_constants(model) == ["minus"]
+    assert {entry.name for entry in model.graph.initializer} == {"kept", "minus"}
+    onnx.checker.check_model(model)
