@@ -18,11 +18,6 @@ from tests.factories.receivers import Receiver
 from tests.factories.records import decision
 
 PASSWORD = "hunter2"  # noqa: S105 - of a broker that lives as long as the test
-# paho-mqtt leaves the socket of a failed handshake to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"),
-]
 Make = Callable[[tuple[Path, Path]], Broker]
 
 
