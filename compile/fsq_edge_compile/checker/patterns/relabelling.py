@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from fsq_edge_compile.checker.axes import BATCH, CHANNELS, MOVES, PLACES, RECURRENT, Axes, moved, starting_axes
 from fsq_edge_compile.checker.graph import Graph, Node
+from fsq_edge_compile.checker.layout import CHANNELS_FIRST
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims
 from fsq_edge_compile.checker.rulebook import rulebook
 
@@ -126,6 +127,8 @@ def _is_good(graph: Graph, node: Node, chains: _Chains, good: dict[str, bool], c
         return False
     if _is_dense_map(graph, node, after):
         return False
+    if _is_sequence_first(after) and any(reader.op in CHANNELS_FIRST for reader in graph.consumers(name)):
+        return False
     settled = _is_relabelled(after) or _is_window(after)
     if settled and (chains.read.get(name, False) or _may_leave(graph, after)):
         return True
@@ -172,7 +175,12 @@ def _is_relabelled(axes: Axes) -> bool:
     # A batch of 1 may be dropped around dense layers: [1, T, C] and [T, C] are the same rows.
     single = not any(part.kind == BATCH for part in axes.total)
     dropped = single and len(axes.axes) == 2 and axes.kinds(0) == {PLACES}
-    return axes.keeps_batch() or dropped
+    return axes.keeps_batch() or dropped or _is_sequence_first(axes)
+
+
+def _is_sequence_first(axes: Axes) -> bool:
+    """Whether a batch of 1 went behind the places, [T, 1, C], as torch's attention keeps its tokens."""
+    return len(axes.axes) == 3 and not axes.axes[1] and axes.kinds(2) == {CHANNELS} and axes.total[0].kind != BATCH
 
 
 def _may_leave(graph: Graph, axes: Axes) -> bool:
