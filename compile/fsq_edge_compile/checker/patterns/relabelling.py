@@ -111,7 +111,8 @@ def _mark_read(graph: Graph, claims: Claims, chains: _Chains) -> None:
         else:
             reached = any(chains.read.get(name, False) for name in node.outputs)
         for name in node.reads:
-            chains.read[name] = chains.read.get(name, False) or reached
+            misread = node.op in CHANNELS_FIRST and name in chains.axes and not _has_channels_first(chains.axes[name])
+            chains.read[name] = chains.read.get(name, False) or (reached and not misread)
 
 
 def _leads_to_move(graph: Graph, node: Node) -> bool:
@@ -126,8 +127,6 @@ def _is_good(graph: Graph, node: Node, chains: _Chains, good: dict[str, bool], c
     if after is None or _drops_height(graph, node, after):
         return False
     if _is_dense_map(graph, node, after):
-        return False
-    if _is_sequence_first(after) and any(reader.op in CHANNELS_FIRST for reader in graph.consumers(name)):
         return False
     settled = _is_relabelled(after) or _is_window(after)
     if settled and (chains.read.get(name, False) or _may_leave(graph, after)):
@@ -160,6 +159,11 @@ def _is_dense(graph: Graph, name: str) -> bool:
     if maker is not None and maker.op == "Add" and len(graph.activations(maker)) == 1:
         maker = graph.producer(graph.activations(maker)[0])
     return maker is not None and maker.op == "MatMul" and len(graph.activations(maker)) == 1
+
+
+def _has_channels_first(axes: Axes) -> bool:
+    """Whether a convolution would find the channels where it looks for them, and no place in their stead."""
+    return axes.channels_are_one() or axes.axis_of_channels() == 1
 
 
 def _drops_height(graph: Graph, node: Node, after: Axes) -> bool:
