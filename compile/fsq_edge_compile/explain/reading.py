@@ -77,6 +77,8 @@ class _Reading:
         if row is not None:
             self.rows[row.id] = row
         key = (found.node, found.layer, found.rule or found.id, found.cause)
+        if row is None and not found.consequences:  # a bare status repeats what HailoRT said with words before
+            key = next((known for known in reversed(self.findings) if known[2] == found.id), key)
         if key in self.findings:
             self.findings[key] = _behind(self.findings[key], [found.line])
         elif len(self.findings) < MAX_FINDINGS:
