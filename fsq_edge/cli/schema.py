@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from fsq_edge.artefact_schemas import artefact_places, schema_of
 from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import Output, table, write_json
-from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.errors import UsageError, did_you_mean
 
 
 @click.command(
@@ -27,7 +26,6 @@ def command(name: str | None, out: Path | None) -> None:
         return
     known = artefact_places()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "fsq-edge schema lists them"
+        hint = did_you_mean(name, known) or "fsq-edge schema lists them"
         raise UsageError(f"there is no schema {name!r}", hint=hint)
     write_json(schema_of(name), "-" if out is None else str(out))

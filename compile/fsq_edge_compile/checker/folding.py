@@ -27,22 +27,9 @@ MAX_STAND_IN_ELEMENTS = 1 << 30
 
 
 # Random, no tensors, or meant to stay: folding a quantised weight would hide that the model is quantised.
-NEVER_FOLDED = frozenset(
-    {
-        "SequenceEmpty",
-        "SequenceConstruct",
-        "Optional",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Bernoulli",
-        "Multinomial",
-    }
-)
+_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+_QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+NEVER_FOLDED = frozenset({"SequenceEmpty", "SequenceConstruct", "Optional"} | _RANDOM | _QUANTIZED)
 
 
 def fold(light: LightModel) -> TensorInfo:

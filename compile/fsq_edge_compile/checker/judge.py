@@ -25,21 +25,8 @@ from fsq_edge_runtime.findings import Confidence, NodeFinding
 MIN_RANK, MAX_RANK = 2, 4
 MAX_CUTS = 16
 # 3-D convolutions were compiled, so rank 5 passes on them and on what works element by element.
-_RANK_5 = frozenset(
-    {
-        "Conv",
-        "BatchNormalization",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "Relu",
-        "LeakyRelu",
-        "Sigmoid",
-        "Add",
-        "Mul",
-        "Reshape",
-        "Flatten",
-    }
-)
+_LAYERS_5 = {"Conv", "BatchNormalization", "GlobalAveragePool", "ReduceMean"}
+_RANK_5 = _LAYERS_5 | {"Relu", "LeakyRelu", "Sigmoid", "Add", "Mul", "Reshape", "Flatten"}
 # Comparisons make masks and ArgMax makes indices; everything else computes in float.
 _OTHER_TYPES = frozenset({"Equal", "Greater", "Less", "ArgMax", "Cast"})
 

@@ -11,63 +11,18 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from fsq_edge_compile.checker.graph import as_shape
+from fsq_edge_compile.checker.operators import ARITHMETIC, COMPARISONS, MOVES
 from fsq_edge_runtime.arrays import AnyArray
 
 MAX_FOLDED_ELEMENTS = 1 << 16
 
 # Elementwise operators, with numpy's broadcasting.
-_BROADCAST = frozenset(
-    {
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Mod",
-        "Pow",
-        "Min",
-        "Max",
-        "Where",
-        "And",
-        "Or",
-        "Equal",
-        "Greater",
-        "Less",
-        "GreaterOrEqual",
-        "LessOrEqual",
-    }
-)
+_BROADCAST = ARITHMETIC | COMPARISONS | {"Mod", "Pow", "Min", "Max", "Where", "And", "Or"}
 # The result is no larger than the inputs together.
-_BOUNDED = frozenset(
-    {
-        "Identity",
-        "Concat",
-        "Unsqueeze",
-        "Squeeze",
-        "Slice",
-        "Split",
-        "Cast",
-        "Reshape",
-        "Transpose",
-        "Neg",
-        "Abs",
-        "Sqrt",
-        "Exp",
-        "Log",
-        "Reciprocal",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Sign",
-        "Not",
-        "Clip",
-        "Relu",
-        "ReduceProd",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceMean",
-    }
-)
+_FUNCTIONS = {"Neg", "Abs", "Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Round", "Sign", "Not", "Clip", "Relu"}
+_REDUCTIONS = {"ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean"}
+_PARTS = {"Identity", "Concat", "Slice", "Split", "Cast"}
+_BOUNDED = (MOVES - {"Flatten"}) | _PARTS | _FUNCTIONS | _REDUCTIONS
 
 
 def compute(node: onnx.NodeProto, values: Sequence[AnyArray | None], opset: int) -> list[AnyArray] | None:

@@ -6,47 +6,17 @@ need to know where it went: a Transpose moves it, a Linear after it makes the la
 
 from __future__ import annotations
 
-from fsq_edge_compile.checker.axes import MOVES, moved, starting_axes
+from fsq_edge_compile.checker.axes import moved, starting_axes
 from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
+from fsq_edge_compile.checker.operators import CONVOLUTIONS, MATRIX_PRODUCTS, MOVES, POOLS, RECURRENT, REDUCTIONS
 
-CHANNELS_FIRST = frozenset(
-    {
-        "Conv",
-        "ConvTranspose",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "GroupNormalization",
-        "Resize",
-        "Upsample",
-        "DepthToSpace",
-        "SpaceToDepth",
-        "LRN",
-        "PRelu",
-    }
-)
-_CHANNELS_LAST = frozenset({"MatMul", "Gemm", "LSTM", "GRU", "RNN"})
+_NORMALIZATIONS = {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN"}
+_RESIZES = {"Resize", "Upsample", "DepthToSpace", "SpaceToDepth"}
+CHANNELS_FIRST = CONVOLUTIONS | POOLS | _NORMALIZATIONS | _RESIZES | {"PRelu"}
+_CHANNELS_LAST = MATRIX_PRODUCTS | RECURRENT
 _SCALING = frozenset({"Cast", "Add", "Sub", "Mul", "Div", "Clip"})
 MAX_HOPS = 6
-_REDUCTIONS = frozenset(
-    {
-        "ReduceMean",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceSumSquare",
-        "ReduceProd",
-        "ReduceLogSum",
-        "ReduceLogSumExp",
-        "ArgMax",
-        "ArgMin",
-    }
-)
+_REDUCTIONS = REDUCTIONS | {"ArgMax", "ArgMin"}
 
 
 def channel_axes(graph: Graph) -> dict[str, int]:

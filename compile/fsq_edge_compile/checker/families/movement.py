@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import onnx
 
-from fsq_edge_compile.checker.axes import MOVES, RECURRENT
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 from fsq_edge_compile.checker.graph import elements, positive_axis
 from fsq_edge_compile.checker.layout import batch_axis
+from fsq_edge_compile.checker.operators import MOVES, RECURRENT
 
 MAX_HOPS = 4
 _FLOATS = frozenset(

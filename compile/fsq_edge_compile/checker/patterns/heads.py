@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from fsq_edge_compile.checker.families.predicate import Breach
 from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
+from fsq_edge_compile.checker.operators import MOVES
 
 _HEAD_ENDS = frozenset({"Conv", "Sigmoid", "Relu", "LeakyRelu", "Clip", "BatchNormalization"})
-_UNPACKS = frozenset({"Reshape", "Flatten", "Transpose", "Split", "Slice", "Squeeze", "Unsqueeze", "Concat", "Shape"})
+_UNPACKS = MOVES | {"Split", "Slice", "Concat", "Shape"}
 
 
 def packed_heads(graph: Graph, channels: dict[str, int], refused: set[str]) -> Iterator[tuple[Node, Breach]]:

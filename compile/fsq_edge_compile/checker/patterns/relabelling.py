@@ -8,30 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fsq_edge_compile.checker.axes import BATCH, CHANNELS, MOVES, PLACES, RECURRENT, Axes, moved, starting_axes
+from fsq_edge_compile.checker.axes import BATCH, CHANNELS, PLACES, Axes, moved, starting_axes
 from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.layout import CHANNELS_FIRST
+from fsq_edge_compile.checker.operators import CONVOLUTIONS, MATRIX_PRODUCTS, MOVES, RECURRENT, WINDOW_POOLS
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims
 from fsq_edge_compile.checker.rulebook import rulebook
 
 FLATTENED = "flattened-map"
 # Layers that read a tensor by its channels; moves in front of them are the compiler's own business.
-LAYERS = frozenset(
-    {
-        "Conv",
-        "ConvTranspose",
-        "Gemm",
-        "MatMul",
-        "LayerNormalization",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "Resize",
-        "ReduceMean",
-    }
-)
+_NORMALIZATIONS = {"LayerNormalization", "BatchNormalization", "InstanceNormalization"}
+LAYERS = CONVOLUTIONS | MATRIX_PRODUCTS | WINDOW_POOLS | _NORMALIZATIONS | {"GlobalAveragePool", "Resize", "ReduceMean"}
 
 
 @dataclass(slots=True)

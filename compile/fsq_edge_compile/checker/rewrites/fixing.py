@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,8 @@ class FixResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
         return {
-            "changes": [change.to_dict() for change in self.changes],
-            "rejections": [rejection.to_dict() for rejection in self.rejections],
+            "changes": [{**asdict(change), "nodes": list(change.nodes)} for change in self.changes],
+            "rejections": [asdict(rejection) for rejection in self.rejections],
         }
 
 

@@ -216,13 +216,8 @@ class WriteAttributes(OperatorRewrite):
     summary = "kernel_shape is written out, Resize gets scales, allowzero goes"
     operators = frozenset({"Conv", "ConvTranspose", "Resize", "Reshape"})
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Write out what older parsers look for."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    def _change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.domain:
-            return None
         if node.op_type in ("Conv", "ConvTranspose") and get(node, "kernel_shape") is None:
             weights = bench.shapes.get(node.input[1])
             if weights is None or None in weights:

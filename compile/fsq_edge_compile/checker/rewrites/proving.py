@@ -16,7 +16,7 @@ import onnx
 
 from fsq_edge_compile.checker.loading import node_names
 from fsq_edge_compile.checker.native import NativeError, Worker
-from fsq_edge_compile.checker.rewrites import proof_worker
+from fsq_edge_compile.checker.native_worker import RUN
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.files import first_line
@@ -45,7 +45,7 @@ _NO_MEMORY = re.compile(r"bad.?alloc|fail\w* to allocate|unable to allocate|out 
 
 
 def _worker(size: int) -> Worker:
-    return Worker(memory_bytes=MEMORY_BYTES + COPIES * size, script=proof_worker.__file__)
+    return Worker(memory_bytes=MEMORY_BYTES + COPIES * size)
 
 
 # Starting a child costs more than a small model's proof, so small models share one.
@@ -117,7 +117,7 @@ class Prover:
             raise DataError("no time is left for the proof")
         self._worker.timeout_s = self.left_s
         try:
-            answer = self._worker.ask(0, payload.getvalue())
+            answer = self._worker.ask(RUN, payload.getvalue())
         except NativeError as error:
             if _NO_MEMORY.search(str(error)):
                 raise DataError(

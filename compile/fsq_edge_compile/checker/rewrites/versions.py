@@ -8,6 +8,7 @@ from onnx import helper
 
 from fsq_edge_compile.checker.loading import lighten
 from fsq_edge_compile.checker.native import convert_version
+from fsq_edge_compile.checker.operators import REDUCTIONS
 from fsq_edge_compile.checker.rewrites.rewrite import Rewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench, copied, get, put
 from fsq_edge_runtime.errors import DataError
@@ -16,19 +17,7 @@ from fsq_edge_runtime.errors import DataError
 TARGET_OPSET = 17
 TARGET_IR = 8
 OLDEST_OPSET = 11
-_REDUCTIONS_OF_18 = frozenset(
-    {
-        "ReduceMean",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceSumSquare",
-        "ReduceLogSum",
-        "ReduceLogSumExp",
-    }
-)
+_REDUCTIONS_OF_18 = REDUCTIONS - {"ReduceSum"}  # whose axes became an input in opset 13
 
 
 class RaiseOpset(Rewrite):
