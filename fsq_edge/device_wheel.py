@@ -21,7 +21,7 @@ VERBS = (
     "alerts", "bench", "bundle", "completion", "docs", "doctor", "hef", "main", "output", "options", "run", "service",
 )  # fmt: skip
 PAGES = ["device-install", "exit-codes", "troubleshooting"]
-NO_BENCH = ["charts", "page", "torch_backend"]  # they need an extra that a device has not
+NO_BENCH = ["charts", "layers", "page", "torch_backend"]  # they need an extra that a device has not
 KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
     r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|deploy/plain_windows|report/(__init__|document|plain|terminal))\.py"
