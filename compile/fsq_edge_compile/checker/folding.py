@@ -16,6 +16,7 @@ from fsq_edge_compile.checker.graph import Shape
 from fsq_edge_compile.checker.inference import TensorInfo, infer
 from fsq_edge_compile.checker.kernels import compute, compute_shape
 from fsq_edge_compile.checker.loading import LightModel, StandIn
+from fsq_edge_compile.messages import copied, set_nodes
 from fsq_edge_runtime.arrays import AnyArray
 
 # Nodes looked at over all rounds: enough for hundreds of rounds over a usual network, a few over the largest.
@@ -71,16 +72,8 @@ def fold_once(light: LightModel, info: TensorInfo) -> int:
             kept.append(node)
     if not folded:
         return 0
-    kept = [_copy(node) for node in kept]
-    del graph.node[:]
-    graph.node.extend(kept)
+    set_nodes(graph, [copied(node) for node in kept])
     return folded
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
 
 
 def _fold_node(light: LightModel, node: onnx.NodeProto, info: TensorInfo) -> bool:
@@ -154,7 +147,7 @@ def _constant_branch(light: LightModel, node: onnx.NodeProto) -> list[onnx.NodeP
         constant.name = prefix + tensor.name
         nodes.append(constant)
     for index, inner in enumerate(branch.node):
-        copy = _copy(inner)
+        copy = copied(inner)
         copy.name = prefix + (inner.name or f"{inner.op_type}_{index}")
         copy.input[:] = [renamed.get(name, name) for name in inner.input]
         copy.output[:] = [renamed.get(name, name) for name in inner.output]

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from fsq_edge_compile.checker.cut import Cut, before_layers, cut_around, find_cut, part_of
-from fsq_edge_compile.checker.decoders import HARMLESS, decoder_nodes, meets_refused
+from fsq_edge_compile.checker.decoders import HARMLESS, decoder_nodes, meets_refused, packed_heads
 from fsq_edge_compile.checker.families import PREDICATES, Breach, Context
 from fsq_edge_compile.checker.families.movement import always
 from fsq_edge_compile.checker.families.predicate import text
@@ -17,7 +17,6 @@ from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.layout import channel_axes
 from fsq_edge_compile.checker.normalise import STATIC_PARAMETERS, UNREGISTERED
 from fsq_edge_compile.checker.patterns import FLATTENED, Claim, Claims, find_patterns
-from fsq_edge_compile.checker.patterns.heads import packed_heads
 from fsq_edge_compile.checker.rulebook import Operator, Rule, Rulebook, rulebook
 from fsq_edge_compile.checker.targets import Target
 from fsq_edge_runtime.findings import Confidence, NodeFinding

@@ -70,30 +70,6 @@ def compute_shape(node: onnx.NodeProto, shape: Sequence[int]) -> AnyArray:
     return np.asarray(list(shape)[given.get("start", 0) : given.get("end", len(shape))], dtype=np.int64)
 
 
-def _together(values: Sequence[Any]) -> int:
-    return sum(value.size for value in values if value is not None)
-
-
-def _broadcast(values: Sequence[Any]) -> int:
-    return math.prod(np.broadcast_shapes(*(value.shape for value in values)))
-
-
-def _gathered(values: Sequence[Any]) -> int:
-    return int(values[0].size * values[1].size)
-
-
-def _filled(values: Sequence[Any]) -> int:
-    return _product(as_shape(values[0]))
-
-
-def _expanded(values: Sequence[Any]) -> int:
-    return _product(np.broadcast_shapes(values[0].shape, as_shape(values[1])))
-
-
-def _tiled(values: Sequence[Any]) -> int:
-    return int(values[0].size * _product(as_shape(values[1])))
-
-
 def _counted(values: Sequence[Any]) -> int:
     start, limit, step = (float(value.reshape(-1)[0]) for value in values)
     return max(0, math.ceil((limit - start) / step))
@@ -104,12 +80,13 @@ def _product(sizes: Sequence[int]) -> int:
     return MAX_FOLDED_ELEMENTS + 1 if any(size < 0 for size in sizes) else math.prod(sizes)
 
 
+# For each operator how many elements its result has, or at most has.
 _BOUNDS: dict[str, Callable[[Sequence[Any]], int]] = {
-    **dict.fromkeys(_BROADCAST, _broadcast),
-    **dict.fromkeys(_BOUNDED, _together),
-    "Gather": _gathered,
-    "ConstantOfShape": _filled,
-    "Expand": _expanded,
-    "Tile": _tiled,
+    **dict.fromkeys(_BROADCAST, lambda values: math.prod(np.broadcast_shapes(*(value.shape for value in values)))),
+    **dict.fromkeys(_BOUNDED, lambda values: sum(value.size for value in values if value is not None)),
+    "Gather": lambda values: int(values[0].size * values[1].size),
+    "ConstantOfShape": lambda values: _product(as_shape(values[0])),
+    "Expand": lambda values: _product(np.broadcast_shapes(values[0].shape, as_shape(values[1]))),
+    "Tile": lambda values: int(values[0].size * _product(as_shape(values[1]))),
     "Range": _counted,
 }

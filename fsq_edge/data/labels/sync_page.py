@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
 from fsq_edge.data.importing.packages import need_package
-from fsq_edge.data.labels.sync import GRID_HZ, Candidate, ProposedAnchor
-from fsq_edge_runtime.arrays import Float64Array
+from fsq_edge.data.labels.sync import GRID_HZ, SyncEntry
 
 WIDTH, HEIGHT, ZOOM_S = 900, 120, 5.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SyncEntry:
-    """What is known of one recording.
-
-    Args:
-        recording: its id.
-        subject: who.
-        energy: on the 25 Hz grid.
-        candidates: bursts.
-        borders: where labels begin, seconds from the first sample.
-        anchors: proposed.
-    """
-
-    recording: str
-    subject: str
-    energy: Float64Array
-    candidates: Sequence[Candidate]
-    borders: Sequence[float]
-    anchors: Sequence[ProposedAnchor]
 
 
 def sync_html(entries: Sequence[SyncEntry]) -> str:

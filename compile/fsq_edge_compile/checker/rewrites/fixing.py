@@ -29,6 +29,7 @@ from fsq_edge_compile.checker.rewrites.rewrite import Change, Rejection, Rewrite
 from fsq_edge_compile.checker.rewrites.standing import standing_of
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_compile.checker.targets import target_for
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
 
@@ -149,8 +150,7 @@ def load_whole(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
         DataError: not a valid model, or its weights cannot be loaded or are too large for one file.
     """
     if isinstance(model, onnx.ModelProto):
-        whole, folder, name = onnx.ModelProto(), None, model.graph.name or "model"
-        whole.CopyFrom(model)
+        whole, folder, name = copied(model), None, model.graph.name or "model"
     else:
         whole, folder, name = read_model(model), Path(model).parent, Path(model).name
     # The same tests as for a check: sizes, names, places of external data.
@@ -217,8 +217,7 @@ class _Session:
         """Keep a pass if it applies and is proven; False when it was tried and undone."""
         if not rewrite.requires(self._bench):
             return True
-        candidate = onnx.ModelProto()
-        candidate.CopyFrom(self.model)
+        candidate = copied(self.model)
         bench = Workbench(candidate)
         try:
             nodes = rewrite.call(bench)
@@ -272,8 +271,7 @@ class _Session:
             DataError: nothing responds all the same, or a tensor differs.
         """
         original = with_random_weights(self.model)
-        rewritten = onnx.ModelProto()
-        rewritten.CopyFrom(original)
+        rewritten = copied(original)
         rewrite.call(Workbench(rewritten))
         wanted = [*(value.name for value in original.graph.output), *inner]
         expected = self._prover.run(original, self._feeds, wanted)

@@ -8,7 +8,8 @@ import onnx
 from fsq_edge_compile.checker.graph import positive_axis
 from fsq_edge_compile.checker.operators import ACTIVATIONS, ARITHMETIC, CONVOLUTIONS, POOLS, WINDOW_POOLS
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite, Rewrite
-from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied, get, put
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, get, put
+from fsq_edge_compile.messages import copied, set_nodes
 
 _MAP_LAYERS = CONVOLUTIONS | WINDOW_POOLS
 _POINTWISE = ACTIVATIONS | ARITHMETIC | {"Selu"}
@@ -143,8 +144,7 @@ class Conv1dAs2d(Rewrite):
             made.append(new)
             if self._leaves(bench, node, region):
                 made.append(self._axes(bench, "Squeeze", new.output[0], node.name, node.output[0]))
-        del bench.model.graph.node[:]
-        bench.model.graph.node.extend(made)
+        set_nodes(bench.model.graph, made)
         bench.clean()
         return [name for name in region if name]
 

@@ -7,7 +7,8 @@ import onnx
 
 from fsq_edge_compile.checker.operators import ARITHMETIC, RESHAPES
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
-from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench
+from fsq_edge_compile.messages import copied
 
 
 class MergeMoves(OperatorRewrite):
