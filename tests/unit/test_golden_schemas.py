@@ -17,6 +17,7 @@ from fsq_edge.data.importing.account import ImportRecord
 from fsq_edge.data.importing.import_map import ImportMap
 from fsq_edge.data.labels.record import LabelRecord
 from fsq_edge.data.stored_windows.metadata import StoredWindowsMetadata
+from fsq_edge.deploy.size_table import SizeTable
 from fsq_edge.evaluation.openings import Openings
 from fsq_edge.scoring.entry import Entry, ScoreHeader
 from fsq_edge.training.config import TrainConfig
@@ -78,6 +79,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "score_entry": Entry,
     "seed_metadata": StoredWindowsMetadata,
     "signature": SignatureFile,
+    "sizes": SizeTable,
     "stream": StreamSettings,
     "suite": SuiteResult,
     "training_config": TrainConfig,
