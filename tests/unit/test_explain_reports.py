@@ -215,7 +215,7 @@ REPORTS = {
         "[HailoRT] [error] Failed parsing HEF file\n[HailoRT] [error] Failed creating HEF\n"
         "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_OPEN_FILE_FAILURE(13)\n"
         "Failed to create infer model, status = 13\n"
-        "terminate called after throwing an instance of 'std::runtime_error'\n  what():  Failed\nAborted (core dumped)\n",
+        "terminate called after throwing an instance of 'std::runtime_error'\n  what():  No\nAborted (core dumped)\n",
         "hailort.13",
         ("cannot be opened", "check the path"),
         ("audit", "driver"),
@@ -240,7 +240,7 @@ REPORTS = {
     ),
     "headers-before-the-sources": Report(
         "github.com/hailo-ai/hailo-rpi5-examples, issue 87; github.com/hailo-ai/hailo-apps, issue 8",
-        "FAILED: cpp/libyolo_hailortpp_postprocess.so.p/yolo_hailortpp.cpp.o\n../cpp/hailo_nms_decode.hpp:68:78: error: "
+        "FAILED: cpp/libyolo_hailortpp.so.p/yolo_hailortpp.cpp.o\n../cpp/hailo_nms_decode.hpp:68:78: error: "
         "\u2018HAILO_FORMAT_ORDER_HAILO_NMS_BY_CLASS\u2019 was not declared in this scope\nninja: build stopped\n",
         "hailort-headers",
         ("HAILO_FORMAT_ORDER_HAILO_NMS_BY_CLASS", "git tag"),
@@ -252,7 +252,7 @@ REPORTS = {
         'Traceback (most recent call last):\n  File "_pyximport3.py", line 314, in create_module\n'
         "distutils.errors.DistutilsExecError: command 'gcc' failed with exit status 1\n\n"
         "During handling of the above exception, another exception occurred:\n\n"
-        "ImportError: Building module hailo_model_zoo.core.cython_nms failed: [\"CompileError: command 'gcc' failed\"]\n",
+        "ImportError: Building module hailo_model_zoo.cython_nms failed: [\"CompileError: command 'gcc' failed\"]\n",
         "python-build",
         ("C compiler", "python3-dev"),
     ),

@@ -15,7 +15,16 @@ from fsq_edge_compile.checker.graph import elements
 from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
 from fsq_edge_compile.checker.normalise import validate
-from fsq_edge_compile.checker.rewrites import channels_last, housekeeping, layers, masks, moves, spellings, versions
+from fsq_edge_compile.checker.rewrites import (
+    channels_last,
+    housekeeping,
+    layers,
+    masks,
+    merging,
+    moves,
+    spellings,
+    versions,
+)
 from fsq_edge_compile.checker.rewrites.proving import (
     MAX_PROTO_BYTES,
     TOLERANCE,
@@ -40,6 +49,7 @@ PASSES: tuple[Rewrite, ...] = (
     *channels_last.PASSES,
     *spellings.PASSES,
     *masks.PASSES,
+    *merging.PASSES,
     *moves.PASSES,
     housekeeping.RemoveNoOps(),
     versions.LowerOpset(),

@@ -250,9 +250,9 @@ class WriteAttributes(OperatorRewrite):
 
 
 def _scale(old: int, new: int) -> float:
-    """Return a float32 scale that makes ``new`` of ``old`` once the product is rounded down."""
+    """Return a float32 scale that makes ``new`` of ``old`` once the product, single or double, is rounded down."""
     scale = np.float32(new / old)
-    if np.floor(np.float32(old) * scale) < new:
+    if old * float(scale) < new:
         scale = np.nextafter(scale, np.float32(np.inf))
     return float(scale)
 
