@@ -181,3 +181,8 @@ def _models(field: FieldInfo) -> list[type[BaseModel]]:
             found.append(one)
         left += get_args(one)
     return found
+
+
+def json_bytes(value: dict[str, Any]) -> bytes:
+    """Return indented JSON with a final newline."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -78,7 +78,7 @@ def test_nothing_is_cut_off_and_charts_can_be_read(
     page.open(pages[name].as_uri())
     assert page.run("return document.documentElement.scrollWidth") == width
     assert page.run(OUTSIDE) == []
-    assert page.run(SMALLEST) >= 7.5
+    assert page.run(SMALLEST) >= 11
     light = page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light == (scheme == "light")
     assert page.complaints() == []

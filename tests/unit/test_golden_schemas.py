@@ -32,9 +32,10 @@ from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_runtime.alerts import AlertRules
 from fsq_edge_runtime.artefact import Artefact
-from fsq_edge_runtime.bundle.bundle import Bundle, Manifest
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+from fsq_edge_runtime.bundle.manifest import Manifest
 from fsq_edge_runtime.bundle.signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError

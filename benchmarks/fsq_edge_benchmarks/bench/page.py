@@ -2,92 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-import matplotlib as mpl
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
+from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, shown_time
 from fsq_edge.report.html import render
+from fsq_edge_benchmarks.bench.charts import distribution_figure, stages_figure
 from fsq_edge_benchmarks.bench.result import BenchResult, ModeResult, PairResult
 from fsq_edge_benchmarks.bench.tables import bench_sections
-from fsq_edge_benchmarks.measure.distribution import Distribution, duration
+from fsq_edge_benchmarks.measure.distribution import duration
 
-MARKED = ("p50", "p99")
-
-
-def distribution_figure(durations: Mapping[str, Distribution], title: str) -> str:
-    """Draw histograms over a logarithmic axis, each as shares of its samples, with the median and the p99 marked.
-
-    Args:
-        durations: name -> distribution, at most as many as the palette has colours.
-        title: for readers of the page aloud.
-    """
-    with mpl.rc_context(STYLE):
-        figure, axes = new_figure(8.0, 2.7)
-        for colour, (name, found) in zip(PALETTE, durations.items(), strict=False):
-            edges, shares = found.edges(), 100 * np.asarray(found.counts) / found.samples
-            axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35)
-            axes.stairs(shares, edges, color=colour, linewidth=1.2, label=_label(name, found))
-            _mark(axes, found, colour)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("time of one sample, logarithmic")
-        axes.set_ylabel("% of samples")
-        axes.set_ylim(0, None)
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        legend_above(axes, 2)
-        return svg_text(figure, title)
-
-
-def stages_figure(stages: Mapping[str, Mapping[str, Distribution]], bare: Mapping[str, float | None]) -> str:
-    """Draw the median of every stage, end to end, one bar a run, and the bare network's median as a line across it.
-
-    Args:
-        stages: run -> stage -> distribution.
-        bare: run -> median of the bare network in microseconds, or None.
-    """
-    names = list(dict.fromkeys(stage for found in stages.values() for stage in found))
-    with mpl.rc_context(STYLE):
-        figure, axes = new_figure(8.0, 0.5 * len(stages) + 1.3)
-        for at, (run, found) in enumerate(stages.items()):
-            left = 0.0
-            for stage, durations in found.items():
-                median = durations.p50 or 0.0
-                axes.barh(at, median, 0.6, left, color=PALETTE[names.index(stage) % len(PALETTE)], alpha=0.85)
-                left += median
-            if (network := bare.get(run)) is not None:
-                axes.vlines(network, at - 0.42, at + 0.42, color=INK, linewidth=1.6)
-        for stage in names:
-            axes.barh(0, 0, color=PALETTE[names.index(stage) % len(PALETTE)], label=stage)
-        axes.vlines([], 0, 0, color=INK, linewidth=1.6, label="bare network")
-        axes.set_yticks(range(len(stages)), list(stages))
-        axes.invert_yaxis()
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value) if value else "0"))
-        axes.set_xlabel("medians of the stages, end to end")
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        legend_above(axes, 5)
-        return svg_text(figure, "Median of every stage")
-
-
-def _label(name: str, found: Distribution) -> str:
-    marks = [f"{mark} {duration(value)}" for mark in MARKED if (value := getattr(found, mark)) is not None]
-    return f"{name}: {', '.join([*marks, f'n = {found.samples:,}'])}"
-
-
-def _mark(axes: Axes, found: Distribution, colour: str) -> None:
-    for name, style in zip(MARKED, ("-", (0, (4, 3))), strict=True):
-        value: float | None = getattr(found, name)
-        if value is not None:
-            axes.axvline(value, color=colour, linewidth=1.0, linestyle=style)
+METHOD = ("Timed", "Bare", "Notes")  # sections of the terminal that are one on the page
 
 
 def bench_page(result: BenchResult) -> str:
@@ -101,22 +26,55 @@ def bench_page(result: BenchResult) -> str:
         "Stages": _stages([run for run in result.runs if run.stages]),
         "Pair": [_pair(result.pair)] if result.pair else [],
     }
-    shared = [replace(part, figures=pictures.get(part.heading, ())) for part in bench_sections(result)]
+    parts = bench_sections(result)
+    shared = [
+        replace(part, tables=[_without_bars(table) for table in part.tables], figures=pictures.get(part.heading, ()))
+        for part in parts
+        if part.heading not in METHOD
+    ]
+    method = "\n\n".join(f"**{part.heading}**\n\n{part.text}" for part in parts if part.heading in METHOD)
     summary = Section("Summary", facts=[_fact(run) for run in result.runs])
-    made = f"{result.bundle.name}, {result.made}" + (", quick: few samples" if result.quick else "")
+    subtitle = f"{result.bundle.name}, {shown_time(result.made)}" + (", quick: few samples" if result.quick else "")
+    return render(
+        "Benchmark",
+        [summary, *shared, Section("How it was measured", method), _machine(result)],
+        subtitle=subtitle,
+        verdict=_verdict(result),
+    )
+
+
+def _without_bars(table: Table) -> Table:
+    """Return a table of stages without its bars of letters, which the page draws as a chart."""
+    if table.columns[0] != "stage":
+        return table
+    return replace(table, columns=table.columns[:-1], rows=[row[:-1] for row in table.rows])
+
+
+def _verdict(result: BenchResult) -> Verdict:
+    """Return whether the runs can be believed and the gate holds, with the first run's cost of a decision."""
+    first = result.runs[0]
+    cost = f"{first.mode} on {first.backend}: {_fact(first).value}, median {_median(first)}."
+    worse = [line for line in result.comparison.lines if line.verdict == "regressed"] if result.comparison else []
+    if worse:
+        which = ", ".join(f"{line.mode} on {line.backend} {line.change:+.1%}" for line in worse)
+        return Verdict("bad", "slower than the baseline", f"{which}. {cost}")
     disturbed = [f"{run.mode} on {run.backend}" for run in result.runs if not run.valid]
     which = "every run" if len(disturbed) == len(result.runs) else ", ".join(disturbed)
-    notice = f"Not valid, because something disturbed the measurement: {which}. See Validity."
-    notices = [notice] if disturbed else []
-    return render("Benchmark", [summary, *shared, _machine(result)], subtitle=made, notices=notices)
+    if disturbed:
+        return Verdict("warning", "not valid", f"Something disturbed the measurement ({which}), see Validity. {cost}")
+    return Verdict("good", "valid", f"Nothing disturbed the measurement. {cost}")
 
 
 def _fact(run: ModeResult) -> Fact:
-    median = "n/a" if run.ours.p50 is None else duration(run.ours.p50)
+    median = _median(run)
     value = f"{run.ratio.value:.2f} x bare" if run.ratio else median
     interval = f"95 % {run.ratio.low:.2f} to {run.ratio.high:.2f}; " if run.ratio else ""
     many = f"; {run.windows_per_s:,.0f} windows/s" if run.windows > 1 and run.windows_per_s else ""
     return Fact(f"{run.mode}, {run.backend}", value, f"{interval}median {median}{many}")
+
+
+def _median(run: ModeResult) -> str:
+    return "n/a" if run.ours.p50 is None else duration(run.ours.p50)
 
 
 def _distributions(run: ModeResult) -> Picture:

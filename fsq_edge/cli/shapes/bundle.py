@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from fsq_edge.cli.shapes import Nulls, Versioned, joined
 from fsq_edge.cli.shapes.check import Check
 from fsq_edge_compile.foreign.scores import ScoreAgreement
-from fsq_edge_runtime.bundle.bundle import Manifest
+from fsq_edge_runtime.bundle.manifest import Manifest
 from fsq_edge_runtime.bundle.selftest import SelfTestResult
 from fsq_edge_runtime.findings import Severity
 from fsq_edge_runtime.hef import HefReport, LoadVerdict

@@ -65,13 +65,13 @@ def edges(graph: Graph) -> Iterator[tuple[Node, Node]]:
                 yield maker, node
 
 
-WIDTH, HEIGHT = 156, 36
-LANE, ROW = 190, 60
+WIDTH, HEIGHT = 168, 38
+LANE, ROW = 202, 62
 MARGIN = 12
 SHOWN_CHARACTERS = 21
 
 
-def draw(graph: Graph, status: Mapping[str, str], warned: set[str]) -> tuple[str, str]:
+def draw(graph: Graph, status: Mapping[str, str], warned: set[str]) -> tuple[str, str, int]:
     """Draw a graph.
 
     Args:
@@ -80,7 +80,7 @@ def draw(graph: Graph, status: Mapping[str, str], warned: set[str]) -> tuple[str
         warned: names of the nodes with a warning.
 
     Returns:
-        the graph and its overview strip, each as one ``<svg>`` element.
+        the graph and its overview strip, each as one ``<svg>`` element, and the height of the graph in pixels.
     """
     places = place(graph)
     width, height = places.lanes * LANE + 2 * MARGIN, places.rows * ROW + 2 * MARGIN
@@ -92,7 +92,7 @@ def draw(graph: Graph, status: Mapping[str, str], warned: set[str]) -> tuple[str
     index = {node.name: number for number, node in enumerate(graph.nodes)}
     parts += [_box(places, node, index[node.name], status[node.name], node.name in warned) for node in graph.nodes]
     parts.append("</svg>")
-    return "\n".join(parts), _overview(places, status)
+    return "\n".join(parts), _overview(places, status), height
 
 
 def _corner(places: Places, name: str) -> tuple[int, int]:
@@ -122,7 +122,7 @@ def _box(places: Places, node: Node, number: int, status: str, warned: bool) -> 
         f"<title>{escape(node.op)} {escape(node.name)}: {status}</title>"
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="5"/>'
         f'<text x="8" y="15" class="op">{escape(_cut(node.op))}</text>'
-        f'<text x="8" y="29">{escape(_cut(node.name))}</text>{mark}</g>'
+        f'<text x="8" y="30">{escape(_cut(node.name))}</text>{mark}</g>'
     )
 
 

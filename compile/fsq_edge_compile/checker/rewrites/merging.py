@@ -7,7 +7,8 @@ import onnx
 
 from fsq_edge_compile.checker.graph import positive_axis
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
-from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied, get, put
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, get, put
+from fsq_edge_compile.messages import copied
 
 
 class PadIntoMaxPool(OperatorRewrite):
