@@ -10,6 +10,8 @@ from fsq_edge.data import write_folder
 from tests.factories.labelled import flickering_bundle, labelled_dataset
 from tests.factories.runs import train_small_run
 
+NAMES = ("bench", "budget", "calibrate", "check", "evaluate", "folds", "index", "parity", "qa", "quantize", "score",
+         "sweep", "sync", "tune")  # fmt: skip
 SPACE = "training.learning_rate: {low: 1.0e-3, high: 1.0e-2, log: true}\n"
 
 
