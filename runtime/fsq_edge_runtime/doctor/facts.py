@@ -31,7 +31,8 @@ THROTTLE_FILE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 HALF_STATES = ("half-configured", "half-installed", "unpacked", "triggers-awaited", "triggers-pending")
 # Lines about the accelerator's driver, and about what takes the device away: supply, module signature.
 _TOLD = re.compile(
-    r"hailo|find_vma|under-?voltage|module verification|unsigned module|Lockdown: modprobe", re.IGNORECASE
+    r"hailo|find_vma|under-?voltage|module verification|unsigned module|Lockdown: modprobe|pcie.*link down",
+    re.IGNORECASE,
 )
 _VERSION = re.compile(r"(\d+\.\d+\.\d+)")
 
