@@ -162,9 +162,9 @@ def blocks_of(watch, blocks, window=None, rate=1.0, **changes) -> list[StreamEve
         made = Decision(
             seq, "rex", seq, seq + 2.0, "class-0", "class-0", 0.9, 3, (), "onnx", None, (0.9,), (0.9,), nothing
         )
-        event = watch.see(made._replace(**changes))
-        if event is not None:
-            found.append(event)
+        watch.seen.append(made._replace(**changes))
+        if len(watch.seen) >= watch.due:
+            found += watch.judge()
     return found
 
 

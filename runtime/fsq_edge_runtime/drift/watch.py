@@ -25,7 +25,7 @@ from fsq_edge_runtime.drift.series import (
 )
 from fsq_edge_runtime.drift.sphere import fit_offset
 from fsq_edge_runtime.drift.subjects import Beyond, SubjectReference
-from fsq_edge_runtime.stream.records import Decision, StreamEvent
+from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
@@ -53,6 +53,9 @@ class DriftWatch:
 
     Attributes:
         EVERY: the input of windows is to be looked at whose number is a multiple of this.
+        seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
+        due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, of more
+            than 64 streams, not long before.
 
     Cost: see docs/drift.md; about 25 KB a stream of six channels and a hundred samples a window.
     """
@@ -82,6 +85,8 @@ class DriftWatch:
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
         self._channels, self._window = size, (size, config.window_samples)
         self._streams: dict[str, StreamPast] = {}
+        self.seen: list[Record] = []
+        self.due = BLOCK
 
     def look(self, stream: str, seq: int, window: Float32Array, rate: float | None = None) -> None:
         """Take the input of window ``seq``, before it is decided; it counts with its decision.
@@ -95,25 +100,36 @@ class DriftWatch:
         past = self._streams.get(stream) or self._open(stream)
         past.hold(seq, window, rate)
 
-    def see(self, decision: Decision) -> StreamEvent | None:
-        """Take what a window ended as; return a ``drift`` record when it completes a block that raises an alarm."""
-        past = self._streams.get(decision.stream) or self._open(decision.stream)
-        if decision.missed:
-            return None
-        codes = past.codes
-        if not codes:
-            past.begins = decision.t_start
-        if decision.raw_label is None:
-            codes.append(ABSTAINED)
-        elif self._classes is None:
-            codes.append(NO_PLACE if decision.code is None else decision.code)
-        else:  # a class of an overlay has no place
-            codes.append(self._classes.get(decision.raw_label, NO_PLACE))
-        past.confidence += decision.confidence or 0.0
-        return self._judge(past, decision) if len(codes) >= BLOCK else None
+    def judge(self) -> list[StreamEvent]:
+        """Take what was seen; return a ``drift`` record for each block that it completes and that raises an alarm."""
+        found: list[StreamEvent] = []
+        for record in self.seen:
+            if not isinstance(record, Decision) or record.missed:
+                continue
+            past = self._streams.get(record.stream) or self._open(record.stream)
+            codes = past.codes
+            if not codes:
+                past.begins = record.t_start
+            if record.raw_label is None:
+                codes.append(ABSTAINED)
+            elif self._classes is None:
+                codes.append(NO_PLACE if record.code is None else record.code)
+            else:  # a class of an overlay has no place
+                codes.append(self._classes.get(record.raw_label, NO_PLACE))
+            past.confidence += record.confidence or 0.0
+            if len(codes) >= BLOCK:
+                event = self._judge(past, record)
+                found += [] if event is None else [event]
+        self.seen.clear()
+        streams = self._streams
+        self.due = BLOCK
+        if len(streams) <= BLOCK:
+            self.due -= max((len(past.codes) for past in streams.values()), default=0)
+        return found
 
     def forget(self, stream: str) -> None:
         """Drop what is known of a stream that was closed."""
+        self.judge()  # completes no block
         self._streams.pop(stream, None)
 
     def _open(self, stream: str) -> StreamPast:
