@@ -58,7 +58,8 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             if name == f"{renamed[1]}METADATA":
                 fields = content.partition(b"\n\n")[0]  # the README that follows is left out
                 content = (
-                    fields.replace(f"Version: {version}".encode(), f"Version: {version}+{LABEL}".encode(), 1) + b"\n"
+                    fields.replace(f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1)
+                    + b"\n"
                 )
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
             target.writestr(_copy_of(entry, name), content)
