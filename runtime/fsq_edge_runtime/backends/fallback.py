@@ -167,6 +167,7 @@ class FallbackBackend:
         started = self._clock()
         if started + self._standby_ns * len(frames) > limit:
             self.counters.missed += len(frames)
+            self._standby_ns //= 2  # what one stall made long is asked again soon, not passed over for ever
             if failure is None:
                 raise Missed("deadline", "the deadline had passed before it was the window's turn")
             raise Missed("backend", failure.message, status=failure.status) from failure
