@@ -64,7 +64,7 @@ def ethogram(pieces: pd.DataFrame, stream: str, colors: Colors, zone: str | None
             spans = _runs(found == colors.states.index(state))
             edges = [(at_s(low + (high - low) * a / COLUMNS), at_s(low + (high - low) * b / COLUMNS)) for a, b in spans]
             axes.broken_barh([(a, b - a) for a, b in edges], (row - 0.4, 0.8), facecolor=colors[state], linewidth=0)
-        name_rows(axes, np.arange(len(rows)), rows)
+        name_rows(axes, np.arange(len(rows)), rows, "behavior")
         axes.set_ylim(len(rows) - 0.5, -0.5)  # a state that fills no pixel has its row, too
         axes.set_xlim(at_s(low), at_s(high))
         _label_axis(axes, unit, dated)
@@ -100,7 +100,7 @@ def actogram(pieces: pd.DataFrame, stream: str, colors: Colors, zone: str | None
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, longest)
         axes.set_xticks(range(0, round(longest) + 1, 3))
-        axes.set_xlabel("hours since midnight" if zone else "hours")
+        axes.set(xlabel="hours since midnight" if zone else "hours", ylabel="day")
         _legend(axes, [state for state in colors.states if state in set(own["state"])], colors)
         return svg_text(figure, f"Actogram of stream {_plain(stream)}")
 
@@ -122,7 +122,7 @@ def budget_bars(budget: pd.DataFrame, colors: Colors, column: str = "stream") ->
         for state in states:
             axes.barh(range(len(table)), table[state], left=left, color=colors[state], height=0.7)
             left += table[state].to_numpy()
-        name_rows(axes, range(len(table)), [str(name) for name in table.index])
+        name_rows(axes, range(len(table)), [str(name) for name in table.index], column)
         axes.set(xlim=(0, 100), xlabel="percent of the time")
         _legend(axes, states, colors)
         return svg_text(figure, "Time budget")
@@ -176,7 +176,7 @@ class _Scale:
 
 def _axis(low: float, high: float, zone: str | None) -> tuple[_Scale, str, ZoneInfo | None]:
     if zone is not None and low >= EARLIEST and high <= LATEST:
-        return _Scale(0.0, DAY_S), "", ZoneInfo(zone)
+        return _Scale(0.0, DAY_S), f"clock of {zone}", ZoneInfo(zone)
     unit_s, unit = next((pair for pair in ((3600.0, "h"), (60.0, "min")) if high - low > 3 * pair[0]), (1.0, "s"))
     return _Scale(low, unit_s), f"time since the first window ({unit})", None
 

@@ -10,7 +10,7 @@ import pandas as pd
 from fsq_edge.budget.decisions import ABSTAINED, MISSED
 from fsq_edge.budget.figures import Colors, actogram, budget_bars, ethogram
 from fsq_edge.budget.shares import UNCOVERED
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
+from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, plural
 from fsq_edge.report.html import render
 
 MOST_STREAMS = 12  # that have pictures of their own
@@ -93,14 +93,16 @@ def make_page(
     sections.insert(2, Section("Ethogram", figures=pictures["ethogram"]))
     sections.insert(3, Section("Actogram", figures=pictures["actogram"]))
     notices = []
+    known = f"{100 - unknown:.1f} % of the time has an answer, {unknown:.1f} % has none"
+    verdict = Verdict("good", "time known", f"{known}.")
     if unknown > MUCH_UNKNOWN:
-        notices.append(f"{unknown:.0f} % of the time has no answer: shares of behaviors are of what is left over, too.")
+        verdict = Verdict("warning", "much is unknown", f"{known}: the true shares may differ by that much.")
     streams = pieces["stream"].nunique()
     if streams > MOST_STREAMS:
         notices.append(f"Pictures show the first {MOST_STREAMS} of {streams:,} streams; the tables have them all.")
     clock = f"clock of {zone}" if zone else "seconds of the source"
-    counted = f"{streams:,} stream" + "s" * (streams != 1)
-    return render("Time budget", sections, subtitle=f"{counted}, {clock}", notices=notices)
+    subtitle = f"{plural(streams, 'stream')}, {clock}"
+    return render("Time budget", sections, subtitle=subtitle, notices=notices, verdict=verdict)
 
 
 def _facts(pieces: pd.DataFrame, budget: pd.DataFrame, unknown: float) -> list[Fact]:

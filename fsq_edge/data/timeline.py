@@ -10,15 +10,15 @@ import numpy as np
 
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.triads import find_triads
-from fsq_edge.report.document import Picture, Section
+from fsq_edge.report.document import PALETTE, Picture, Section, Table, plural
+from fsq_edge.report.strip import svg_element, svg_span, svg_title
 from fsq_edge_runtime.arrays import Float64Array
 
-STEPS = 400  # two pixels each
-WIDTH, SIGNAL, RATE, LABELS = 800, 80, 40, 14
+STEPS = WIDTH = 290  # pixels of a timeline; with its margin it fits on a phone, and three stand side by side on a desk
+MARGIN, TOP, SIGNAL, LABELS, RATE = 58, 18, 60, 15, 28  # pixels
+RATE_TOP = TOP + SIGNAL + LABELS
 HOLE_STEPS = 3.0  # periods: a longer step between samples is drawn as a hole
 MAX_DRAWN_BYTES = 1_500_000  # of all pictures of a page
-# Okabe and Ito 2008: told apart with any common colour vision.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,63 +89,98 @@ def make_timeline(dataset: Dataset, recording: Recording, steps: int = STEPS) ->
 
 def timeline_svg(timeline: Timeline, classes: tuple[str, ...], title: str, nominal_hz: float) -> str:
     """Return the timeline as an SVG element: the signal, holes in red, labels below it, the rate at the bottom."""
-    height = 18 + SIGNAL + LABELS + RATE + 8
-    span = timeline.end - timeline.begin
-    drawn = [f'<text x="0" y="12">{escape(title)}: {escape(timeline.what)}, {span:,.1f} s</text>']
+    span, wide = timeline.end - timeline.begin, WIDTH / len(timeline.low)
     finite = np.isfinite(timeline.low)
     least = float(timeline.low[finite].min()) if finite.any() else 0.0
     most = float(timeline.high[finite].max()) if finite.any() else 1.0
-    scale, wide = SIGNAL / max(most - least, 1e-12), WIDTH / len(timeline.low)
-    lines, begun = [], False
-    for i, (low, high) in enumerate(zip(timeline.low, timeline.high, strict=True)):
-        if np.isfinite(low):
-            joint = "L" if begun else "M"
-            lines.append(f"{joint}{i * wide:g} {18 + (most - high) * scale:.0f}V{19 + (most - low) * scale:.0f}")
-        begun = bool(np.isfinite(low))
-    drawn.append(f'<path d="{"".join(lines)}" stroke="#0072B2" stroke-linejoin="round" fill="none"/>')
+    nominal = RATE_TOP + RATE - nominal_hz / _fastest(timeline, nominal_hz) * RATE
+    drawn = [
+        svg_title(title, WIDTH + MARGIN),
+        _signal(timeline, most, SIGNAL / max(most - least, 1e-12)),
+    ]
     for begin, end in timeline.holes:
         x = (begin - timeline.begin) / span * WIDTH
         width = max(1.0, (end - begin) / span * WIDTH)
-        drawn.append(f'<rect x="{x:.1f}" y="18" width="{width:.1f}" height="{SIGNAL}" fill="#D55E00" opacity="0.4"/>')
+        drawn.append(
+            f'<rect x="{x:.1f}" y="{TOP}" width="{width:.1f}" height="{SIGNAL}" fill="#D55E00" opacity="0.4"/>'
+        )
     edges = np.flatnonzero(np.diff(timeline.label, prepend=-2, append=-2))
     for first, last in pairwise(edges):
         label = int(timeline.label[first])
         if label >= 0:
             drawn.append(
-                f'<rect x="{first * wide:g}" y="{20 + SIGNAL}" width="{(last - first) * wide:g}" height="{LABELS - 4}" '
-                f'fill="{COLORS[label % len(COLORS)]}"><title>{escape(classes[label])}</title></rect>'
+                f'<rect x="{first * wide:g}" y="{TOP + SIGNAL + 3}" width="{(last - first) * wide:g}" '
+                f'height="{LABELS - 4}" fill="{PALETTE[label % len(PALETTE)]}">'
+                f"<title>{escape(classes[label])}</title></rect>"
             )
-    top = 18 + SIGNAL + LABELS
-    tall = max(float(timeline.rate_hz.max()), nominal_hz) * 1.05
-    points = " ".join(f"{i * wide:g},{top + RATE - r / tall * RATE:.0f}" for i, r in enumerate(timeline.rate_hz))
-    line = top + RATE - nominal_hz / tall * RATE
-    drawn.append(f'<line x1="0" x2="{WIDTH}" y1="{line:.1f}" y2="{line:.1f}" stroke="#7F7F7F"/>')
-    drawn.append(f'<polyline points="{points}" stroke="#009E73" fill="none"/>')
-    drawn.append(f'<text x="{WIDTH + 4}" y="{line:.1f}">{nominal_hz:g} Hz</text>')
+    bottom = RATE_TOP + RATE
     drawn += [
-        f'<text x="{WIDTH + 4}" y="28">{most:.3g}</text>',
-        f'<text x="{WIDTH + 4}" y="{16 + SIGNAL}">{least:.3g}</text>',
+        f'<line x1="0" x2="{WIDTH}" y1="{nominal:.1f}" y2="{nominal:.1f}" stroke="#7F7F7F"/>',
+        _rate(timeline, nominal_hz),
+        f'<text x="{WIDTH + 4}" y="{TOP + 10}">{most:.3g}</text>',
+        f'<text x="{WIDTH + 4}" y="{TOP + SIGNAL}">{least:.3g}</text>',
+        f'<text x="{WIDTH + 4}" y="{nominal + 4:.1f}">{nominal_hz:g} Hz</text>',
+        svg_span("0 s", f"{span:,.1f} s", WIDTH, bottom + 14),
     ]
-    box = f'role="img" viewBox="0 0 {WIDTH + 70} {height}" width="{0.75 * (WIDTH + 70):.0f}pt"'
-    return f'<svg {box} fill="currentColor" font-size="12"><title>{escape(title)}</title>{"".join(drawn)}</svg>'
+    return svg_element(f"{title}: {timeline.what}", WIDTH + MARGIN, bottom + 18, drawn)
+
+
+def _signal(timeline: Timeline, most: float, scale: float) -> str:
+    wide = WIDTH / len(timeline.low)
+    lines, begun = [], False
+    for i, (low, high) in enumerate(zip(timeline.low, timeline.high, strict=True)):
+        if np.isfinite(low):
+            joint = "L" if begun else "M"
+            lines.append(f"{joint}{i * wide:g} {TOP + (most - high) * scale:.0f}V{TOP + 1 + (most - low) * scale:.0f}")
+        begun = bool(np.isfinite(low))
+    return f'<path d="{"".join(lines)}" stroke="{PALETTE[0]}" stroke-linejoin="round" fill="none"/>'
+
+
+def _fastest(timeline: Timeline, nominal_hz: float) -> float:
+    return max(float(timeline.rate_hz.max()), nominal_hz) * 1.05
+
+
+def _rate(timeline: Timeline, nominal_hz: float) -> str:
+    wide, scale = WIDTH / len(timeline.rate_hz), RATE / _fastest(timeline, nominal_hz)
+    points = " ".join(f"{i * wide:g},{RATE_TOP + RATE - r * scale:.0f}" for i, r in enumerate(timeline.rate_hz))
+    return f'<polyline points="{points}" stroke="{PALETTE[2]}" fill="none"/>'
+
+
+def _legend(classes: tuple[str, ...]) -> Picture:
+    """Return the colors of the labels."""
+    drawn = [
+        f'<rect x="0" y="{18 * i + 3}" width="14" height="10" fill="{PALETTE[i % len(PALETTE)]}"/>'
+        f'<g transform="translate(20 {18 * i})">{svg_title(name, WIDTH)}</g>'
+        for i, name in enumerate(classes)
+    ]
+    return Picture(svg_element("Colors of the labels", WIDTH + MARGIN, 18 * len(classes) + 2, drawn))
 
 
 def timeline_section(dataset: Dataset) -> Section:
-    """Return the section that draws each recording, as many as ``MAX_DRAWN_BYTES`` hold."""
-    pictures: list[Picture] = []
-    used = 0
+    """Return the section that lists every recording, and draws as many as ``MAX_DRAWN_BYTES`` hold."""
+    pictures, rows, used = [_legend(dataset.classes)], [], 0
     for recording in dataset.recordings:
+        timeline = make_timeline(dataset, recording)
+        missing = 100 * float(1 - np.isfinite(recording.samples).all(axis=1).mean())
+        names = [dataset.classes[at] for at in np.unique(recording.labels[recording.labels >= 0])]
+        span = timeline.end - timeline.begin
+        rows.append((
+            recording.recording_id, recording.subject, f"{span:,.1f}", f"{len(recording) / span:.1f}",
+            len(timeline.holes), f"{missing:.2g}", ", ".join(names) or None,
+        ))  # fmt: skip
         title = f"{recording.recording_id} (subject {recording.subject})"
-        image = timeline_svg(make_timeline(dataset, recording), dataset.classes, title, dataset.sample_rate_hz)
-        used += len(image)
-        if used > MAX_DRAWN_BYTES:
-            break
-        pictures.append(Picture(image))
-    names = ("blue", "orange", "green", "pink", "light blue", "red", "yellow", "grey")
-    labels = ", ".join(f"{name} ({names[i % len(names)]})" for i, name in enumerate(dataset.classes))
+        if used <= MAX_DRAWN_BYTES:
+            image = timeline_svg(timeline, dataset.classes, title, dataset.sample_rate_hz)
+            used += len(image)
+            pictures.append(Picture(image))
+    what = signal_of(dataset, dataset.recordings[0])[1] if dataset.recordings else "the signal"
     text = (
-        "Each picture from above: the signal from its least to its largest value with holes in red, the labels, and "
-        f"the measured rate beside the nominal one. Labels: {labels}."
+        f"Each picture from above: the signal ({what}) from its least to its largest value with holes in red, the "
+        "labels, and the measured rate beside the nominal one, all over time."
     )
-    more = len(dataset.recordings) - len(pictures)
-    return Section("Recordings over time", f"{text}\n\n{more} more are not drawn." if more else text, figures=pictures)
+    more = len(dataset.recordings) - len(pictures) + 1
+    columns = ("recording", "subject", "length, s", "rate, Hz", "holes", "missing, %", "labels")
+    return Section(
+        "Recordings", f"{text}\n\n{plural(more, 'recording')} more are not drawn." if more else text,
+        tables=[Table(columns, rows)], figures=pictures,
+    )  # fmt: skip

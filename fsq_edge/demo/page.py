@@ -7,7 +7,7 @@ from typing import Any
 
 from fsq_edge.demo.chain import DemoResult
 from fsq_edge.evaluation.figures import timeline_figure
-from fsq_edge.evaluation.report import sections
+from fsq_edge.evaluation.report import sections, verdict
 from fsq_edge.evaluation.run_evaluation import summary
 from fsq_edge.report.document import Picture, Section, Table
 from fsq_edge.report.html import render
@@ -68,7 +68,7 @@ def summary_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
 def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None:
     """Write ``report.html``: one self-contained page with every figure."""
     timeline, classes = result.timeline, result.run.classes
-    stretch = Picture(timeline_figure(timeline.decisions, timeline.truth, classes), "True and predicted labels")
+    stretch = Picture(timeline_figure(timeline.decisions, timeline.truth, classes), "True and predicted labels.")
     parts = [
         Section("What was measured", UNPROVEN, tables=(Table(("", "value"), summary_rows(values)),)),
         Section(
@@ -83,6 +83,7 @@ def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None
         "fsq-edge demo",
         parts,
         subtitle=f"{result.dataset.name}, {values['split']}, seed {values['seed']}",
+        verdict=verdict(result.evaluated),
         notices=("A quick run: few epochs, the accuracy is not the model's.",) if values["quick"] else (),
     )
     write_page(path, page)

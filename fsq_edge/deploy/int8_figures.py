@@ -33,7 +33,7 @@ def channel_range_figure(training: Distribution, found: Distribution) -> str:
             )
             axes.barh(at, spans[:, 3] - spans[:, 0], 0.2, spans[:, 0], color=color, alpha=0.45, label=name)
             axes.barh(at, spans[:, 2] - spans[:, 1], 0.28, spans[:, 1], color=color)
-        name_rows(axes, range(count), [channel.name for channel in training.channels])
+        name_rows(axes, range(count), [channel.name for channel in training.channels], "channel")
         axes.set_xlabel("training sigmas")
         legend_above(axes, 2)
         return svg_text(figure, "Range of every channel, training and calibration set")
@@ -44,19 +44,17 @@ def channel_histogram_figure(training: Distribution, found: Distribution) -> str
     count = len(training.channels)
     rows = -(-count // PANELS_A_ROW)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 1.7 * rows + 0.4), layout="constrained")
+        figure = Figure(figsize=(8.6, 1.8 * rows + 0.4), layout="constrained")
         panels = figure.subplots(rows, PANELS_A_ROW, squeeze=False).ravel()
         for panel, usual, now in zip(panels, training.channels, found.channels, strict=False):
             centres = np.linspace(-training.clip_sigma, training.clip_sigma, len(usual.counts))
             a = np.asarray(usual.counts) / max(sum(usual.counts), 1)
             b = np.asarray(now.counts) / max(sum(now.counts), 1)
-            panel.fill_between(centres, a, color=TRAINING, alpha=0.4, lw=0)
+            panel.fill_between(centres, a, color=TRAINING, alpha=0.4, lw=0.9)
             panel.plot(centres, b, color=SET, lw=0.9)
-            panel.set_title(usual.name, fontsize=8)
+            panel.set_title(usual.name, fontsize=9)
             panel.set_yticks([])
-            panel.set_xlabel("sigmas", fontsize=7, labelpad=1)
-            panel.tick_params(labelsize=7)
-            panel.spines["left"].set_visible(False)
+            panel.set(xlabel="training sigmas", ylabel="density")
         for panel in panels[count:]:
             panel.set_visible(False)
         return svg_text(figure, "Histogram of every channel, training and calibration set")
@@ -85,7 +83,7 @@ def layer_figure(errors: Sequence[LayerError]) -> str:
         activations = [place for place, error in enumerate(errors) if error.kind == "activation"]
         so_far = [errors[place].snr_db for place in activations]
         axes.barh(np.asarray(activations) + 0.18, so_far, 0.32, color=SET, label="int8 network up to here")
-        name_rows(axes, at, [f"{short_name(error.layer)} {error.kind}" for error in errors])
+        name_rows(axes, at, [f"{short_name(error.layer)} {error.kind}" for error in errors], "tensor")
         axes.set_xlabel("signal to rounding error, dB (more is better)")
         legend_above(axes, 2)
         return svg_text(figure, "Rounding error of every layer")
@@ -96,7 +94,7 @@ def flip_figure(rates: Sequence[float], levels: Sequence[int]) -> str:
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(1.1 * len(rates) + 1.6, 2.8)
         bars = axes.bar(range(len(rates)), [100 * rate for rate in rates], 0.6, color=TRAINING)
-        axes.bar_label(bars, [f"{rate:.2%}" for rate in rates], fontsize=8, padding=2)
+        axes.bar_label(bars, [f"{rate:.2%}" for rate in rates], padding=2)
         axes.set_xticks(range(len(rates)), [f"{place}\n{level} levels" for place, level in enumerate(levels)])
         axes.set_xlabel("FSQ dimension")
         axes.set_ylabel("digits that flip, %")
@@ -125,4 +123,5 @@ def rung_figure(ladder: LadderReport) -> str:
         for panel in panels:
             panel.grid(axis="y")
         panels[-1].set_xticks(at, [rung.name for rung in rungs])
+        panels[-1].set_xlabel("rung")
         return svg_text(figure, "Parity ladder")

@@ -13,7 +13,7 @@ from fsq_edge.deploy.int8_figures import (
     rung_figure,
 )
 from fsq_edge.deploy.int8_tables import channel_table, layer_table, preview_facts, rung_table
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict
+from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, plural
 from fsq_edge.report.html import render
 from fsq_edge_calibration import CalibrationAudit, compare_channels
 from fsq_edge_compile.build_folder import BuildFolder
@@ -36,15 +36,26 @@ CHANNELS_ARE = (
 
 def calibration_page(audit: CalibrationAudit) -> str:
     """Return the page of one calibration set and its audit."""
-    return render("Calibration set", calibration_sections(audit), verdict=_audit_verdict(audit))
+    return render("Calibration set", calibration_sections(audit), subtitle=_about(audit), verdict=_audit_verdict(audit))
+
+
+def _about(audit: CalibrationAudit) -> str:
+    found = audit.found
+    if found is None:
+        return ""
+    of = f" of {audit.n_candidates:,} in training, {audit.method}, seed {audit.seed}" if audit.n_candidates else ""
+    people = f"; {plural(len(found.subjects), 'subject')}" if found.subjects else ""
+    return f"{plural(found.n_windows, 'window')}{of}{people}"
 
 
 def _audit_verdict(audit: CalibrationAudit) -> Verdict:
     if not audit.passed:
         return Verdict("bad", "refused", "; ".join(f.message for f in audit.errors))
     found = len(audit.findings)
-    reason = f"{found} finding{'' if found == 1 else 's'}, none of which refuses it." if found else "Nothing was found."
-    return Verdict("warning" if found else "good", "good", reason)
+    reason = (
+        f"{plural(found, 'finding')}, none of which refuses it." if found else "Nothing was found against this set."
+    )
+    return Verdict("warning" if found else "good", "passes the audit", reason)
 
 
 def preview_page(build: BuildFolder, preview: Int8Preview, broken: Sequence[str]) -> str:
@@ -60,16 +71,25 @@ def preview_page(build: BuildFolder, preview: Int8Preview, broken: Sequence[str]
     if build.has("calibration.json"):
         record = CalibrationAudit.from_json(build.read("calibration.json"), origin="calibration.json")
         sections += calibration_sections(record)
-    return render(
-        "Int8 preview", sections, subtitle=build.record.name, notices=[PREVIEW_NOTICE],
-        verdict=Verdict("bad", "breaks the gates", "; ".join(broken)) if broken else Verdict("good", "holds the gates"),
-    )  # fmt: skip
+    verdict = Verdict("bad", "breaks the gates", "; ".join(broken))
+    if not broken:
+        verdict = Verdict("good", "holds the gates", _costs(preview))
+    return render("Int8 preview", sections, subtitle=build.record.name, notices=[PREVIEW_NOTICE], verdict=verdict)
+
+
+def _costs(preview: Int8Preview) -> str:
+    scores = preview.report.scores
+    lost = "" if scores is None else f", {max(0.0, scores.drop_points.value):.2f} points of macro-F1 are lost"
+    windows = plural(preview.report.n_windows, "held-out window")
+    return f"{preview.report.code_flip_rate:.2%} of codes flip{lost}, on {windows}."
 
 
 def parity_page(name: str, ladder: LadderReport) -> str:
     """Return the page of a parity ladder."""
     ran = sum(not rung.skipped for rung in ladder.rungs)
-    verdict = Verdict("good", "holds", f"All {ran} rungs that ran hold the gates, on {ladder.n_windows} windows.")
+    verdict = Verdict(
+        "good", "holds", f"All {plural(ran, 'rung')} that ran hold the gates, on {plural(ladder.n_windows, 'window')}."
+    )
     if ladder.blame:
         verdict = Verdict("bad", "lost", f"First at {ladder.blame}. Likely cause: {ladder.cause}")
     return render("Parity ladder", parity_sections(ladder), subtitle=name, verdict=verdict)
@@ -81,10 +101,14 @@ def calibration_sections(audit: CalibrationAudit) -> list[Section]:
     rows = [(f.severity, f.rule, f.message, f.fix) for f in audit.findings]
     findings = [Table(["severity", "rule", "finding", "fix"], rows)] if rows else []
     text = "" if rows else "Nothing was found against this set."
-    facts = [Fact("Audit", "good" if audit.passed else "refused", f"{len(audit.findings)} findings")]
+    facts = [Fact("Audit", "passes" if audit.passed else "refused", plural(len(audit.findings), "finding"))]
     if found is not None:
         facts += [
-            Fact("Windows", str(found.n_windows), f"of {audit.n_candidates} in training" if audit.n_candidates else ""),
+            Fact(
+                "Windows",
+                f"{found.n_windows:,}",
+                f"of {audit.n_candidates:,} in training" if audit.n_candidates else "",
+            ),
             Fact("Selection", audit.method or "unknown", f"seed {audit.seed}" if audit.method else ""),
             Fact("Subjects", str(len(found.subjects)) if found.subjects else "unknown"),
         ]
@@ -151,8 +175,8 @@ def _refit_sections(preview: Int8Preview) -> list[Section]:
 def parity_sections(ladder: LadderReport) -> list[Section]:
     """Return the ladder as a table and a figure."""
     gates = (
-        f"{ladder.n_windows} held-out windows. Gates: code agreement at least {ladder.gates.min_code_agreement:.0%}, "
-        f"macro-F1 drop at most {ladder.gates.max_drop_points:g} points."
+        f"{plural(ladder.n_windows, 'held-out window')}. Gates: at least {ladder.gates.min_code_agreement:.0%} of the "
+        f"codes agree, and macro-F1 drops by at most {ladder.gates.max_drop_points:g} percentage points."
     )
     figure = Picture(rung_figure(ladder), "Dashed: the gates. Bars: 95 % intervals.")
     return [Section("Rungs", gates, tables=[rung_table(ladder)], figures=[figure])]

@@ -53,8 +53,8 @@ def layer_table(errors: Sequence[LayerError]) -> Table:
 
 def rung_table(ladder: LadderReport) -> Table:
     """Return every rung of a parity ladder against the first."""
-    columns = ["rung", "largest difference of t", "codes agree", "labels agree", "macro-F1, 95 %", ""]
-    return Table(columns, [_rung(rung) for rung in ladder.rungs], f"{ladder.n_windows} windows")
+    columns = ["rung", "largest difference of t", "codes agree", "labels agree", "macro-F1, 95 %", "gates"]
+    return Table(columns, [_rung(rung) for rung in ladder.rungs], f"{ladder.n_windows:,} windows; t is the output")
 
 
 def _rung(rung: RungResult) -> list[str | None]:

@@ -14,8 +14,9 @@ from fsq_edge.data.sources import open_dataset
 from fsq_edge.data.splitting.folds import folds_by_subject
 from fsq_edge.evaluation.folder import write_evaluation
 from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
+from fsq_edge.evaluation.report import verdict_of
 from fsq_edge.evaluation.run_evaluation import RunEvaluation, evaluate_run
-from fsq_edge.report.document import Fact, Section, Table, to_markdown
+from fsq_edge.report.document import Fact, Section, Table, plural, shown_time, to_markdown
 from fsq_edge.report.html import render
 from fsq_edge.report.index import write_page
 from fsq_edge.report.plain import finite
@@ -136,11 +137,14 @@ def write_report(result: CrossValidation, out: Path) -> None:
         UnavailableError: the folder cannot be written to.
     """
     parts = sections(result)
-    line = f"{len(result.folds)} folds by subject of {result.folds[0].windows.dataset}; {result.folds[-1].made}"
+    data, made = result.folds[0].windows.dataset, shown_time(result.folds[-1].made)
+    line = f"{len(result.folds)} folds by subject of {data}; {made}"
+    people = plural(len(result.pooled.per_subject), "subject")
+    verdict = verdict_of(result.pooled, f"of {people}, each by a network that never saw it")
     text = json.dumps(finite(result.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_file(out / SUMMARY_FILE, text.encode())
     write_file(out / REPORT_FILE, to_markdown(TITLE, parts, subtitle=line).encode())
-    write_page(out / PAGE_FILE, render(TITLE, parts, subtitle=line))
+    write_page(out / PAGE_FILE, render(TITLE, parts, subtitle=line, verdict=verdict))
 
 
 def sections(result: CrossValidation) -> list[Section]:

@@ -28,7 +28,7 @@ def confusion_matrix_figure(evaluation: Evaluation) -> str:
     counts, classes = evaluation.confusion, evaluation.classes
     k = len(classes)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = float(np.clip(0.54 * k + 1.6, 3.2, 11.0))
+    size = float(np.clip(0.6 * k + 1.6, 3.2, 11.0))
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(size + 0.6, size)
         _shade(axes, share)
@@ -53,8 +53,8 @@ def per_class_figure(evaluation: Evaluation) -> str:
             values = [getattr(score, name) for score in scores]
             color = PALETTE[("precision", "recall", "f1").index(name)]
             axes.barh(at + offset, values, height=0.24, color=color, label="F1" if name == "f1" else name)
-        name_rows(axes, at, [f"{score.name} (n = {score.support})" for score in scores])
-        axes.set_xlim(0, 1)
+        name_rows(axes, at, [f"{score.name} (n = {score.support})" for score in scores], "class")
+        axes.set(xlim=(0, 1), xlabel="score, 0 to 1")
         legend_above(axes, 3)
         return svg_text(figure, "Precision, recall and F1 of every class")
 
@@ -148,7 +148,7 @@ def timeline_figure(
                 axes.broken_barh([(begin, end - begin)], (at - 0.38, 0.76), facecolor=color, linewidth=0)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel("time (s)")
+        axes.set(xlabel="time, s", ylabel="label")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         shown = [name for name in classes if any(name == label for spans in rows.values() for _, _, label in spans)]
@@ -200,7 +200,7 @@ def _write_counts(axes: Axes, counts: Int64Array, share: Float64Array) -> None:
     for row, column in np.argwhere(counts):
         shade = float(share[row, column])
         text = f"{100 * shade:.0f} %\n{counts[row, column]}"
-        axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if shade > 0.55 else INK)
+        axes.text(column, row, text, ha="center", va="center", color="white" if shade > 0.55 else INK)
 
 
 def _bars(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from fsq_edge.evaluation.report import TITLE, sections, subtitle
+from fsq_edge.evaluation.report import TITLE, sections, subtitle, verdict
 from fsq_edge.evaluation.run_evaluation import RunEvaluation, summary
 from fsq_edge.report.document import to_markdown
 from fsq_edge.report.html import render
@@ -38,7 +38,7 @@ def write_evaluation(evaluated: RunEvaluation, out: Path) -> tuple[Path, ...]:
     if wanted.generate_report:
         parts, line, notices = sections(evaluated), subtitle(evaluated), evaluated.notices
         files[REPORT_FILE] = to_markdown(TITLE, parts, subtitle=line, notices=notices).encode()
-        files[PAGE_FILE] = render(TITLE, parts, subtitle=line, notices=notices).encode()
+        files[PAGE_FILE] = render(TITLE, parts, subtitle=line, notices=notices, verdict=verdict(evaluated)).encode()
         files |= {picture.file_name: picture.file_bytes() for part in parts for picture in part.figures}
     if wanted.save_predictions:
         files[PREDICTIONS_FILE] = evaluated.predictions.to_bytes(evaluated.run.classes, evaluated.temperature_used)

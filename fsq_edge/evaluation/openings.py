@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
+from fsq_edge.report.document import shown_time
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file
@@ -39,7 +40,7 @@ class Openings(Artefact):
             return None
         return (
             f"Later opening: the test split of this run was opened {len(self.openings)} times, first at "
-            f"{self.openings[0].time}. What was chosen after that may have been chosen for these windows."
+            f"{shown_time(self.openings[0].time)}. What was chosen after that may have been chosen for these windows."
         )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.run_evaluation import RunEvaluation
+from fsq_edge.report.document import plural
 
 WEAK_CLASS = 0.10  # F1 this far below the mean
 WEAK_SUBJECT = 0.15  # accuracy this far below the mean
@@ -14,6 +15,7 @@ RARE_SHARE = 0.1  # of the support of the most frequent class
 LEFT_OUT_SHARE = 0.1
 FEW_SUBJECTS = 5
 GAP_TO_VALIDATION = 0.10
+NOTHING = "Nothing stands out. Check the stream next: windows of changing behaviour are not scored here."
 AMBIGUOUS_PURITY, AMBIGUOUS_SHARE = 0.6, 0.02
 
 
@@ -29,9 +31,7 @@ def recommendations(evaluated: RunEvaluation) -> tuple[str, ...]:
         *_codes(scores),
         *_calibration(evaluated),
     ]
-    return tuple(found) or (
-        "Nothing stands out. Check the stream next: windows of changing behaviour are not scored here.",
-    )
+    return tuple(found) or (NOTHING,)
 
 
 def _against_baseline(scores: Evaluation) -> list[str]:
@@ -58,7 +58,7 @@ def _subjects(scores: Evaluation) -> list[str]:
     found = []
     if len(scores.per_subject) < FEW_SUBJECTS:
         found.append(
-            f"Only {len(scores.per_subject)} subject(s) were scored: hold out at least {FEW_SUBJECTS}, or train one "
+            f"Only {plural(len(scores.per_subject), 'subject')} scored: hold out at least {FEW_SUBJECTS}, or train one "
             "run for each fold of subjects."
         )
     worst = min(scores.per_subject, key=lambda score: score.accuracy)

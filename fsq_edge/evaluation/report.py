@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fsq_edge.evaluation import figures
 from fsq_edge.evaluation.metrics import Evaluation
-from fsq_edge.evaluation.recommendations import recommendations
+from fsq_edge.evaluation.recommendations import NOTHING, recommendations
 from fsq_edge.evaluation.run_evaluation import RunEvaluation
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
+from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, plural, shown_time
 from fsq_edge_runtime.scores import Interval
 
 TITLE = "Model Evaluation Report"
@@ -28,10 +28,41 @@ def sections(evaluated: RunEvaluation) -> list[Section]:
     ]
 
 
+def verdict_of(scores: Evaluation, who: str, advice: int = 0) -> Verdict:
+    """Return what scores say in one line: is it better than a guess, and is there advice?
+
+    Args:
+        scores: of the windows.
+        who: who was scored, such as ``of subjects 5, 6``.
+        advice: lines of recommendations.
+    """
+    ranges, guess = scores.intervals, scores.majority.accuracy
+    word = f"macro-F1 {scores.macro_f1:.3f}"
+    reason = (
+        f"95 % {_between(ranges.macro_f1)}, on {plural(scores.n, 'window')} {who}. Accuracy {scores.accuracy:.3f}; "
+        f"the most frequent class alone reaches {guess:.3f}."
+    )
+    if ranges.accuracy.low <= guess:
+        return Verdict("bad", word, f"Not shown to be better than a guess: {reason}")
+    return Verdict(
+        "warning" if advice else "good", word, f"{reason} {plural(advice, 'recommendation')}." if advice else reason
+    )
+
+
+def verdict(evaluated: RunEvaluation) -> Verdict:
+    """Return the verdict of an evaluation."""
+    lines = [line for line in recommendations(evaluated) if line != NOTHING]
+    who = f"of {plural(len(evaluated.evaluation.per_subject), 'subject')} that training never saw"
+    return verdict_of(evaluated.evaluation, who, len(lines))
+
+
 def subtitle(evaluated: RunEvaluation) -> str:
     """Return the line below the title: which run, which data, which split, when."""
     held_out = evaluated.windows
-    return f"Run {evaluated.run.folder.name} on {held_out.dataset}, split {held_out.description}; {evaluated.made}"
+    return (
+        f"Run {evaluated.run.folder.name} on {held_out.dataset}, split {held_out.description}; "
+        f"{shown_time(evaluated.made)}"
+    )
 
 
 def _configuration(evaluated: RunEvaluation) -> Section:

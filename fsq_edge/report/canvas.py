@@ -15,15 +15,15 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito 2008: told apart with any common colour vision. Black is left out: it vanishes on a dark ground.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
+from fsq_edge.report.document import PALETTE as PALETTE
+
 INK = "#010203"  # becomes currentColor; no data colour comes near it
 
 # Any: matplotlib types its parameters by a literal of every name, which differs between releases.
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's size and colour
     "svg.hashsalt": "fsq-edge",  # the same figure gives the same bytes
-    "font.size": 9,
+    "font.size": 9,  # and nothing smaller: 12 pixels on a page
     "font.family": "sans-serif",
     "text.parse_math": False,  # a class name may hold a dollar sign
     "text.color": INK,
@@ -45,9 +45,10 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def name_rows(axes: Axes, at: Any, names: Sequence[str]) -> None:
-    """Name horizontal bars, the first on top, with grid lines behind them."""
+def name_rows(axes: Axes, at: Any, names: Sequence[str], what: str) -> None:
+    """Name horizontal bars, the first on top, with grid lines behind them; ``what`` is what each bar is of."""
     axes.set_yticks(at, names)
+    axes.set_ylabel(what)
     axes.invert_yaxis()
     axes.grid(axis="x")
     axes.set_axisbelow(True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PICTURE_FOLDER = "figures"
+# Okabe and Ito 2008: told apart with any common color vision. Black is left out: it vanishes on a dark ground.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
 _NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 
 Cell = str | int | float | None
@@ -108,6 +110,26 @@ class Section:
     facts: Sequence[Fact] = ()
     tables: Sequence[Table] = ()
     figures: Sequence[Picture] = ()
+
+
+def plural(count: int, name: str) -> str:
+    """Return a count with its noun.
+
+    Example:
+        >>> plural(1, "gap"), plural(2000, "window")
+        ('1 gap', '2,000 windows')
+    """
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def shown_time(made: str) -> str:
+    """Return an ISO 8601 time in UTC as pages show it, to the minute.
+
+    Example:
+        >>> shown_time("2026-11-29T07:49:14+00:00")
+        '2026-11-29 07:49 UTC'
+    """
+    return f"{made[:16].replace('T', ' ')} UTC"
 
 
 def cell_text(cell: Cell) -> str:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATE = "report.html"
-SIBLINGS = "<!-- other reports -->"  # where a page of a folder links to the others
+LOOK = "checker/page/look.css"  # of fsq_edge_compile, whose page of the check needs no template engine
+SIBLINGS = ("<!-- other reports -->", "<!-- end of them -->")  # between them a page of a folder links to the others
+ROWS_AT_ONCE, PICTURES_AT_ONCE = 40, 12  # of a table and of a section; where there are more, half are behind a click
 _WIDTH = re.compile(r'<svg [^>]*?width="([\d.]+)pt"')
-LEAST_SCALE = 0.85  # of a chart's own size: then its smallest text is still read on a phone, where the chart scrolls
+LEAST_SCALE = 0.93  # of a chart's own size: its text of 9 points then has 11 pixels on a phone, where the chart scrolls
 _INLINE = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\((https?://[^\s)]+|[\w./#-]+)\)")
 _LINK = re.compile(r"\[[^\]]+\]\([\w./#-]+\)")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/\s]+={0,2}\s*$")
@@ -27,18 +29,18 @@ def render(
     title: str,
     sections: Sequence[Section],
     *,
+    verdict: Verdict,
     subtitle: str = "",
     notices: Sequence[str] = (),
-    verdict: Verdict | None = None,
 ) -> str:
     """Render a report as one self-contained page.
 
     Args:
         title: of the page; plain text.
         sections: parts in order. All text is escaped; only pictures are taken as they are.
+        verdict: what the page says in one line.
         subtitle: one line below the title.
         notices: what nobody may overlook, shown in boxes above all else.
-        verdict: what the page says in one line.
 
     Returns:
         HTML, UTF-8, without any reference to another file or host.
@@ -54,8 +56,11 @@ def render(
     )
     environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=shown_cells)
     environment.filters.update(cell=_cell)
+    look = resources.files("fsq_edge_compile").joinpath(LOOK).read_text(encoding="utf-8")
     parts = {"notices": list(notices), "sections": list(sections), "verdict": verdict, "made": made_line()}
-    return str(environment.from_string(source).render(title=title, subtitle=subtitle, siblings=SIBLINGS, **parts))
+    limits = {"rows_at_once": ROWS_AT_ONCE, "pictures_at_once": PICTURES_AT_ONCE}
+    page = environment.from_string(source)
+    return str(page.render(title=title, subtitle=subtitle, look=look, siblings="".join(SIBLINGS), **parts, **limits))
 
 
 def _cell(text: str) -> Markup:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fsq_edge.report.document import Fact, Section, Table, to_markdown
+from fsq_edge.report.document import Fact, Section, Table, Verdict, plural, to_markdown
 from fsq_edge.report.html import render
 from fsq_edge.scoring.folder import read_entries, read_header
 from fsq_edge_runtime.errors import UnavailableError
@@ -67,12 +67,17 @@ def write_summary(root: Path) -> Path:
     """
     found = summarize(root)
     title, subtitle = f"Archive scored with {found['model']}", f"bundle {found['bundle_sha256'][:12]}"
-    failed = len(found["failed"])
-    notices = [f"{failed} of {found['recordings']} recordings have no decisions"] if failed else []
+    failed, verdict = len(found["failed"]), Verdict("good", "all scored", "Every recording has its decisions.")
+    if failed or not found["recordings"]:
+        reason = f"{failed} of {plural(found['recordings'], 'recording')} have no decisions."
+        verdict = (
+            Verdict("warning", "not all scored", reason) if found["scored"] else Verdict("bad", "none scored", reason)
+        )
     sections = _sections(found)
     try:
-        page, path = render(title, sections, subtitle=subtitle, notices=notices), root / "summary.html"
+        page, path = render(title, sections, subtitle=subtitle, verdict=verdict), root / "summary.html"
     except UnavailableError:
+        notices = [verdict.reason] if verdict.state != "good" else []
         page, path = to_markdown(title, sections, subtitle=subtitle, notices=notices), root / "summary.md"
     write_file(path, page.encode())
     return path
@@ -81,9 +86,9 @@ def write_summary(root: Path) -> Path:
 def _sections(found: dict[str, Any]) -> list[Section]:
     windows = found["decided"] + found["abstained"] + found["missed"]
     facts = [
-        Fact("recordings", f"{found['scored']:,}", f"of {found['recordings']:,}"),
-        Fact("recorded time", f"{found['hours']:,.1f} h", "samples at their nominal rate"),
-        Fact("windows", f"{windows:,}", f"{found['abstained']:,} abstained, {found['missed']:,} missed"),
+        Fact("Recordings", f"{found['scored']:,}", f"of {found['recordings']:,}"),
+        Fact("Recorded time", f"{found['hours']:,.1f} h", "samples at their nominal rate"),
+        Fact("Windows", f"{windows:,}", f"{found['abstained']:,} abstained, {found['missed']:,} missed"),
     ]
     rows = [(label, count, f"{100 * count / max(1, windows):.1f} %") for label, count in found["labels"].items()]
     rows.append(("(abstained)", found["abstained"], f"{100 * found['abstained'] / max(1, windows):.1f} %"))

@@ -12,10 +12,10 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from fsq_edge.report.document import Fact, Section, Table, to_markdown
+from fsq_edge.deploy.trial import OBJECTIVES
+from fsq_edge.report.document import Fact, Section, Table, Verdict, plural, to_markdown
 from fsq_edge.report.html import render
 from fsq_edge.sweep.study import Sweep
-from fsq_edge.sweep.trial import OBJECTIVES
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file
 
@@ -78,11 +78,26 @@ def write_report(report: SweepReport, out: Path) -> Path:
         write_file(out / f"trial-{entry['number']}.yaml", text.encode())
     title, sections = f"Sweep on {report.facts['dataset']}", _sections(report)
     try:
-        page, path = render(title, sections), out / "sweep.html"
+        page, path = render(title, sections, verdict=_verdict(report)), out / "sweep.html"
     except UnavailableError:
         page, path = to_markdown(title, sections), out / "sweep.md"
     write_file(path, page.encode())
     return path
+
+
+def _verdict(report: SweepReport) -> Verdict:
+    counts, word = report.counts, plural(report.counts["finished"], "trial")
+    if not report.front:
+        return Verdict("bad", word, "No trial has finished, so there is nothing to choose from.")
+    name = report.facts["objectives"][0]
+    values = [entry["values"][name] for entry in report.front]
+    best = report.front[values.index(max(values) if OBJECTIVES[name].direction == "maximize" else min(values))]
+    reason = (
+        f"Best {name} {best['values'][name]:.3f}, trial {best['number']}, judged by inner subjects: evaluate it on "
+        "those held out before you believe it."
+    )
+    lost = counts["died"] + counts["impossible"]
+    return Verdict("warning" if lost else "good", word, reason + (f" {lost} did not finish." if lost else ""))
 
 
 def _entry(trial: FrozenTrial, sweep: Sweep) -> dict[str, Any]:
@@ -121,11 +136,11 @@ def _sections(report: SweepReport) -> list[Section]:
     facts, counts = report.facts, report.counts
     listed = ", ".join
     notes = [
-        Fact("trials", f"{counts['finished']}", f"{counts['pruned']} pruned, {counts['impossible']} impossible, "
+        Fact("Trials", f"{counts['finished']}", f"{counts['pruned']} pruned, {counts['impossible']} impossible, "
              f"{counts['died']} of workers that died"),
-        Fact("trained on", listed(facts["train"]), "subjects"),
-        Fact("judged by", listed(facts["validation"]), "subjects; their windows choose, so these figures are too good"),
-        Fact("never read", listed(facts["held_out"]) or "nobody", "subjects held out: trials had no file of theirs"),
+        Fact("Trained on", listed(facts["train"]), "subjects"),
+        Fact("Judged by", listed(facts["validation"]), "subjects; their windows choose, so these figures are too good"),
+        Fact("Never read", listed(facts["held_out"]) or "nobody", "subjects held out: trials had no file of theirs"),
     ]  # fmt: skip
     front = [
         (entry["number"], *(entry["values"][name] for name in facts["objectives"]), _settings(entry["settings"]))
@@ -147,4 +162,7 @@ def _sections(report: SweepReport) -> list[Section]:
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name.partition('.')[2]} {value}" for name, value in settings.items())
+    return ", ".join(
+        f"{name.partition('.')[2]} {f'{value:.4g}' if isinstance(value, float) else value}"
+        for name, value in settings.items()
+    )

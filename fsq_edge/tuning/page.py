@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 
 from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
+from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict
 from fsq_edge.report.html import render
 from fsq_edge.tuning.scores import front_table, score_table, seconds, settings_text
 from fsq_edge.tuning.search import SearchResult
@@ -99,7 +99,25 @@ def tune_page(tuned: Tuned, report: EventReport) -> str:
         Section("How it was made", tables=[Table(("", "value"), _facts(report))]),
     ]
     subtitle = f"{report.dataset}, {report.reported_on}, hop {report.hop_samples} samples ({report.hop_ms:g} ms)"
-    return render("Decision settings", sections, subtitle=subtitle, notices=_notices(tuned, report))
+    return render(
+        "Decision settings", sections, subtitle=subtitle, notices=_notices(tuned, report),
+        verdict=_verdict(tuned, report),
+    )  # fmt: skip
+
+
+def _verdict(tuned: Tuned, report: EventReport) -> Verdict:
+    raw, best = report.raw, report.tuned
+    reason = (
+        f"{best.false_per_hour:.1f} false events per hour instead of {raw.false_per_hour:.1f}, {best.missed} of "
+        f"{best.events} missed instead of {raw.missed}, {seconds(best.added_delay_median_s) or 'n/a'} s later."
+    )
+    if tuned.broken:
+        return Verdict("bad", "a limit is broken", f"{'; '.join(tuned.broken)}. {reason}")
+    if best.false_per_hour >= raw.false_per_hour:
+        return Verdict("warning", "no fewer false events", reason)
+    unseen = report.held_out is True
+    known = "" if unseen else " The network may know the recordings reported on, which flatters."
+    return Verdict("good" if unseen else "warning", "fewer false events", reason + known)
 
 
 def _classes(raw: EventScore, best: EventScore) -> Table:
@@ -116,7 +134,8 @@ def _classes(raw: EventScore, best: EventScore) -> Table:
         ]
         for name, one in best.classes.items()
     ]
-    columns = ("class", "events", "missed, raw", "tuned", "false, raw", "tuned", "delay s, raw", "tuned")
+    columns = ("class", "events", "missed, raw", "missed, tuned", "false, raw", "false, tuned", "delay, raw, s",
+               "delay, tuned, s")  # fmt: skip
     return Table(columns, rows)
 
 
@@ -133,7 +152,7 @@ def _facts(report: EventReport) -> list[tuple[str, Cell]]:
 
 
 def _notices(tuned: Tuned, report: EventReport) -> list[str]:
-    notices = [f"On the recordings reported on: {line}." for line in tuned.broken]
+    notices = []
     if report.recordings.startswith("stitched"):
         notices.append("Stitched: every change of activity is a joint between two recordings, not a movement.")
     if tuned.division.forced:

@@ -37,10 +37,11 @@ def test_the_verb_writes_what_it_promises(fresh, capsys):
     out = fresh / "evaluation"
     names = sorted(path.name for path in out.rglob("*") if path.is_file())
     assert names == [
-        "confusion_matrix.svg", "evaluation.html", "evaluation_report.md", "index.html",
+        "confusion_matrix.svg", "evaluation.html", "evaluation_report.md",
         "learning_curves.svg", "per_class.svg",
         "predictions.npz", "reliability.svg", "summary.json",
     ]  # fmt: skip
+    assert '<a href="evaluation/evaluation.html">' in (fresh / "index.html").read_text()
     written = json.loads((out / "summary.json").read_text())
     assert {**written, "evaluation": shown["evaluation"]} == shown
     assert (written["schema_version"], written["dataset"], written["n_windows"]) == (1, "gait", 66)
@@ -256,7 +257,7 @@ def test_a_summary_takes_what_others_measured(fresh):
 
 def test_recommendations_name_what_stands_out(fresh):
     found = evaluate_run(load_run(fresh))
-    assert any("Only 2 subject(s)" in line for line in recommendations(found))
+    assert any("Only 2 subjects scored" in line for line in recommendations(found))
     low = replace(found.evaluation.intervals.accuracy, low=0.1)
     intervals = replace(found.evaluation.intervals, accuracy=low)
     worse = replace(found, evaluation=replace(found.evaluation, intervals=intervals))

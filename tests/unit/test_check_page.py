@@ -13,8 +13,8 @@ import pytest
 
 from fsq_edge_compile.checker.checking import Examination, examine
 from fsq_edge_compile.checker.page import render_page
-from fsq_edge_compile.checker.page.places import edges, place
-from fsq_edge_compile.checker.page.summary import by_operator, node_status
+from fsq_edge_compile.checker.page.drawing import edges, place
+from fsq_edge_compile.checker.page.page import by_operator, node_status
 from fsq_edge_compile.checker.statistics import node_size
 from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder
 
@@ -79,7 +79,7 @@ def test_names_from_the_file_stay_text() -> None:
 def test_an_empty_graph_has_a_page_too() -> None:
     graph = GraphFactory("x", [1, 4, 8, 8])
     page = render_page(examine(graph.model(graph.add("Identity", "x"))))
-    assert "nothing of it runs on the device" in page
+    assert "Nothing of it runs on the device" in page
 
 
 def test_no_two_nodes_share_a_place_and_edges_point_down() -> None:

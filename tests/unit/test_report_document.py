@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, cell_text, to_markdown
+from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text, to_markdown
 from fsq_edge.report.html import render
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'
+GOOD = Verdict("good", "holds")
 PNG = base64.b64encode(b"\x89PNG\r\n").decode()
 SECTIONS = [
     Section("Numbers", facts=[Fact("Accuracy", "0.91", "n = 600"), Fact("Codes", "70")]),
@@ -72,7 +73,7 @@ def test_cells():
 
 
 def test_the_page_is_well_formed_and_fetches_nothing():
-    text = render("Report", SECTIONS, subtitle="of a test", notices=["Look here."])
+    text = render("Report", SECTIONS, verdict=GOOD, subtitle="of a test", notices=["Look here."])
     page = Page(text)
     tags = {tag for tag, _ in page.seen}
     assert not tags & {"script", "link", "iframe", "object"}
@@ -90,10 +91,10 @@ def test_the_page_is_well_formed_and_fetches_nothing():
 
 
 def test_columns_of_numbers_are_set_flush_right():
-    heads = Page(render("r", SECTIONS)).attributes("th")
+    heads = Page(render("r", SECTIONS, verdict=GOOD)).attributes("th")
     assert [attrs.get("class") for attrs in heads] == [None, "number", "number"]
     units = Table(["a", "b", "c"], [["12.5 µs", "2.1 %", "1.3 MB"], ["1,234", "+0.5", "1 or 2"]])
-    heads = Page(render("r", [Section("s", tables=[units])])).attributes("th")
+    heads = Page(render("r", [Section("s", tables=[units])], verdict=GOOD)).attributes("th")
     assert [attrs.get("class") for attrs in heads] == ["number", "number", None]
 
 
@@ -106,14 +107,16 @@ def test_text_is_escaped_everywhere():
         [Table([evil], [[evil]], evil)],
         [Picture(SVG, evil)],
     )
-    text = render(evil, [section], subtitle=evil, notices=[evil])
+    text = render(evil, [section], verdict=Verdict("bad", evil, evil), subtitle=evil, notices=[evil])
     assert "<script" not in text
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 10
     Page(text)
 
 
 def test_little_markdown_is_read_and_no_more():
-    text = render("r", [Section("s", "A `b<` **c** [d](https://e.org/f) [g](javascript:h) # i\n\n- j\n- k")])
+    text = render(
+        "r", [Section("s", "A `b<` **c** [d](https://e.org/f) [g](javascript:h) # i\n\n- j\n- k")], verdict=GOOD
+    )
     assert (
         '<p>A <code>b&lt;</code> <strong>c</strong> <a href="https://e.org/f">d</a> [g](javascript:h) # i</p>' in text
     )
@@ -123,13 +126,23 @@ def test_little_markdown_is_read_and_no_more():
 @pytest.mark.parametrize("image", ["<img src=x>", "not base64!", '"><script>'])
 def test_a_picture_that_is_none_is_refused(image):
     with pytest.raises(ValueError, match="picture"):
-        render("r", [Section("s", figures=[Picture(image)])])
+        render("r", [Section("s", figures=[Picture(image)])], verdict=GOOD)
 
 
 def test_a_row_that_does_not_fit_its_columns_is_refused():
     with pytest.raises(ValueError, match="2 cells under 1 columns"):
-        render("r", [Section("s", tables=[Table(["a"], [["b", "c"]])])])
+        render("r", [Section("s", tables=[Table(["a"], [["b", "c"]])])], verdict=GOOD)
 
 
 def test_an_empty_table_keeps_its_head():
-    assert '<th scope="col">a</th>' in render("r", [Section("s", tables=[Table(["a"], [])])])
+    assert '<th scope="col">a</th>' in render("r", [Section("s", tables=[Table(["a"], [])])], verdict=GOOD)
+
+
+def test_long_tables_and_many_pictures_are_half_behind_a_click():
+    rows = [[k] for k in range(50)]
+    text = render("r", [Section("s", tables=[Table(["a"], rows)], figures=[Picture(SVG)] * 13)], verdict=GOOD)
+    Page(text)
+    assert "<summary>30 more rows</summary>" in text
+    assert "<summary>7 more pictures</summary>" in text
+    assert all(f">{k}</td>" in text for k in range(50))
+    assert "<details>" not in render("r", [Section("s", tables=[Table(["a"], rows[:40])])], verdict=GOOD)

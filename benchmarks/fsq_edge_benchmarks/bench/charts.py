@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
+from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, name_rows, new_figure, svg_text
 from fsq_edge_benchmarks.measure.distribution import Distribution, duration
 
 MARKED = ("p50", "p99")
@@ -63,12 +63,9 @@ def stages_figure(stages: Mapping[str, Mapping[str, Distribution]], bare: Mappin
         for stage in names:
             axes.barh(0, 0, color=PALETTE[names.index(stage) % len(PALETTE)], label=stage)
         axes.vlines([], 0, 0, color=INK, linewidth=1.6, label="bare network")
-        axes.set_yticks(range(len(stages)), list(stages))
-        axes.invert_yaxis()
+        name_rows(axes, range(len(stages)), list(stages), "run")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value) if value else "0"))
         axes.set_xlabel("medians of the stages, end to end")
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
         legend_above(axes, 5)
         return svg_text(figure, "Median of every stage")
 

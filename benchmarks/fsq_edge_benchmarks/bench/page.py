@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table
+from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, shown_time
 from fsq_edge.report.html import render
 from fsq_edge_benchmarks.bench.charts import distribution_figure, stages_figure
 from fsq_edge_benchmarks.bench.result import BenchResult, ModeResult, PairResult
 from fsq_edge_benchmarks.bench.tables import bench_sections
 from fsq_edge_benchmarks.measure.distribution import duration
+
+METHOD = ("Timed", "Bare", "Notes")  # sections of the terminal that are one on the page
 
 
 def bench_page(result: BenchResult) -> str:
@@ -24,22 +26,55 @@ def bench_page(result: BenchResult) -> str:
         "Stages": _stages([run for run in result.runs if run.stages]),
         "Pair": [_pair(result.pair)] if result.pair else [],
     }
-    shared = [replace(part, figures=pictures.get(part.heading, ())) for part in bench_sections(result)]
+    parts = bench_sections(result)
+    shared = [
+        replace(part, tables=[_without_bars(table) for table in part.tables], figures=pictures.get(part.heading, ()))
+        for part in parts
+        if part.heading not in METHOD
+    ]
+    method = "\n\n".join(f"**{part.heading}**\n\n{part.text}" for part in parts if part.heading in METHOD)
     summary = Section("Summary", facts=[_fact(run) for run in result.runs])
-    made = f"{result.bundle.name}, {result.made}" + (", quick: few samples" if result.quick else "")
+    subtitle = f"{result.bundle.name}, {shown_time(result.made)}" + (", quick: few samples" if result.quick else "")
+    return render(
+        "Benchmark",
+        [summary, *shared, Section("How it was measured", method), _machine(result)],
+        subtitle=subtitle,
+        verdict=_verdict(result),
+    )
+
+
+def _without_bars(table: Table) -> Table:
+    """Return a table of stages without its bars of letters, which the page draws as a chart."""
+    if table.columns[0] != "stage":
+        return table
+    return replace(table, columns=table.columns[:-1], rows=[row[:-1] for row in table.rows])
+
+
+def _verdict(result: BenchResult) -> Verdict:
+    """Return whether the runs can be believed and the gate holds, with the first run's cost of a decision."""
+    first = result.runs[0]
+    cost = f"{first.mode} on {first.backend}: {_fact(first).value}, median {_median(first)}."
+    worse = [line for line in result.comparison.lines if line.verdict == "regressed"] if result.comparison else []
+    if worse:
+        which = ", ".join(f"{line.mode} on {line.backend} {line.change:+.1%}" for line in worse)
+        return Verdict("bad", "slower than the baseline", f"{which}. {cost}")
     disturbed = [f"{run.mode} on {run.backend}" for run in result.runs if not run.valid]
     which = "every run" if len(disturbed) == len(result.runs) else ", ".join(disturbed)
-    notice = f"Not valid, because something disturbed the measurement: {which}. See Validity."
-    notices = [notice] if disturbed else []
-    return render("Benchmark", [summary, *shared, _machine(result)], subtitle=made, notices=notices)
+    if disturbed:
+        return Verdict("warning", "not valid", f"Something disturbed the measurement ({which}), see Validity. {cost}")
+    return Verdict("good", "valid", f"Nothing disturbed the measurement. {cost}")
 
 
 def _fact(run: ModeResult) -> Fact:
-    median = "n/a" if run.ours.p50 is None else duration(run.ours.p50)
+    median = _median(run)
     value = f"{run.ratio.value:.2f} x bare" if run.ratio else median
     interval = f"95 % {run.ratio.low:.2f} to {run.ratio.high:.2f}; " if run.ratio else ""
     many = f"; {run.windows_per_s:,.0f} windows/s" if run.windows > 1 and run.windows_per_s else ""
     return Fact(f"{run.mode}, {run.backend}", value, f"{interval}median {median}{many}")
+
+
+def _median(run: ModeResult) -> str:
+    return "n/a" if run.ours.p50 is None else duration(run.ours.p50)
 
 
 def _distributions(run: ModeResult) -> Picture:

@@ -3,57 +3,65 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from fsq_edge.data.importing.packages import need_package
-from fsq_edge.data.labels.sync import GRID_HZ, Candidate, ProposedAnchor
-from fsq_edge_runtime.arrays import Float64Array
+from fsq_edge.data.labels.sync import GRID_HZ, SyncEntry
+from fsq_edge.report.document import PALETTE, Cell, Picture, Section, Table, Verdict, plural
+from fsq_edge.report.html import render
+from fsq_edge.report.strip import svg_element, svg_span, svg_title
 
-WIDTH, HEIGHT, ZOOM_S = 900, 120, 5.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SyncEntry:
-    """What is known of one recording.
-
-    Args:
-        recording: its id.
-        subject: who.
-        energy: on the 25 Hz grid.
-        candidates: bursts.
-        borders: where labels begin, seconds from the first sample.
-        anchors: proposed.
-    """
-
-    recording: str
-    subject: str
-    energy: Float64Array
-    candidates: Sequence[Candidate]
-    borders: Sequence[float]
-    anchors: Sequence[ProposedAnchor]
+WIDTH, ZOOM_WIDTH, ZOOM_S = 1080, 348, 5.0  # pixels: as wide as a page, and as a phone
+TOP, BOTTOM = 18, 110  # pixels of the drawing
+MAX_DRAWN_BYTES = 1_500_000  # of all pictures of a page
 
 
 def sync_html(entries: Sequence[SyncEntry]) -> str:
-    """Return the page: the whole recording, then five seconds around each candidate."""
-    parts = [
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Clocks of labels and sensors</title>',
-        "<style>body { font: 14px sans-serif; margin: 2em } svg { border: 1px solid #ccc; margin: 2px }</style>",
-        "<h1>Clocks of labels and sensors</h1><p>Energy of the signal over seconds from the first sample. Red: bursts "
-        "such as shakes and taps. Green: where labels begin. Nothing was applied.</p>",
+    """Return the page: each whole recording, then five seconds around each candidate, as many as it may hold.
+
+    Raises:
+        UnavailableError: Jinja2 is not installed.
+    """
+    proposed = sum(len(entry.anchors) for entry in entries)
+    verdict = Verdict("warning", "no anchor proposed", "Give --reference, or read the anchors from the pictures.")
+    if proposed:
+        verdict = Verdict("good", f"{plural(proposed, 'anchor')} proposed", "Nothing was applied.")
+    columns = ("recording", "subject", "length, s", "bursts", "proposed anchors")
+    text = (
+        "Energy of the signal over seconds from the first sample. Red, dashed: bursts such as shakes and taps. Green: "
+        "where labels begin."
+    )
+    pictures, used, left = [], 0, 0
+    for image in (image for entry in entries for image in _images(entry)):
+        used += len(image)
+        if used <= MAX_DRAWN_BYTES:
+            pictures.append(Picture(image))
+        else:
+            left += 1
+    sections = [
+        Section("Recordings", tables=[Table(columns, [_row(entry) for entry in entries])]),
+        Section("Energy", f"{text}\n\n{plural(left, 'picture')} more are not drawn." if left else text,
+                figures=pictures),
+    ]  # fmt: skip
+    subtitle = plural(len(entries), "recording")
+    return render("Clocks of labels and sensors", sections, subtitle=subtitle, verdict=verdict)
+
+
+def _row(entry: SyncEntry) -> Sequence[Cell]:
+    anchors = [
+        f"--anchor {entry.recording}={one.label:.2f}@{one.sensor:.2f}, correlation {one.correlation:.2f}"
+        for one in entry.anchors
     ]
-    for entry in entries:
-        parts.append(f"<h2>{escape(entry.recording)} (subject {escape(entry.subject)})</h2>")
-        for anchor in entry.anchors:
-            text = f"--anchor {entry.recording}={anchor.label:.2f}@{anchor.sensor:.2f}"
-            parts.append(f"<p>proposed: <code>{escape(text)}</code>, correlation {anchor.correlation:.2f}</p>")
-        parts.append(_svg(entry, 0.0, len(entry.energy) / GRID_HZ, WIDTH))
-        for candidate in entry.candidates:
-            parts.append(_svg(entry, candidate.at - ZOOM_S / 2, candidate.at + ZOOM_S / 2, WIDTH // 3))
-    return "\n".join(parts) + "\n"
+    return (entry.recording, entry.subject, f"{len(entry.energy) / GRID_HZ:.1f}", len(entry.candidates),
+            "; ".join(anchors) or None)  # fmt: skip
+
+
+def _images(entry: SyncEntry) -> Iterator[str]:
+    yield _svg(entry, 0.0, len(entry.energy) / GRID_HZ, WIDTH)
+    for candidate in entry.candidates:
+        yield _svg(entry, candidate.at - ZOOM_S / 2, candidate.at + ZOOM_S / 2, ZOOM_WIDTH)
 
 
 def sync_png(entry: SyncEntry) -> bytes:
@@ -76,22 +84,24 @@ def sync_png(entry: SyncEntry) -> bytes:
 
 
 def _svg(entry: SyncEntry, begin: float, end: float, width: int) -> str:
+    """Draw the largest energy of each moment between two times."""
     first, last = max(0, int(begin * GRID_HZ)), min(len(entry.energy), int(end * GRID_HZ) + 1)
     part = entry.energy[first:last]
-    if not len(part):
-        return ""
-    bins = np.array_split(part, min(len(part), width))
-    tall = max(float(part.max()), 1e-12)
+    bins = np.array_split(part, max(1, min(len(part), width)))
+    tall = max(float(part.max(initial=0.0)), 1e-12)
     high = " ".join(
         f"{(first / GRID_HZ + i * len(part) / len(bins) / GRID_HZ - begin) / (end - begin) * width:.1f},"
-        f"{HEIGHT - float(values.max()) / tall * (HEIGHT - 16):.1f}"
+        f"{BOTTOM - float(values.max(initial=0.0)) / tall * (BOTTOM - TOP):.1f}"
         for i, values in enumerate(bins)
     )
-    drawn = [f'<polyline points="{high}" fill="none" stroke="#4477aa"/>']
-    marks = [(candidate.at, "#ee6677") for candidate in entry.candidates] + [(at, "#228833") for at in entry.borders]
-    for at, color in marks:
+    drawn = [
+        svg_title(f"{entry.recording} (subject {entry.subject})", width),
+        f'<polyline points="{high}" fill="none" stroke="{PALETTE[0]}"/>',
+        svg_span(f"{max(0.0, begin):.1f} s", f"{end:.1f} s", width, BOTTOM + 16),
+    ]
+    marks = [(candidate.at, f'{PALETTE[5]}" stroke-dasharray="4 3') for candidate in entry.candidates]
+    for at, color in (*marks, *((at, PALETTE[2]) for at in entry.borders)):
         if begin <= at <= end:
             x = (at - begin) / (end - begin) * width
-            drawn.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="14" y2="{HEIGHT}" stroke="{color}"/>')
-    drawn.append(f'<text x="2" y="11" font-size="11">{max(0.0, begin):.2f} to {end:.2f} s</text>')
-    return f'<svg width="{width}" height="{HEIGHT}">{"".join(drawn)}</svg>'
+            drawn.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BOTTOM}" stroke="{color}"/>')
+    return svg_element(f"Energy of {entry.recording}", width, BOTTOM + 20, drawn)

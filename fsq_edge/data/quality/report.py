@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsq_edge.data.quality.metrics import QualityMetrics
-from fsq_edge.report.document import Fact, Section, Table, Verdict
+from fsq_edge.report.document import Fact, Section, Table, Verdict, plural, shown_time
 from fsq_edge.report.html import render
 from fsq_edge.report.plain import finite
 from fsq_edge_runtime.findings import Finding
@@ -70,14 +70,16 @@ def to_html(entries: Sequence[Entry], more: Sequence[Section] = (), *, strict: b
     sections = [_section(metrics, findings) for metrics, findings in entries]
     broken = sum(finding.severity == "error" for _, findings in entries for finding in findings)
     empty = [Section("Nothing", "No data analysed yet.")]
-    verdict = _verdict(broken, sum(len(findings) for _, findings in entries), strict) if entries else None
+    verdict = Verdict("warning", "nothing analysed")
+    if entries:
+        verdict = _verdict(broken, sum(len(findings) for _, findings in entries), strict)
     return render(TITLE, [*(sections or empty), *more], subtitle=SCORE_NOTE, verdict=verdict)
 
 
 def _verdict(broken: int, found: int, strict: bool) -> Verdict:
     if broken:
-        return Verdict("bad", "FAIL", "1 limit is broken." if broken == 1 else f"{broken} limits are broken.")
-    what = f"{found} warning{'' if found == 1 else 's'}, no limit is broken" if found else "Nothing was found"
+        return Verdict("bad", "FAIL", f"{plural(broken, 'limit')} broken.")
+    what = f"{plural(found, 'warning')}, no limit is broken" if found else "Nothing was found"
     if found and strict:
         return Verdict("bad", "FAIL", f"{what}; warnings count, as --strict asks.")
     return Verdict("warning" if found else "good", "PASS", f"{what}.")
@@ -94,7 +96,7 @@ def _section(metrics: QualityMetrics, findings: Sequence[Finding]) -> Section:
             Fact(
                 "Rate",
                 f"{metrics.timing.rate_hz:.2f} Hz",
-                f"{metrics.timing.n_gaps} gap{'' if metrics.timing.n_gaps == 1 else 's'} in time",
+                f"{plural(metrics.timing.n_gaps, 'gap')} in time",
             )
         )
     channels = Table(
@@ -117,7 +119,7 @@ def _section(metrics: QualityMetrics, findings: Sequence[Finding]) -> Section:
         channels,
         *([Table(("sensor", "unit", "verdict", "what was seen"), units, "units")] if units else []),
     ]
-    text = f"{metrics.size[0].upper()}{metrics.size[1:]}, {metrics.dtype}. Analysed {metrics.timestamp}."
+    text = f"{metrics.size[0].upper()}{metrics.size[1:]}, {metrics.dtype}. Analysed {shown_time(metrics.timestamp)}."
     return Section(metrics.dataset, text if rows else f"{text}\n\nNothing found.", facts, tables)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from string import Template
@@ -13,15 +14,17 @@ from fsq_edge_compile.checker.checking import Examination
 from fsq_edge_compile.checker.families.predicate import text
 from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.page.drawing import draw
-from fsq_edge_compile.checker.page.summary import OperatorRow, by_operator, node_status
 from fsq_edge_compile.checker.report import CheckReport, Finding
 from fsq_edge_compile.checker.statistics import NodeSize, node_size
 from fsq_edge_runtime.made import made_line
 
+PAGE, LOOK = "page.html", "look.css"
+SIBLINGS = "<!-- other reports --><!-- end of them -->"  # where fsq_edge.report.index puts the links to other reports
+LEAST_HEIGHT = 340  # pixels of the pane, so that the facts of a node have room
 _SAYS = {
-    "full": "the whole graph runs on the device",
-    "cut": "a part of it runs on the device, the rest on the host",
-    "none": "nothing of it runs on the device",
+    "full": "The whole graph runs on the device",
+    "cut": "A part of it runs on the device, the rest on the host",
+    "none": "Nothing of it runs on the device",
 }
 
 
@@ -32,16 +35,20 @@ def render_page(examination: Examination) -> str:
     sizes = [node_size(graph, node) for node in graph.nodes]
     index = {node.name: number for number, node in enumerate(graph.nodes)}
     warned = {finding.node for finding in report.warnings}
-    picture, overview = draw(graph, status, warned)
-    source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    picture, overview, height = draw(graph, status, warned)
+    source, look = (resources.files(__package__).joinpath(name).read_text(encoding="utf-8") for name in (PAGE, LOOK))
     return Template(source).substitute(
-        title=escape(f"{report.model} on {report.arch}"),
+        look=look,
+        siblings=SIBLINGS,
+        height=f"min(82vh, {max(height + 2, LEAST_HEIGHT)}px)",
+        title=escape(f"Check of {report.model} for {report.arch}"),
         subtitle=escape(
             f"DFC {report.dfc}; confidence {report.confidence}; shapes and rules only, nothing was compiled or run"
         ),
+        state=_state(report),
         verdict=report.verdict,
         made=escape(made_line()),
-        says=_SAYS[report.verdict],
+        says=_says(report),
         facts=_facts(report, sizes),
         cut=_cut_points(report, index),
         findings=_findings(report.findings, index),
@@ -52,16 +59,35 @@ def render_page(examination: Examination) -> str:
     )
 
 
+def _state(report: CheckReport) -> str:
+    """Return how good the verdict is, in the words of the reports' look."""
+    if report.verdict == "full":
+        return "warning" if report.warnings else "good"
+    return "warning" if report.verdict == "cut" else "bad"
+
+
+def _says(report: CheckReport) -> str:
+    """Return the verdict as a sentence, with what is left to look at."""
+    counts = [
+        _plural(len(some), name) for some, name in ((report.errors, "error"), (report.warnings, "warning")) if some
+    ]
+    return f"{_SAYS[report.verdict]}; {', '.join(counts) or 'no errors, no warnings'}."
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
+
+
 def _facts(report: CheckReport, sizes: Sequence[NodeSize]) -> str:
     device = [size for size, node in zip(sizes, report.nodes, strict=True) if node.device]
     rows = (
-        ("nodes on the device", f"{len(device)} of {len(sizes)}"),
-        ("errors, warnings", f"{len(report.errors)}, {len(report.warnings)}"),
+        ("Nodes on the device", f"{len(device)} of {len(sizes)}"),
+        ("Errors, warnings", f"{len(report.errors)}, {len(report.warnings)}"),
         ("MACs on the device", _of(sum(size.macs for size in device), sum(size.macs for size in sizes))),
-        ("parameters there", _of(sum(size.parameters for size in device), sum(size.parameters for size in sizes))),
-        ("largest activation there", f"{_count(max((size.activation for size in device), default=0))} values"),
+        ("Parameters there", _of(sum(size.parameters for size in device), sum(size.parameters for size in sizes))),
+        ("Largest activation there", f"{_count(max((size.activation for size in device), default=0))} values"),
     )
-    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+    return "".join(f'<div class="fact"><dt>{name}</dt><dd class="value">{value}</dd></div>' for name, value in rows)
 
 
 def _of(part: int, whole: int) -> str:
@@ -100,21 +126,25 @@ def _findings(findings: Iterable[Finding], index: dict[str, int]) -> str:
     )
     if not rows:
         return "<p>None.</p>"
-    head = "<tr><th></th><th>where</th><th>what, and the fix</th><th>rule</th></tr>"
-    return f'<div class="scroll"><table id="findings"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    head = "<tr><th>severity</th><th>where</th><th>what, and the fix</th><th>rule</th></tr>"
+    return _scrolling(f'<table id="findings"><thead>{head}</thead><tbody>{rows}</tbody></table>', "findings")
 
 
 def _operators(rows: Iterable[OperatorRow]) -> str:
-    names = ("operator", "nodes", "device", "host", "refused", "MACs", "parameters", "activation values")
-    head = "".join(f"<th>{name}</th>" for name in names)
+    names = ("nodes", "device", "host", "refused", "MACs", "parameters", "activation values")
+    head = "<th>operator</th>" + "".join(f'<th class="number">{name}</th>' for name in names)
     body = "".join(
         f"<tr><td>{escape(row.op)}</td>"
-        + "".join(f"<td>{value or ''}</td>" for value in (row.count, row.device, row.host, row.refused))
-        + "".join(f"<td>{_count(value) if value else ''}</td>" for value in (row.macs, row.parameters, row.activation))
+        + "".join(f'<td class="number">{value}</td>' for value in (row.count, row.device, row.host, row.refused))
+        + "".join(f'<td class="number">{_count(value)}</td>' for value in (row.macs, row.parameters, row.activation))
         + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table class="sums"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return _scrolling(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", "by operator")
+
+
+def _scrolling(table: str, label: str) -> str:
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{table}</div>'
 
 
 def _node_facts(
@@ -146,3 +176,48 @@ def _embedded(value: object) -> str:
     """Return JSON that cannot end the script element it stands in."""
     written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return written.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+@dataclass(slots=True)
+class OperatorRow:
+    """Sums over the nodes of one operator.
+
+    Attributes:
+        op: operator type.
+        device: nodes on the device.
+        host: accepted nodes that stay on the host behind a cut.
+        refused: nodes with an error.
+        macs: multiply-accumulates.
+        parameters: elements of constant inputs.
+        activation: elements of the outputs.
+    """
+
+    op: str
+    device: int = 0
+    host: int = 0
+    refused: int = 0
+    macs: int = 0
+    parameters: int = 0
+    activation: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many nodes there are."""
+        return self.device + self.host + self.refused
+
+
+def node_status(report: CheckReport) -> dict[str, str]:
+    """Return ``device``, ``host`` or ``refused`` by node name."""
+    return {node.name: "device" if node.device else "host" if node.accepted else "refused" for node in report.nodes}
+
+
+def by_operator(graph: Graph, status: Mapping[str, str], sizes: Sequence[NodeSize]) -> list[OperatorRow]:
+    """Return one row an operator, the most work first, then the most frequent."""
+    rows: dict[str, OperatorRow] = {}
+    for node, size in zip(graph.nodes, sizes, strict=True):
+        row = rows.setdefault(node.op, OperatorRow(node.op))
+        setattr(row, status[node.name], getattr(row, status[node.name]) + 1)
+        row.macs += size.macs
+        row.parameters += size.parameters
+        row.activation += size.activation
+    return sorted(rows.values(), key=lambda row: (-row.macs, -row.count, row.op))
