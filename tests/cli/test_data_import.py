@@ -370,8 +370,6 @@ def test_rows_out_of_order_and_shared_stamps_get_a_hint_of_their_own(capsys, tmp
     samples = np.float32([[0, 0.1 * i, 1] for i in range(len(times))])
     write_table(tmp_path / "raw" / "rex.csv", columns(samples, time=times))
     text = PLAIN.replace("{column: time}", "{column: time, form: s}")
-    code, _, err = call(
-        capsys, "import", tmp_path / "raw", "--map", the_map(tmp_path, text), "--out", tmp_path / "out"
-    )
+    code, _, err = call(capsys, "import", tmp_path / "raw", "--map", the_map(tmp_path, text), "--out", tmp_path / "out")
     assert code == 65
     assert hint in err
