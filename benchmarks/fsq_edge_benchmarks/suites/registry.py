@@ -141,6 +141,19 @@ SUITES: Final = (
         ),
     ),
     Suite(
+        "overload",
+        "Overload",
+        "`run --workers 2` below and beyond its capacity: sensors of 50 Hz, a network too heavy for 4,096 of them.",
+        (
+            Figure("windows answered at 80 % of the capacity", "loads/80%/answered", "%", at_least=1.0),
+            Figure("windows answered at 150 %, of which 67 % can be", "loads/150%/answered", "%", at_least=0.55),
+            Figure("... one stream in twenty has fewer than", "loads/150%/p5", "%"),
+            Figure("... one stream in twenty has more than", "loads/150%/p95", "%"),
+            Figure("capacity, windows a second", "capacity"),
+        ),
+        minutes=10.0,
+    ),
+    Suite(
         "soak",
         "Soak",
         "A day of one sensor of 100 Hz with every fault a day has, at full speed.",
