@@ -31,6 +31,7 @@ def test_a_small_network_is_measured_beside_the_fixed_one() -> None:
     result = networks.run(quick=True)
     assert result["small"]["bare_us"]["p50"] < result["fixed"]["bare_us"]["p50"]
     assert result["small"]["ratio_p50"]["value"] > result["fixed"]["ratio_p50"]["value"]
+    assert min(result[name]["twice_p99"] for name in result) > 0
 
 
 def test_workers_are_measured_against_one() -> None:

@@ -134,7 +134,7 @@ SUITES: Final = (
     Suite(
         "gateway",
         "Gateway",
-        "`run --workers`: 64 streams through pipes to one and to two workers, at full speed, without their start.",
+        "`run --workers`: 128 streams through pipes to one and to two workers, at full speed, without their start.",
         (
             Figure("two workers / one", "ratio", "x", at_least=1.8),
             Figure("two workers, windows a second", "windows_per_s/2"),
