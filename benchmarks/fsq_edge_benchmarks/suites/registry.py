@@ -134,11 +134,24 @@ SUITES: Final = (
     Suite(
         "gateway",
         "Gateway",
-        "`run --workers`: 64 streams through pipes to one and to two workers, at full speed, without their start.",
+        "`run --workers`: 128 streams through pipes to one and to two workers, at full speed, without their start.",
         (
             Figure("two workers / one", "ratio", "x", at_least=1.8),
             Figure("two workers, windows a second", "windows_per_s/2"),
         ),
+    ),
+    Suite(
+        "overload",
+        "Overload",
+        "`run --workers 2` below and beyond its capacity: sensors of 50 Hz, a network too heavy for 4,096 of them.",
+        (
+            Figure("windows answered at 80 % of the capacity", "loads/80%/answered", "%", at_least=1.0),
+            Figure("windows answered at 150 %, of which 67 % can be", "loads/150%/answered", "%", at_least=0.55),
+            Figure("... one stream in twenty has fewer than", "loads/150%/p5", "%"),
+            Figure("... one stream in twenty has more than", "loads/150%/p95", "%"),
+            Figure("capacity, windows a second", "capacity"),
+        ),
+        minutes=10.0,
     ),
     Suite(
         "soak",
