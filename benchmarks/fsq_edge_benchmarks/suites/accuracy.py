@@ -17,12 +17,7 @@ import numpy as np
 
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge_benchmarks.measure.stopwatch import in_turns, timed
-from fsq_edge_benchmarks.suites.accuracy_parts.contenders import (
-    Contender,
-    Predictor,
-    conv2d_fsq,
-    reference_contenders,
-)
+from fsq_edge_benchmarks.suites.accuracy_parts.contenders import Contender, Predictor, conv2d_fsq, reference_contenders
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import folds_of, sides_of
 from fsq_edge_benchmarks.suites.accuracy_parts.outcomes import Outcome, paired_difference, scores
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command

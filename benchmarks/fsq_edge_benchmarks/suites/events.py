@@ -17,8 +17,7 @@ from fsq_edge.data import open_dataset
 from fsq_edge.data.recording import Dataset
 from fsq_edge.training.split import cut_sides
 from fsq_edge.tuning.tune import tune_bundle
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config, trained_bundle
 from fsq_edge_benchmarks.suites.command import numbers, run_command
 from fsq_edge_benchmarks.suites.registry import suite_named
 from fsq_edge_runtime.bundle.bundle import Bundle

@@ -22,8 +22,7 @@ from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.deploy.build import export_run
 from fsq_edge.training.split import open_sides
 from fsq_edge.tuning.wearer_windows import windows_of
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config, trained_run
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
 from fsq_edge_benchmarks.suites.personal import cut
 from fsq_edge_compile.build_folder import BuildFolder

@@ -21,8 +21,7 @@ from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.training.config import TrainConfig, WindowsSection
 from fsq_edge.training.split import open_sides
 from fsq_edge.tuning.tune import tune_bundle
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config, trained_bundle
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_benchmarks.suites.events import QUADRUPED_FOLDS
 
