@@ -90,12 +90,7 @@ class RunOptions:
         return words + [part for text in self.overlay_texts for part in ("--overlay", text)]
 
     def open_session(self, bundle: Bundle, live: bool, backend: str | None = None) -> Session:
-        """Open a session with the overlays that were installed with the bundle and those that were given.
-
-        Args:
-            bundle: as it is now.
-            live: whether the samples come in real time; a recording is never late.
-            backend: another one than was asked for.
+        """Open a session with the overlays of the bundle and those that were given; a recording is never late.
 
         Raises:
             UsageError: ``--features`` with a graph that puts out none.
