@@ -20,12 +20,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend, BackendSwitch, Missed
-from fsq_edge_runtime.backends.fallback_policy import (
-    DeviceBackend,
-    FallbackCounters,
-    FallbackPolicy,
-    ParityError,
-)
+from fsq_edge_runtime.backends.fallback_policy import DeviceBackend, FallbackCounters, FallbackPolicy, ParityError
 from fsq_edge_runtime.backends.shadow import ShadowComparison
 from fsq_edge_runtime.backends.temperature import TemperatureQuestions
 from fsq_edge_runtime.errors import BackendError
