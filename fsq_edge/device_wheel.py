@@ -21,7 +21,7 @@ VERBS = (
     "alerts", "bench", "bundle", "completion", "docs", "doctor", "hef", "main", "output", "options", "run", "service",
 )  # fmt: skip
 PAGES = ["device-install", "exit-codes", "troubleshooting"]
-NO_BENCH = ["charts", "page", "torch_backend"]  # they need an extra that a device has not
+NO_BENCH = ["charts", "layers", "page", "torch_backend"]  # they need an extra that a device has not
 KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
     r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|deploy/plain_windows|report/(__init__|document|plain|terminal))\.py"
@@ -56,8 +56,10 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             name = entry.filename.replace(*renamed)
             content = source.read(entry)
             if name == f"{renamed[1]}METADATA":
-                content = content.replace(
-                    f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1
+                fields = content.partition(b"\n\n")[0]  # the README that follows is left out
+                content = (
+                    fields.replace(f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1)
+                    + b"\n"
                 )
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
             target.writestr(_copy_of(entry, name), content)

@@ -76,6 +76,8 @@ class Conv2dFSQ(nn.Module):
         window_samples: samples T of a window; a row has T // fold.
         window_zscore: the input carries a z-scored copy of every channel.
         kernel: odd length of the convolutions in samples of a row.
+        blocks: convolutions, a pool by two after each but the last; None takes the fewest (at least three) that see a
+            whole row.
         span_rows: the last convolution is (fold, kernel), so the order of the rows counts.
         dropout: probability of dropping a hidden unit of the head in training.
 
@@ -94,11 +96,13 @@ class Conv2dFSQ(nn.Module):
         window_samples: int = 100,
         window_zscore: bool = True,
         kernel: int = 9,
+        blocks: int | None = None,
         span_rows: bool = False,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         sizes = {"input_channels": input_channels, "hidden_dim": hidden_dim, "num_classes": num_classes, "fold": fold}
+        sizes |= {} if blocks is None else {"blocks": blocks}
         for name, size in sizes.items():
             if size < 1:
                 raise UsageError(f"{name} must be at least 1, got {size}")
@@ -107,7 +111,7 @@ class Conv2dFSQ(nn.Module):
         self.input_channels, self.num_classes, self.fold = input_channels, num_classes, fold
         self.row_samples = window_samples // fold
         self.graph_channels = input_channels * (2 if window_zscore else 1)
-        blocks = blocks_for(self.row_samples, kernel)
+        blocks = blocks_for(self.row_samples, kernel) if blocks is None else blocks
         if self.row_samples >> (blocks - 1) < 1:
             raise UsageError(f"a row of {self.row_samples} samples is too short for {blocks - 1} poolings by two")
         self.features = _convolutions(self.graph_channels, hidden_dim, kernel, blocks, fold if span_rows else 1)

@@ -47,6 +47,21 @@ def on_post_page(output: str, page: Page, **rest: Any) -> str:
     return output.replace(WORKER, "../" * page.url.count("/") + "frame-worker.js")
 
 
+def on_post_template(output: str, template_name: str, **rest: Any) -> str:
+    """Leave out the page for addresses that are not found: opened from disk it would ask the network for a script."""
+    return "" if template_name == "404.html" else output
+
+
+def on_page_content(html: str, **rest: Any) -> str:
+    """Put drawings into the page, where they take the colours of its scheme; the file alone follows the system."""
+
+    def drawing(image: re.Match[str]) -> str:
+        svg = (ROOT / "docs" / image[2]).read_text(encoding="utf-8")
+        return re.sub(r"<style>.*?</style>\n", "", svg).replace("<svg ", f'<svg role="img" aria-label="{image[1]}" ', 1)
+
+    return re.sub(r'<img alt="([^"]*)" src="(images/[\w-]+\.svg)" ?/?>', drawing, html)
+
+
 def on_page_markdown(markdown: str, config: MkDocsConfig, **rest: Any) -> str:
     """Let links out of docs/ lead to the repository."""
     return re.sub(r"\]\(\.\./([\w./-]+)\)", rf"]({config.extra['repository']}/blob/main/\1)", markdown)

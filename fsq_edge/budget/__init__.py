@@ -3,9 +3,8 @@
 from fsq_edge.budget.calendar import day_shares, hour_shares
 from fsq_edge.budget.correction import Correction, correct
 from fsq_edge.budget.decisions import read_decisions
-from fsq_edge.budget.shares import bouts, time_budget
+from fsq_edge.budget.shares import bouts, time_budget, transitions
 from fsq_edge.budget.subjects import read_subjects, subject_budget
-from fsq_edge.budget.transitions import transitions
 from fsq_edge.budget.truth import compare, read_truth
 
 __all__ = [

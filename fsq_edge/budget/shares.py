@@ -1,4 +1,4 @@
-"""Bouts and time budgets of the pieces that ``read_decisions`` returns."""
+"""Bouts, time budgets and transitions of the pieces that ``read_decisions`` returns."""
 
 from __future__ import annotations
 
@@ -69,3 +69,20 @@ def with_uncovered(total: pd.Series, whole: pd.Series) -> pd.DataFrame:
     table = pd.concat([total.rename("total_s").reset_index(), rest[[*keys, "state", "total_s"]]], ignore_index=True)
     table["percent"] = 100.0 * table["total_s"] / table.merge(whole.rename("whole"), on=keys, how="left")["whole"]
     return table.sort_values([*keys, "state"], ignore_index=True)
+
+
+def transitions(pieces: pd.DataFrame) -> pd.DataFrame:
+    """Count the changes from one state straight to another; a change across time without data counts nothing.
+
+    Args:
+        pieces: table of ``read_decisions``.
+
+    Returns:
+        ``stream``, ``state``, ``next``, ``count``, and ``share``: of the changes out of ``state``, 0 to 1.
+    """
+    table = pieces.sort_values(["stream", "start"])
+    after = table.groupby("stream")[["state", "start"]].shift(-1)
+    changes = table.assign(next=after["state"])[(after["start"] == table["end"]) & (after["state"] != table["state"])]
+    counted = changes.groupby(["stream", "state", "next"]).size().rename("count").reset_index()
+    counted["share"] = counted["count"] / counted.groupby(["stream", "state"])["count"].transform("sum")
+    return counted

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fsq_edge.cli.bench_layers import layers
 from fsq_edge.cli.bench_network import is_network, measure_network, windows_or_file
 from fsq_edge.cli.options import F, default_option, names_of, path_option
 from fsq_edge.cli.output import Output, need, output_options, write_report
@@ -23,7 +24,7 @@ DEFAULT = "measure"
 
 
 class BenchGroup(click.Group):
-    """``bench BUNDLE`` and ``bench compare A B``: what is no command's name belongs to ``measure``."""
+    """``bench BUNDLE`` and its named commands: what is no command's name belongs to ``measure``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``measure`` in front of arguments that name no command, ``--help`` among them."""
@@ -42,9 +43,10 @@ class Measure(click.Command):
         return super().make_context("", args, parent, **extra)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write ``bench [OPTIONS] BUNDLE`` and the one command that has a name."""
+        """Write ``bench [OPTIONS] BUNDLE`` and the commands that have a name."""
         above = ctx.parent.command_path if ctx.parent else "bench"
         formatter.write_usage(above, " ".join(self.collect_usage_pieces(ctx)))
+        formatter.write_usage(f"{above} layers", "[OPTIONS] BUNDLE|MODEL", prefix="       ")
         formatter.write_usage(f"{above} compare", "[OPTIONS] BASELINE CANDIDATE", prefix="       ")
 
 
@@ -73,7 +75,10 @@ GATE_EXITS = (
 
 @click.group("bench", cls=BenchGroup)
 def command() -> None:
-    """Measure a bundle, or compare two results."""
+    """Measure a bundle or the layers of its network, or compare two results."""
+
+
+command.add_command(layers)
 
 
 @command.command(DEFAULT, cls=Measure, epilog=GATE_EXITS)

@@ -172,10 +172,16 @@ def _fix(
     from fsq_edge_compile import check, fix
     from fsq_edge_compile.checker.splitting import write_model
 
-    fixed = fix(model, input_shapes=shapes or None)
+    fixed = fix(model, *target, input_shapes=shapes or None)
     write_model(fixed.model, fix_to)
     after = check(fix_to, *target)
-    result["fix"] = {"file": fix_to, "verdict": after.verdict, "end_nodes": list(after.end_nodes), **fixed.to_dict()}
+    result["fix"] = {
+        "file": fix_to,
+        "verdict": after.verdict,
+        "end_nodes": list(after.end_nodes),
+        "stays": [finding.rule for finding in after.warnings],
+        **fixed.to_dict(),
+    }
     show_fix(fixed, fix_to, after, screen)
     return fixed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fsq_edge.data.importing.import_map import ImportMap
 
 DEFAULT_MAP = Path("map.yaml")
+SHOWN = 20  # files and recordings on the terminal; import.json has all
 
 
 @click.command("import")
@@ -118,12 +120,31 @@ def _wanted(paths: tuple[Path, ...], map_file: Path | None, preset: str | None, 
 
 
 def _show(record: ImportRecord, out: Path, shown: Output) -> None:
-    rows = [
+    shown.print(table("", ["file", "reader", "rows", "kept", "dropped"], _file_rows(record)))
+    columns = ["recording", "subject", "samples", "seconds", "Hz measured", "holes"]
+    shown.print(table("", columns, _recording_rows(record)))
+    for line in _notes(record):
+        shown.say(line)
+    if record.passed_over:
+        shown.say(f"{len(record.passed_over)} files fit no pattern, such as {record.passed_over[0]}")
+    shown.say(f"wrote {len(record.recordings)} recordings to {out}; {out / 'import.json'} accounts for every file")
+    shown.say_next("fsq-edge", "data", "qa", f"folder:{out}")
+
+
+def _file_rows(record: ImportRecord) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
         (entry.file, entry.reader, f"{entry.rows_read:,}", f"{entry.rows_kept:,}", _counts(entry.dropped) or "none")
         for entry in record.inputs
     ]
-    shown.print(table("", ["file", "reader", "rows", "kept", "dropped"], rows))
-    recordings = [
+    if len(rows) <= SHOWN:
+        return rows
+    dropped = sum((Counter(entry.dropped) for entry in record.inputs), Counter[str]())
+    read, kept = (sum(getattr(entry, name) for entry in record.inputs) for name in ("rows_read", "rows_kept"))
+    return [*rows[:SHOWN], ("...",), (f"all {len(rows)}", "", f"{read:,}", f"{kept:,}", _counts(dropped) or "none")]
+
+
+def _recording_rows(record: ImportRecord) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
         (
             account.file,
             account.subject,
@@ -134,14 +155,22 @@ def _show(record: ImportRecord, out: Path, shown: Output) -> None:
         )
         for account in record.recordings
     ]
-    shown.print(table("", ["recording", "subject", "samples", "seconds", "Hz measured", "holes"], recordings))
-    for entry in record.inputs:
-        for note in entry.notes[:3]:
-            shown.say(f"{entry.file}: {note}")
-    if record.passed_over:
-        shown.say(f"{len(record.passed_over)} files fit no pattern, such as {record.passed_over[0]}")
-    shown.say(f"wrote {len(record.recordings)} recordings to {out}")
-    shown.say_next("fsq-edge", "data", "qa", f"folder:{out}")
+    if len(rows) <= SHOWN:
+        return rows
+    subjects = len({account.subject for account in record.recordings})
+    samples = sum(account.samples for account in record.recordings)
+    return [*rows[:SHOWN], ("...",), (f"all {len(rows)}", f"{subjects} subjects", f"{samples:,}")]
+
+
+def _notes(record: ImportRecord) -> list[str]:
+    """Return what was noted: of few files each note, of many a line a kind with its first place."""
+    notes = [(entry.file, note) for entry in record.inputs for note in entry.notes[:3]]
+    kinds: dict[str, list[str]] = {}
+    for file, note in notes:
+        kinds.setdefault(note.partition(": ")[2] or note, []).append(f"{file}: {note}")
+    if len(notes) <= SHOWN:
+        return [f"{file}: {note}" for file, note in notes]
+    return [f"{found[0]}" + (f" (first of {len(found)})" if len(found) > 1 else "") for found in kinds.values()][:SHOWN]
 
 
 def _counts(counts: dict[str, int]) -> str:

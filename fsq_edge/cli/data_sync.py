@@ -40,7 +40,7 @@ def sync_command(
     A shake that the video shows gives an anchor by eye: data label DIR --anchor REC=VIDEO@SENSOR. With --reference the
     anchors are proposed by cross-correlation near its begin and its end.
     """
-    from fsq_edge.data.labels.sync_entries import make_entries
+    from fsq_edge.data.labels.sync import make_entries
     from fsq_edge.data.labels.sync_page import sync_html, sync_png
 
     entries = make_entries(folder, intervals, reference, recording, search, candidates)

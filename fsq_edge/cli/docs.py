@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 import click
 
 from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge.pages import Page, page_folder, pages
-from fsq_edge_runtime.errors import MissingInputError
+from fsq_edge_runtime.errors import MissingInputError, did_you_mean
 
 SHOWN_LINES = 200
 
@@ -52,8 +50,7 @@ def _page(name: str) -> Page:
     known = {page.name: page for page in pages()}
     if name.removesuffix(".md") in known:
         return known[name.removesuffix(".md")]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"fsq-edge docs --search {name}"
+    hint = did_you_mean(name, known) or f"fsq-edge docs --search {name}"
     raise MissingInputError(f"there is no page {name!r}", hint=hint)
 
 

@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_compile.explain import MAX_LINE, LogReport, explain_log
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_errors
 
 MAX_LOG_BYTES = 256 << 20
 SHOWN_LINES = 20
@@ -46,7 +47,7 @@ def _lines(log: str) -> Iterator[str]:
             yield line.decode("utf-8", "replace")
         return
     path = Path(log)
-    try:
+    with read_errors(path):
         if path.stat().st_size > MAX_LOG_BYTES:
             raise DataError(f"{path} is larger than {MAX_LOG_BYTES >> 20} MiB", hint=f"tail -c 10000000 {path}")
         with path.open("rb") as file:
@@ -55,8 +56,6 @@ def _lines(log: str) -> Iterator[str]:
             file.seek(0)
             while line := file.readline(MAX_LINE):
                 yield line.decode("utf-8", "replace")
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _reader(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import importlib
 import importlib.util
@@ -25,58 +24,65 @@ from fsq_edge_runtime.errors import (
     EXIT_USAGE,
     FsqEdgeError,
     UnavailableError,
+    did_you_mean,
 )
 
 # What a disk, a quota or a broken device answers; the error of a standard stream has no file name.
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _WHOLE = f"on a workstation: pip install 'fsq-edge[all]=={__version__}'"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-# verb -> (module that defines a click command named `command`, one line for --help)
-VERBS: dict[str, tuple[str, str]] = {
-    "init": ("fsq_edge.cli.init", "a commented project folder from which train to run work"),
-    "docs": ("fsq_edge.cli.docs", "the pages that come with the package, read and searched"),
-    "demo": ("fsq_edge.cli.demo", "the whole chain on real data, with a report"),
-    "data": ("fsq_edge.cli.data", "import, label, inspect and quality-check recordings"),
-    "train": ("fsq_edge.cli.train", "train a Conv2d-FSQ classifier"),
-    "sweep": ("fsq_edge.cli.sweep", "search training settings, on one machine or many"),
-    "evaluate": ("fsq_edge.cli.evaluate", "score a run on its held-out subjects"),
-    "export": ("fsq_edge.cli.export", "graphs, host tail and preprocessing of a run"),
-    "check": ("fsq_edge.cli.check", "will Hailo's compiler take this ONNX file, and where to cut"),
-    "calibrate": ("fsq_edge.cli.calibrate", "make and audit a calibration set"),
-    "quantize": ("fsq_edge.cli.quantize", "int8 preview of the device graph"),
-    "compile": ("fsq_edge.cli.compile", "drive Hailo's compiler, or write all it needs"),
-    "hef": ("fsq_edge.cli.hef", "read a HEF without HailoRT"),
-    "preprocess": ("fsq_edge.cli.preprocess", "describe what a network takes that was trained elsewhere"),
-    "bundle": ("fsq_edge.cli.bundle", "build, verify, inspect and install the deployment package"),
-    "parity": ("fsq_edge.cli.parity", "torch to HEF: where do they part"),
-    "personalize": ("fsq_edge.cli.personalize", "make a bundle one wearer's own, from minutes of motion"),
-    "run": ("fsq_edge.cli.run", "stream a source through a bundle"),
-    "metrics": ("fsq_edge.cli.metrics", "what run says to Prometheus; a Grafana dashboard and alert rules"),
-    "service": ("fsq_edge.cli.service", "a stream as a service of systemd"),
-    "alerts": ("fsq_edge.cli.alerts", "the alerts that rules would have raised on the log of a run"),
-    "score": ("fsq_edge.cli.score", "score an archive of recordings, on this machine or a cluster"),
-    "budget": ("fsq_edge.cli.budget", "how long each behaviour lasted, from the decisions of run"),
-    "explain": ("fsq_edge.cli.explain", "a compiler or HailoRT log in plain words"),
-    "tune": ("fsq_edge.cli.tune", "fit the decision settings on recordings"),
-    "bench": ("fsq_edge.cli.bench", "latency, throughput and stages, with a baseline gate"),
-    "schema": ("fsq_edge.cli.schema", "JSON Schemas of the files that are read and written"),
-    "completion": ("fsq_edge.cli.completion", "completion of verbs and options in bash, zsh or fish"),
-    "wheelhouse": ("fsq_edge.cli.wheelhouse", "a folder from which a device installs without a network"),
-    "doctor": ("fsq_edge.cli.doctor", "what is wrong on this machine, and the line that fixes it"),
+# The headings of --help, in the order in which a project meets them, with the line of each verb. The module
+# ``fsq_edge.cli.VERB`` defines a click command named ``command``.
+GROUPS: dict[str, dict[str, str]] = {
+    "Begin": {
+        "init": "a commented project folder from which train to run work",
+        "demo": "the whole chain on real data, with a report",
+        "docs": "the pages that come with the package, read and searched",
+    },
+    "Data": {
+        "data": "import, label, inspect and quality-check recordings",
+    },
+    "Train": {
+        "train": "train a Conv2d-FSQ classifier",
+        "evaluate": "score a run on its held-out subjects",
+        "sweep": "search training settings, on one machine or many",
+    },
+    "Deploy": {
+        "export": "graphs, host tail and preprocessing of a run",
+        "check": "will Hailo's compiler take this ONNX file, and where to cut",
+        "calibrate": "make and audit a calibration set",
+        "quantize": "int8 preview of the device graph",
+        "parity": "torch to HEF: where do they part",
+        "preprocess": "describe what a network takes that was trained elsewhere",
+        "compile": "drive Hailo's compiler, or write all it needs",
+        "hef": "read a HEF without HailoRT",
+        "bundle": "build, verify, inspect and install the deployment package",
+        "tune": "fit the decision settings on recordings",
+        "personalize": "make a bundle one wearer's own, from minutes of motion",
+    },
+    "Run": {
+        "run": "stream a source through a bundle",
+        "score": "score an archive of recordings, on this machine or a cluster",
+        "metrics": "what run says to Prometheus; a Grafana dashboard and alert rules",
+        "service": "a stream as a service of systemd",
+    },
+    "Look": {
+        "budget": "how long each behaviour lasted, from the decisions of run",
+        "alerts": "the alerts that rules would have raised on the log of a run",
+        "bench": "latency, throughput and stages, with a baseline gate",
+        "explain": "a compiler or HailoRT log in plain words",
+        "doctor": "what is wrong on this machine, and the line that fixes it",
+    },
+    "Around": {
+        "schema": "JSON Schemas of the files that are read and written",
+        "completion": "completion of verbs and options in bash, zsh or fish",
+        "wheelhouse": "a folder from which a device installs without a network",
+    },
 }
-
-
-# The headings of --help, in the order in which a project meets them; a verb that none names stands under the last.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Begin": ("init", "demo", "docs"),
-    "Data": ("data",),
-    "Train": ("train", "evaluate", "sweep"),
-    "Deploy": ("export", "check", "calibrate", "quantize", "parity", "preprocess", "compile", "hef", "bundle", "tune",
-               "personalize"),
-    "Run": ("run", "score", "metrics", "service"),
-    "Look": ("budget", "alerts", "bench", "explain", "doctor"),
-    "Around": ("schema", "completion", "wheelhouse"),
-}  # fmt: skip
+# verb -> (module, line)
+VERBS: dict[str, tuple[str, str]] = {
+    verb: (f"fsq_edge.cli.{verb}", line) for verbs in GROUPS.values() for verb, line in verbs.items()
+}
 
 
 class LazyGroup(click.Group):
@@ -102,8 +108,8 @@ class LazyGroup(click.Group):
         """Refuse a verb that does not exist with the verb that was meant."""
         verbs = self.list_commands(ctx)
         if args and args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], verbs, n=1)
-            ctx.fail(f"there is no verb '{args[0]}'" + (f"; did you mean {near[0]}?" if near else ""))
+            meant = did_you_mean(args[0], verbs)
+            ctx.fail(f"there is no verb '{args[0]}'" + (f"; {meant}" if meant else ""))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -123,8 +129,6 @@ def grouped_verbs() -> dict[str, list[str]]:
     """Return heading -> verbs that this installation has."""
     there = [verb for verb, (module, _) in VERBS.items() if importlib.util.find_spec(module)]
     groups = {heading: [verb for verb in verbs if verb in there] for heading, verbs in GROUPS.items()}
-    named = {verb for verbs in GROUPS.values() for verb in verbs}
-    groups["Around"] += [verb for verb in there if verb not in named]
     return {heading: verbs for heading, verbs in groups.items() if verbs}
 
 

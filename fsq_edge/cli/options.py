@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.errors import UsageError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE_SUFFIXES = frozenset((
@@ -110,9 +109,9 @@ def names_of(*known: str) -> Callable[[click.Context, click.Parameter, str | Non
             raise click.BadParameter(f"no name in {value!r}, write them as A,B", ctx, param)
         unknown = [name for name in names if known and name not in known]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}{meant}", ctx, param)
+            meant = did_you_mean(unknown[0], known)
+            none = f"{unknown[0]!r} is none of {', '.join(known)}"
+            raise click.BadParameter(f"{none}; {meant}" if meant else none, ctx, param)
         return names
 
     return read

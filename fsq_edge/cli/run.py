@@ -88,6 +88,11 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 @click.option("--reload", "reload", is_flag=True,
               help="On SIGHUP read BUNDLE again, without losing a window, instead of ending.")  # fmt: skip
 @default_option(
+    "--max-wait-ms", 0.0, click.FloatRange(0, 500),
+    "Let live samples wait up to so many milliseconds for those of other streams, to answer them as one batch; at most "
+    "half the deadline.",
+)  # fmt: skip
+@default_option(
     "--workers", "1", click.IntRange(1, 64),
     "Answer in so many processes, each its own share of the streams; a file sink gets each worker's number.",
 )  # fmt: skip
@@ -110,6 +115,7 @@ def command(
     drift: bool,
     alert_file: Path | None,
     reload: bool,
+    max_wait_ms: float,
     workers: int,
     metrics: str | None,
     output: Output,
@@ -152,6 +158,7 @@ def command(
             given = {"--metrics": metrics is not None, "--reload": reload, "--alerts": alert_file is not None}
             refuse_unshared({**given, "--stats": stats > 0})
             arguments = [str(bundle), "--backend", backend, "--latency" if latency else "--no-latency"]
+            arguments += ["--max-wait-ms", str(max_wait_ms)]
             arguments += [] if source_rate is None else ["--source-rate", str(source_rate)]
             flags = {"--scores": scores, "--features": features, "--teach": teach, "--drift": drift}
             arguments += [flag for flag, on in flags.items() if on]
@@ -213,6 +220,7 @@ def command(
             alerts=alerts,
             reloader=reloader if reload else None,
             teach=teach,
+            max_wait_s=max_wait_ms / 1e3,
         )
         if metrics is not None:
             sinks.append(_open_metrics(metrics, runner, session))

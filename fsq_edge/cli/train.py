@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fsq_edge.cli.options import folder_option, names_of
 from fsq_edge.cli.output import Output, need, output_options, table
+from fsq_edge.cli.train_budget import choose_size, leave_if_broken, read_budget
 from fsq_edge.data.sources import check_source
 from fsq_edge_runtime.errors import UsageError
 
@@ -28,7 +29,8 @@ LINE_EVERY_S = 10.0
 
 @click.command(
     "train",
-    epilog="Exit codes: 0 the run folder is written; 64 usage; 65 the data cannot be trained on; 66 missing input; "
+    epilog="Exit codes: 0 the run folder is written; 1 it is, but its network breaks --budget; 64 usage, or a budget "
+    "that no network keeps; 65 the data cannot be trained on; 66 missing input; "
     "69 a package is missing. Under `torchrun --nproc-per-node N -m fsq_edge train ...` the same training runs on N "
     "processes. The same call in the same folder continues a training that was interrupted.",
 )
@@ -59,6 +61,12 @@ LINE_EVERY_S = 10.0
     help="Seed of weights, order, augmentation and validation subjects. Default: that of CONFIG, or 0.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training windows. Default: from their number.")
+@click.option(
+    "--budget",
+    metavar="LIMITS",
+    help='Choose hidden_dim and blocks within limits such as "us=60,params=40k,flips=2%": microseconds of a window on '
+    "this CPU, trained numbers, codes that an int8 preview changes. Default: those of CONFIG.",
+)
 @folder_option("--out", required=True, metavar="RUN", help="Write the run into this folder.")
 @output_options
 def command(
@@ -70,6 +78,7 @@ def command(
     folds: int | None,
     seed: int | None,
     epochs: int | None,
+    budget: str | None,
     out: Path,
     output: Output,
 ) -> None:
@@ -81,6 +90,9 @@ def command(
     """
     if (all_subjects or folds) and (test_subjects or (all_subjects and folds)):
         raise UsageError("give one of --test-subjects, --all-subjects and --folds", hint="fsq-edge train --help")
+    if budget is not None and (folds or os.environ.get("WORLD_SIZE", "1") != "1"):
+        raise UsageError("--budget chooses one network in one process", hint="leave out --folds and torchrun")
+    limits = None if budget is None else read_budget(budget)
     if data is not None:
         check_source(data)  # before torch, whose import takes seconds
     for module in ("torch", "safetensors", "yaml"):
@@ -109,6 +121,11 @@ def command(
         return
     sides = open_sides(settings)
     _say_data(output, sides)
+    sizes = None if limits is None else choose_size(settings, sides, limits, out, output)
+    if sizes is not None:
+        from fsq_edge.deploy.sizing import sized
+
+        settings = sized(settings, sizes.choice)
 
     def say(line: str) -> None:
         output.say(f"data quality: {line}")
@@ -124,6 +141,8 @@ def command(
     if leads:
         _write_page(result.folder)
         output.write_json(result.to_dict())
+    if sizes is not None:
+        leave_if_broken(sizes, out, settings.training.seed, output)
 
 
 def _train_folds(settings: TrainConfig, out: Path, folds: int, output: Output) -> None:

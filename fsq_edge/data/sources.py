@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.recording import Dataset
 from fsq_edge.data.stored_windows.files import find_stored_windows, read_stored_windows
 from fsq_edge.data.watch import load_watch
-from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError
+from fsq_edge_runtime.errors import DataError, MissingInputError, UsageError, did_you_mean
 
 SOURCES = {
     "watch": "real: 7 shoulder exercises on a smartwatch, 10 subjects, 6 channels, 50 Hz (seglearn, BSD)",
@@ -69,8 +68,7 @@ def check_source(source: str) -> None:
     elif path.is_file():
         hint = f"fsq-edge data import {source} --guess makes a map; with it, data import makes a dataset folder"
     else:
-        near = difflib.get_close_matches(source, ("watch", "quadruped"), n=1)
-        hint = (f"did you mean {near[0]}? " if near else "") + f"one of {', '.join(SOURCES)}"
+        hint = f"{did_you_mean(source, ('watch', 'quadruped'))} one of {', '.join(SOURCES)}".lstrip()
     raise UsageError(f"unknown data source {source!r}", hint=hint)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from fsq_edge_compile.build_folder import FEATURES_FILE, FILES, ExportRecord, La
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint, Spread, SubjectSpread
 from fsq_edge_runtime.decision import DecisionSettings
-from fsq_edge_runtime.drift.looks import InputLooks
+from fsq_edge_runtime.drift.looks import InputLooks, Look
 from fsq_edge_runtime.drift.sphere import fit_offset
 from fsq_edge_runtime.drift.subjects import LEAST_SUBJECTS
 from fsq_edge_runtime.errors import DataError
@@ -95,22 +94,22 @@ def learning_statistics(run: Run) -> FeatureStatistics:
 def subject_spread(run: Run) -> SubjectSpread | None:
     """Return how far the subjects that the run learned from differ, validation among them; None for a single one."""
     looks, split = InputLooks(run.preprocess), run.windows()
-    sums: dict[str, Float64Array] = {}
-    counts: Counter[str] = Counter()
+    seen: dict[str, Look] = {}
     for part in (split.train, split.val):
         for at in range(0, len(part), BATCH):
             index = part.take(np.arange(at, min(at + BATCH, len(part))))
             windows, valid = run.preprocessor.fill_gaps(index.gather())
-            for subject, seen in zip(index.subject[valid].tolist(), looks.look(windows[valid])[0], strict=True):
-                sums[subject] = sums.get(subject, 0.0) + seen
-                counts[subject] += 1
-    if len(sums) < 2:
+            for subject in np.unique(index.subject[valid]).tolist():
+                look = looks.look(windows[valid & (index.subject == subject)])
+                if look is not None:
+                    seen[subject] = look if subject not in seen else seen[subject].plus(look)
+    if len(seen) < 2:
         return None
-    figures = [looks.figures(sums[subject], counts[subject]) for subject in sums]
-    offsets = [fit_offset(looks.sphere(one)) for one in sums.values()] if looks.has_gravity else []
+    figures = [looks.figures(one) for one in seen.values()]
+    offsets = [fit_offset(looks.sphere(one)) for one in seen.values()] if looks.has_gravity else []
     known = [offset.center for offset in offsets if offset is not None]
     return SubjectSpread(
-        subjects=len(sums),
+        subjects=len(seen),
         mean=_spread([one.mean for one in figures]).deviation,
         motion=_spread([one.spread for one in figures]),
         tempo=_spread([one.tempo for one in figures]),

@@ -7,10 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fsq_edge.deploy.array_windows import windows_of_file
 from fsq_edge.deploy.foreign_set import audit_file, read_frames
 from fsq_edge.deploy.plain_windows import is_array_file
-from fsq_edge.deploy.training_windows import TrainingWindows, windows_of_run, windows_of_source, write_set
+from fsq_edge.deploy.training_windows import (
+    TrainingWindows,
+    windows_of_file,
+    windows_of_run,
+    windows_of_source,
+    write_set,
+)
 from fsq_edge_calibration import CalibrationAudit, CalibrationSet, audit_array, audit_set, compare_channels
 from fsq_edge_calibration.comparison import ChannelComparison
 from fsq_edge_calibration.scale import with_scale

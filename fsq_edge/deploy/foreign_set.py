@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,8 +14,8 @@ from fsq_edge_calibration.calibration_set import MAX_FILE_BYTES
 from fsq_edge_calibration.distribution import named_labels
 from fsq_edge_calibration.recognition import recognize_windows
 from fsq_edge_runtime.arrays import AnyArray
-from fsq_edge_runtime.errors import DataError, MissingInputError
-from fsq_edge_runtime.files import read_bounded
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_bounded, read_errors
 from fsq_edge_runtime.npz import array_names, read_arrays
 from fsq_edge_runtime.preprocess import Preprocessor
 
@@ -50,13 +51,9 @@ def audit_file(
         MissingInputError: the file cannot be read.
         DataError: it holds no array of numbers.
     """
-    try:
-        with path.open("rb"):
-            chosen = load_calibration_set(path) if path.suffix == ".npz" else None
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
-    except DataError:
-        chosen = None
+    chosen = None
+    with suppress(DataError), read_errors(path), path.open("rb"):
+        chosen = load_calibration_set(path) if path.suffix == ".npz" else None
     if chosen is not None:
         return chosen, audit_set(chosen, usual, training.preprocess, allow_small=allow_small)
     foreign = _completed(_read(path), training)
@@ -78,11 +75,8 @@ def read_frames(path: Path) -> AnyArray:
         MissingInputError: the file cannot be read.
         DataError: it holds no array of numbers.
     """
-    try:
-        with path.open("rb"):
-            return _read(path).frames
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror}") from error
+    with read_errors(path), path.open("rb"):
+        return _read(path).frames
 
 
 def _read(path: Path) -> ForeignSet:

@@ -19,7 +19,7 @@ from fsq_edge.data.importing.reader import choose_reader, known_readers
 from fsq_edge.scoring.archive import ArchiveFile
 from fsq_edge.scoring.settings import ScoreSettings
 from fsq_edge_runtime.errors import FsqEdgeError, MissingInputError, UnavailableError
-from fsq_edge_runtime.files import WRITE_HINT
+from fsq_edge_runtime.files import WRITE_HINT, read_errors
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.columns import Wanted
@@ -104,19 +104,14 @@ def local_file(file: ArchiveFile, workplace: Path, copy: bool) -> Iterator[tuple
 
 
 def _blocks(item: InputFile) -> Iterator[bytes]:
-    try:
-        with item.open() as source:
-            while block := source.read(BLOCK):
-                yield block
-    except OSError as error:
-        raise MissingInputError(f"cannot read {item.path}: {error.strerror or error}") from error
+    with read_errors(item.path), item.open() as source:
+        while block := source.read(BLOCK):
+            yield block
 
 
 def _state(path: Path) -> tuple[int, int]:
-    try:
+    with read_errors(path):
         found = path.stat()
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
     return found.st_size, found.st_mtime_ns
 
 

@@ -23,9 +23,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fsq_edge.data import Dataset, write_folder
 from fsq_edge.data.sources import open_dataset
+from fsq_edge.deploy.trial import OBJECTIVES, run_trial
 from fsq_edge.sweep.space import Space
 from fsq_edge.sweep.storage import MAX_RETRIES, storage_errors
-from fsq_edge.sweep.trial import OBJECTIVES, run_trial
 from fsq_edge.training.config import TrainConfig
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.split import make_split, source_of

@@ -50,7 +50,11 @@ class DataSection(StrictModel):
 
 
 class ModelSection(StrictModel):
-    """The network; see ``fsq_edge.model.Conv2dFSQ``. None takes the number from the data set."""
+    """The network; see ``fsq_edge.model.Conv2dFSQ``.
+
+    ``input_channels`` and ``num_classes`` of None take the number from the data set; ``blocks`` of None follows from
+    the row and the kernel.
+    """
 
     architecture: Literal["Conv2dFSQ"] = "Conv2dFSQ"
     input_channels: int | None = Field(default=None, ge=1, le=256)
@@ -58,6 +62,7 @@ class ModelSection(StrictModel):
     num_classes: int | None = Field(default=None, ge=2, le=4096)
     fsq_levels: tuple[int, ...] = (8, 6, 5)
     kernel: int = Field(default=9, ge=1, le=255)
+    blocks: int | None = Field(default=None, ge=1, le=12)
     span_rows: bool = False
     dropout: float = Field(default=0.1, ge=0, lt=1)
 

@@ -118,6 +118,7 @@ def build_model(config: TrainConfig, channels: int, classes: int, preprocess: Pr
         window_samples=preprocess.window_samples,
         window_zscore=preprocess.window_zscore,
         kernel=config.model.kernel,
+        blocks=config.model.blocks,
         span_rows=config.model.span_rows,
         dropout=config.model.dropout,
     )

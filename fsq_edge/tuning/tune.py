@@ -19,9 +19,10 @@ from fsq_edge.tuning.streams import make_streams
 from fsq_edge_compile.int8.refit import match_thresholds
 from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.arrays import Float64Array
-from fsq_edge_runtime.bundle.bundle import Bundle, Role
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import with_files
 from fsq_edge_runtime.bundle.event_report import EventReport, EventScore
+from fsq_edge_runtime.bundle.manifest import Role
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 

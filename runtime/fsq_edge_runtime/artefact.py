@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.errors import DataError, did_you_mean
 from fsq_edge_runtime.files import read_bounded
 
 if TYPE_CHECKING:
@@ -156,8 +155,7 @@ def _meant(model: type[BaseModel], fault: ErrorDetails) -> str:
     """Return the hint for an unknown key or kind: the known one which is spelled most like it; empty for others."""
     if fault["type"] == "union_tag_invalid":
         known = re.findall("'([^']*)'", fault["ctx"]["expected_tags"])
-        near = difflib.get_close_matches(fault["ctx"]["tag"], known, n=1)
-        return f"did you mean {near[0]}?" if near else ""
+        return did_you_mean(fault["ctx"]["tag"], known)
     if fault["type"] == "union_tag_not_found":
         return f"give {fault['ctx']['discriminator']}"
     if fault["type"] != "extra_forbidden":
@@ -170,8 +168,7 @@ def _meant(model: type[BaseModel], fault: ErrorDetails) -> str:
         elif isinstance(part, str):  # the kind that chose one of several models
             models = [one for one in models if any(part in get_args(f.annotation) for f in one.model_fields.values())]
     fields = list(dict.fromkeys(name for one in models for name in one.model_fields))
-    near = difflib.get_close_matches(str(key), fields, n=1)
-    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(fields)}" if fields else ""
+    return did_you_mean(str(key), fields) or (f"known keys: {', '.join(fields)}" if fields else "")
 
 
 def _models(field: FieldInfo) -> list[type[BaseModel]]:
@@ -184,3 +181,8 @@ def _models(field: FieldInfo) -> list[type[BaseModel]]:
             found.append(one)
         left += get_args(one)
     return found
+
+
+def json_bytes(value: dict[str, Any]) -> bytes:
+    """Return indented JSON with a final newline."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

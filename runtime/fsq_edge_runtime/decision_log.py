@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.files import read_errors
 from fsq_edge_runtime.parquet_log import is_parquet, read_rows
 from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
@@ -59,18 +60,15 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         for row, where in read_rows(path):
             yield _checked(row, where)
         return
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while text := file.readline(MAX_LINE):
-                number += 1
-                if not text.strip() or _torn(text):
-                    continue
-                line = _read(text, f"{path}, line {number}")
-                if line["type"] in WINDOWS or line["type"] == "drift":
-                    yield line
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
+    with read_errors(path), path.open("rb") as file:
+        number = 0
+        while text := file.readline(MAX_LINE):
+            number += 1
+            if not text.strip() or _torn(text):
+                continue
+            line = _read(text, f"{path}, line {number}")
+            if line["type"] in WINDOWS or line["type"] == "drift":
+                yield line
 
 
 def _torn(text: bytes) -> bool:

@@ -15,6 +15,7 @@ Deep code raises built-in errors; the boundary that knows the file, window or fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 EXIT_USAGE = 64
@@ -97,3 +98,11 @@ class InternalError(FsqEdgeError):
 
     exit_code = EXIT_INTERNAL
     usual_hint = "please report this with the command that was run"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean NAME?`` with the known name that is nearest to a wrong one; empty where none is near."""
+    import difflib  # only a mistake needs it
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""

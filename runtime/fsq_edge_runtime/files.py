@@ -41,16 +41,23 @@ def read_bounded(path: Path, limit: int, *, what: str = "", hint: str = "") -> b
         fsq_edge_runtime.errors.DataError: /proc/self/exe is larger than 4 bytes
     """
     named = f"{what} {path}".strip()
-    try:
+    with read_errors(named, hint):
         if path.exists() and not path.is_file():
             raise MissingInputError(f"{named} is not a regular file", hint=hint)
         with path.open("rb") as file:
             data = file.read(limit + 1)
-    except OSError as error:
-        raise MissingInputError(f"cannot read {named}: {error.strerror or error}", hint=hint) from error
     if len(data) > limit:
         raise DataError(f"{named} is larger than {limit} bytes")
     return data
+
+
+@contextmanager
+def read_errors(named: object, hint: str = "") -> Iterator[None]:
+    """Let what the system says of reading be a MissingInputError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise MissingInputError(f"cannot read {named}: {error.strerror or error}", hint=hint) from error
 
 
 def write_file(path: Path, data: bytes) -> None:

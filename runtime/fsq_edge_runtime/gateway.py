@@ -12,12 +12,11 @@ import select
 import subprocess
 import threading
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fsq_edge_runtime.errors import BackendError
-from fsq_edge_runtime.sources.base import Chunk, Source
+from fsq_edge_runtime.sources.base import Chunk, Source, worker_of
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
 from fsq_edge_runtime.sources.pipe import encode_chunk
 
@@ -25,11 +24,6 @@ PIPE_BYTES: Final = 1 << 20  # half a minute of a hundred sensors at 50 Hz: a wo
 READY_POLL_S: Final = 0.05
 END_S: Final = 1.5  # for workers to drain; a stop must not take longer than two seconds
 MAX_WORKERS: Final = 64
-
-
-def worker_of(stream: str, workers: int) -> int:
-    """Return which of ``workers`` answers a stream, the same in every process and on every machine."""
-    return zlib.crc32(stream.encode()) % workers
 
 
 class WorkerPool:

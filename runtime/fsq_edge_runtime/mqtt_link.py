@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +22,15 @@ KEEPALIVE_S = 15
 LONGEST_WAIT_S = 10
 MAX_TEXT_BYTES = 1024  # MQTT itself takes 65,535
 _FORM = "mqtt://[USER@]HOST[:PORT]/TOPIC[?qos=1&ca=FILE]"
-_OPTIONS = ("qos", "ca", "client_id", "homeassistant")
+_OPTIONS = ("qos", "ca", "client_id", "homeassistant", "part")
+_PART = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class MqttAddress:
     """``mqtt[s]://[USER@]HOST[:PORT]/TOPIC[?qos=0|1|2][&ca=FILE][&client_id=ID]``; the password is in the environment.
 
-    A sink's may have ``homeassistant=1``, or ``homeassistant=remove``.
+    A sink's may have ``homeassistant=1``, or ``homeassistant=remove``; a source's ``part=K/N``.
 
     Attributes:
         host: of the broker.
@@ -40,6 +42,7 @@ class MqttAddress:
         ca: certificate authority's file; None trusts the system's.
         client_id: empty lets the broker choose.
         home: ``1``, ``remove``, or empty.
+        part: (K, N): the source takes the streams of the Kth of N gateways, from 1, and leaves the others.
     """
 
     host: str
@@ -51,6 +54,7 @@ class MqttAddress:
     ca: str | None
     client_id: str
     home: str = ""
+    part: tuple[int, int] = (1, 1)
 
     @classmethod
     def parse(cls, text: str) -> MqttAddress:
@@ -75,6 +79,9 @@ class MqttAddress:
         home = options.get("homeassistant", ["0"])[0]
         if home not in ("0", "1", "remove"):
             raise UsageError(f"{shown!r}: homeassistant is 1, remove or 0", hint=_FORM)
+        part = _PART.fullmatch(options.get("part", ["1/1"])[0])
+        if part is None or int(part[1]) > int(part[2]):
+            raise UsageError(f"{shown!r}: part is K/N, such as 1/2 for the first of two gateways", hint=_FORM)
         ca, client_id = options.get("ca", [None])[0], options.get("client_id", [""])[0] or ""
         if ca is not None and url.scheme != "mqtts":
             raise UsageError(f"{shown!r}: ca= without encryption", hint="mqtts://... encrypts")
@@ -84,7 +91,8 @@ class MqttAddress:
         if not _is_filter(topic):
             raise UsageError(f"{shown!r}: the topic's wildcards are not in places of their own", hint="a/+/b or a/#")
         host = check_host(url.hostname, text)
-        return cls(host, port, topic, url.username, qos, url.scheme == "mqtts", ca, client_id, home.strip("0"))
+        taken = int(part[1]), int(part[2])
+        return cls(host, port, topic, url.username, qos, url.scheme == "mqtts", ca, client_id, home.strip("0"), taken)
 
 
 def _is_filter(topic: str) -> bool:

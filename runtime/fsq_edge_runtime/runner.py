@@ -63,10 +63,19 @@ class ChunkQueue:
         """Samples that wait now."""
         return self._samples
 
-    def take(self, timeout_s: float) -> tuple[dict[str, int], list[Chunk]]:
-        """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty. One reader."""
+    def take(self, timeout_s: float, gather_s: float = 0.0) -> tuple[dict[str, int], list[Chunk]]:
+        """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty. One reader.
+
+        Args:
+            timeout_s: how long to wait for the first chunk.
+            gather_s: let the oldest chunk grow so old meanwhile, for others to be taken with it.
+        """
         if not self._filled.acquire(timeout=timeout_s):
             return {}, []
+        if gather_s:
+            with self._guard:
+                age_s = (time.monotonic_ns() - self._chunks[0].arrived_ns) / 1e9
+            time.sleep(min(max(0.0, gather_s - age_s), gather_s))
         with self._guard:
             lost, chunks = self._lost, list(self._chunks)
             self._lost, self._samples = {}, 0
@@ -91,6 +100,8 @@ class Runner:
         opening: reported when the first samples have come, such as ``session.opening``.
         stats_s: seconds between ``stats`` events of a live run; 0 is none.
         teach: take lines that teach, which are malformed otherwise.
+        max_wait_s: let live samples wait up to so long for those of other streams, so that their windows run as one
+            batch; at most half of the deadline. An engine that is behind does not wait.
         heartbeat: called at least every ``POLL_S`` while a live run is well.
         alerts: sees every record; what it raises is a record, too.
         reloader: gives the session that replaces this one, between two pushes.
@@ -111,12 +122,16 @@ class Runner:
         alerts: AlertWatch | None = None,
         reloader: Reloader | None = None,
         teach: bool = False,
+        max_wait_s: float = 0.0,
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks: list[Sink] = []
+        self._writes: list[Callable[[Record], None]] = []  # of the sinks that can be written
         self._watchers: list[TakesSamples] = []
         self._heartbeat, self._alerts, self._reloader = heartbeat, alerts, reloader
         self._teach = teach
+        deadline_ns = session.settings.deadline_ns(session.bundle.preprocess)
+        self._gather_s = max_wait_s if deadline_ns is None else min(max_wait_s, deadline_ns / 2e9)
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
             raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
@@ -126,7 +141,6 @@ class Runner:
         self._reading = 0
         self._recent: dict[str, None] = {}  # streams, the most recent last
         self._forgotten = 0
-        self._failed: set[int] = set()  # sinks that cannot be written, by their place
         self._end_ns: int | None = None  # when answering ends, once the runner was stopped
         self._left = 0  # samples that were still waiting then
         for sink in sinks:
@@ -184,6 +198,7 @@ class Runner:
     def attach(self, sink: Sink) -> None:
         """Add a sink that needs the runner itself, before :meth:`run`."""
         self._sinks.append(sink)
+        self._writes.append(sink.write)
         if isinstance(sink, TakesSamples):
             self._watchers.append(sink)
         if isinstance(sink, ReadsFacts):
@@ -224,7 +239,7 @@ class Runner:
         next_stats = time.monotonic() + self._stats_s
         while not stop.is_set():
             finished = ended.is_set()
-            lost, chunks = self._queue.take(0.0 if finished else POLL_S)
+            lost, chunks = self._queue.take(*((0.0,) if finished else (POLL_S, self._gather_s)))
             self._take_in(lost, chunks, stop)
             self._heartbeat()
             self._reload()
@@ -334,13 +349,11 @@ class Runner:
 
     def _emit(self, record: Record) -> None:
         failure: OSError | None = None
-        for place, sink in enumerate(self._sinks):
-            if place in self._failed:
-                continue
+        for write in self._writes:
             try:
-                sink.write(record)
+                write(record)
             except OSError as error:  # the others get theirs, and the end of the stream, all the same
-                self._failed.add(place)
+                self._writes = [other for other in self._writes if other != write]
                 failure = failure or error
         if self._alerts is not None:
             for alert in self._alerts.see(record):

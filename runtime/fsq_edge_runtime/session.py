@@ -142,7 +142,6 @@ class Session:
         """Judge from now on every 64 windows of a stream whether it drifts; alarms are ``drift`` records."""
         from fsq_edge_runtime.drift import DriftWatch
 
-        self._lockstep.part()
         self._drift = DriftWatch(self.bundle)
 
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
@@ -195,7 +194,7 @@ class Session:
         # What _take does, without the call.
         rows, times = self._input.read(samples, timestamps)
         for start in self._drop(state, rows) if self._paused else state.take(rows, times):
-            if self._drift is not None and self._drift.is_due(state.seq):
+            if self._drift is not None and state.seq % self._drift.EVERY == 0:
                 self._drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
@@ -234,7 +233,7 @@ class Session:
             lockstep.part()
         items = ((name, samples, None) for name, samples in pushed.items()) if isinstance(pushed, Mapping) else pushed
         decisions = self._push_each(items, arrived_ns)
-        if self._drift is None and not self._paused:
+        if not self._paused:
             lockstep.note(pushed, self._streams)
         return decisions
 
@@ -247,7 +246,7 @@ class Session:
             for stream, samples, timestamps in items:
                 state = streams.get(stream) or self._open(stream, self.settings)
                 for start in self._take(state, samples, timestamps):
-                    if drift is not None and drift.is_due(state.seq):
+                    if drift is not None and state.seq % drift.EVERY == 0:
                         drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
                     if collect(state, start):
                         decisions += self._flush(arrived)
@@ -265,6 +264,9 @@ class Session:
                 given = repeat(None) if times is None else times
                 decisions += self._push_each(zip(cohort.names, samples, given, strict=False), arrived_ns)
                 continue
+            if self._drift is not None:
+                for stream, seq, window in cohort.sampled(self._drift.EVERY):
+                    self._drift.look(stream, seq, window, 1.0)
             arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
             found = self._classifier.batch.decide_together(cohort, arrived)
             if self.on_record is not None:
@@ -504,10 +506,12 @@ class Session:
     def _emit(self, record: Record) -> None:
         if self.on_record is not None:
             self.on_record(record)
-            if self._drift is not None and isinstance(record, Decision):
-                drift = self._drift.see(record)
-                if drift is not None:
-                    self.on_record(drift)
+            drift = self._drift
+            if drift is not None:
+                drift.seen.append(record)
+                if len(drift.seen) >= drift.due:
+                    for event in drift.judge():
+                        self.on_record(event)
 
 
 def _stream_facts(session: Session) -> dict[str, object]:

@@ -22,9 +22,10 @@ from onnx import TensorProto, helper
 
 from fsq_edge.cli.main import run
 from fsq_edge_runtime.bundle.archive import MANIFEST, decode_archive
-from fsq_edge_runtime.bundle.bundle import Bundle, Role
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import with_files
 from fsq_edge_runtime.bundle.install import install, verify_parts
+from fsq_edge_runtime.bundle.manifest import Role
 from fsq_edge_runtime.bundle.selftest import SelfTestResult
 from fsq_edge_runtime.bundle.signature import check_signature, sign_bundle
 from fsq_edge_runtime.errors import BundleError, DataError, FsqEdgeError

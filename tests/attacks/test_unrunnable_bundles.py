@@ -18,7 +18,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge.cli.main import run
-from fsq_edge_runtime.bundle.bundle import Bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.reference import selftest_bytes
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.npz import read_arrays
 from fsq_edge_runtime.stream.head import DecisionHead

@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fsq_edge.cli.main import run
 from fsq_edge.data import Dataset, Recording, write_folder
 from fsq_edge.data.recording_file import write_recording
+from fsq_edge_runtime import Bundle
 from tests.blocks.finding import ROOT
+from tests.factories.hailo_rig import hef_for
 from tests.factories.labelled import flickering_bundle, labelled_dataset, with_provenance
 from tests.factories.onnx_graphs import GraphFactory, fsq_model
 
@@ -140,6 +142,8 @@ def _models(shelf: Path) -> None:
         shutil.copy("model.onnx", name)
     onnx.save(fsq_model(), shelf / "models/fsq.onnx")
     shutil.copy(shelf / "build/encoder.onnx", shelf / "encoder.onnx")
+    bundle = Bundle.open("dog.fsqb")  # the frame of a synthetic HEF is (channels, height, width)
+    (shelf / "dog.hef").write_bytes(hef_for("hailo8l", bundle.preprocess.frame_shape, features=bundle.features))
 
 
 def _texts(shelf: Path) -> None:

@@ -84,7 +84,7 @@ def execute(command: str, block: Block) -> None:
         command = command.replace(there, here)
     bare = re.sub(r"\s+#.*$", "", command.removeprefix("$ "))
     output = io.StringIO()
-    if re.match(r"fsq-edge bench (?!compare)", bare) and "--quick" not in bare:
+    if re.match(r"fsq-edge bench (?!compare|layers)", bare) and "--quick" not in bare:
         bare += " --quick"  # the whole of it takes minutes and gives figures that nobody reads here
     if bare.startswith("fsq-edge ") and not re.search(r"[|<>;*]|&&|\$|stdin:", bare):
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):

@@ -343,3 +343,20 @@ def test_labels_are_laid_over_in_the_same_step_or_nothing_appears(capsys, tmp_pa
     (tmp_path / "labels.csv").write_text("start,stop,label\n200,500,walk\n")
     assert call(capsys, *words, tmp_path / "p")[0] == 65
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.csv", "map.yaml", "o", "raw"]
+
+
+def test_many_files_are_shown_in_short_and_kept_whole(capsys, tmp_path):
+    samples = np.float32([[0, 0, 1], [0, 0.1, 1], [0, 0.2, 1], [0, 0.3, 1]])
+    for number in range(30):
+        write_table(tmp_path / "raw" / f"a{number:02}.csv", columns(samples, time=[0, 0.02, 0.02, 0.04]))
+    text = PLAIN + "max_dropped_percent: 50\nrate_hz: 50\n"
+    code, out, err = call(
+        capsys, "import", tmp_path / "raw", "--map", the_map(tmp_path, text), "--out", tmp_path / "out"
+    )
+    assert code == 0, err
+    assert len(out.splitlines()) < 70
+    assert "all 30" in out
+    assert "30 subjects" in out
+    assert out.count("repeated time with other values") <= 23  # 20 files, their sum, one note for all
+    assert "(first of 30)" in out
+    assert len(json.loads((tmp_path / "out" / "import.json").read_text())["inputs"]) == 30

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.errors import BackendError, DataError
-from fsq_edge_runtime.gateway import WorkerPool, add_facts, feed, worker_of
+from fsq_edge_runtime.gateway import WorkerPool, add_facts, feed
 from fsq_edge_runtime.runner import ChunkQueue
 from fsq_edge_runtime.sources import IterableSource
-from fsq_edge_runtime.sources.base import Chunk
+from fsq_edge_runtime.sources.base import Chunk, worker_of
 from fsq_edge_runtime.sources.pipe import PipeSource, encode_chunk
 from tests.cli.test_run_verb import command, environment, lines_of
 from tests.factories.bundles import motion, random_bundle

@@ -117,12 +117,12 @@ def test_an_interrupt_after_the_launch_loses_no_request(
     with pytest.raises(KeyboardInterrupt):
         getattr(backend, where)(rig.frames[:1])
     monkeypatch.undo()
-    assert len(backend._link._under_way) == 1, "it is known, so that closing waits for it"
+    assert backend.requests_under_way == 1, "it is known, so that closing waits for it"
     for _ in range(3):
         assert np.array_equal(backend.infer_batch(rig.frames[1:9]), rig.t[1:9])
     time.sleep(0.06)
-    assert backend._link.has_room
-    assert not backend._link._under_way, "its buffers serve again"
+    backend.infer(rig.frames[:1])
+    assert not backend.requests_under_way, "its buffers serve again"
     backend.close()
 
 
@@ -169,17 +169,27 @@ def test_whatever_configuring_raises_is_one_error_and_leaves_nothing_open(
 
 
 @pytest.mark.parametrize("fault", [Fault("launch", status=6), Fault("fail", status=63)])
-def test_a_kept_exception_keeps_no_network_alive(rig: Rig, script: FaultScript, fault: Fault) -> None:
+def test_a_kept_exception_keeps_no_network_alive(
+    rig: Rig, script: FaultScript, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
     """A network that outlives its device keeps it from being opened again."""
+    networks: list[weakref.ref[ConfiguredInferModel]] = []
+    launch = ConfiguredInferModel.run_async
+
+    def seen(self: Any, *arguments: Any) -> Any:
+        networks.append(weakref.ref(self))
+        return launch(self, *arguments)
+
+    monkeypatch.setattr(ConfiguredInferModel, "run_async", seen)
     backend = rig.device()
-    network = weakref.ref(backend._link._configured)
     script.inject(fault)
     with pytest.raises(BackendError) as caught:
         backend.infer(rig.frames[:1])
     backend.close()
     gc.collect()
     assert caught.value.__cause__ is not None
-    assert network() is None
+    assert networks
+    assert all(network() is None for network in networks)
 
 
 def test_many_losses_leave_nothing_behind(rig: Rig, script: FaultScript) -> None:

@@ -85,6 +85,22 @@ def sequence_first() -> onnx.ModelProto:
     return graph.model(_projection(graph, _reshape(graph, mixed, 1, TOKENS, WIDTH)))
 
 
+def pooled_sequence_first(batch: int = 1) -> onnx.ModelProto:
+    """CLIP's ResNet: a map as tokens with the batch behind them, their mean in front, the first one taken."""
+    graph = GraphFactory("x", [batch, WIDTH, 3, 4])
+    flat = _reshape(graph, graph.conv("x", WIDTH), batch, WIDTH, TOKENS)
+    tokens = graph.add("Transpose", flat, perm=[2, 0, 1])
+    joined = graph.add("Concat", graph.add("ReduceMean", tokens, axes=[0], keepdims=1), tokens, axis=0)
+    heads = []
+    for perm in ([1, 0, 2], [1, 2, 0], [1, 0, 2]):
+        split = _reshape(graph, _projection(graph, joined), TOKENS + 1, batch * HEADS, DEPTH)
+        heads.append(graph.add("Transpose", split, perm=perm))
+    mixed = graph.add("Transpose", _attend(graph, *heads), perm=[1, 0, 2])
+    rows = _projection(graph, _reshape(graph, mixed, (TOKENS + 1) * batch, WIDTH))
+    again = _reshape(graph, rows, TOKENS + 1, batch, WIDTH)
+    return graph.model(graph.add("Gather", again, graph.const(0, np.int64), axis=0))
+
+
 def over_a_map() -> onnx.ModelProto:
     """YOLO11's block: heads in front of the places, Split on axis 2, the position by a depthwise convolution."""
     graph = GraphFactory("x", [1, WIDTH, 4, 5])
@@ -129,6 +145,7 @@ ATTENTION: dict[str, Callable[[], onnx.ModelProto]] = {
     "one projection, rank 5": one_projection_rank_5,
     "split behind the heads": split_behind_the_heads,
     "sequence first": sequence_first,
+    "pooled sequence first": pooled_sequence_first,
     "over a map": over_a_map,
     "pooled query": pooled_query,
     "windows": windows,

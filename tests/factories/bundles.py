@@ -8,8 +8,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import make_bundle
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+from fsq_edge_runtime.bundle.manifest import Role
+from fsq_edge_runtime.bundle.reference import selftest_bytes
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor

@@ -19,7 +19,8 @@ from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.hailo.binding import MODULE
 from fsq_edge_runtime.backends.hailo.process import HailoProcess
 from fsq_edge_runtime.backends.onnx import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import make_bundle
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.testing import (
     FakePackage,

@@ -8,7 +8,8 @@ import numpy as np
 
 from fsq_edge.data import Channel, Dataset, Recording
 from fsq_edge_runtime.bundle.archive import MANIFEST
-from fsq_edge_runtime.bundle.bundle import Bundle, Manifest, make_manifest_json
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.manifest import Manifest
 from fsq_edge_runtime.decision import DecisionSettings
 from tests.factories.bundles import random_bundle
 
@@ -58,4 +59,4 @@ def with_provenance(bundle: Bundle, dataset: Dataset, test_subjects: list[str]) 
         "split": {"kind": "by subject", "train_subjects": train, "val_subjects": [], "test_subjects": test_subjects},
     }
     manifest = Manifest.model_validate(values)
-    return Bundle.from_files({**bundle.files, MANIFEST: make_manifest_json(manifest)})
+    return Bundle.from_files({**bundle.files, MANIFEST: manifest.to_json().encode()})

@@ -12,8 +12,10 @@ from fsq_edge.data import Channel, Dataset, Recording
 from fsq_edge.tuning.wearer_windows import windows_of
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import make_bundle
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+from fsq_edge_runtime.bundle.reference import selftest_bytes
 from fsq_edge_runtime.feature_statistics import FeatureStatistics
 from fsq_edge_runtime.personal.evidence import Evidence
 from fsq_edge_runtime.personal.fitting import personalize

@@ -267,8 +267,8 @@ def test_a_link_is_not_replaced_by_a_folder(bundles: list[Path], tmp_path: Path)
 
 
 def test_self_test_vectors_of_another_shape_are_refused(tmp_path: Path) -> None:
-    from fsq_edge_runtime.bundle.bundle import selftest_bytes
     from fsq_edge_runtime.bundle.edit import with_files
+    from fsq_edge_runtime.bundle.reference import selftest_bytes
 
     bundle = random_bundle()
     test = bundle.selftest

@@ -69,7 +69,7 @@ def test_the_buffer_is_bounded_while_the_broker_is_away_and_the_newest_win(broke
     for number in range(200):
         sink.write(event(number))
     assert sink.counters["dropped"] == 190
-    assert [json.loads(payload)["n"] for payload in sink._buffer] == list(range(190, 200))
+    assert [record.to_dict()["n"] for record in sink._buffer] == list(range(190, 200))
     sink.close()  # within its limit, though nobody takes the rest
     assert sink.counters["dropped"] == 200
 

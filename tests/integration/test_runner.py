@@ -97,6 +97,41 @@ def test_the_queue_between_sources_and_engine_is_bounded_and_the_newest_wins() -
     assert [len(one.samples) for one in queue.take(0.0)[1]] == [500]
 
 
+def test_the_queue_lets_young_chunks_wait_for_others_and_old_ones_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, slept = ChunkQueue(), []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        queue.put(chunk("cat", np.zeros((1, 6), np.float32)))
+
+    monkeypatch.setattr("fsq_edge_runtime.runner.time.sleep", sleep)
+    for arrived_ns, least, most in ((time.monotonic_ns(), 0.0, 60.0), (0, 0.0, 0.0), (2**62, 60.0, 60.0)):
+        queue.put(chunk("dog", np.zeros((1, 6), np.float32))._replace(arrived_ns=arrived_ns))
+        assert [one.stream for one in queue.take(0.0, 60.0)[1]] == ["dog", "cat"]
+        assert least <= slept[-1] <= most
+    assert slept[0] > 0, "the first was young"
+    assert queue.take(0.0, 60.0) == ({}, []), "nothing waits where nothing is there"
+    assert len(slept) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "deadline_ms", "waits_s"), [(0.02, None, 0.02), (9.0, None, 0.5), (9.0, 80.0, 0.04), (9.0, 0.0, 9.0)]
+)
+def test_samples_wait_at_most_half_the_deadline(asked_s: float, deadline_ms: float | None, waits_s: float) -> None:
+    with random_bundle().open_session("onnx", deadline_ms=deadline_ms) as session:
+        runner = Runner(session, [IterableSource([], live=True)], [], max_wait_s=asked_s)
+        assert runner._gather_s == pytest.approx(waits_s)
+
+
+def test_waiting_changes_no_answer() -> None:
+    found = []
+    for wait_s in (0.0, 0.05):
+        records, _, _ = ran([IterableSource(gateway_chunks(), live=True)], max_wait_s=wait_s)
+        found.append([(one.stream, one.seq, one.label, one.code) for one in records if isinstance(one, Decision)])
+    assert sorted(found[0]) == sorted(found[1])
+    assert len(found[0]) == 5 * 7
+
+
 def test_a_slow_engine_loses_the_oldest_and_says_so() -> None:
     bundle = random_bundle()
     opened = threading.Event()

@@ -10,7 +10,7 @@ import pytest
 
 from fsq_edge_compile import check
 from fsq_edge_compile.checker.report import CheckReport
-from tests.factories.attention_graphs import ATTENTION, REFUSED, detector
+from tests.factories.attention_graphs import ATTENTION, REFUSED, detector, pooled_sequence_first
 from tests.factories.onnx_graphs import GraphFactory
 
 
@@ -139,6 +139,28 @@ def behind_a_recurrent_layer(op: str) -> onnx.ModelProto:
 )
 def test_steps_of_recurrent_layers_stay_refused(model: onnx.ModelProto, rule: str) -> None:
     assert rule in errors(check(model, "hailo8"))
+
+
+def test_a_real_batch_behind_the_sequence_is_refused() -> None:
+    assert {"reduce.batch-axis", "concat.batch", "gather.batch"} <= errors(check(pooled_sequence_first(4), "hailo8"))
+
+
+def test_a_convolution_along_what_became_the_batch_is_refused() -> None:
+    graph = GraphFactory("x", [1, 1, 6, 8])
+    places = graph.add("Transpose", graph.add("Reshape", graph.conv("x", 1), graph.ints(1, 1, 48)), perm=[2, 0, 1])
+    model = graph.model(graph.add("Conv", places, graph.weights(4, 1, 1), kernel_shape=[1]))
+    assert "transpose.batch" in errors(check(model, "hailo8"))
+
+
+@pytest.mark.parametrize("op", ["Gather", "Slice"])
+def test_a_step_of_a_recurrent_layer_is_refused_with_the_sequence_first(op: str) -> None:
+    graph = GraphFactory("x", [1, 6, 8])
+    steps = graph.add("Transpose", "x", perm=[1, 0, 2])
+    steps = graph.add("GRU", steps, graph.weights(1, 12, 8), graph.weights(1, 12, 4), hidden_size=4)
+    steps = graph.add("Squeeze", steps, graph.ints(1))
+    bounds = [graph.ints(5)] if op == "Gather" else [graph.ints(5), graph.ints(6), graph.ints(0)]
+    last = graph.add(op, steps, *bounds, **({"axis": 0} if op == "Gather" else {}))
+    assert "slice.recurrent" in errors(check(graph.model(last), "hailo8"))
 
 
 def test_a_graph_input_of_rank_1_has_no_form() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from fsq_edge_compile.checker.checking import Examination, examine
 from fsq_edge_compile.checker.page import render_page
-from fsq_edge_compile.checker.page.places import edges, place
-from fsq_edge_compile.checker.page.summary import by_operator, node_status
+from fsq_edge_compile.checker.page.drawing import edges, place
+from fsq_edge_compile.checker.page.page import by_operator, node_status
 from fsq_edge_compile.checker.statistics import node_size
 from tests.factories.onnx_graphs import GraphFactory, fsq_model, imu_encoder
 

@@ -193,6 +193,19 @@ def expanded_gate() -> onnx.ModelProto:
     return graph.model(graph.add("Mul", graph.conv("x", 8), gate))
 
 
+def padded_pool(value: float = -np.inf) -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    padded = graph.add("Pad", graph.conv("x", 8), graph.ints(0, 0, 0, 0, 0, 0, 1, 1), graph.const(value))
+    return graph.model(graph.add("MaxPool", padded, kernel_shape=[3, 3], strides=[2, 2]))
+
+
+def sum_of_stack() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    stack = [graph.add("Unsqueeze", graph.conv("x", 8), graph.ints(-1)) for _ in range(3)]
+    total = graph.add("ReduceSum", graph.add("Concat", *stack, axis=-1), graph.ints(-1), keepdims=0)
+    return graph.model(graph.add("Relu", total))
+
+
 def mask_of_rank_3() -> onnx.ModelProto:
     graph = GraphFactory("x", [1, 6, 16])
     heads = []
@@ -232,6 +245,8 @@ NEEDS: dict[str, tuple[Callable[[], onnx.ModelProto], str, str]] = {
     "power of ten": (power_of_ten, "cut", "activation-patterns"),
     "expanded gate": (expanded_gate, "full", "drop-expand"),
     "mask of rank 3": (mask_of_rank_3, "full", "mask-rank"),
+    "padded pool": (padded_pool, "full", "pad-into-pool"),
+    "sum of a stack": (sum_of_stack, "cut", "sum-of-stack"),
     "new opset": (new_opset, "cut", "lower-opset"),
     "old opset": (old_opset, "full", "raise-opset"),
 }
@@ -313,6 +328,21 @@ def test_a_change_of_outputs_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [rejection.rewrite for rejection in result.rejections] == ["fold-batch-norm"]
     assert "differ" in result.rejections[0].reason
     assert any(node.op_type == "BatchNormalization" for node in result.model.graph.node)
+
+
+def test_another_padding_in_front_of_a_max_pool_is_refused_and_left_alone() -> None:
+    model = padded_pool(-1e30)
+    assert [finding.rule for finding in check(model).errors] == ["pad.value"]
+    assert "pad-into-pool" not in {change.rewrite for change in fix(model).changes}
+
+
+def test_scales_in_place_of_sizes_give_the_sizes() -> None:
+    """3 times the nearest single of 5/3 is below 5 in double precision, in which onnxruntime counts."""
+    graph = GraphFactory("x", [1, 4, 3, 3])
+    modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    result = fix(graph.model(graph.add("Resize", "x", "", "", graph.ints(1, 4, 5, 5), **modes)))
+    assert not result.rejections
+    assert "write-attributes" in {change.rewrite for change in result.changes}
 
 
 def test_an_infinite_mask_is_left_alone() -> None:

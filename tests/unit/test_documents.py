@@ -16,7 +16,8 @@ import pytest
 from fsq_edge.cli.bench import DEFAULT
 from fsq_edge.cli.main import cli
 from fsq_edge_compile.packing.bundle import build_bundle
-from fsq_edge_runtime.bundle.bundle import Bundle, Role
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.manifest import Role
 from tests.factories.build_folders import random_build
 
 ROOT = Path(__file__).parents[2]

@@ -60,29 +60,35 @@ def test_the_stability_index_is_that_of_the_textbook():
     counts[:2] = 500_000, 500_000
     assert reference.stability_index(counts) == pytest.approx(0.0, abs=1e-4)
     assert reference.unseen.tolist() == [False, False, True]
-    assert reference.surprise[0] == pytest.approx(1.0, abs=1e-5)
+    assert reference.strangeness[0, 1] == pytest.approx(1.0, abs=1e-5)
 
 
 def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to_nan():
     config = preprocess_config()
     windows = np.stack([motion(WINDOW, seed=seed).T for seed in (3, 4, 5)])
     looks = InputLooks(config)
-    sums, acceleration = looks.look(windows)
+    look = looks.look(windows)
     x = (windows - np.array(config.mean[:6])[:, None]) / np.array(config.std[:6])[:, None]
     inner = x - x.mean(axis=2, keepdims=True)
     steps = np.sqrt((np.diff(x) ** 2).sum(axis=2).mean(axis=0) / WINDOW)
-    figures = looks.figures(sums.sum(axis=0), len(windows))
+    figures = looks.figures(look)
     np.testing.assert_allclose(figures.mean, x.mean(axis=(0, 2)), atol=1e-5)
     np.testing.assert_allclose(figures.spread, np.log(x.std(axis=(0, 2))), atol=1e-4)
     np.testing.assert_allclose(figures.step, np.log(steps / x.std(axis=(0, 2))), atol=1e-3)
     np.testing.assert_allclose(figures.tempo, np.log(steps / np.sqrt((inner**2).mean(axis=(0, 2)))), atol=1e-3)
     correlations = np.corrcoef(inner.transpose(1, 0, 2).reshape(6, -1))[np.triu_indices(6, 1)]
     np.testing.assert_allclose(np.tanh(figures.axes), correlations, atol=1e-3)
-    np.testing.assert_allclose(acceleration, np.linalg.norm(windows[:, :3].mean(axis=2), axis=1), rtol=1e-4)
+    np.testing.assert_allclose(looks.series(look), np.concatenate(figures[:3]), atol=1e-6)
+    lengths = np.linalg.norm(windows[:, :3].mean(axis=2), axis=1)
+    assert looks.longest(look) == pytest.approx(lengths.max(), rel=1e-4)
+    parts = looks.look(windows[:1]).plus(looks.look(windows[1:]))
+    np.testing.assert_allclose(np.concatenate(looks.figures(parts)), np.concatenate(figures), atol=1e-5)
+    np.testing.assert_allclose(looks.sphere(parts), looks.sphere(look), rtol=1e-5)
     windows[1, 4, 50] = np.nan
-    again, _ = looks.look(windows)
-    assert np.isfinite(again).all(axis=1).tolist() == [True, False, True]
-    np.testing.assert_array_equal(again[[0, 2]], sums[[0, 2]])
+    again = looks.look(windows)
+    assert again.windows == 2
+    np.testing.assert_array_equal(again.sums, looks.look(windows[[0, 2]]).sums)
+    assert looks.look(windows[1:2]) is None
 
 
 def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
@@ -114,6 +120,21 @@ def test_batches_give_the_drift_records_of_single_pushes():
     assert alone[0].facts["test"] == "training"
 
 
+def test_streams_in_step_give_the_drift_records_of_single_pushes():
+    samples = motion((LEARNED + 1) * BLOCK * HOP, seed=2)
+    samples[:, 4] *= 5.0
+    alone = [event.facts for event in drifts(records_of(samples))]
+    names, records = [f"s{one}" for one in range(8)], []
+    with random_bundle().open_session("onnx", deadline_ms=0.0, on_record=records.append) as session:
+        session.watch_drift()
+        for at in range(0, len(samples), HOP):
+            session.push_many(dict.fromkeys(names, samples[at : at + HOP]))
+        assert session._lockstep.cohorts, "nothing was tested"
+    assert alone
+    for name in names:
+        assert [event.facts for event in drifts(records) if event.stream == name] == alone
+
+
 def test_a_session_that_is_not_asked_makes_no_drift_record():
     samples = motion((LEARNED + 1) * BLOCK * HOP, seed=2)
     samples[:, 0] += 9.0
@@ -141,9 +162,9 @@ def blocks_of(watch, blocks, window=None, rate=1.0, **changes) -> list[StreamEve
         made = Decision(
             seq, "rex", seq, seq + 2.0, "class-0", "class-0", 0.9, 3, (), "onnx", None, (0.9,), (0.9,), nothing
         )
-        event = watch.see(made._replace(**changes))
-        if event is not None:
-            found.append(event)
+        watch.seen.append(made._replace(**changes))
+        if len(watch.seen) >= watch.due:
+            found += watch.judge()
     return found
 
 

@@ -207,6 +207,76 @@ REPORTS = {
         "module-signature",
         ("Secure Boot",),
     ),
+    "hef-path": Report(
+        "github.com/hailo-ai/Hailo-Application-Code-Examples, issue 356",
+        '[HailoRT] [error] CHE[ 2621.94] audit: type=1701 audit(1709057382.388:40): pid=1255 comm="obj_det" res=1\n'
+        "CK failed - Failed opening file, path:\n"
+        "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_OPEN_FILE_FAILURE(13)\n"
+        "[HailoRT] [error] Failed parsing HEF file\n[HailoRT] [error] Failed creating HEF\n"
+        "[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_OPEN_FILE_FAILURE(13)\n"
+        "Failed to create infer model, status = 13\n"
+        "terminate called after throwing an instance of 'std::runtime_error'\n  what():  No\nAborted (core dumped)\n",
+        "hailort.13",
+        ("cannot be opened", "check the path"),
+        ("audit", "driver"),
+    ),
+    "hef-of-a-newer-compiler": Report(
+        "github.com/hailo-ai/hailo_model_zoo, issue 29",
+        "[HailoRT] [error] CHECK failed - Failed opening non-compatible HEF with the following unsupported extensions: "
+        "KO Run ASAP (KO_RUN_ASAP)\n[HailoRT] [error] CHECK_SUCCESS failed with status=26\n"
+        "[HailoRT] [error] Failed parsing HEF file\n[HailoRT] [error] CHECK_EXPECTED failed with status=26\n",
+        "hef-extension",
+        ("KO_RUN_ASAP", "different releases"),
+        ("another architecture", "for this device"),
+    ),
+    "hef-without-a-field": Report(
+        "github.com/hailo-ai/hailo_model_zoo, issue 81",
+        "[HailoRT] [error] CHECK_AS_EXPECTED failed - Error, Could not find logical periph bytes per buffer value\n"
+        "[HailoRT] [error] CHECK_EXPECTED failed with status=HAILO_INVALID_ARGUMENT(2) - \n"
+        "[HailoRT CLI] [error] CHECK_EXPECTED failed with status=HAILO_INVALID_ARGUMENT(2)\n",
+        "hef-extension",
+        ("periph bytes", "HEF of an older release"),
+        ("unknown stream name",),
+    ),
+    "headers-before-the-sources": Report(
+        "github.com/hailo-ai/hailo-rpi5-examples, issue 87; github.com/hailo-ai/hailo-apps, issue 8",
+        "FAILED: cpp/libyolo_hailortpp.so.p/yolo_hailortpp.cpp.o\n../cpp/hailo_nms_decode.hpp:68:78: error: "
+        "\u2018HAILO_FORMAT_ORDER_HAILO_NMS_BY_CLASS\u2019 was not declared in this scope\nninja: build stopped\n",
+        "hailort-headers",
+        ("HAILO_FORMAT_ORDER_HAILO_NMS_BY_CLASS", "git tag"),
+        ("kernel",),
+    ),
+    "module-built-at-first-use": Report(
+        "github.com/hailo-ai/hailo_model_zoo, issue 78",
+        'npy_1_7_deprecated_api.h:17:2: warning: #warning "Using deprecated NumPy API" [-Wcpp]\n'
+        'Traceback (most recent call last):\n  File "_pyximport3.py", line 314, in create_module\n'
+        "distutils.errors.DistutilsExecError: command 'gcc' failed with exit status 1\n\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        "ImportError: Building module hailo_model_zoo.cython_nms failed: [\"CompileError: command 'gcc' failed\"]\n",
+        "python-build",
+        ("C compiler", "python3-dev"),
+    ),
+    "package-of-another-release": Report(
+        "github.com/hailo-ai/hailo_model_zoo, issue 89 (cut there; the last line is of the same form)",
+        'Traceback (most recent call last):\n  File "hailomz", line 33, in <module>\n'
+        "ImportError: cannot import name 'get_num_classes' from 'torchmetrics.utilities.data' (data.py)\n",
+        "python-name",
+        ("torchmetrics.utilities.data", "virtual environment"),
+    ),
+    "outputs-not-read": Report(
+        "github.com/hailo-ai/Hailo-Application-Code-Examples, issue 143",
+        "[HailoRT] [error] CHECK failed - Got HAILO_TIMEOUT while waiting for descriptors in write_buffer "
+        "(channel_id=0:2)\n[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_TIMEOUT(4) - "
+        "HwWriteElement3_yolov8m/input_layer1 (H2D) failed with status=HAILO_TIMEOUT(4)\n",
+        "write-timeout",
+        ("read every output stream",),
+    ),
+    "bad-alloc-with-memory-left": Report(
+        "github.com/hailo-ai/hailo-apps, issue 146",
+        "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\nAborted\n",
+        "bad-alloc",
+        ("out of proportion", "of one release"),
+    ),
 }
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fsq_edge_runtime.bundle.archive import encode_archive
-from fsq_edge_runtime.bundle.bundle import Bundle, Manifest
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.install import verify_parts
+from fsq_edge_runtime.bundle.manifest import Manifest
 from fsq_edge_runtime.bundle.selftest import run_selftest
 from fsq_edge_runtime.bundle.signature import check_signature
 from fsq_edge_runtime.errors import BundleError

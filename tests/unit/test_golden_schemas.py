@@ -17,6 +17,7 @@ from fsq_edge.data.importing.account import ImportRecord
 from fsq_edge.data.importing.import_map import ImportMap
 from fsq_edge.data.labels.record import LabelRecord
 from fsq_edge.data.stored_windows.metadata import StoredWindowsMetadata
+from fsq_edge.deploy.size_table import SizeTable
 from fsq_edge.evaluation.openings import Openings
 from fsq_edge.scoring.entry import Entry, ScoreHeader
 from fsq_edge.training.config import TrainConfig
@@ -31,9 +32,10 @@ from fsq_edge_compile.dfc.plan import Plan
 from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_runtime.alerts import AlertRules
 from fsq_edge_runtime.artefact import Artefact
-from fsq_edge_runtime.bundle.bundle import Bundle, Manifest
+from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.event_report import EventReport
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+from fsq_edge_runtime.bundle.manifest import Manifest
 from fsq_edge_runtime.bundle.signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
@@ -78,6 +80,7 @@ SCHEMAS: dict[str, type[Artefact]] = {
     "score_entry": Entry,
     "seed_metadata": StoredWindowsMetadata,
     "signature": SignatureFile,
+    "sizes": SizeTable,
     "stream": StreamSettings,
     "suite": SuiteResult,
     "training_config": TrainConfig,

@@ -129,3 +129,14 @@ def test_bare_axes_of_another_length_stay_in_doubt(tmp_path):
 
 def test_files_left_out_for_one_reason_are_one_line():
     assert left_out({"a": "empty", "b": "empty", "c": "text"}) == ["2 files such as a: empty", "c: text"]
+
+
+def test_a_part_of_the_name_that_repeats_is_the_subject_and_is_asked_about(tmp_path):
+    for name in ("s01_01", "s01_02", "s02_01", "s02_02"):
+        write_table(tmp_path / "raw" / name[:3] / f"{name}.csv", {"time_s": T, **axes("a@")})
+    write_table(tmp_path / "raw" / "subjects_info.csv", {"subject": ["s01", "s02"], "age": [31, 42]})
+    guessed, dataset = imported(tmp_path)
+    assert 'pattern: "*/{subject}_{session}.csv"' in guessed.text  # without the folder it fits subjects_info.csv
+    assert any("are s01, s02 (2) the people or animals?" in doubt for doubt in guessed.doubts)
+    assert dataset.subjects == ("s01", "s02")
+    assert len(dataset.recordings) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsq_edge_runtime.backends.plausibility import AnswerWatch
+from fsq_edge_runtime.backends.shadow import AnswerWatch
 
 DRAW = np.random.default_rng(5)
 

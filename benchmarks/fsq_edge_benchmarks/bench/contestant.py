@@ -18,7 +18,8 @@ from fsq_edge_benchmarks.measure.bare import BARE_IS, HOST_IS, LOOP_IS, bare_bat
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import Backend, OnnxBackend
 from fsq_edge_runtime.backends.selection import open_backend
-from fsq_edge_runtime.bundle.bundle import Bundle, Role
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.manifest import Role
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.session import Session

@@ -15,8 +15,11 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import make_bundle
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+from fsq_edge_runtime.bundle.manifest import Role
+from fsq_edge_runtime.bundle.reference import selftest_bytes
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.onnx_writer import INPUT, OUTPUT, GraphWriter
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess

@@ -23,7 +23,8 @@ from fsq_edge_benchmarks.suites.streaming import STREAMS, WARM_UP, hops_and_netw
 from fsq_edge_compile.onnx_file import cut_device_part
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, make_bundle
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import make_bundle
 from fsq_edge_runtime.feature_statistics import FeatureStatistics, in_steps
 from fsq_edge_runtime.personal.evidence import Evidence
 from fsq_edge_runtime.personal.fitting import personalize

@@ -2,17 +2,21 @@
 
     python -m fsq_edge_benchmarks.suites.receivers [--quick] [--json FILE]
 
-Dead: nothing listens at the port. Silent: something listens and never answers. Full: a pipe that nobody reads.
-Decisions are paced, as a sensor's are. MQTT is not here: its sink opens only where a broker answers.
+Dead: nothing listens at the port. Silent: something listens and never answers. Full: a pipe that nobody reads, or a
+disk without room (``/dev/full``). Gone: a real Mosquitto that is killed once the sink is open; left out where it is
+not installed. Decisions are paced, as a sensor's are.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,6 +37,7 @@ from fsq_edge_runtime.sinks.callback import CallbackSink
 from fsq_edge_runtime.sinks.opening import open_sink
 
 NOWHERE: Final = "nowhere"
+BROKER_GONE: Final = "mqtt, broker gone"
 MEMORY_DECISIONS: Final = 60_000  # 100 minutes of ten decisions a second, as fast as they come
 
 
@@ -47,7 +52,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, _places(Path(folder)) as places:
         found = _in_turns(bundle, places, 2 if quick else 60)
         for name, place in places.items():
-            found[name]["memory_mb"] = _memory_mb(bundle, place, 2_000 if quick else MEMORY_DECISIONS)
+            found[name]["memory_mb"] = _memory_mb(bundle, name, place, 2_000 if quick else MEMORY_DECISIONS)
     return {
         "schema_version": 1,
         "benchmark": "receivers",
@@ -78,18 +83,45 @@ def _places(folder: Path) -> Iterator[dict[str, str]]:
                 "influx udp, dead": f"influx:udp://127.0.0.1:{dead_port}",
                 "webhook, silent": f"webhook:http://127.0.0.1:{silent_port}/",
                 "jsonl, full pipe": f"jsonl:{pipe}",
+                "jsonl, full disk": "jsonl:/dev/full",
                 "parquet": f"parquet:{folder / 'parquet'}",
-            }
+            } | ({BROKER_GONE: str(folder)} if _mosquitto() else {})
         finally:
             os.close(reader)
 
 
-def _open(stack: ExitStack, place: str) -> Sink:
+def _mosquitto() -> str | None:
+    return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def _open(stack: ExitStack, name: str, place: str) -> Sink:
     stop = threading.Event()
-    sink = open_sink(place, stop=stop)
+    sink = _open_and_lose(Path(place), stop) if name == BROKER_GONE else open_sink(place, stop=stop)
     stack.callback(sink.close)
     stack.callback(stop.set)
     return sink
+
+
+def _open_and_lose(folder: Path, stop: threading.Event) -> Sink:
+    """Open a sink to a broker, then kill the broker."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    broker = subprocess.Popen(
+        [str(_mosquitto()), "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        return open_sink(f"mqtt://127.0.0.1:{port}/motion", stop=stop)
+    finally:
+        broker.kill()
+        broker.wait()
 
 
 def _pusher(stack: ExitStack, bundle: Bundle, sink: Sink) -> Callable[[int], None]:
@@ -106,7 +138,7 @@ def _pusher(stack: ExitStack, bundle: Bundle, sink: Sink) -> Callable[[int], Non
 def _in_turns(bundle: Bundle, places: dict[str, str], rounds: int) -> dict[str, dict[str, Any]]:
     with ExitStack() as stack:
         calls = {NOWHERE: _pusher(stack, bundle, CallbackSink(lambda record: None))}
-        calls |= {name: _pusher(stack, bundle, _open(stack, place)) for name, place in places.items()}
+        calls |= {name: _pusher(stack, bundle, _open(stack, name, place)) for name, place in places.items()}
         taken = in_blocks(calls, rounds, PAUSE_S)
     plain = taken.pop(NOWHERE)
     return {
@@ -118,10 +150,10 @@ def _in_turns(bundle: Bundle, places: dict[str, str], rounds: int) -> dict[str, 
     }
 
 
-def _memory_mb(bundle: Bundle, place: str, decisions: int) -> float:
+def _memory_mb(bundle: Bundle, name: str, place: str, decisions: int) -> float:
     """Return what resident memory grew by from the first sixth of the decisions to the last."""
     with ExitStack() as stack:
-        push = _pusher(stack, bundle, _open(stack, place))
+        push = _pusher(stack, bundle, _open(stack, name, place))
         for turn in range(decisions // 6):
             push(turn)
         before = resident_mb()

@@ -13,9 +13,6 @@ from itertools import pairwise
 from fsq_edge_compile.checker.graph import Graph, Node, Shape, positive_axis
 
 BATCH, CHANNELS, PLACES = "N", "C", "S"
-# Operators that move values and do nothing else.
-MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
-RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,29 +6,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from fsq_edge_compile.checker.graph import Graph, Node
+from fsq_edge_compile.checker.operators import CONVOLUTIONS, MATRIX_PRODUCTS, MOVES, RECURRENT, SELECTIONS
 from fsq_edge_compile.checker.statistics import node_size
 
 # Nodes that multiply weights or activations: the reason to have a device at all.
-HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
+HEAVY = CONVOLUTIONS | MATRIX_PRODUCTS | RECURRENT
 # Nodes that only move or relabel data. A device part made of nothing else is refused by the compiler.
-MOVES_DATA = frozenset(
-    {
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Transpose",
-        "Cast",
-        "Slice",
-        "Split",
-        "Gather",
-        "Concat",
-        "Pad",
-        "Tile",
-        "Identity",
-        "Dropout",
-    }
-)
+MOVES_DATA = MOVES | SELECTIONS | {"Cast", "Concat", "Pad", "Tile", "Identity", "Dropout"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fsq_edge_compile.checker.graph import Shape
 from fsq_edge_compile.checker.inference import TensorInfo, infer
 from fsq_edge_compile.checker.kernels import compute, compute_shape
 from fsq_edge_compile.checker.loading import LightModel, StandIn
+from fsq_edge_compile.messages import copied, set_nodes
 from fsq_edge_runtime.arrays import AnyArray
 
 # Nodes looked at over all rounds: enough for hundreds of rounds over a usual network, a few over the largest.
@@ -27,22 +28,9 @@ MAX_STAND_IN_ELEMENTS = 1 << 30
 
 
 # Random, no tensors, or meant to stay: folding a quantised weight would hide that the model is quantised.
-NEVER_FOLDED = frozenset(
-    {
-        "SequenceEmpty",
-        "SequenceConstruct",
-        "Optional",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Bernoulli",
-        "Multinomial",
-    }
-)
+_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+_QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+NEVER_FOLDED = frozenset({"SequenceEmpty", "SequenceConstruct", "Optional"} | _RANDOM | _QUANTIZED)
 
 
 def fold(light: LightModel) -> TensorInfo:
@@ -84,16 +72,8 @@ def fold_once(light: LightModel, info: TensorInfo) -> int:
             kept.append(node)
     if not folded:
         return 0
-    kept = [_copy(node) for node in kept]
-    del graph.node[:]
-    graph.node.extend(kept)
+    set_nodes(graph, [copied(node) for node in kept])
     return folded
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
 
 
 def _fold_node(light: LightModel, node: onnx.NodeProto, info: TensorInfo) -> bool:
@@ -167,7 +147,7 @@ def _constant_branch(light: LightModel, node: onnx.NodeProto) -> list[onnx.NodeP
         constant.name = prefix + tensor.name
         nodes.append(constant)
     for index, inner in enumerate(branch.node):
-        copy = _copy(inner)
+        copy = copied(inner)
         copy.name = prefix + (inner.name or f"{inner.op_type}_{index}")
         copy.input[:] = [renamed.get(name, name) for name in inner.input]
         copy.output[:] = [renamed.get(name, name) for name in inner.output]

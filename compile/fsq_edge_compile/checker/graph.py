@@ -181,13 +181,3 @@ def elements(shape: Shape | None) -> int | None:
 def as_shape(value: AnyArray) -> tuple[int, ...]:
     """Return an integer array as a shape."""
     return tuple(int(item) for item in np.asarray(value).reshape(-1))
-
-
-def captured_names(graph: Any) -> set[str]:
-    """Return every name that a subgraph (``GraphProto``) reads: its own and those of the graphs around it."""
-    names = {name for node in graph.node for name in node.input if name}
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                names |= captured_names(attribute.g)
-    return names

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from fsq_edge_compile.checker.cut import Cut, before_layers, cut_around, find_cut, part_of
-from fsq_edge_compile.checker.decoders import HARMLESS, decoder_nodes, meets_refused
+from fsq_edge_compile.checker.decoders import HARMLESS, decoder_nodes, meets_refused, packed_heads
 from fsq_edge_compile.checker.families import PREDICATES, Breach, Context
 from fsq_edge_compile.checker.families.movement import always
 from fsq_edge_compile.checker.families.predicate import text
@@ -17,7 +17,6 @@ from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.layout import channel_axes
 from fsq_edge_compile.checker.normalise import STATIC_PARAMETERS, UNREGISTERED
 from fsq_edge_compile.checker.patterns import FLATTENED, Claim, Claims, find_patterns
-from fsq_edge_compile.checker.patterns.heads import packed_heads
 from fsq_edge_compile.checker.rulebook import Operator, Rule, Rulebook, rulebook
 from fsq_edge_compile.checker.targets import Target
 from fsq_edge_runtime.findings import Confidence, NodeFinding
@@ -25,21 +24,8 @@ from fsq_edge_runtime.findings import Confidence, NodeFinding
 MIN_RANK, MAX_RANK = 2, 4
 MAX_CUTS = 16
 # 3-D convolutions were compiled, so rank 5 passes on them and on what works element by element.
-_RANK_5 = frozenset(
-    {
-        "Conv",
-        "BatchNormalization",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "Relu",
-        "LeakyRelu",
-        "Sigmoid",
-        "Add",
-        "Mul",
-        "Reshape",
-        "Flatten",
-    }
-)
+_LAYERS_5 = {"Conv", "BatchNormalization", "GlobalAveragePool", "ReduceMean"}
+_RANK_5 = _LAYERS_5 | {"Relu", "LeakyRelu", "Sigmoid", "Add", "Mul", "Reshape", "Flatten"}
 # Comparisons make masks and ArgMax makes indices; everything else computes in float.
 _OTHER_TYPES = frozenset({"Equal", "Greater", "Less", "ArgMax", "Cast"})
 

@@ -11,63 +11,18 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from fsq_edge_compile.checker.graph import as_shape
+from fsq_edge_compile.checker.operators import ARITHMETIC, COMPARISONS, MOVES
 from fsq_edge_runtime.arrays import AnyArray
 
 MAX_FOLDED_ELEMENTS = 1 << 16
 
 # Elementwise operators, with numpy's broadcasting.
-_BROADCAST = frozenset(
-    {
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Mod",
-        "Pow",
-        "Min",
-        "Max",
-        "Where",
-        "And",
-        "Or",
-        "Equal",
-        "Greater",
-        "Less",
-        "GreaterOrEqual",
-        "LessOrEqual",
-    }
-)
+_BROADCAST = ARITHMETIC | COMPARISONS | {"Mod", "Pow", "Min", "Max", "Where", "And", "Or"}
 # The result is no larger than the inputs together.
-_BOUNDED = frozenset(
-    {
-        "Identity",
-        "Concat",
-        "Unsqueeze",
-        "Squeeze",
-        "Slice",
-        "Split",
-        "Cast",
-        "Reshape",
-        "Transpose",
-        "Neg",
-        "Abs",
-        "Sqrt",
-        "Exp",
-        "Log",
-        "Reciprocal",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Sign",
-        "Not",
-        "Clip",
-        "Relu",
-        "ReduceProd",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceMean",
-    }
-)
+_FUNCTIONS = {"Neg", "Abs", "Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Round", "Sign", "Not", "Clip", "Relu"}
+_REDUCTIONS = {"ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean"}
+_PARTS = {"Identity", "Concat", "Slice", "Split", "Cast"}
+_BOUNDED = (MOVES - {"Flatten"}) | _PARTS | _FUNCTIONS | _REDUCTIONS
 
 
 def compute(node: onnx.NodeProto, values: Sequence[AnyArray | None], opset: int) -> list[AnyArray] | None:
@@ -115,30 +70,6 @@ def compute_shape(node: onnx.NodeProto, shape: Sequence[int]) -> AnyArray:
     return np.asarray(list(shape)[given.get("start", 0) : given.get("end", len(shape))], dtype=np.int64)
 
 
-def _together(values: Sequence[Any]) -> int:
-    return sum(value.size for value in values if value is not None)
-
-
-def _broadcast(values: Sequence[Any]) -> int:
-    return math.prod(np.broadcast_shapes(*(value.shape for value in values)))
-
-
-def _gathered(values: Sequence[Any]) -> int:
-    return int(values[0].size * values[1].size)
-
-
-def _filled(values: Sequence[Any]) -> int:
-    return _product(as_shape(values[0]))
-
-
-def _expanded(values: Sequence[Any]) -> int:
-    return _product(np.broadcast_shapes(values[0].shape, as_shape(values[1])))
-
-
-def _tiled(values: Sequence[Any]) -> int:
-    return int(values[0].size * _product(as_shape(values[1])))
-
-
 def _counted(values: Sequence[Any]) -> int:
     start, limit, step = (float(value.reshape(-1)[0]) for value in values)
     return max(0, math.ceil((limit - start) / step))
@@ -149,12 +80,13 @@ def _product(sizes: Sequence[int]) -> int:
     return MAX_FOLDED_ELEMENTS + 1 if any(size < 0 for size in sizes) else math.prod(sizes)
 
 
+# For each operator how many elements its result has, or at most has.
 _BOUNDS: dict[str, Callable[[Sequence[Any]], int]] = {
-    **dict.fromkeys(_BROADCAST, _broadcast),
-    **dict.fromkeys(_BOUNDED, _together),
-    "Gather": _gathered,
-    "ConstantOfShape": _filled,
-    "Expand": _expanded,
-    "Tile": _tiled,
+    **dict.fromkeys(_BROADCAST, lambda values: math.prod(np.broadcast_shapes(*(value.shape for value in values)))),
+    **dict.fromkeys(_BOUNDED, lambda values: sum(value.size for value in values if value is not None)),
+    "Gather": lambda values: int(values[0].size * values[1].size),
+    "ConstantOfShape": lambda values: _product(as_shape(values[0])),
+    "Expand": lambda values: _product(np.broadcast_shapes(values[0].shape, as_shape(values[1]))),
+    "Tile": lambda values: int(values[0].size * _product(as_shape(values[1]))),
     "Range": _counted,
 }

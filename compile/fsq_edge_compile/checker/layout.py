@@ -6,47 +6,17 @@ need to know where it went: a Transpose moves it, a Linear after it makes the la
 
 from __future__ import annotations
 
-from fsq_edge_compile.checker.axes import MOVES, moved, starting_axes
+from fsq_edge_compile.checker.axes import moved, starting_axes
 from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
+from fsq_edge_compile.checker.operators import CONVOLUTIONS, MATRIX_PRODUCTS, MOVES, POOLS, RECURRENT, REDUCTIONS
 
-_CHANNELS_FIRST = frozenset(
-    {
-        "Conv",
-        "ConvTranspose",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "GroupNormalization",
-        "Resize",
-        "Upsample",
-        "DepthToSpace",
-        "SpaceToDepth",
-        "LRN",
-        "PRelu",
-    }
-)
-_CHANNELS_LAST = frozenset({"MatMul", "Gemm", "LSTM", "GRU", "RNN"})
+_NORMALIZATIONS = {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN"}
+_RESIZES = {"Resize", "Upsample", "DepthToSpace", "SpaceToDepth"}
+CHANNELS_FIRST = CONVOLUTIONS | POOLS | _NORMALIZATIONS | _RESIZES | {"PRelu"}
+_CHANNELS_LAST = MATRIX_PRODUCTS | RECURRENT
 _SCALING = frozenset({"Cast", "Add", "Sub", "Mul", "Div", "Clip"})
 MAX_HOPS = 6
-_REDUCTIONS = frozenset(
-    {
-        "ReduceMean",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceSumSquare",
-        "ReduceProd",
-        "ReduceLogSum",
-        "ReduceLogSumExp",
-        "ArgMax",
-        "ArgMin",
-    }
-)
+_REDUCTIONS = REDUCTIONS | {"ArgMax", "ArgMin"}
 
 
 def channel_axes(graph: Graph) -> dict[str, int]:
@@ -65,6 +35,17 @@ def channel_axes(graph: Graph) -> dict[str, int]:
     return axes
 
 
+def batch_axis(graph: Graph, channels: dict[str, int], name: str) -> int:
+    """Return the axis of the batch: 1 for tokens [T, 1, C], as torch's attention keeps them, and otherwise 0.
+
+    Where every input has a batch of 1, the sequence in front of it is no batch, whatever the place.
+    """
+    shape = graph.shape(name) or ()
+    if len(shape) != 3 or shape[0] == 1 or shape[1] != 1 or channels.get(name) != 2:
+        return 0
+    return int(all((graph.shape(item) or (None,))[0] == 1 for item in graph.inputs))
+
+
 def _input_axis(graph: Graph, name: str, rank: int) -> int:
     """Rank 4 inputs are NCHW unless they are transposed to it; of rank 3 the first layer that reads them decides."""
     if rank == 4 and _made_channels_first(graph, name):
@@ -79,7 +60,7 @@ def _read_channels_first(graph: Graph, name: str) -> bool:
     front, swapped = [name], False
     for _ in range(MAX_HOPS):
         readers = [reader for item in front for reader in graph.consumers(item)]
-        if any(reader.op in _CHANNELS_FIRST for reader in readers):
+        if any(reader.op in CHANNELS_FIRST for reader in readers):
             return not swapped
         if not readers or any(reader.op in _CHANNELS_LAST or reader.op == "LayerNormalization" for reader in readers):
             return swapped
@@ -106,7 +87,7 @@ def _made_channels_first(graph: Graph, name: str) -> bool:
 
 
 def _output_axis(graph: Graph, axes: dict[str, int], node: Node, rank: int) -> int:
-    if node.op in _CHANNELS_FIRST or rank == 2:
+    if node.op in CHANNELS_FIRST or rank == 2:
         return 1
     if node.op in _CHANNELS_LAST or (node.op == "Gather" and graph.is_constant(node.input(0))):
         # Rows of an embedding table are features.

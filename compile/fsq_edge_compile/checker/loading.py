@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.files import read_errors
 
 # A file twice in memory (bytes and parsed) has to stay well below 2 GB. Larger weights travel as external data,
 # which is never read for a check.
@@ -98,7 +99,7 @@ def read_model(path: str | Path) -> onnx.ModelProto:
         DataError: too large, or not an ONNX model.
     """
     path = Path(path)
-    try:
+    with read_errors(path):
         size = path.stat().st_size
         if not path.is_file():
             raise MissingInputError(f"{path} is not a file", hint="give the path of an .onnx file")
@@ -108,8 +109,6 @@ def read_model(path: str | Path) -> onnx.ModelProto:
                 hint="store the weights as external data: they are not needed for a check",
             )
         payload = path.read_bytes()
-    except OSError as error:
-        raise MissingInputError(f"cannot read {path}: {error.strerror or error}") from error
     return parse_model(payload, str(path))
 
 
@@ -228,6 +227,16 @@ def node_names(nodes: Iterable[onnx.NodeProto]) -> list[str]:
         used.add(name)
         names.append(name)
     return names
+
+
+def give_names(graph: onnx.GraphProto) -> list[str]:
+    """Give each node its name of :func:`node_names`, and return the new ones."""
+    given = []
+    for node, name in zip(graph.node, node_names(graph.node), strict=True):
+        if node.name != name:
+            node.name = name
+            given.append(name)
+    return given
 
 
 def _add_constant(light: LightModel, node: onnx.NodeProto, folder: Path | None, external: list[str]) -> bool:

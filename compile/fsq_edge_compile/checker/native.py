@@ -37,15 +37,11 @@ class Worker:
     Args:
         timeout_s: longest wait for one answer; the child is killed after it.
         memory_bytes: limit on the child's data.
-        script: path of the child's side.
     """
 
-    def __init__(
-        self, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES, script: str = native_worker.__file__
-    ) -> None:
+    def __init__(self, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES) -> None:
         self.timeout_s = timeout_s
         self.memory_bytes = memory_bytes
-        self.script = script
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = 0
@@ -78,7 +74,7 @@ class Worker:
         if self._child is None or self._owner != os.getpid() or self._child.poll() is not None:
             self._child = subprocess.Popen(
                 # -P: what lies in the working directory must not be imported in place of onnx.
-                [sys.executable, "-P", self.script, str(self.memory_bytes)],
+                [sys.executable, "-P", native_worker.__file__, str(self.memory_bytes)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

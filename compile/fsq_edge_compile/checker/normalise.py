@@ -13,12 +13,13 @@ from pathlib import Path
 import onnx
 
 from fsq_edge_compile.checker.folding import NEVER_FOLDED, fold
-from fsq_edge_compile.checker.graph import Graph, captured_names
+from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.inference import short_shapes
 from fsq_edge_compile.checker.loading import LightModel, lighten, opset_of
 from fsq_edge_compile.checker.native import NativeError, check_model, inline_functions
 from fsq_edge_compile.checker.simplify import simplify
 from fsq_edge_compile.checker.view import build_graph
+from fsq_edge_compile.messages import names_read
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import first_line
 
@@ -233,7 +234,7 @@ def _shape_arithmetic_left(light: LightModel) -> bool:
     depends = {value.name for value in light.proto.graph.input} - light.stand_ins.keys()
     left = False
     for node in light.proto.graph.node:
-        reads = (*node.input, *(name for item in node.attribute for name in _captured_by(item)))
+        reads = names_read(node)
         if (
             node.op_type in NEVER_FOLDED
             or node.domain
@@ -243,7 +244,3 @@ def _shape_arithmetic_left(light: LightModel) -> bool:
         else:
             left = True
     return left
-
-
-def _captured_by(attribute: onnx.AttributeProto) -> set[str]:
-    return captured_names(attribute.g) if attribute.type == onnx.AttributeProto.GRAPH else set()

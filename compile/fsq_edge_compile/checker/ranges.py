@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from fsq_edge_compile.checker.graph import Graph, Node
+from fsq_edge_compile.checker.operators import MOVES, POOLS, SELECTIONS
 
 MAX_DEPTH = 12
 
@@ -36,30 +37,8 @@ _FIXED = {
     "Abs": Range(0.0, math.inf),
 }
 # The result lies within the bounds of the input.
-_KEPT = frozenset(
-    {
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "Reshape",
-        "Flatten",
-        "Transpose",
-        "Squeeze",
-        "Unsqueeze",
-        "Slice",
-        "Split",
-        "Gather",
-        "Expand",
-        "Tile",
-        "ReduceMean",
-        "ReduceMax",
-        "ReduceMin",
-        "Cast",
-        "DepthToSpace",
-        "SpaceToDepth",
-    }
-)
+_REDUCED = {"ReduceMean", "ReduceMax", "ReduceMin"}
+_KEPT = POOLS | MOVES | SELECTIONS | _REDUCED | {"Expand", "Tile", "Cast", "DepthToSpace", "SpaceToDepth"}
 
 
 def range_of(graph: Graph, name: str, depth: int = 0) -> Range:

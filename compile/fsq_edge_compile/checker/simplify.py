@@ -14,6 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from fsq_edge_compile.checker.loading import LightModel, lighten
+from fsq_edge_compile.messages import copied
 
 TIMEOUT_S = 15.0
 MEMORY_BYTES = 768 << 20
@@ -46,8 +47,7 @@ def simplify(light: LightModel, timeout_s: float = TIMEOUT_S) -> tuple[str, Ligh
     """
     if importlib.util.find_spec("onnxsim") is None:
         return "built-in (onnxsim is not installed)", None
-    question = onnx.ModelProto()
-    question.CopyFrom(light.proto)
+    question = copied(light.proto)
     bare = _declare_outputs(question)
     try:
         child = subprocess.run(

@@ -12,8 +12,8 @@ import onnx
 from onnx import helper
 
 from fsq_edge_compile.checker.checking import judge_normalised
-from fsq_edge_compile.checker.graph import Graph, captured_names
-from fsq_edge_compile.checker.loading import give_shapes, node_names
+from fsq_edge_compile.checker.graph import Graph
+from fsq_edge_compile.checker.loading import give_names, give_shapes
 from fsq_edge_compile.checker.normalise import normalise
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rewrites.fixing import DEFAULT_RANGE, RANDOM_SETS, load_whole
@@ -21,6 +21,7 @@ from fsq_edge_compile.checker.rewrites.housekeeping import FoldConstants, Static
 from fsq_edge_compile.checker.rewrites.proving import TOLERANCE, Prover, largest_difference, random_feeds
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_compile.checker.targets import target_for
+from fsq_edge_compile.messages import copied, names_read
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import write_file
 
@@ -110,7 +111,7 @@ def split(
     whole = load_whole(model)
     give_shapes(whole, input_shapes or {})
     name = whole.graph.name or "model" if isinstance(model, onnx.ModelProto) else Path(model).name
-    _give_names(whole)
+    give_names(whole.graph)
     normalised = normalise(whole, name)
     report = judge_normalised(normalised, name, target)
     if report.verdict == "none":
@@ -128,18 +129,12 @@ def split(
 
 def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy whose shapes are constants: computed ones reach back to inputs that a part does not have."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied(model)
     bench = Workbench(copy)
     for rewrite in (StaticBatch(), FoldConstants()):
         if rewrite.requires(bench):
             rewrite.call(bench)
     return copy
-
-
-def _give_names(model: onnx.ModelProto) -> None:
-    for node, name in zip(model.graph.node, node_names(model.graph.node), strict=True):
-        node.name = name
 
 
 class _Parts:
@@ -187,10 +182,7 @@ class _Parts:
                 used.add(tensor)
             elif node.name not in needed:
                 needed.add(node.name)
-                front += [item for item in node.input if item]
-                for attribute in node.attribute:
-                    if attribute.type == onnx.AttributeProto.GRAPH:
-                        front += sorted(captured_names(attribute.g))
+                front += sorted(names_read(node))
         used |= {item for item in wanted if item in given}
         missing = [item for item in used if item not in given and item not in self.constants and item in self.maker]
         if missing:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from fsq_edge_compile.checker.graph import Graph, Node, captured_names
+from fsq_edge_compile.checker.graph import Graph, Node
 from fsq_edge_compile.checker.inference import TensorInfo
 from fsq_edge_compile.checker.loading import LightModel
+from fsq_edge_compile.messages import captured_names
 from fsq_edge_runtime.arrays import AnyArray
 
 

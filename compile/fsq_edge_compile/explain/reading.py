@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from fsq_edge_compile.checker.rulebook import rulebook
 from fsq_edge_compile.explain.report import LogFinding, LogReport
-from fsq_edge_compile.explain.status_forms import status_code
 from fsq_edge_compile.explain.table import LogRow, LogTable, log_table
-from fsq_edge_runtime.status import describe
+from fsq_edge_runtime.status import STATUS, describe
 
 MAX_LINE = 4000
 MAX_FINDINGS = 500
@@ -77,6 +76,8 @@ class _Reading:
         if row is not None:
             self.rows[row.id] = row
         key = (found.node, found.layer, found.rule or found.id, found.cause)
+        if row is None and not found.consequences:  # a bare status repeats what HailoRT said with words before
+            key = next((known for known in reversed(self.findings) if known[2] == found.id), key)
         if key in self.findings:
             self.findings[key] = _behind(self.findings[key], [found.line])
         elif len(self.findings) < MAX_FINDINGS:
@@ -212,3 +213,35 @@ def _lines_of(findings: Iterable[LogFinding]) -> Iterator[int]:
 def _behind(finding: LogFinding, lines: Iterable[int]) -> LogFinding:
     known = sorted({*finding.consequences, *lines} - {finding.line})
     return replace(finding, consequences=tuple(known[:MAX_CONSEQUENCES]))
+
+
+# "HAILO_TIMEOUT(4)", "74 (HAILO_OUT_OF_PHYSICAL_DEVICES)".
+_NAME_AND_NUMBER = re.compile(r"\bHAILO_[A-Z0-9_]+?\s*\(\s*(\d{1,3})\s*\)|\b(\d{1,3})\s*\(\s*HAILO_[A-Z0-9_]+\s*\)")
+# "libhailort failed with error: 8", "CHECK_SUCCESS failed with status=36": a number after HailoRT's own words. An exit
+# status of another program, such as dpkg's, is none.
+_NUMBER = re.compile(
+    r"(?:libhailort failed with error:?\s*|\bstatus\s*[=:]\s*|\bwith status\s+)(\d{1,3})\b(?!\s*\.)", re.I
+)
+_NAME = re.compile(r"\bHAILO_[A-Z][A-Z0-9_]+\b")
+_FROM_HAILORT = re.compile(r"HailoRT|libhailort|\bCHECK(?:_\w+)? failed|\bHAILO_[A-Z]", re.I)
+_EXIT_STATUS = re.compile(r"exit (?:status|code)|returncode", re.I)
+
+_BY_NAME = {status.name: code for code, status in STATUS.items()}
+
+
+def status_code(line: str) -> int:
+    """Return the failure that a line of HailoRT names, by number or by name; 0 when it names none.
+
+    Args:
+        line: one line of a log.
+    """
+    if not _FROM_HAILORT.search(line):
+        return 0
+    both = _NAME_AND_NUMBER.search(line)
+    if both:
+        named = next((_BY_NAME[name] for name in _NAME.findall(both[0]) if name in _BY_NAME), 0)
+        return named or int(both[1] or both[2])  # numbers have changed between releases, names have not
+    number = _NUMBER.search(line)
+    if number and not _EXIT_STATUS.search(line):
+        return int(number[1])
+    return next((_BY_NAME[name] for name in _NAME.findall(line) if name in _BY_NAME), 0)

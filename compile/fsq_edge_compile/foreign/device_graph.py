@@ -14,6 +14,7 @@ from fsq_edge_compile.checker.rewrites.fixing import fix
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_compile.foreign.heads import HeadKind
 from fsq_edge_compile.foreign.reading import SOFTMAXES, ForeignNetwork
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.errors import DataError
 
 DROPPED: Final = {"softmax": SOFTMAXES, "sigmoid": ("Sigmoid",), "anomaly": ()}  # last nodes that the head computes
@@ -45,8 +46,7 @@ def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, 
     Raises:
         DataError: the output does not fit the head, or the graph cannot be run.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(network.model)
+    model = copied(network.model)
     graph = model.graph
     samples = prod(network.source_shape) // channels
     constants: list[Any] = []

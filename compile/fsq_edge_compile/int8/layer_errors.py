@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from fsq_edge_compile.int8.probe import ActivationProbe
 from fsq_edge_compile.int8.quantize import load_device_graph, rounding_pair
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray, Float32Array, Float64Array
 from fsq_edge_runtime.backends import OnnxBackend
 from fsq_edge_runtime.tail import FsqTail
@@ -198,8 +199,7 @@ def _activation_snr(
 
 def _with_rounding(model: Any, name: str, rounding: _Rounding) -> Any:
     """Return the float graph with one tensor rounded."""
-    altered = onnx.ModelProto()
-    altered.CopyFrom(model)
+    altered = copied(model)
     graph = altered.graph
     source = name
     if name == "t":
@@ -219,8 +219,7 @@ def _with_rounding(model: Any, name: str, rounding: _Rounding) -> Any:
 
 def _with_weight(model: Any, name: str, value: AnyArray) -> Any:
     """Return the float graph with one weight replaced."""
-    altered = onnx.ModelProto()
-    altered.CopyFrom(model)
+    altered = copied(model)
     entry = next(entry for entry in altered.graph.initializer if entry.name == name)
     entry.CopyFrom(numpy_helper.from_array(value, name))
     return altered

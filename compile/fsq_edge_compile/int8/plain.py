@@ -14,6 +14,7 @@ from fsq_edge_compile.foreign.reading import ForeignNetwork, read_network
 from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors, snr_db
 from fsq_edge_compile.int8.quantize import quantize_scores
 from fsq_edge_compile.int8.ranges import RangeMethod
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import DataError
@@ -118,8 +119,7 @@ def _answers(model: bytes, frames: Float32Array) -> Float32Array:
 
 def _renamed(model: Any, source: str, target: str) -> Any:
     """Return a copy whose input is called otherwise; a tensor that has the name already is moved out of its way."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied(model)
     if source == target:
         return copy
     graph = copy.graph

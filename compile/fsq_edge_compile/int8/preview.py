@@ -16,8 +16,8 @@ from fsq_edge_compile.int8.quantize import quantize_preview
 from fsq_edge_compile.int8.ranges import RangeMethod
 from fsq_edge_compile.int8.refit import LEAST_WINDOWS, Refit, refit_int8
 from fsq_edge_compile.int8.suggestions import Alternative, measure_alternatives, suggestions
+from fsq_edge_runtime.artefact import json_bytes
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import json_bytes
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.preprocess import PreprocessConfig

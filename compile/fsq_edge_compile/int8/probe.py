@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper
 
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import open_onnx
 
@@ -24,8 +24,7 @@ class ActivationProbe:
     def __init__(self, model: Any, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._inner = [name for name in names if name != "input"]
-        watched = onnx.ModelProto()
-        watched.CopyFrom(model)
+        watched = copied(model)
         del watched.graph.output[:]
         typed = {info.name: info for info in model.graph.output}
         watched.graph.output.extend(

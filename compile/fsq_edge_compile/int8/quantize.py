@@ -24,6 +24,7 @@ from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.int8.constants import fold_constants
 from fsq_edge_compile.int8.probe import ActivationProbe, activation_names
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, RangeMethod, activation_ranges
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import FEATURES
 from fsq_edge_runtime.errors import DataError, UsageError
@@ -139,8 +140,7 @@ def _insert_qdq(model: Any, ranges: dict[str, tuple[float, float]], frame: Float
         name: [{"rmin": np.float32(low), "rmax": np.float32(max(high, low + 1e-6))}]
         for name, (low, high) in ranges.items()
     }
-    prepared = onnx.ModelProto()
-    prepared.CopyFrom(model)
+    prepared = copied(model)
     add_pre_process_metadata(prepared)
     with tempfile.TemporaryDirectory() as folder, _quiet_root_logger():
         target = Path(folder) / "int8.onnx"

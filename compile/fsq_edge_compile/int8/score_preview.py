@@ -15,8 +15,8 @@ from fsq_edge_compile.foreign.scores import ScoreAgreement, compare_scores
 from fsq_edge_compile.int8.layer_errors import LayerError, layer_errors
 from fsq_edge_compile.int8.quantize import quantize_scores
 from fsq_edge_compile.int8.ranges import RangeMethod
+from fsq_edge_runtime.artefact import json_bytes
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import json_bytes
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.score_tails import Tail
 

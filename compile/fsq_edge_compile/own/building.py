@@ -22,9 +22,11 @@ from fsq_edge_compile.packing.bundle import SELFTEST_WINDOWS
 from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
-from fsq_edge_runtime.bundle.edit import check_reason
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import check_reason, make_bundle
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+from fsq_edge_runtime.bundle.manifest import Role
+from fsq_edge_runtime.bundle.reference import selftest_bytes
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.score_tails import Tail
 

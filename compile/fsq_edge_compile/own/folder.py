@@ -61,14 +61,6 @@ def write_network(network: OwnNetwork, folder: Path, name: str) -> ExportRecord:
 
 # Of another network or an earlier step: they would be taken for this one's.
 STALE: Final = (
-    "model.onnx",
-    "head.npz",
-    "validation.npz",
-    "calibration.npz",
-    "calibration.json",
-    "encoder_int8.onnx",
-    "int8_preview.json",
-    "head_int8.npz",
-    "head_int8.json",
-    "decision_int8.json",
+    *("model.onnx", "head.npz", "validation.npz", "calibration.npz", "calibration.json"),
+    *("encoder_int8.onnx", "int8_preview.json", "head_int8.npz", "head_int8.json", "decision_int8.json"),
 )

@@ -12,7 +12,10 @@ from fsq_edge_compile.build_folder import FEATURES_FILE, BuildFolder
 from fsq_edge_compile.packing.batching import symbolic_batch
 from fsq_edge_compile.packing.model_name import plain_name
 from fsq_edge_runtime.backends import OnnxBackend
-from fsq_edge_runtime.bundle.bundle import Bundle, Role, make_bundle, selftest_bytes
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.edit import make_bundle
+from fsq_edge_runtime.bundle.manifest import Role
+from fsq_edge_runtime.bundle.reference import selftest_bytes
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.made import installed_version
 

@@ -71,7 +71,8 @@ def guess_map(paths: Iterable[Path], name: str = "imported") -> Guess:
             lines.add(1, channel, unit)
     lines.add(0, "files", None)
     for pattern, group in _patterns(list(groups.values())):
-        _write_section(lines, pattern, group[0], len(group), _subject_of(pattern, group, sketches))
+        pattern = _without(passed_over, pattern, group)
+        _write_section(lines, pattern, group, _subject_of(pattern, group, sketches))
     text = lines.text(passed_over)
     parse_map(text.encode(), "the guessed map")
     return Guess(text, tuple(lines.doubts), len(sketches), passed_over)
@@ -171,8 +172,15 @@ def _subject_of(pattern: str, group: Sequence[Sketch], sketches: Sequence[Sketch
     return (parts or {}).get("subject", "")
 
 
-def _write_section(lines: _Lines, pattern: str, sketch: Sketch, files: int, subject: str) -> None:
-    lines.item(1, "pattern", pattern, f"{files} file{'s' * (files != 1)} such as {sketch.file.name}")
+def _write_section(lines: _Lines, pattern: str, group: Sequence[Sketch], subject: str) -> None:
+    sketch = group[0]
+    lines.item(
+        1,
+        "pattern",
+        pattern,
+        f"{len(group)} file{'s' * (len(group) != 1)} such as {sketch.file.name}",
+        _doubt_of(pattern, group),
+    )
     lines.add(2, "reader", sketch.reader.name, sketch.description.reasons.get("reader", ""))
     dialect = sketch.description.dialect
     if dialect is not None:
@@ -242,15 +250,24 @@ def _pattern_of(names: Sequence[str]) -> str:
         return _varying(last)
     if all(_is_date(PurePosixPath(name).stem) for name in last):
         # `bella/02-09-15.csv`: an animal a folder, a day a file.
-        return f"{{subject}}/{_varying(sorted(set(last))).replace('{subject}', '{session}')}"
-    return f"{{session}}/{_varying(sorted(set(last)))}"
+        return f"{{subject}}/{_varying(sorted(set(last)), ('session',))}"
+    return f"{{session}}/{_varying(sorted(set(last)), ('subject',))}"
+
+
+def _without(passed_over: Iterable[str], pattern: str, group: Sequence[Sketch]) -> str:
+    """Return the pattern with folders in front where these keep files out that hold no samples."""
+    depths = {len(PurePosixPath(sketch.file.name).parts) for sketch in group}
+    if "/" in pattern or len(depths) > 1 or not any(match_name(pattern, name) for name in passed_over):
+        return pattern
+    return "*/" * (depths.pop() - 1) + pattern
 
 
 def _is_date(word: str) -> bool:
     return re.fullmatch(r"\d{1,4}([-_.]?\d{1,4}){0,5}", word) is not None
 
 
-def _varying(words: Sequence[str]) -> str:
+def _varying(words: Sequence[str], parts: tuple[str, ...] = ("subject", "session")) -> str:
+    """Return a pattern for words; ``parts`` names what differs, the second where there is a mark in it."""
     prefix = _common_start(words)
     suffix = _common_start([word[len(prefix) :][::-1] for word in words])[::-1]
     middles = [word[len(prefix) : len(word) - len(suffix)] for word in words]
@@ -261,7 +278,21 @@ def _varying(words: Sequence[str]) -> str:
         prefix = prefix[:-1]
     while suffix and suffix[0].isalnum():
         suffix = suffix[1:]
-    return f"{prefix}{{subject}}{suffix}"
+    middles = [word[len(prefix) : len(word) - len(suffix)] for word in words]
+    for mark in "_-" if len(parts) > 1 else "":
+        # `rex_walk.csv`, `rex_rest.csv`, `tom_walk.csv`: what stands before the mark repeats, so it is the subject.
+        heads = {middle.partition(mark)[0] for middle in middles if mark in middle}
+        if all(mark in middle for middle in middles) and 1 < len(heads) < len(words):
+            return f"{prefix}{{{parts[0]}}}{mark}{{{parts[1]}}}{suffix}"
+    return f"{prefix}{{{parts[0]}}}{suffix}"
+
+
+def _doubt_of(pattern: str, group: Sequence[Sketch]) -> str:
+    """Return the question whether names and folders were read rightly, where they vary in more than one part."""
+    if "{session}" not in pattern or "{subject}" not in pattern:
+        return ""
+    found = sorted({(match_name(pattern, sketch.file.name) or {}).get("subject", "") for sketch in group})
+    return f"are {', '.join(found[:3])}{', ...' * (len(found) > 3)} ({len(found)}) the people or animals?"
 
 
 def _common_start(words: Sequence[str]) -> str:
@@ -285,8 +316,8 @@ class _Lines:
             doubt,
         )
 
-    def item(self, depth: int, key: str, value: Any, reason: str = "") -> None:
-        self._lines.append(("  " * (depth - 1) + f"  - {key}: {json.dumps(value, ensure_ascii=False)}", reason))
+    def item(self, depth: int, key: str, value: Any, reason: str = "", doubt: str = "") -> None:
+        self.raw(depth - 1, f"  - {key}: {json.dumps(value, ensure_ascii=False)}", reason, doubt)
 
     def fact(self, depth: int, key: str, fact: Fact) -> None:
         text = fact.value if key in ("rate_hz", "spread") else json.dumps(fact.value, ensure_ascii=False)

@@ -16,33 +16,8 @@ from fsq_edge_runtime.tables.units import UNITS
 GRAVITY = 9.80665
 GRAVITY_FACTOR = 2.0  # the median norm of worn accelerometers lies well within half and twice gravity
 EXAMINED = 200_000  # samples looked at for steps and gravity, spread over the series
-USUAL_RATES: tuple[float, ...] = (
-    1,
-    2,
-    4,
-    5,
-    6.25,
-    8,
-    10,
-    12.5,
-    16,
-    20,
-    25,
-    26,
-    30,
-    31.25,
-    32,
-    40,
-    50,
-    51.2,
-    52,
-    60,
-    62.5,
-    64,
-    70,
-    75,
-    80,
-)
+USUAL_RATES: tuple[float, ...] = (1, 2, 4, 5, 6.25, 8, 10, 12.5, 16, 20, 25, 26, 30, 31.25, 32, 40, 50, 51.2, 52, 60)
+USUAL_RATES += (62.5, 64, 70, 75, 80)
 USUAL_RATES += (90, 100, 102.4, 104, 119, 120, 125, 128, 148, 200, 204.8, 208, 238, 240, 250, 256, 400, 416, 500, 512)
 USUAL_RATES += (800, 833, 1000, 1024, 1600, 2000, 3200)
 SNAP = 0.025

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fsq_edge.data.labels.interval import read_time
+from fsq_edge.data.folder import read_folder
+from fsq_edge.data.labels.formats import read_label_file
+from fsq_edge.data.labels.interval import LabelFile, read_time
+from fsq_edge.data.labels.matching import Matcher
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.timeline import recording_times, signal_of
 from fsq_edge_runtime.arrays import Float64Array
-from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.tables.dialect import recognize_encoding
 
@@ -51,6 +55,27 @@ class ProposedAnchor:
     label: float
     sensor: float
     correlation: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SyncEntry:
+    """What is known of one recording.
+
+    Args:
+        recording: its id.
+        subject: who.
+        energy: on the 25 Hz grid.
+        candidates: bursts.
+        borders: where labels begin, seconds from the first sample.
+        anchors: proposed.
+    """
+
+    recording: str
+    subject: str
+    energy: Float64Array
+    candidates: Sequence[Candidate]
+    borders: Sequence[float]
+    anchors: Sequence[ProposedAnchor]
 
 
 def energy_of(times: Float64Array, values: Float64Array) -> Float64Array:
@@ -178,3 +203,52 @@ def _mean_over(values: Float64Array, width: int) -> Float64Array:
     first = np.maximum(np.arange(len(values)) - half, 0)
     last = np.minimum(np.arange(len(values)) + half + 1, len(values))
     return np.asarray((running[last] - running[first]) / (last - first), np.float64)
+
+
+def make_entries(
+    folder: Path, intervals: Sequence[Path], reference: Path | None, recording: str, search_s: float, candidates: int
+) -> list[SyncEntry]:
+    """Gather energy, bursts, label borders and proposed anchors.
+
+    Args:
+        folder: dataset folder, only read.
+        intervals: label files whose borders are drawn.
+        reference: table on the labels' clock; None proposes nothing.
+        recording: that the reference belongs to; empty where there is one only.
+        search_s: the clocks differ by at most this much.
+        candidates: bursts for each recording.
+
+    Raises:
+        UsageError: the recording of the reference is not named or not there.
+        DataError: a file cannot be used.
+    """
+    dataset = read_folder(folder)
+    ids = [found.recording_id for found in dataset.recordings]
+    if reference is not None and recording not in ids and (recording or len(ids) > 1):
+        raise UsageError(f"--recording {recording!r}: the folder has {', '.join(ids[:8])}", hint="name one of them")
+    borders = _borders(dataset, [read_label_file(path) for path in intervals])
+    entries = []
+    for position, found in enumerate(dataset.recordings):
+        energy = recording_energy(dataset, found)
+        anchors = []
+        if reference is not None and found.recording_id == (recording or ids[0]):
+            times, values = read_reference(reference)
+            anchors = propose_anchors(energy, energy_of(times, values), float(times[0]), search_s)
+        bursts = find_candidates(energy, candidates)
+        entries.append(SyncEntry(found.recording_id, found.subject, energy, bursts, borders[position], anchors))
+    return entries
+
+
+def _borders(dataset: Dataset, files: Sequence[LabelFile]) -> list[list[float]]:
+    """Where labels begin in each recording that they may belong to, seconds from its first sample."""
+    matcher = Matcher(dataset.recordings, {})
+    borders: list[list[float]] = [[] for _ in dataset.recordings]
+    for file in files:
+        for interval in file.intervals:
+            for position in matcher.candidates(file, interval):
+                found = dataset.recordings[position]
+                at = interval.start / dataset.sample_rate_hz if file.in_samples else interval.start
+                begin = float(recording_times(dataset, found)[0]) if interval.absolute else 0.0
+                if 0 <= at - begin <= len(found) / dataset.sample_rate_hz * 1.5:
+                    borders[position].append(at - begin)
+    return borders

@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fsq_edge.data.importing.packages import need_package
-from fsq_edge.data.labels.sync import GRID_HZ, Candidate, ProposedAnchor
+from fsq_edge.data.labels.sync import GRID_HZ, SyncEntry
 from fsq_edge.report.document import PALETTE, Cell, Picture, Section, Table, Verdict, plural
 from fsq_edge.report.html import render
 from fsq_edge.report.strip import svg_element, svg_span, svg_title
-from fsq_edge_runtime.arrays import Float64Array
 
 WIDTH, ZOOM_WIDTH, ZOOM_S = 1080, 348, 5.0  # pixels: as wide as a page, and as a phone
 TOP, BOTTOM = 18, 110  # pixels of the drawing
 MAX_DRAWN_BYTES = 1_500_000  # of all pictures of a page
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SyncEntry:
-    """What is known of one recording.
-
-    Args:
-        recording: its id.
-        subject: who.
-        energy: on the 25 Hz grid.
-        candidates: bursts.
-        borders: where labels begin, seconds from the first sample.
-        anchors: proposed.
-    """
-
-    recording: str
-    subject: str
-    energy: Float64Array
-    candidates: Sequence[Candidate]
-    borders: Sequence[float]
-    anchors: Sequence[ProposedAnchor]
 
 
 def sync_html(entries: Sequence[SyncEntry]) -> str:

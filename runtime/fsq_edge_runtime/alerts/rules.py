@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pydantic import Field, model_validator
 
 from fsq_edge_runtime.addresses import redacted
 from fsq_edge_runtime.artefact import Artefact, StrictModel
-from fsq_edge_runtime.errors import DataError, UsageError
+from fsq_edge_runtime.errors import DataError, UsageError, did_you_mean
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.tables.zones import open_zone
@@ -190,10 +189,9 @@ class AlertRules(Artefact):
         for rule in self.rules:
             for name in rule.classes if isinstance(rule, ClassRule) else ():
                 if name not in known:
-                    near = difflib.get_close_matches(name, sorted(known), n=1)
                     raise UsageError(
                         f"rule {rule.name!r} names the class {name!r}, which the bundle does not have",
-                        hint=f"did you mean {near[0]}?" if near else f"classes: {', '.join(sorted(known)[:20])}",
+                        hint=did_you_mean(name, sorted(known)) or f"classes: {', '.join(sorted(known)[:20])}",
                     )
 
 

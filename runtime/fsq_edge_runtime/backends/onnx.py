@@ -112,7 +112,9 @@ class OnnxBackend:
         return tuple(shape), {entry.name: int(entry.shape[1]) for entry in outputs}
 
 
-def open_onnx(model: bytes, *, optimize: bool = True, optimized_to: str = "", log_severity: int = 3) -> Any:
+def open_onnx(
+    model: bytes, *, optimize: bool = True, optimized_to: str = "", profile_to: str = "", log_severity: int = 3
+) -> Any:
     """Return an onnxruntime session with the options under which every graph of this project runs.
 
     One thread, no spinning between calls, exact int8 products: what is measured or compared elsewhere runs like the
@@ -122,6 +124,7 @@ def open_onnx(model: bytes, *, optimize: bool = True, optimized_to: str = "", lo
         model: the ONNX file's bytes.
         optimize: False runs the graph node by node as it stands.
         optimized_to: path at which onnxruntime leaves the optimized graph; empty for none.
+        profile_to: beginning of the path to which ``end_profiling`` writes every node's times; empty for none.
         log_severity: least severity that onnxruntime logs, 0 (verbose) to 4 (fatal).
 
     Raises:
@@ -141,6 +144,8 @@ def open_onnx(model: bytes, *, optimize: bool = True, optimized_to: str = "", lo
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if optimized_to:
         options.optimized_model_filepath = optimized_to
+    if profile_to:
+        options.enable_profiling, options.profile_file_prefix = True, profile_to
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -141,9 +141,8 @@ def open_device(
     Args:
         bundle: the verified bundle.
         policy: of the fallback; its deadline and its parity are used.
-        binding: a module in the place of ``hailo_platform``, which then runs in this process.
-        isolated: whether the installed binding runs in a process of its own, so that a silent or lost device cannot
-            stop this one. Needs Linux; elsewhere, and with a fake in the binding's place, it runs in this process.
+        binding: as :func:`~fsq_edge_runtime.backends.hailo.opening.open_hailo` takes it.
+        isolated: whether the installed binding runs in a process of its own, as there.
         features: answers have the features of the network's second output behind ``t``.
 
     Raises:

@@ -3,151 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from pydantic import Field, ValidationError, model_validator
-
-from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.backends.onnx import FEATURES
 from fsq_edge_runtime.bundle.agreement import check_agreement
 from fsq_edge_runtime.bundle.archive import MANIFEST, encode_archive, read_files, write_folder
-from fsq_edge_runtime.bundle.event_report import EventReport
-from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+from fsq_edge_runtime.bundle.manifest import Manifest, Role
+from fsq_edge_runtime.bundle.reference import SelfTest
 from fsq_edge_runtime.decision import DecisionSettings
-from fsq_edge_runtime.errors import BundleError, DataError, UsageError
-from fsq_edge_runtime.feature_statistics import FeatureStatistics
+from fsq_edge_runtime.errors import BundleError, DataError
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.npz import npz_bytes, read_arrays
 from fsq_edge_runtime.onnx_graph import read_graph_ports
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.score_tails import Tail, read_tail
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.bundle.event_report import EventReport
+    from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+    from fsq_edge_runtime.feature_statistics import FeatureStatistics
     from fsq_edge_runtime.session import Session
 
-Role = Literal[
-    "preprocess",
-    "encoder",
-    "encoder-batch",
-    "encoder-int8",
-    "host",
-    "head",
-    "head-int8",
-    "decision",
-    "decision-int8",
-    "stream",
-    "events",
-    "features",
-    "fingerprint",
-    "selftest",
-    "calibration",
-    "hef",
-    "signature",
-    "report",
-]
-
 INT8_BACKENDS: Final = ("hailo", "hailo-fake", "onnx-int8")
-MAX_LABEL: Final = 128  # characters of a class name
-REQUIRED_ROLES: Final = ("preprocess", "encoder", "head", "decision", "fingerprint", "selftest")
-
-
-class BundleFile(StrictModel):
-    """One file of the bundle.
-
-    Attributes:
-        path: name inside the bundle.
-        role: what it is for; each role but ``hef`` occurs at most once.
-        bytes: exact length.
-        sha256: of its content, hex.
-        arch: target architecture of a HEF.
-    """
-
-    path: str
-    role: Role
-    bytes: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    arch: str | None = None
-
-
-class Manifest(Artefact):
-    """``manifest.json``: the list of files and what is known about the model.
-
-    Attributes:
-        name: of the model; letters, digits, ``_`` and ``-``.
-        classes: labels in the order of the logits.
-        files: every other file of the bundle, in archive order.
-        preprocess_sha256: :meth:`PreprocessConfig.digest`; the calibration set and the head were made with it.
-        versions: packages that made the bundle.
-        provenance: data set, split, seed, revision and metrics of the training run.
-        check: verdict of the compatibility check, by architecture.
-        parity: rungs of the parity ladder with their figures.
-        forced: each gate that was overridden with ``--force``, with the reason.
-    """
-
-    KIND: ClassVar[str] = MANIFEST
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,64}$")
-    classes: tuple[str, ...] = Field(min_length=2, max_length=4096)
-    files: tuple[BundleFile, ...] = Field(max_length=255)
-    preprocess_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    versions: dict[str, str] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    check: dict[str, str] = Field(default_factory=dict)
-    parity: dict[str, Any] = Field(default_factory=dict)
-    forced: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _roles_are_whole(self) -> Self:
-        roles = [entry.role for entry in self.files if entry.role != "hef"]
-        missing = [role for role in REQUIRED_ROLES if role not in roles]
-        if missing or len(set(roles)) != len(roles):
-            raise ValueError(f"roles missing: {missing}" if missing else "a role occurs twice")
-        unprintable = [name for name in self.classes if not name.isprintable() or not 0 < len(name) <= MAX_LABEL]
-        if unprintable or len(set(self.classes)) != len(self.classes):
-            # Labels go to terminals and logs: an escape sequence in one is an attack, not a label.
-            raise ValueError("class names must be different, printable and at most 128 characters")
-        targets = [entry.arch for entry in self.files if entry.role == "hef"]
-        if None in targets or len(set(targets)) != len(targets):
-            raise ValueError("each HEF needs an architecture of its own")
-        if len({entry.path for entry in self.files}) != len(self.files):
-            raise ValueError("a path occurs twice")
-        return self
-
-
-class SelfTest:
-    """Windows with the answers that the reference gave when the bundle was built.
-
-    Args:
-        data: ``selftest.npz`` with ``windows`` (K, C, T) float32 raw units, ``t`` (K, D) float32, ``codes`` (K,)
-            int64 (classes where the head has no codes) and ``labels`` (K,) int64. With a host graph ``t`` are its
-            scores: what the head reads.
-
-    Raises:
-        BundleError: damaged or sizes that do not agree.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        try:
-            windows, t, codes, labels = read_arrays(data, ("windows", "t", "codes", "labels"))
-        except ValueError as error:
-            raise BundleError(f"selftest.npz cannot be read: {error}") from error
-        if any(array.dtype.kind not in "fiu" or not array.ndim for array in (windows, t, codes, labels)):
-            raise BundleError("selftest.npz: the arrays are not numbers in rows")
-        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is judged by the agreement check
-            self.windows: Float32Array = windows.astype(np.float32, copy=False)
-            self.t: Float32Array = t.astype(np.float32, copy=False)
-            self.codes: Int64Array = codes.astype(np.int64, copy=False)
-            self.labels: Int64Array = labels.astype(np.int64, copy=False)
-        sizes = {len(self.windows), len(self.t), len(self.codes), len(self.labels)}
-        if len(sizes) != 1 or 0 in sizes:
-            raise BundleError(f"selftest.npz: the arrays differ in length or are empty: {sorted(sizes)}")
 
 
 class Bundle:
@@ -253,6 +133,8 @@ class Bundle:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """Code counts of the training split."""
+        from fsq_edge_runtime.bundle.fingerprint import Fingerprint
+
         return Fingerprint.from_json(self.read("fingerprint"), origin="fingerprint.json")
 
     @cached_property
@@ -276,6 +158,8 @@ class Bundle:
         """Event score of the decision settings, where they were tuned."""
         if not self.has("events"):
             return None
+        from fsq_edge_runtime.bundle.event_report import EventReport
+
         return EventReport.from_json(self.read("events"), origin="events.json")
 
     @cached_property
@@ -287,6 +171,8 @@ class Bundle:
         """
         if not self.has("features"):
             return None
+        from fsq_edge_runtime.feature_statistics import FeatureStatistics
+
         return FeatureStatistics.from_bytes(self.read("features"), self.features, len(self.classes))
 
     def tail_for(self, backend: str) -> Tail:
@@ -365,55 +251,3 @@ class Bundle:
         if not self.has("stream"):
             return StreamSettings()
         return StreamSettings.from_json(self.read("stream"), origin="stream.json")
-
-
-def make_manifest_json(manifest: Manifest) -> bytes:
-    """Return ``manifest.json`` as bytes."""
-    return manifest.to_json().encode()
-
-
-def make_bundle(
-    name: str,
-    classes: tuple[str, ...],
-    parts: Mapping[tuple[Role, str | None], tuple[str, bytes]],
-    **facts: Any,
-) -> Bundle:
-    """Assemble and verify a bundle in memory; equal input gives equal bytes.
-
-    Args:
-        name: of the model.
-        classes: labels in the order of the logits.
-        parts: (role, architecture of a HEF or None) -> (path inside the bundle, content), in archive order.
-        facts: further fields of :class:`Manifest` (versions, provenance, check, parity, forced).
-
-    Raises:
-        UsageError: a required role is missing.
-        BundleError: the parts do not fit together.
-    """
-    given = {role for role, _ in parts}
-    lacking = [role for role in REQUIRED_ROLES if role not in given]
-    if lacking:
-        raise UsageError(f"a bundle needs the parts {', '.join(lacking)}")
-    entries = tuple(
-        BundleFile(path=path, role=role, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), arch=arch)
-        for (role, arch), (path, data) in parts.items()
-    )
-    preprocess = PreprocessConfig.from_json(parts["preprocess", None][1], origin="preprocess.json")
-    try:
-        manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise BundleError(f"the bundle cannot be made: {field}: {first['msg']}") from error
-    files = {MANIFEST: make_manifest_json(manifest), **dict(parts.values())}
-    return Bundle.from_files(files)
-
-
-def selftest_bytes(windows: Float32Array, t: Float32Array, codes: Int64Array, labels: Int64Array) -> bytes:
-    """Return ``selftest.npz`` (see :class:`SelfTest`), the same bytes for the same content."""
-    return npz_bytes(windows=windows, t=t, codes=codes, labels=labels)
-
-
-def json_bytes(value: dict[str, Any]) -> bytes:
-    """Return indented JSON with a final newline, as the bundle's reports are stored."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

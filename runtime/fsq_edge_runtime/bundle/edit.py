@@ -1,16 +1,21 @@
-"""Changing a bundle: every change makes a new verified bundle, the old one is never touched."""
+"""Bundles made: of their parts, or with a change from an older one, which is never touched."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
 
 from fsq_edge_runtime.bundle.archive import MANIFEST
-from fsq_edge_runtime.bundle.bundle import Bundle, BundleFile, Manifest, Role, make_manifest_json
+from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.bundle.manifest import REQUIRED_ROLES, BundleFile, Manifest, Role
 from fsq_edge_runtime.errors import BundleError, UsageError
 from fsq_edge_runtime.findings import Finding
 from fsq_edge_runtime.hef import HefRecord, HefReport, compare_hef, inspect_hef
+from fsq_edge_runtime.preprocess import PreprocessConfig
 
 MAX_REASON = 200  # characters of a reason for forcing
 
@@ -49,7 +54,7 @@ def with_files(
     values["files"] = tuple(entry.model_dump() for entry in entries)
     values["forced"] = tuple(dict.fromkeys((*bundle.manifest.forced, *forced)))
     manifest = Manifest.model_validate(values)
-    return Bundle.from_files({**files, MANIFEST: make_manifest_json(manifest)}, origin=bundle.origin)
+    return Bundle.from_files({**files, MANIFEST: manifest.to_json().encode()}, origin=bundle.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +126,40 @@ def add_hef(
     if unsigned:
         changes["signature", None] = None
     return AddedHef(with_files(bundle, changes, forced=forced), target, report, findings, replaced, unsigned)
+
+
+def make_bundle(
+    name: str,
+    classes: tuple[str, ...],
+    parts: Mapping[tuple[Role, str | None], tuple[str, bytes]],
+    **facts: Any,
+) -> Bundle:
+    """Assemble and verify a bundle in memory; equal input gives equal bytes.
+
+    Args:
+        name: of the model.
+        classes: labels in the order of the logits.
+        parts: (role, architecture of a HEF or None) -> (path inside the bundle, content), in archive order.
+        facts: further fields of :class:`Manifest` (versions, provenance, check, parity, forced).
+
+    Raises:
+        UsageError: a required role is missing.
+        BundleError: the parts do not fit together.
+    """
+    given = {role for role, _ in parts}
+    lacking = [role for role in REQUIRED_ROLES if role not in given]
+    if lacking:
+        raise UsageError(f"a bundle needs the parts {', '.join(lacking)}")
+    entries = tuple(
+        BundleFile(path=path, role=role, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), arch=arch)
+        for (role, arch), (path, data) in parts.items()
+    )
+    preprocess = PreprocessConfig.from_json(parts["preprocess", None][1], origin="preprocess.json")
+    try:
+        manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise BundleError(f"the bundle cannot be made: {field}: {first['msg']}") from error
+    files = {MANIFEST: manifest.to_json().encode(), **dict(parts.values())}
+    return Bundle.from_files(files)

@@ -38,10 +38,12 @@ def _absent(facts: Facts) -> Finding:
         )
     # The binding alone may sit in an environment for development; driver or library mean that a device was expected.
     expected = bool(facts.debian or facts.library or facts.cli or facts.modules)
+    down = any("link down" in line for line in facts.kernel_log or ())
     return finding(
         "error" if expected else "warning",
         "device-absent",
-        "Hailo's software is installed, but no Hailo device is on the PCI bus",
+        "Hailo's software is installed, but no Hailo device is on the PCI bus"
+        + (": the kernel log says PCIe link down, so a slot is on and nothing in it answers" if down else ""),
         fix=repair(facts, "absent"),
         source="HailoRT status 74",
     )

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsq_edge_runtime.doctor.driver_build import DriverBuild, driver_build
-from fsq_edge_runtime.doctor.hardware import DeviceFile, Holder, KernelModule, PciDevice, hardware_of
+from fsq_edge_runtime.doctor.hardware import (
+    DeviceFile,
+    Holder,
+    KernelModule,
+    PciDevice,
+    device_files,
+    file_holders,
+    kernel_modules,
+    pci_devices,
+)
 from fsq_edge_runtime.doctor.platform_kind import in_container, system_kind
 from fsq_edge_runtime.doctor.system import Interpreter, System
 
@@ -22,7 +31,8 @@ THROTTLE_FILE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 HALF_STATES = ("half-configured", "half-installed", "unpacked", "triggers-awaited", "triggers-pending")
 # Lines about the accelerator's driver, and about what takes the device away: supply, module signature.
 _TOLD = re.compile(
-    r"hailo|find_vma|under-?voltage|module verification|unsigned module|Lockdown: modprobe", re.IGNORECASE
+    r"hailo|find_vma|under-?voltage|module verification|unsigned module|Lockdown: modprobe|pcie.*link down",
+    re.IGNORECASE,
 )
 _VERSION = re.compile(r"(\d+\.\d+\.\d+)")
 
@@ -121,7 +131,8 @@ def gather(system: System) -> Facts:
     Cost: about 0.1 s, and up to 15 s for each of two commands when a device hangs.
     """
     release = _pairs(system.read("/etc/os-release") or "")
-    hardware = hardware_of(system)
+    pci, files = pci_devices(system), device_files(system)
+    holders, hidden = file_holders(system) if files else ((), 0)
     cli = _version(_stdout(system, "hailortcli", "--version"))
     binding = _binding_version(system)
     kernel = (system.read("/proc/sys/kernel/osrelease") or "").strip()
@@ -132,16 +143,16 @@ def gather(system: System) -> Facts:
         kernel=kernel,
         board=(system.read("/proc/device-tree/model") or "").strip(),
         machine=system.machine(),
-        pci=hardware.pci,
-        modules=hardware.modules,
-        files=hardware.files,
-        holders=hardware.holders,
-        holders_hidden=hardware.holders_hidden,
+        pci=pci,
+        modules=kernel_modules(system),
+        files=files,
+        holders=holders,
+        holders_hidden=hidden,
         debian={name: version for name, (version, state) in states.items() if state == "installed"},
         library=_libraries(system),
         cli=cli,
         binding=binding,
-        identity=_identity(system, cli is not None and bool(hardware.pci), binding is not None),
+        identity=_identity(system, cli is not None and bool(pci), binding is not None),
         interpreter=system.interpreter(),
         packages={name: system.package(name) for name in ("numpy", "onnxruntime", "onnx", "torch")},
         cuda=_cuda(system),

@@ -83,25 +83,8 @@ class Holder:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """All of this module's facts."""
-
-    pci: tuple[PciDevice, ...]
-    modules: tuple[KernelModule, ...]
-    files: tuple[DeviceFile, ...]
-    holders: tuple[Holder, ...]
-    holders_hidden: int
-
-
-def hardware_of(system: System) -> Hardware:
-    """Read the devices of a machine; works unprivileged."""
-    files = _device_files(system)
-    holders, hidden = _holders(system) if files else ((), 0)
-    return Hardware(_pci(system), _modules(system), files, holders, hidden)
-
-
-def _pci(system: System) -> tuple[PciDevice, ...]:
+def pci_devices(system: System) -> tuple[PciDevice, ...]:
+    """Return the Hailo devices on the PCI bus."""
     found = []
     for address in system.entries("/sys/bus/pci/devices"):
         folder = f"/sys/bus/pci/devices/{address}"
@@ -114,7 +97,8 @@ def _pci(system: System) -> tuple[PciDevice, ...]:
     return tuple(found)
 
 
-def _modules(system: System) -> tuple[KernelModule, ...]:
+def kernel_modules(system: System) -> tuple[KernelModule, ...]:
+    """Return the Hailo kernel modules that are loaded."""
     loaded = {line.split()[0] for line in (system.read("/proc/modules") or "").splitlines() if line.strip()}
     found = []
     for name in MODULES:
@@ -126,7 +110,8 @@ def _modules(system: System) -> tuple[KernelModule, ...]:
     return tuple(found)
 
 
-def _device_files(system: System) -> tuple[DeviceFile, ...]:
+def device_files(system: System) -> tuple[DeviceFile, ...]:
+    """Return the Hailo device files."""
     found = []
     for name in system.entries("/dev"):
         node = system.node(f"/dev/{name}") if name.startswith(NODE_PREFIXES) else None
@@ -135,7 +120,7 @@ def _device_files(system: System) -> tuple[DeviceFile, ...]:
     return tuple(found)
 
 
-def _holders(system: System) -> tuple[tuple[Holder, ...], int]:
+def file_holders(system: System) -> tuple[tuple[Holder, ...], int]:
     """Look into /proc/PID/fd; folders of other users cannot be read without privileges and are counted."""
     found, hidden = [], 0
     pids = [name for name in system.entries("/proc") if name.isdigit()][:MAX_PROCESSES]

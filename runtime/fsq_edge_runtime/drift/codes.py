@@ -20,7 +20,8 @@ class CodeReference:
         counts: occurrences by code on the training split.
 
     Attributes:
-        surprise: -log2 of a code's share in training, by code, bits; half an occurrence is added to each.
+        strangeness: (codes, 2) whether training never had a code, 1 or 0, and -log2 of its share there, bits; half an
+            occurrence is added to each.
         bins: the bin of each code; the last bin holds what training never had.
         unseen: whether training never had the code, by code.
         perplexity: of training: how many codes it used, were all used equally often.
@@ -29,8 +30,8 @@ class CodeReference:
     def __init__(self, counts: Sequence[int]) -> None:
         seen = np.asarray(counts, dtype=np.int64)
         share = (seen + PRIOR) / (seen.sum() + PRIOR * len(seen))
-        self.surprise: Float64Array = -np.log2(share)
         self.unseen: BoolArray = seen == 0
+        self.strangeness: Float64Array = np.stack([self.unseen, -np.log2(share)], axis=1)
         self._share = seen / max(1, int(seen.sum()))
         self.perplexity = perplexity(seen)
         order = np.argsort(-seen, kind="stable")

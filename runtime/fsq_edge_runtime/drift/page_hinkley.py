@@ -15,6 +15,9 @@ THRESHOLD = 32.0  # of the sum, in standard deviations; chosen on clean streams,
 LARGEST_STEP = 3.0  # of one value, so that no single outlier raises an alarm
 
 
+_SIDES = np.array([[1.0], [-1.0]])  # up and down
+
+
 class Change(NamedTuple):
     """A series whose mean moved.
 
@@ -66,18 +69,25 @@ class PageHinkley:
     def step(self, values: Float64Array) -> list[Change]:
         """Take one value (K,) of each series; return the series that moved, the surest first."""
         found: list[Change] = []
+        move = values - self._mean
         if self._seen >= LEARNED:
-            spread = np.maximum(np.sqrt(self._variance), self._floors)
-            z = np.clip((values - self._mean) / spread, -LARGEST_STEP, LARGEST_STEP)
-            self._sums = np.maximum(self._sums + np.stack([z, -z]) - ALLOWANCE, 0.0)
-            self._ages = np.where(self._sums > 0, self._ages + 1, 0)
-            if self._sums.max() > THRESHOLD:
+            sums = self._sums
+            z = move / np.maximum(np.sqrt(self._variance), self._floors)
+            np.minimum(np.maximum(z, -LARGEST_STEP, out=z), LARGEST_STEP, out=z)
+            sums += z * _SIDES
+            sums -= ALLOWANCE
+            np.maximum(sums, 0.0, out=sums)
+            self._ages += 1
+            self._ages *= sums > 0
+            if sums.max() > THRESHOLD:
                 found = self._changes()
         self._seen += 1
         rate = 1.0 / min(self._seen, MEMORY)
-        step = values - self._mean
-        self._mean = self._mean + rate * step
-        self._variance = (1.0 - rate) * (self._variance + rate * step * step)
+        self._mean += rate * move
+        move *= move
+        move *= rate
+        self._variance += move
+        self._variance *= 1.0 - rate
         return found
 
     def _changes(self) -> list[Change]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,80 +11,74 @@ from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.drift.page_hinkley import PageHinkley
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.drift.looks import InputLooks
+    from fsq_edge_runtime.drift.looks import InputLooks, Look
 
 BLOCK: Final = 64  # windows between two judgements
 LOOK_EVERY: Final = 8  # the input of one window in eight is looked at: all of them would cost a third of a decision
-HELD: Final = 8  # windows that wait for a look together: numpy takes little longer for eight than for one
-
-
-class Look(NamedTuple):
-    """What was seen of one window's input."""
-
-    seq: int
-    sums: Float64Array
-    acceleration: float
-    rate: float | None
+HELD: Final = BLOCK // LOOK_EVERY  # windows that wait for the end of their block
+MOST_HELD: Final = 4 * HELD  # a batch is collected before its first decision is out, and what is missed ends no block
+ABSTAINED: Final = -2
+NO_PLACE: Final = -1  # decided, and counted nowhere
 
 
 class StreamPast:
     """One stream.
 
     Args:
-        window: channels and samples of a window.
+        looks: adds up its windows.
+        window: channels and samples of one.
         codes: how many kinds of codes are counted.
         floors: of its series, see :class:`PageHinkley`.
 
     Attributes:
         test: of its series against their own past.
         counts: by code, or by bin, since last held against training.
-        held: (8, C, T) windows that wait for a look.
-        held_as: number and rate of the windows held.
-        codes: of the block's windows, None where one abstained.
+        codes: of the block's windows, or ``ABSTAINED`` or ``NO_PLACE``.
         confidence: of the block, added up.
         begins: source time at which the block began, seconds.
-        former: added looks of the periods that ended; None before the first.
+        former: of the periods that ended, what :func:`fsq_edge_runtime.drift.sphere.fit_offset` takes, added up.
     """
 
-    __slots__ = ("_looks", "_period", "_reported", "_starts", "_windows", "begins", "codes", "confidence", "counts",
-                 "former", "held", "held_as", "test")  # fmt: skip
+    __slots__ = ("_held", "_held_as", "_looks", "_period", "_reported", "_starts", "begins", "codes", "confidence",
+                 "counts", "former", "test")  # fmt: skip
 
-    def __init__(self, window: tuple[int, int], codes: int, floors: Float64Array) -> None:
+    def __init__(self, looks: InputLooks, window: tuple[int, int], codes: int, floors: Float64Array) -> None:
         self.test = PageHinkley(floors)
         self.counts = np.zeros(codes, dtype=np.int64)
-        self.held: Float32Array = np.empty((HELD, *window), dtype=np.float32)
-        self.held_as: list[tuple[int, float | None]] = []
-        # Looks at windows whose decision is not out yet: at most a batch of them, and nobody may ask for records.
-        self._looks: deque[Look] = deque(maxlen=2 * BLOCK)
+        self._looks = looks
+        self._held: Float32Array = np.empty((HELD, *window), dtype=np.float32)
+        self._held_as: list[tuple[int, float | None]] = []  # number and rate of the windows held
         self._reported: set[Any] = set()  # beyond a limit against training when last judged
         self._starts: list[float] = []  # when the latest 64 blocks since the last change began
         self.former: Float64Array | None = None
-        self._period, self._windows = np.zeros(1), 0
-        self.codes: list[int | None] = []
+        self._period: Look | None = None
+        self.codes: list[int] = []
         self.confidence, self.begins = 0.0, math.nan
 
-    def look_at_held(self, looks: InputLooks) -> None:
-        """Take the sums of the windows that wait; one with a missing value counts nowhere."""
-        sums, lengths = looks.look(self.held[: len(self.held_as)])
-        sound: list[bool] = np.isfinite(sums.sum(axis=1)).tolist()
-        for (seq, rate), good, one, length in zip(self.held_as, sound, sums, lengths.tolist(), strict=True):
-            if good:
-                self._looks.append(Look(seq, one, length, rate))
-        self.held_as.clear()
+    def hold(self, seq: int, window: Float32Array, rate: float | None) -> None:
+        """Keep window (C, T) of number ``seq`` until its block ends."""
+        place = len(self._held_as)
+        if place == len(self._held):
+            if place >= MOST_HELD:
+                return
+            self._held = np.concatenate([self._held, np.empty_like(self._held)])
+        self._held[place] = window
+        self._held_as.append((seq, rate))
 
-    def looks_until(self, seq: int, looks: InputLooks) -> list[Look]:
-        """Return, once, the looks at windows up to number ``seq``."""
-        if self.held_as:
-            self.look_at_held(looks)
-        found = []
-        while self._looks and self._looks[0].seq <= seq:
-            found.append(self._looks.popleft())
-        return found
-
-    def add(self, sums: Float64Array, windows: int) -> None:
-        """Add looks to the period under way."""
-        self._period = self._period + sums
-        self._windows += windows
+    def look(self, seq: int) -> tuple[Look | None, list[float]]:
+        """Return, once, what the windows up to number ``seq`` look like, and their rates where these are known."""
+        held, kept = self._held, self._held_as
+        n = len(kept)
+        while n and kept[n - 1][0] > seq:
+            n -= 1
+        rates = [rate for _, rate in kept[:n] if rate is not None]
+        look = self._looks.look(held[:n]) if n else None
+        rest = len(kept) - n
+        held[:rest] = held[n : n + rest]
+        del kept[:n]
+        if look is not None:
+            self._period = look if self._period is None else self._period.plus(look)
+        return look, rates
 
     def end_block(self) -> None:
         """Begin the next block."""
@@ -94,15 +87,14 @@ class StreamPast:
         self.codes.clear()
         self.confidence = 0.0
 
-    def end_period(self) -> tuple[Float64Array, int]:
-        """Return the added looks of the period and how many they are, and begin the next."""
-        period, windows = self._period, self._windows
-        self._period, self._windows = np.zeros(1), 0
-        return period, windows
+    def end_period(self) -> Look | None:
+        """Return the added looks of the period, and begin the next."""
+        period, self._period = self._period, None
+        return period
 
-    def remember(self, sums: Float64Array) -> None:
+    def remember(self, sphere: Float64Array) -> None:
         """Count a period as usual."""
-        self.former = sums if self.former is None else self.former + sums
+        self.former = sphere if self.former is None else self.former + sphere
 
     def began(self, blocks: int) -> float:
         """Return when the block so many blocks ago began, seconds of the source; the oldest known, at most."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float64Array
 
-SPHERE_SUMS: Final = 26  # of one window: products of five regressors and the target among themselves, and one
 MOTION: Final = 0.1  # g, standard deviation within a window at which it counts half
 LEAST_WINDOWS: Final = 64
 LEAST_DETERMINANT: Final = 1e-12  # of the normal equations per window: all postures in one plane
@@ -27,7 +26,7 @@ class Offset(NamedTuple):
 
 
 def sphere_sums(vectors: Float64Array, moved: Float64Array) -> Float64Array:
-    """Return what windows add to the normal equations of the sphere, (n, 26).
+    """Return what windows add to the normal equations of the sphere, (26,).
 
     Args:
         vectors: (n, 3) mean acceleration of each window, g.
@@ -39,10 +38,7 @@ def sphere_sums(vectors: Float64Array, moved: Float64Array) -> Float64Array:
     rows[:, 3] = 1.0
     rows[:, 4] = (vectors * vectors).sum(axis=1)
     weight = MOTION**2 / (MOTION**2 + moved)
-    sums = np.empty((n, SPHERE_SUMS))
-    sums[:, :25] = ((rows * weight[:, None])[:, :, None] * rows[:, None, :]).reshape(n, 25)
-    sums[:, 25] = 1.0
-    return sums
+    return np.append((rows * weight[:, None]).T @ rows, n)
 
 
 def fit_offset(sums: Float64Array) -> Offset | None:

@@ -11,7 +11,7 @@ import numpy as np
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.drift.looks import Figures, InputLooks
 from fsq_edge_runtime.drift.series import FLOORS, GROUP_LIMITS, LIMITS, MAX_SUBJECT_SIGMAS, Series
-from fsq_edge_runtime.drift.sphere import Offset, fit_offset
+from fsq_edge_runtime.drift.sphere import Offset
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.fingerprint import SubjectSpread
@@ -89,10 +89,6 @@ class SubjectReference:
         """Return the axes on which an offset is not what it was before in the stream."""
         deviation = np.sqrt(np.square(offset.error) + np.square(former.error))
         return [axis for axis in _far(self._looks.axes, offset.center, former.center, deviation) if axis[3] > 1.0]
-
-    def offset(self, sums: Float64Array) -> Offset | None:
-        """Return the accelerometer's offset from added looks; None where there is none or it cannot be known."""
-        return fit_offset(self._looks.sphere(sums)) if self._looks.has_gravity else None
 
 
 def _far(axes: Sequence[str], value: Float64Array, usual: Float64Array, deviation: Float64Array) -> list[Beyond]:

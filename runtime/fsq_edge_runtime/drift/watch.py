@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.drift.codes import COMMON_CODES, CodeReference, perplexity
 from fsq_edge_runtime.drift.looks import LEAST_SQUARE, InputLooks
 from fsq_edge_runtime.drift.page_hinkley import LEARNED
-from fsq_edge_runtime.drift.past import BLOCK, LOOK_EVERY, Look, StreamPast
+from fsq_edge_runtime.drift.past import ABSTAINED, BLOCK, LOOK_EVERY, NO_PLACE, StreamPast
 from fsq_edge_runtime.drift.series import (
     ADVICE,
     FLOORS,
@@ -23,13 +23,13 @@ from fsq_edge_runtime.drift.series import (
     UNITS,
     Series,
 )
+from fsq_edge_runtime.drift.sphere import fit_offset
 from fsq_edge_runtime.drift.subjects import Beyond, SubjectReference
-from fsq_edge_runtime.stream.records import Decision, StreamEvent
+from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
-NO_PLACE: Final = -1
 LEAST_PRINTS: Final = 256  # windows of a fingerprint, or what it never had says nothing of training
 LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
@@ -51,8 +51,16 @@ class DriftWatch:
     Args:
         bundle: its statistics and its fingerprint. Where its head has no codes, classes stand in for them.
 
+    Attributes:
+        EVERY: the input of windows is to be looked at whose number is a multiple of this.
+        seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
+        due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, of more
+            than 64 streams, not long before.
+
     Cost: see docs/drift.md; about 25 KB a stream of six channels and a hundred samples a window.
     """
+
+    EVERY: ClassVar[int] = LOOK_EVERY
 
     def __init__(self, bundle: Bundle) -> None:
         config, prints = bundle.preprocess, bundle.fingerprint
@@ -77,11 +85,8 @@ class DriftWatch:
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
         self._channels, self._window = size, (size, config.window_samples)
         self._streams: dict[str, StreamPast] = {}
-
-    @staticmethod
-    def is_due(seq: int) -> bool:
-        """Return whether the input of window ``seq`` is to be looked at."""
-        return seq % LOOK_EVERY == 0
+        self.seen: list[Record] = []
+        self.due = BLOCK
 
     def look(self, stream: str, seq: int, window: Float32Array, rate: float | None = None) -> None:
         """Take the input of window ``seq``, before it is decided; it counts with its decision.
@@ -93,38 +98,47 @@ class DriftWatch:
             rate: measured rate of the source over its nominal one; None where it is not known.
         """
         past = self._streams.get(stream) or self._open(stream)
-        past.held[len(past.held_as)] = window
-        past.held_as.append((seq, rate))
-        if len(past.held_as) == len(past.held):
-            past.look_at_held(self._input)
+        past.hold(seq, window, rate)
 
-    def see(self, decision: Decision) -> StreamEvent | None:
-        """Take what a window ended as; return a ``drift`` record when it completes a block that raises an alarm."""
-        past = self._streams.get(decision.stream) or self._open(decision.stream)
-        if decision.missed:
-            return None
-        codes = past.codes
-        if not codes:
-            past.begins = decision.t_start
-        if self._classes is None:
-            codes.append(decision.code)
-        else:  # a class of an overlay has no place: it is decided, and counts nowhere
-            codes.append(None if decision.raw_label is None else self._classes.get(decision.raw_label, NO_PLACE))
-        past.confidence += decision.confidence or 0.0
-        return self._judge(past, decision) if len(codes) >= BLOCK else None
+    def judge(self) -> list[StreamEvent]:
+        """Take what was seen; return a ``drift`` record for each block that it completes and that raises an alarm."""
+        found: list[StreamEvent] = []
+        for record in self.seen:
+            if not isinstance(record, Decision) or record.missed:
+                continue
+            past = self._streams.get(record.stream) or self._open(record.stream)
+            codes = past.codes
+            if not codes:
+                past.begins = record.t_start
+            if record.raw_label is None:
+                codes.append(ABSTAINED)
+            elif self._classes is None:
+                codes.append(NO_PLACE if record.code is None else record.code)
+            else:  # a class of an overlay has no place
+                codes.append(self._classes.get(record.raw_label, NO_PLACE))
+            past.confidence += record.confidence or 0.0
+            if len(codes) >= BLOCK:
+                event = self._judge(past, record)
+                found += [] if event is None else [event]
+        self.seen.clear()
+        streams = self._streams
+        self.due = BLOCK
+        if len(streams) <= BLOCK:
+            self.due -= max((len(past.codes) for past in streams.values()), default=0)
+        return found
 
     def forget(self, stream: str) -> None:
         """Drop what is known of a stream that was closed."""
+        self.judge()  # completes no block
         self._streams.pop(stream, None)
 
     def _open(self, stream: str) -> StreamPast:
         size = self._counted or COMMON_CODES + 2
-        past = self._streams[stream] = StreamPast(self._window, size, self._floors)
+        past = self._streams[stream] = StreamPast(self._input, self._window, size, self._floors)
         return past
 
     def _judge(self, past: StreamPast, last: Decision) -> StreamEvent | None:
-        looks = past.looks_until(last.seq, self._input)
-        values = self._values(past, looks)
+        values = self._values(past, last.seq)
         past.end_block()
         found: list[Found] = [
             (self._series[change.series], float(values[change.series]), change.usual, change.score, change.values)
@@ -147,48 +161,45 @@ class DriftWatch:
             past.learn_anew()
         return StreamEvent("drift", last.stream, facts)
 
-    def _values(self, past: StreamPast, looks: list[Look]) -> Float64Array:
-        """Return the series (K,) of the block; what cannot be known takes its usual value."""
+    def _values(self, past: StreamPast, seq: int) -> Float64Array:
+        """Return the series (K,) of the block that ends with window ``seq``; unknown ones take their usual value."""
         values = past.test.usual.copy()
-        size, place = self._channels, self._place
-        if looks:
-            sums = np.add.reduce([look.sums for look in looks])
-            past.add(sums, len(looks))
-        if len(looks) >= LEAST_LOOKS:
-            figures = self._input.figures(sums, len(looks))
-            values[:size] = figures.mean
-            values[size : 2 * size] = figures.spread
-            values[2 * size : 3 * size] = figures.step
+        look, rates = past.look(seq)
+        place = self._place
+        if look is not None and look.windows >= LEAST_LOOKS:
+            values[: 3 * self._channels] = self._input.series(look)
             if self._input.has_gravity:  # the stillest look of a block is nearest to gravity
-                values[place["gravity"]] = math.log(max(LEAST_SQUARE, *(look.acceleration for look in looks)))
-            rates = [look.rate for look in looks if look.rate is not None]
-            if len(rates) >= LEAST_LOOKS and sum(rates) > 0:
-                values[place["rate"]] = math.log(sum(rates) / len(rates))
-        decided = [code for code in past.codes if code is not None]
-        codes = np.array([code for code in decided if code != NO_PLACE], dtype=np.int64)
+                values[place["gravity"]] = math.log(max(LEAST_SQUARE, self._input.longest(look)))
+        if len(rates) >= LEAST_LOOKS and sum(rates) > 0:
+            values[place["rate"]] = math.log(sum(rates) / len(rates))
+        codes = np.array(past.codes)
+        decided = len(codes) - past.codes.count(ABSTAINED)
+        if min(past.codes) < 0:
+            codes = codes[codes >= 0]
         if len(codes):
             kinds = codes if self._counted else self._codes.bins[codes]
             past.counts += np.bincount(kinds, minlength=len(past.counts))
             if len(codes) >= LEAST_DECIDED:
-                values[place["unseen"]] = self._codes.unseen[codes].mean()
-                values[place["surprise"]] = self._codes.surprise[codes].mean()
-                values[place["confidence"]] = past.confidence / len(decided)
-        values[place["abstained"]] = 1.0 - len(decided) / len(past.codes)
+                strange = np.add.reduce(self._codes.strangeness[codes], axis=0) / len(codes)
+                values[place["unseen"]], values[place["surprise"]] = strange.tolist()
+                values[place["confidence"]] = past.confidence / decided
+        values[place["abstained"]] = 1.0 - decided / len(past.codes)
         return values
 
     def _against_subjects(self, past: StreamPast) -> tuple[list[Found], list[Found]]:
         """Return what of the latest 32 blocks moved against the stream's own past, and what lies beyond subjects."""
-        sums, windows = past.end_period()
-        if windows < LEAST_PERIOD:
+        period = past.end_period()
+        if period is None or period.windows < LEAST_PERIOD:
             return [], []
-        offset, former = self._subjects.offset(sums), None
-        if past.former is not None:
-            former = self._subjects.offset(past.former)
-        moved = self._subjects.moved(offset, former) if offset is not None and former is not None else []
-        if moved:
-            return _since(moved), []
-        past.remember(sums)
-        return [], _since(self._subjects.beyond(self._input.figures(sums, windows), offset))
+        offset = None
+        if self._input.has_gravity:
+            sphere = self._input.sphere(period)
+            offset, former = fit_offset(sphere), None if past.former is None else fit_offset(past.former)
+            moved = self._subjects.moved(offset, former) if offset is not None and former is not None else []
+            if moved:
+                return _since(moved), []
+            past.remember(sphere)
+        return [], _since(self._subjects.beyond(self._input.figures(period), offset))
 
     def _code_facts(self, past: StreamPast) -> dict[str, float]:
         """Return how the codes since the last judgement differ from training's; empty when there are too few."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -39,15 +39,6 @@ class Change:
     after: float
     better: Interval
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        better = self.better
-        return {
-            "before": self.before,
-            "after": self.after,
-            "better": {"value": better.value, "low": better.low, "high": better.high},
-        }
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gain:
@@ -79,8 +70,8 @@ class Gain:
         return {
             "held_out": self.held_out,
             "windows": self.windows,
-            "macro_f1": self.macro_f1.to_dict(),
-            "log_loss": self.log_loss.to_dict(),
+            "macro_f1": asdict(self.macro_f1),
+            "log_loss": asdict(self.log_loss),
         }
 
 

@@ -21,21 +21,8 @@ from fsq_edge_runtime.stream.records import Decision, Record
 POLL_MS = 100
 GRACE_S = 0.3  # for a reader that is only slow, when the stream must end
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes an encoder for every line
-COLUMNS = (
-    "type",
-    "seq",
-    "stream",
-    "t_start",
-    "t_end",
-    "label",
-    "raw_label",
-    "confidence",
-    "code",
-    "quality",
-    "backend",
-    "reason",
-    "labels",
-)
+_ANSWER = ("label", "raw_label", "confidence", "code", "quality", "backend", "reason", "labels")
+COLUMNS = ("type", "seq", "stream", "t_start", "t_end", *_ANSWER)
 
 
 class Output:

@@ -61,7 +61,7 @@ class MqttSink:
         self.name = "mqtt"
         self.counters = {"records": 0, "dropped": 0, "connections": 0}
         self._address, self._limit, self._latency = address, limit, latency
-        self._buffer: deque[str] = deque()
+        self._buffer: deque[Record] = deque()  # made into JSON by the sender: a stream does not pay for it
         self._wake = threading.Event()
         self._closing = False
         self._in_flight: deque[Any] = deque()  # what the broker has not acknowledged; the sender's thread only
@@ -86,7 +86,7 @@ class MqttSink:
         """
         if not self._live:
             self._wait_until(lambda: len(self._buffer) < self._limit)
-        self._buffer.append(json_line(record, latency=self._latency).rstrip("\n"))
+        self._buffer.append(record)
         if len(self._buffer) > self._limit:
             self._buffer.popleft()
             self.counters["dropped"] += 1
@@ -177,8 +177,9 @@ class MqttSink:
                 if not (self._buffer or self._retained or self._in_flight) or time.monotonic() > deadline:
                     return
 
-    def _publish(self, payload: str) -> None:
-        info = self._link.client.publish(self._address.topic, payload.encode(), qos=self._address.qos)
+    def _publish(self, record: Record) -> None:
+        payload = json_line(record, latency=self._latency).rstrip("\n").encode()
+        info = self._link.client.publish(self._address.topic, payload, qos=self._address.qos)
         if info.rc == 0:
             self._in_flight.append(info)
             self.counters["records"] += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.mqtt_link import CONNECT_TIMEOUT_S, MqttAddress, MqttLink
-from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.base import POLL_S, Chunk, worker_of
 from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, JsonRows, RowError, to_chunks
 
@@ -19,13 +19,18 @@ MAX_WAITING_BYTES = 16 << 20  # their payloads together
 MAX_PAYLOAD = 1 << 20  # bytes; a larger one is counted as malformed
 NONE_GOOD = 20  # so many messages without one sample are said aloud
 SHOWN_PAYLOAD = 60
+SHARED_NOTE = (
+    "a $share subscription is right only where the broker keeps every topic with one gateway; Mosquitto deals messages "
+    "out in turn, which tears streams apart: subscribe without $share and add ?part=1/2, ?part=2/2"
+)
 
 
 class MqttSource:
     """Subscribes to one topic filter.
 
     Payloads are JSON objects as :class:`JsonRows` reads them. Where the filter has a wildcard, samples without a
-    stream id belong to a stream named after their topic.
+    stream id belong to a stream named after their topic. With ``part=K/N`` the samples of other gateways' streams are
+    left out and not counted.
 
     Args:
         address: broker and topic filter.
@@ -49,6 +54,8 @@ class MqttSource:
         self._waiting: deque[tuple[str, bytes, int]] = deque()
         self._waiting_bytes = 0
         self._size, self._notices = size, notices or Notices()
+        if address.topic.startswith("$share/"):
+            self._notices.say("mqtt shared", SHARED_NOTE)
         self._arrived = threading.Condition()
         self._subscribed, self._refusal = threading.Event(), ""
         self._link = MqttLink(address, self._subscribe)
@@ -85,6 +92,9 @@ class MqttSource:
         except (RowError, UnicodeDecodeError) as error:
             self._refuse(payload, error)
             return []
+        at, parts = self._address.part
+        if parts > 1:
+            chunks = [chunk for chunk in chunks if worker_of(chunk.stream, parts) == at - 1]
         self.counters["samples"] += sum(len(chunk.samples) for chunk in chunks)
         return chunks
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -90,6 +90,13 @@ class Cohort:
         """Return which streams have a window that is due, and how many; none has two."""
         rows = np.flatnonzero(self._end - self._start >= self._size)
         return (EVERY if len(rows) == len(self.states) else rows), len(rows)
+
+    def sampled(self, every: int) -> Iterator[tuple[str, int, Float32Array]]:
+        """Yield stream, number and a view (C, T) of each due window whose number is a multiple of ``every``."""
+        lags = self._end - self._start
+        for row in np.flatnonzero((lags >= self._size) & (self._seq % every == 0)).tolist():
+            first = self._at - int(lags[row])
+            yield self.names[row], int(self._seq[row]), self._samples[row, :, first : first + self._size]
 
     def read(self, rows: Rows, out: Float32Array) -> None:
         """Write the due windows of streams to ``out`` (N, C, T)."""

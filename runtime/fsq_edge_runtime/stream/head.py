@@ -135,12 +135,13 @@ class DecisionHead:
         self.raw: list[int] = self.probabilities.argmax(axis=1).tolist()
         self._answers: dict[int, Answer] = {}
         thresholds = _exact_thresholds(tail.codebook)
-        basis = tail.codebook.basis.tolist()
+        basis: list[int] = tail.codebook.basis.tolist()
         self._scale = list(zip(thresholds, basis, strict=True))
         # Around each threshold the margin's two ends: an odd number of ends below t says that t lies between two.
         widths = (BOUNDARY_MARGIN / tail.codebook.half).tolist()
         ends = [[at + side for at in row for side in (-w, w)] for row, w in zip(thresholds, widths, strict=True)]
-        self._ends = list(zip(ends, basis, strict=True))
+        self._ends, self._basis = ends, basis
+        self._sure: dict[tuple[int, ...], int] = {}  # by the ends below each value, the codes that came up
 
     def code(self, t: Float32Array) -> int:
         """Return the code index of t (D,), to the bit that of :meth:`FsqTail.index`; -1 if t is not a number.
@@ -159,14 +160,18 @@ class DecisionHead:
 
         -1 if t is not a number.
         """
-        index = 0
-        for value, (ends, basis) in zip(t.tolist(), self._ends):  # noqa: B905 - a keyword costs here
-            below = bisect_right(ends, value)
-            if below & 1:
-                return NEAR
-            if value != value:
-                return -1
-            index += (below >> 1) * basis
+        values = t.tolist()
+        below = tuple(map(bisect_right, self._ends, values))
+        code = self._sure.get(below)
+        whole = sum(values)
+        if code is not None and whole == whole:  # not so with a NaN, which lies above every end
+            return code
+        if any(count & 1 for count in below):
+            return NEAR
+        if any(value != value for value in values):
+            return -1
+        index = sum((count >> 1) * basis for count, basis in zip(below, self._basis, strict=True))
+        self._sure[below] = index
         return index
 
     def answer(self, code: int, t: Float32Array | None = None) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -10,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import numpy as np
 
 from fsq_edge_runtime.arrays import BoolArray, Float64Array
+from fsq_edge_runtime.errors import did_you_mean
 
 Ambiguous = Literal["refuse", "earlier", "later", "order"]
 QUARTER = 900.0  # every clock change of the zone database since 1970 falls on a quarter of an hour
@@ -38,9 +38,9 @@ def open_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = difflib.get_close_matches(name, available_timezones(), n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{name!r} is not a time zone such as Europe/Vienna or UTC{meant}") from error
+        wrong = f"{name!r} is not a time zone such as Europe/Vienna or UTC"
+        meant = did_you_mean(name, available_timezones())
+        raise ValueError(f"{wrong}; {meant}" if meant else wrong) from error
 
 
 class LocalClock:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 from fsq_edge_compile.checker.graph import Node
+from fsq_edge_compile.checker.operators import COMPARISONS
 from fsq_edge_compile.checker.ranges import range_of
 
-COMPARISONS = frozenset({"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Not", "And", "Or"})
+_MASKS = COMPARISONS | {"Not", "And", "Or"}
 
 
 def broadcast(context: Context) -> Iterator[Breach]:
@@ -108,7 +109,7 @@ def minimum(context: Context) -> Iterator[Breach]:
         context.graph.producer(maker.input(0)) if maker is not None and maker.op == "Cast" else maker
         for maker in makers
     ]
-    if len(uncast) > 1 and all(maker is not None and maker.op in COMPARISONS for maker in uncast):
+    if len(uncast) > 1 and all(maker is not None and maker.op in _MASKS for maker in uncast):
         yield Breach("min.of-masks", " and ".join(maker.name for maker in uncast if maker is not None))
     yield from broadcast(context)
 

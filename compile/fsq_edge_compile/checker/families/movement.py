@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import onnx
 
-from fsq_edge_compile.checker.axes import MOVES, RECURRENT
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
 from fsq_edge_compile.checker.graph import elements, positive_axis
+from fsq_edge_compile.checker.layout import batch_axis
+from fsq_edge_compile.checker.operators import MOVES, RECURRENT
 
 MAX_HOPS = 4
 _FLOATS = frozenset(
@@ -140,7 +141,7 @@ def concat(context: Context) -> Iterator[Breach]:
     channel = context.channels.get(node.outputs[0])
     if rank <= 2:
         yield Breach("concat.flat", shapes)
-    elif axis == 0:
+    elif axis == batch_axis(graph, context.channels, node.outputs[0]):
         yield Breach("concat.batch", shapes)
     elif axis != channel and rank == 3 and channel == 1:
         yield Breach("concat.flattened-maps", shapes)
@@ -176,9 +177,10 @@ def slice_(context: Context) -> Iterator[Breach]:
     given = graph.integers(node, 3, "axes") or tuple(range(len(starts)))
     touched = sorted(_touched_axes(context, [positive_axis(axis, rank) for axis in given]))
     actual = f"axes {touched} of {text(context.shape())}"
-    if 0 in touched:
+    batch = context.batch()
+    if batch in touched:
         yield Breach("slice.batch", actual)
-    elif rank == 3 and 1 in touched and context.channel() == 2:
+    elif rank == 3 and 1 - batch in touched and context.channel() == 2:
         yield Breach("slice.sequence" if _is_mixed(context) else "slice.recurrent", actual)
     if any(step < 0 for step in graph.integers(node, 4, "steps") or ()):
         yield Breach("slice.backwards", actual)
@@ -205,16 +207,17 @@ def gather(context: Context) -> Iterator[Breach]:
     if rank is None:
         return
     axis = positive_axis(int(node.attribute("axis", 0)), rank)
-    if axis == 0:
-        yield Breach("gather.batch", f"axis 0 of {text(context.shape())}")
+    batch = context.batch()
+    actual = f"axis {axis} of {text(context.shape())}"
+    if axis == batch:
+        yield Breach("gather.batch", actual)
         return
     index = graph.value(node.input(1))
     flat = None if index is None else [int(item) for item in index.reshape(-1)]
     if flat is None or any(after - before != 1 for before, after in itertools.pairwise(flat)):
         yield Breach("gather.scattered-index", "a large table" if flat is None else f"{len(flat)} scattered indices")
-    elif rank == 3 and axis == 1 and context.channel() == 2:
-        rule = "slice.sequence" if _is_mixed(context) else "slice.recurrent"
-        yield Breach(rule, f"axis 1 of {text(context.shape())}")
+    elif rank == 3 and axis == 1 - batch and context.channel() == 2:
+        yield Breach("slice.sequence" if _is_mixed(context) else "slice.recurrent", actual)
 
 
 def _is_mixed(context: Context) -> bool:

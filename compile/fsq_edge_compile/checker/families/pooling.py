@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from fsq_edge_compile.checker.axes import MOVES
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
+from fsq_edge_compile.checker.operators import MOVES
 
 # Source: the zoo's scripts reduce the pools of networks whose last map is larger than the usual 7x7.
 LARGE_POOL = 49

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fsq_edge_compile.checker.graph import Graph, Node, Shape
+from fsq_edge_compile.checker.layout import batch_axis
 from fsq_edge_compile.checker.targets import Target
 
 
@@ -51,6 +52,10 @@ class Context:
     def channel(self, index: int = 0) -> int | None:
         """Return the channel axis of an input."""
         return self.channels.get(self.node.input(index))
+
+    def batch(self, index: int = 0) -> int:
+        """Return the batch axis of an input."""
+        return batch_axis(self.graph, self.channels, self.node.input(index))
 
     def feeds(self, *ops: str) -> bool:
         """Whether some reader of the first output is one of these operators."""

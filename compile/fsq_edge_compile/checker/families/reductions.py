@@ -34,10 +34,11 @@ def mean(context: Context) -> Iterator[Breach]:
             yield Breach("reduce.computed-axes", context.node.input(1))
         return
     actual = f"axes {list(axes)} of {text(context.shape())}"
-    spatial = tuple(axis for axis in range(1, rank) if axis != channel)
-    if 0 in axes:
+    batch = context.batch()
+    spatial = tuple(axis for axis in range(rank) if axis not in (batch, channel))
+    if batch in axes:
         yield Breach("reduce.batch-axis", actual)
-    elif axes in ((channel,), tuple(range(1, rank))):
+    elif axes == (channel,) or len(axes) == rank - 1:
         return
     elif axes == spatial:
         space = tuple((context.shape() or ())[axis] or 0 for axis in axes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from string import Template
@@ -13,7 +14,6 @@ from fsq_edge_compile.checker.checking import Examination
 from fsq_edge_compile.checker.families.predicate import text
 from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.page.drawing import draw
-from fsq_edge_compile.checker.page.summary import OperatorRow, by_operator, node_status
 from fsq_edge_compile.checker.report import CheckReport, Finding
 from fsq_edge_compile.checker.statistics import NodeSize, node_size
 from fsq_edge_runtime.made import made_line
@@ -176,3 +176,48 @@ def _embedded(value: object) -> str:
     """Return JSON that cannot end the script element it stands in."""
     written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return written.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+@dataclass(slots=True)
+class OperatorRow:
+    """Sums over the nodes of one operator.
+
+    Attributes:
+        op: operator type.
+        device: nodes on the device.
+        host: accepted nodes that stay on the host behind a cut.
+        refused: nodes with an error.
+        macs: multiply-accumulates.
+        parameters: elements of constant inputs.
+        activation: elements of the outputs.
+    """
+
+    op: str
+    device: int = 0
+    host: int = 0
+    refused: int = 0
+    macs: int = 0
+    parameters: int = 0
+    activation: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many nodes there are."""
+        return self.device + self.host + self.refused
+
+
+def node_status(report: CheckReport) -> dict[str, str]:
+    """Return ``device``, ``host`` or ``refused`` by node name."""
+    return {node.name: "device" if node.device else "host" if node.accepted else "refused" for node in report.nodes}
+
+
+def by_operator(graph: Graph, status: Mapping[str, str], sizes: Sequence[NodeSize]) -> list[OperatorRow]:
+    """Return one row an operator, the most work first, then the most frequent."""
+    rows: dict[str, OperatorRow] = {}
+    for node, size in zip(graph.nodes, sizes, strict=True):
+        row = rows.setdefault(node.op, OperatorRow(node.op))
+        setattr(row, status[node.name], getattr(row, status[node.name]) + 1)
+        row.macs += size.macs
+        row.parameters += size.parameters
+        row.activation += size.activation
+    return sorted(rows.values(), key=lambda row: (-row.macs, -row.count, row.op))

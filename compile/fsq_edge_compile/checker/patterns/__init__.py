@@ -11,6 +11,7 @@ from fsq_edge_compile.checker.patterns.activations import gelu, hard_swish, mish
 from fsq_edge_compile.checker.patterns.attention import attention
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, Matcher
 from fsq_edge_compile.checker.patterns.norms import group_norm, layer_norm
+from fsq_edge_compile.checker.patterns.pooling import padded_max_pool
 from fsq_edge_compile.checker.patterns.relabelling import FLATTENED, relabellings
 from fsq_edge_compile.checker.patterns.shuffles import (
     channel_shuffle,
@@ -35,6 +36,7 @@ MATCHERS: dict[str, tuple[Matcher, ...]] = {
     "OneHot": (one_hot,),
     "Expand": (redundant_expand,),
     "Unsqueeze": (undone_unsqueeze,),
+    "Pad": (padded_max_pool,),
 }
 # Transposes last: attention claims its own.
 LATE_MATCHERS: dict[str, tuple[Matcher, ...]] = {

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from fsq_edge_compile.checker.axes import MOVES
 from fsq_edge_compile.checker.families.predicate import Breach, text
 from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
+from fsq_edge_compile.checker.operators import MOVES, SELECTIONS
 from fsq_edge_compile.checker.patterns.matching import (
     Claim,
     Claims,
@@ -27,7 +27,7 @@ MAX_HOPS = 12
 ROW = "MultiHeadAttention (pattern)"
 _QKV = (2, 0, 3, 1, 4)
 # Moves, and the parts that are taken from a joint projection.
-_SHUFFLES = MOVES | {"Split", "Slice", "Gather"}
+_SHUFFLES = MOVES | SELECTIONS
 _SCALES = frozenset({"Mul", "Div"})
 
 

@@ -8,29 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fsq_edge_compile.checker.axes import BATCH, CHANNELS, MOVES, PLACES, RECURRENT, Axes, moved, starting_axes
+from fsq_edge_compile.checker.axes import BATCH, CHANNELS, PLACES, Axes, moved, starting_axes
 from fsq_edge_compile.checker.graph import Graph, Node
+from fsq_edge_compile.checker.layout import CHANNELS_FIRST
+from fsq_edge_compile.checker.operators import CONVOLUTIONS, MATRIX_PRODUCTS, MOVES, RECURRENT, WINDOW_POOLS
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims
 from fsq_edge_compile.checker.rulebook import rulebook
 
 FLATTENED = "flattened-map"
 # Layers that read a tensor by its channels; moves in front of them are the compiler's own business.
-LAYERS = frozenset(
-    {
-        "Conv",
-        "ConvTranspose",
-        "Gemm",
-        "MatMul",
-        "LayerNormalization",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "Resize",
-        "ReduceMean",
-    }
-)
+_NORMALIZATIONS = {"LayerNormalization", "BatchNormalization", "InstanceNormalization"}
+LAYERS = CONVOLUTIONS | MATRIX_PRODUCTS | WINDOW_POOLS | _NORMALIZATIONS | {"GlobalAveragePool", "Resize", "ReduceMean"}
 
 
 @dataclass(slots=True)
@@ -110,7 +98,8 @@ def _mark_read(graph: Graph, claims: Claims, chains: _Chains) -> None:
         else:
             reached = any(chains.read.get(name, False) for name in node.outputs)
         for name in node.reads:
-            chains.read[name] = chains.read.get(name, False) or reached
+            misread = node.op in CHANNELS_FIRST and name in chains.axes and not _has_channels_first(chains.axes[name])
+            chains.read[name] = chains.read.get(name, False) or (reached and not misread)
 
 
 def _leads_to_move(graph: Graph, node: Node) -> bool:
@@ -159,6 +148,11 @@ def _is_dense(graph: Graph, name: str) -> bool:
     return maker is not None and maker.op == "MatMul" and len(graph.activations(maker)) == 1
 
 
+def _has_channels_first(axes: Axes) -> bool:
+    """Whether a convolution would find the channels where it looks for them, and no place in their stead."""
+    return axes.channels_are_one() or axes.axis_of_channels() == 1
+
+
 def _drops_height(graph: Graph, node: Node, after: Axes) -> bool:
     """Squeeze to a series: the parser loses the layout where it takes the same Reshape."""
     return node.op == "Squeeze" and graph.rank(node.input(0)) == 4 and bool(after.places)
@@ -172,7 +166,12 @@ def _is_relabelled(axes: Axes) -> bool:
     # A batch of 1 may be dropped around dense layers: [1, T, C] and [T, C] are the same rows.
     single = not any(part.kind == BATCH for part in axes.total)
     dropped = single and len(axes.axes) == 2 and axes.kinds(0) == {PLACES}
-    return axes.keeps_batch() or dropped
+    return axes.keeps_batch() or dropped or _is_sequence_first(axes)
+
+
+def _is_sequence_first(axes: Axes) -> bool:
+    """Whether a batch of 1 went behind the places, [T, 1, C], as torch's attention keeps its tokens."""
+    return len(axes.axes) == 3 and not axes.axes[1] and axes.kinds(2) == {CHANNELS} and axes.total[0].kind != BATCH
 
 
 def _may_leave(graph: Graph, axes: Axes) -> bool:

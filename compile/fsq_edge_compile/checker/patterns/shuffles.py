@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from fsq_edge_compile.checker.axes import RECURRENT
 from fsq_edge_compile.checker.families.predicate import Breach, text
 from fsq_edge_compile.checker.graph import Graph, Node, Shape
+from fsq_edge_compile.checker.operators import ACTIVATIONS, ARITHMETIC, RECURRENT
 from fsq_edge_compile.checker.patterns.matching import Claim, Claims, claim_all, maker, permutation, reader
 
 MAX_REGION = 400
 _TO_LAST = {4: (0, 2, 3, 1), 3: (0, 2, 1)}
 _TO_FIRST = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
 # Operators that work the same whichever axis holds the channels, or on the last one.
-_ANY_LAYOUT = frozenset(
-    {
-        "Relu",
-        "LeakyRelu",
-        "Elu",
-        "Sigmoid",
-        "HardSigmoid",
-        "Tanh",
-        "Softplus",
-        "Softmax",
-        "Clip",
-        "Erf",
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "Sqrt",
-        "Exp",
-        "Abs",
-        "Neg",
-        "MatMul",
-        "ReduceMean",
-        "ReduceSum",
-        "LayerNormalization",
-        "Gelu",
-        "HardSwish",
-    }
-)
+_FUNCTIONS = ACTIVATIONS | ARITHMETIC | {"Gelu", "Softmax", "Pow", "Sqrt", "Exp", "Abs", "Neg"}
+_ANY_LAYOUT = _FUNCTIONS | {"MatMul", "ReduceMean", "ReduceSum", "LayerNormalization"}
 
 
 def channel_shuffle(graph: Graph, channels: dict[str, int], transpose: Node) -> Claims:

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
-from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied, get
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, get
+from fsq_edge_compile.messages import copied
 
 _TO_LAST = ([0, 2, 1], [0, 2, 3, 1])
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import external_data_helper
 
-from fsq_edge_compile.checker.checking import judge_normalised
 from fsq_edge_compile.checker.graph import elements
 from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten, read_model
 from fsq_edge_compile.checker.native import NativeError
-from fsq_edge_compile.checker.normalise import normalise, validate
-from fsq_edge_compile.checker.rewrites import channels_last, housekeeping, layers, masks, moves, spellings, versions
+from fsq_edge_compile.checker.normalise import validate
+from fsq_edge_compile.checker.rewrites import (
+    channels_last,
+    housekeeping,
+    layers,
+    masks,
+    merging,
+    moves,
+    spellings,
+    versions,
+)
 from fsq_edge_compile.checker.rewrites.proving import (
     MAX_PROTO_BYTES,
     TOLERANCE,
@@ -27,8 +35,10 @@ from fsq_edge_compile.checker.rewrites.proving import (
     with_random_weights,
 )
 from fsq_edge_compile.checker.rewrites.rewrite import Change, Rejection, Rewrite
+from fsq_edge_compile.checker.rewrites.standing import standing_of
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_compile.checker.targets import target_for
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
 
@@ -39,6 +49,7 @@ PASSES: tuple[Rewrite, ...] = (
     *channels_last.PASSES,
     *spellings.PASSES,
     *masks.PASSES,
+    *merging.PASSES,
     *moves.PASSES,
     housekeeping.RemoveNoOps(),
     versions.LowerOpset(),
@@ -55,11 +66,7 @@ MAX_COMPARED = 48
 MAX_COMPARED_BYTES = 128 << 20
 # Every proof runs the model, and to open a graph takes a fifth of a millisecond a node.
 MAX_FIXED_NODES = 50_000
-# Larger graphs are compared at their outputs and rewritten nodes only: to cut one takes seconds.
-MAX_CUT_NODES = 20_000
 FLOAT_BYTES = 4
-# The cut tensors of one chip stand for all: the rules hardly differ between them.
-PROOF_ARCH = "hailo8l"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +86,15 @@ class FixResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
         return {
-            "changes": [change.to_dict() for change in self.changes],
-            "rejections": [rejection.to_dict() for rejection in self.rejections],
+            "changes": [{**asdict(change), "nodes": list(change.nodes)} for change in self.changes],
+            "rejections": [asdict(rejection) for rejection in self.rejections],
         }
 
 
 def fix(
     model: str | Path | onnx.ModelProto,
+    arch: str = "hailo8l",
+    dfc: str | None = None,
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     value_range: tuple[float, float] = DEFAULT_RANGE,
@@ -97,10 +106,13 @@ def fix(
     Every pass is tried on its own, and all of them again until nothing changes. A pass is kept only if all outputs of
     the whole model, the tensors at the cut and those behind the rewritten nodes stay equal to the original's (to 1e-4
     of the largest value) on random inputs and on the samples given, and only if something among them responds to the
-    input. The models run in a child process with limits on memory and time.
+    input. The models run in a child process with limits on memory and time. A model that would stand worse before the
+    compiler afterwards, by its verdict or the device's share of the work, is left as it was.
 
     Args:
         model: path of an .onnx file, or a model in memory, which is not changed.
+        arch: chip of that check, as for ``check``.
+        dfc: compiler version of that check.
         input_shapes: sizes of graph inputs by name, in place of those in the model.
         value_range: bounds of the random float inputs: the range of the network's real input.
         samples: further inputs by name, for example from the calibration set.
@@ -108,20 +120,26 @@ def fix(
 
     Raises:
         MissingInputError: the file cannot be read.
+        UsageError: unknown chip or compiler.
         DataError: the file is no valid model, it has too many nodes, or onnxruntime cannot run it, so that nothing
             could be proven.
     """
+    target = target_for(arch, dfc)
     whole = load_whole(model)
     _require_size(whole)
     give_shapes(whole, input_shapes or {})
     inlined = _weights_beside(model)
     feeds = [*random_feeds(whole, RANDOM_SETS, value_range, seed), *samples]
+    before = standing_of(whole, target)
     with Prover(whole) as prover:
-        session = _Session(whole, feeds, prover, _cut_tensors(whole))
-        if inlined:
-            session.changes.append(Change("inline-weights", "weights beside the file are stored in it", inlined, 0.0))
+        session = _Session(whole, feeds, prover, before.ends if before else ())
         session.repeat()
-    return FixResult(session.model, tuple(session.changes), tuple(session.rejections))
+    changes = [Change("inline-weights", "weights beside the file are stored in it", inlined, 0.0)] if inlined else []
+    after = standing_of(session.model, target) if before and session.changes else None
+    loss = before.loss(after) if before and after else ""
+    if loss:
+        return FixResult(whole, tuple(changes), (*session.rejections, Rejection("all", loss)))
+    return FixResult(session.model, (*changes, *session.changes), tuple(session.rejections))
 
 
 def _require_size(model: onnx.ModelProto) -> None:
@@ -142,8 +160,7 @@ def load_whole(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
         DataError: not a valid model, or its weights cannot be loaded or are too large for one file.
     """
     if isinstance(model, onnx.ModelProto):
-        whole, folder, name = onnx.ModelProto(), None, model.graph.name or "model"
-        whole.CopyFrom(model)
+        whole, folder, name = copied(model), None, model.graph.name or "model"
     else:
         whole, folder, name = read_model(model), Path(model).parent, Path(model).name
     # The same tests as for a check: sizes, names, places of external data.
@@ -167,19 +184,6 @@ def _weights_beside(model: str | Path | onnx.ModelProto) -> tuple[str, ...]:
         return ()
     tensors = read_model(model).graph.initializer
     return tuple(tensor.name for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL)
-
-
-def _cut_tensors(model: onnx.ModelProto) -> list[str]:
-    """Return the tensors at which the check would cut the model; they are compared as the outputs are."""
-    if len(model.graph.node) > MAX_CUT_NODES:
-        return []
-    try:
-        normalised = normalise(model, "model")
-    except DataError:
-        return []
-    report = judge_normalised(normalised, "model", target_for(PROOF_ARCH))
-    ends = set(report.end_nodes)
-    return [name for node in normalised.graph.nodes if node.name in ends for name in node.outputs if name]
 
 
 class _Session:
@@ -223,8 +227,7 @@ class _Session:
         """Keep a pass if it applies and is proven; False when it was tried and undone."""
         if not rewrite.requires(self._bench):
             return True
-        candidate = onnx.ModelProto()
-        candidate.CopyFrom(self.model)
+        candidate = copied(self.model)
         bench = Workbench(candidate)
         try:
             nodes = rewrite.call(bench)
@@ -278,8 +281,7 @@ class _Session:
             DataError: nothing responds all the same, or a tensor differs.
         """
         original = with_random_weights(self.model)
-        rewritten = onnx.ModelProto()
-        rewritten.CopyFrom(original)
+        rewritten = copied(original)
         rewrite.call(Workbench(rewritten))
         wanted = [*(value.name for value in original.graph.output), *inner]
         expected = self._prover.run(original, self._feeds, wanted)

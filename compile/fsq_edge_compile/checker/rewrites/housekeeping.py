@@ -7,10 +7,11 @@ import onnx
 from onnx import numpy_helper
 
 from fsq_edge_compile.checker.folding import fold
-from fsq_edge_compile.checker.loading import lighten
+from fsq_edge_compile.checker.loading import give_names, lighten
 from fsq_edge_compile.checker.native import inline_functions
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite, Rewrite
-from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied, get, put
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, get, put
+from fsq_edge_compile.messages import copied, set_nodes
 
 
 class InlineFunctions(Rewrite):
@@ -30,8 +31,7 @@ class InlineFunctions(Rewrite):
         weights = list(bench.model.graph.initializer)
         light = lighten(bench.model, "model", None)
         inlined = inline_functions(light.proto)
-        del bench.model.graph.node[:]
-        bench.model.graph.node.extend(inlined.graph.node)
+        set_nodes(bench.model.graph, inlined.graph.node)
         del bench.model.functions[:]
         kept = {tensor.name for tensor in weights}
         for name, value in light.constants.items():
@@ -96,7 +96,7 @@ class GiveNames(Rewrite):
 
     def call(self, bench: Workbench) -> list[str]:
         """Name them."""
-        given = bench.give_names()
+        given = give_names(bench.model.graph)
         bench.refresh()
         return given
 
@@ -131,8 +131,7 @@ class FoldConstants(Rewrite):
             values = [light.constants.get(name) for name in node.output if name]
             constant = node.op_type == "Constant" and get(node, "value") is not None
             if constant:
-                tensor = onnx.TensorProto()
-                tensor.CopyFrom(get(node, "value"))
+                tensor = copied(get(node, "value"))
                 tensor.name = node.output[0]
                 graph.initializer.append(tensor)
             elif values and all(value is not None for value in values):
@@ -216,13 +215,8 @@ class WriteAttributes(OperatorRewrite):
     summary = "kernel_shape is written out, Resize gets scales, allowzero goes"
     operators = frozenset({"Conv", "ConvTranspose", "Resize", "Reshape"})
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Write out what older parsers look for."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    def _change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.domain:
-            return None
         if node.op_type in ("Conv", "ConvTranspose") and get(node, "kernel_shape") is None:
             weights = bench.shapes.get(node.input[1])
             if weights is None or None in weights:
@@ -256,9 +250,9 @@ class WriteAttributes(OperatorRewrite):
 
 
 def _scale(old: int, new: int) -> float:
-    """Return a float32 scale that makes ``new`` of ``old`` once the product is rounded down."""
+    """Return a float32 scale that makes ``new`` of ``old`` once the product, single or double, is rounded down."""
     scale = np.float32(new / old)
-    if np.floor(np.float32(old) * scale) < new:
+    if old * float(scale) < new:
         scale = np.nextafter(scale, np.float32(np.inf))
     return float(scale)
 

@@ -6,10 +6,13 @@ import numpy as np
 import onnx
 
 from fsq_edge_compile.checker.graph import positive_axis
+from fsq_edge_compile.checker.operators import ACTIVATIONS, ARITHMETIC, CONVOLUTIONS, POOLS, WINDOW_POOLS
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite, Rewrite
-from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied, get, put
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, get, put
+from fsq_edge_compile.messages import copied, set_nodes
 
-_MAP_LAYERS = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool"})
+_MAP_LAYERS = CONVOLUTIONS | WINDOW_POOLS
+_POINTWISE = ACTIVATIONS | ARITHMETIC | {"Selu"}
 
 
 class FoldBatchNorm(OperatorRewrite):
@@ -75,13 +78,9 @@ class GlobalPool(OperatorRewrite):
     summary = "ReduceMean over height and width becomes GlobalAveragePool"
     operators = frozenset({"ReduceMean"})
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Replace it, with a Flatten where the axes were dropped."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    @staticmethod
-    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.op_type != "ReduceMean" or node.domain or bench.rank(node.input[0]) != 4:
+        if bench.rank(node.input[0]) != 4:
             return None
         given = bench.integers(node, 1, "axes")
         if given is None or sorted(positive_axis(axis, 4) for axis in given) != [2, 3]:
@@ -97,37 +96,7 @@ class Conv1dAs2d(Rewrite):
 
     name = "conv1d-as-conv2d"
     summary = "1-D convolutions and what lies between them become 2-D with kernels of (1, k)"
-    along = frozenset(
-        {
-            "Conv",
-            "ConvTranspose",
-            "BatchNormalization",
-            "MaxPool",
-            "AveragePool",
-            "GlobalAveragePool",
-            "GlobalMaxPool",
-            "Relu",
-            "LeakyRelu",
-            "Elu",
-            "Selu",
-            "Sigmoid",
-            "HardSigmoid",
-            "HardSwish",
-            "Tanh",
-            "Softplus",
-            "Clip",
-            "Erf",
-            "Add",
-            "Sub",
-            "Mul",
-            "Div",
-            "Concat",
-            "Pad",
-            "ReduceMean",
-            "Resize",
-            "Slice",
-        }
-    )
+    along = CONVOLUTIONS | POOLS | _POINTWISE | {"BatchNormalization", "Concat", "Pad", "ReduceMean", "Resize", "Slice"}
 
     def requires(self, bench: Workbench) -> bool:
         """Whether there is a convolution over rank 3, or a series between two maps."""
@@ -175,8 +144,7 @@ class Conv1dAs2d(Rewrite):
             made.append(new)
             if self._leaves(bench, node, region):
                 made.append(self._axes(bench, "Squeeze", new.output[0], node.name, node.output[0]))
-        del bench.model.graph.node[:]
-        bench.model.graph.node.extend(made)
+        set_nodes(bench.model.graph, made)
         bench.clean()
         return [name for name in region if name]
 

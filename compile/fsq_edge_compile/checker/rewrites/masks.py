@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite, Rewrite
-from fsq_edge_compile.checker.rewrites.workbench import Workbench, copied, get
+from fsq_edge_compile.checker.rewrites.workbench import Workbench, get
+from fsq_edge_compile.messages import copied, set_nodes
 
 _LOGIC = frozenset({"Not", "And", "Or", "Xor", "GreaterOrEqual", "LessOrEqual"})
 _COMPARISONS = frozenset({"Greater", "Less", "Equal"})
@@ -33,8 +34,7 @@ class MaskArithmetic(OperatorRewrite):
             made += new if new is not None else [copied(node)]
             if new is not None and node.op_type in self.operators:
                 changed.append(node.name)
-        del bench.model.graph.node[:]
-        bench.model.graph.node.extend(made)
+        set_nodes(bench.model.graph, made)
         bench.clean()
         return changed
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from fsq_edge_compile.checker.operators import ARITHMETIC, RESHAPES
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
-from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, copied
-
-_MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-_BROADCASTS = frozenset({"Add", "Sub", "Mul", "Div"})
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench
+from fsq_edge_compile.messages import copied
 
 
 class MergeMoves(OperatorRewrite):
@@ -17,16 +16,12 @@ class MergeMoves(OperatorRewrite):
 
     name = "merge-moves"
     summary = "two moves in a row that keep the shape or flatten are written as none or as one Flatten"
-    operators = _MOVES
+    operators = RESHAPES
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Replace the second of two; the first goes where nothing else reads it."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    @staticmethod
-    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        first = bench.producers.get(node.input[0]) if node.op_type in _MOVES and not node.domain else None
-        if first is None or first.op_type not in _MOVES or first.domain or bench.only_consumer(node.input[0]) is None:
+        first = bench.producers.get(node.input[0])
+        if first is None or first.op_type not in RESHAPES or first.domain or bench.only_consumer(node.input[0]) is None:
             return None
         before, after = bench.shapes.get(first.input[0]), bench.shapes.get(node.output[0])
         if not before or not after or None in before or None in after or bench.is_constant(first.input[0]):
@@ -47,20 +42,12 @@ class ReshapeInPlaceOfSqueeze(OperatorRewrite):
     summary = "Squeeze and Unsqueeze between maps and series are written as Reshape"
     operators = frozenset({"Squeeze", "Unsqueeze"})
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Replace those whose tensors have rank 3 on one side and rank 4 on the other."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    def _change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.op_type not in self.operators or node.domain:
-            return None
         before, after = bench.shapes.get(node.input[0]), bench.shapes.get(node.output[0])
-        if (
-            before is None
-            or after is None
-            or None in after
-            or bench.dtypes.get(node.input[0]) != onnx.TensorProto.FLOAT
-        ):
+        if before is None or after is None or None in after:
+            return None
+        if bench.dtypes.get(node.input[0]) != onnx.TensorProto.FLOAT:
             return None
         if node.output[0] in bench.outputs and len(after) == 3:
             return None  # a Squeeze may end a network, a Reshape was not seen to
@@ -77,25 +64,13 @@ class ReshapeInPlaceOfGather(OperatorRewrite):
     summary = "Gather of all elements in order is written as Reshape"
     operators = frozenset({"Gather"})
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Replace those over a rank-1 tensor whose index counts from 0 to the end."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    @staticmethod
-    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.op_type != "Gather" or node.domain:
-            return None
         flat, index = bench.shapes.get(node.input[0]), bench.constant(node.input[1])
         maker = bench.producers.get(node.input[0])
-        if (
-            flat is None
-            or len(flat) != 1
-            or index is None
-            or maker is None
-            or maker.op_type not in ("Reshape", "Flatten")
-        ):
+        if maker is None or maker.op_type not in ("Reshape", "Flatten") or flat is None or len(flat) != 1:
             return None
-        if index.size != flat[0] or not np.array_equal(index.reshape(-1), np.arange(index.size)):
+        if index is None or index.size != flat[0] or not np.array_equal(index.reshape(-1), np.arange(index.size)):
             return None
         target = bench.add_constant(list(index.shape), node.name, np.int64)
         return [bench.node("Reshape", [maker.input[0], target], node.name, node.output[0])]
@@ -127,7 +102,7 @@ class DropExpand(OperatorRewrite):
         if full is None or not readers or node.output[0] in bench.outputs or bench.is_constant(node.input[0]):
             return False
         return bench.rank(node.input[0]) == len(full) and all(
-            reader.op_type in _BROADCASTS
+            reader.op_type in ARITHMETIC
             and any(name != node.output[0] and bench.shapes.get(name) == full for name in reader.input)
             for reader in readers
         )
@@ -140,16 +115,10 @@ class MaskOfRank4(OperatorRewrite):
     summary = "constants added to attention scores get the rank of the scores"
     operators = frozenset({"Add"})
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Give the constant a leading axis."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    @staticmethod
-    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.op_type != "Add" or node.domain or bench.rank(node.output[0]) != 4:
-            return None
         reader = bench.only_consumer(node.output[0])
-        if reader is None or reader.op_type != "Softmax":
+        if bench.rank(node.output[0]) != 4 or reader is None or reader.op_type != "Softmax":
             return None
         for index, name in enumerate(node.input):
             value = bench.constant(name)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from fsq_edge_compile.checker.loading import node_names
+from fsq_edge_compile.checker.loading import give_names
 from fsq_edge_compile.checker.native import NativeError, Worker
-from fsq_edge_compile.checker.rewrites import proof_worker
+from fsq_edge_compile.checker.native_worker import RUN
+from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError, UnavailableError
 from fsq_edge_runtime.files import first_line
@@ -45,7 +46,7 @@ _NO_MEMORY = re.compile(r"bad.?alloc|fail\w* to allocate|unable to allocate|out 
 
 
 def _worker(size: int) -> Worker:
-    return Worker(memory_bytes=MEMORY_BYTES + COPIES * size, script=proof_worker.__file__)
+    return Worker(memory_bytes=MEMORY_BYTES + COPIES * size)
 
 
 # Starting a child costs more than a small model's proof, so small models share one.
@@ -117,7 +118,7 @@ class Prover:
             raise DataError("no time is left for the proof")
         self._worker.timeout_s = self.left_s
         try:
-            answer = self._worker.ask(0, payload.getvalue())
+            answer = self._worker.ask(RUN, payload.getvalue())
         except NativeError as error:
             if _NO_MEMORY.search(str(error)):
                 raise DataError(
@@ -136,18 +137,16 @@ class Prover:
 
 def _to_run(model: onnx.ModelProto, wanted: Sequence[str]) -> onnx.ModelProto:
     """Return the model, or a copy: with inner tensors as outputs, or with names for nodes that share one."""
-    given, names = [node.name for node in model.graph.node], node_names(model.graph.node)
-    distinct = len(set(given) - {""}) == len([name for name in given if name])
+    given = [node.name for node in model.graph.node if node.name]
+    distinct = len(set(given)) == len(given)
     outputs = {value.name for value in model.graph.output}
     inner = [name for name in wanted if name not in outputs]
     if distinct and not inner:
         return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied(model)
     if not distinct:
         # onnxruntime refuses what the format allows.
-        for node, name in zip(copy.graph.node, names, strict=True):
-            node.name = name
+        give_names(copy.graph)
     for name in inner:
         copy.graph.output.add().name = name
     return copy
@@ -165,8 +164,7 @@ def responding(runs: Sequence[Mapping[str, Any]]) -> set[str]:
 def with_random_weights(model: onnx.ModelProto, seed: int = 0) -> onnx.ModelProto:
     """Return a copy whose float32 weights of one value throughout are random: zeros that stand for missing weights."""
     generator = np.random.default_rng(seed)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied(model)
     for tensor in copy.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < SMALLEST_WEIGHTS:
             continue

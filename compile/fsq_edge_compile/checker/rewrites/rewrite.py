@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from fsq_edge_compile.checker.rewrites.workbench import Workbench
+import onnx
+
+from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench
 
 
 class Rewrite(ABC):
@@ -32,13 +34,24 @@ class Rewrite(ABC):
 
 
 class OperatorRewrite(Rewrite):
-    """A pass about certain operators: it applies where they occur."""
+    """A pass about certain operators: it applies where they occur, and by default offers each of them to ``change``."""
 
     operators: frozenset[str] = frozenset()
 
     def requires(self, bench: Workbench) -> bool:
         """Whether one of the operators occurs."""
-        return any(node.op_type in self.operators and not node.domain for node in bench.model.graph.node)
+        return any(self._is_meant(node) for node in bench.model.graph.node)
+
+    def call(self, bench: Workbench) -> list[str]:
+        """Put what ``change`` returns in the place of each of the operators."""
+        return bench.rewrite(lambda node: self.change(bench, node) if self._is_meant(node) else None)
+
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
+        """Return what takes the place of one of the operators; None leaves it as it is."""
+        return None
+
+    def _is_meant(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in self.operators and not node.domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +70,6 @@ class Change:
     nodes: tuple[str, ...]
     difference: float
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the record as plain JSON values."""
-        return {
-            "rewrite": self.rewrite,
-            "summary": self.summary,
-            "nodes": list(self.nodes),
-            "difference": self.difference,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -78,7 +82,3 @@ class Rejection:
 
     rewrite: str
     reason: str
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the record as plain JSON values."""
-        return {"rewrite": self.rewrite, "reason": self.reason}

@@ -97,14 +97,8 @@ class ActivationPatterns(OperatorRewrite):
     summary = "HardSwish, Mish, Selu, x * x and a constant to the power of x are written with operators that are taken"
     operators = frozenset({"HardSwish", "Mish", "Selu", "Mul", "Pow"})
 
-    def call(self, bench: Workbench) -> list[str]:
-        """Replace them."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    @staticmethod
-    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.domain:
-            return None
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
+        """Write one with the operators of its pattern."""
         source, near, output = node.input[0] if node.input else "", node.name, node.output[0]
         if node.op_type == "HardSwish":
             gate = bench.node("HardSigmoid", [source], near, alpha=1.0 / 6.0, beta=0.5)
@@ -133,16 +127,10 @@ class DecomposedLayerNorm(OperatorRewrite):
     summary = "LayerNormalization is written as mean, difference, square, root, quotient, scale and shift"
     operators = frozenset({"LayerNormalization"})
 
-    def call(self, bench: Workbench) -> list[str]:
-        """Replace it."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    @staticmethod
-    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        if node.op_type != "LayerNormalization" or node.domain or len([name for name in node.output if name]) > 1:
-            return None
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
+        """Write out mean, difference, square, root, quotient, scale and shift."""
         rank = bench.rank(node.input[0])
-        if rank is None:
+        if rank is None or len([name for name in node.output if name]) > 1:
             return None
         axes = list(range(positive_axis(int(get(node, "axis", -1)), rank), rank))
         epsilon = float(get(node, "epsilon", 1e-5))

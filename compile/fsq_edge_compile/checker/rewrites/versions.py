@@ -8,27 +8,17 @@ from onnx import helper
 
 from fsq_edge_compile.checker.loading import lighten
 from fsq_edge_compile.checker.native import convert_version
+from fsq_edge_compile.checker.operators import REDUCTIONS
 from fsq_edge_compile.checker.rewrites.rewrite import Rewrite
-from fsq_edge_compile.checker.rewrites.workbench import Workbench, copied, get, put
+from fsq_edge_compile.checker.rewrites.workbench import Workbench, get, put
+from fsq_edge_compile.messages import copied, set_nodes
 from fsq_edge_runtime.errors import DataError
 
 # Both compiler generations were seen to read these.
 TARGET_OPSET = 17
 TARGET_IR = 8
 OLDEST_OPSET = 11
-_REDUCTIONS_OF_18 = frozenset(
-    {
-        "ReduceMean",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceSumSquare",
-        "ReduceLogSum",
-        "ReduceLogSumExp",
-    }
-)
+_REDUCTIONS_OF_18 = REDUCTIONS - {"ReduceSum"}  # whose axes became an input in opset 13
 
 
 class RaiseOpset(Rewrite):
@@ -47,8 +37,7 @@ class RaiseOpset(Rewrite):
         light = lighten(bench.model, "model", None)
         converted = convert_version(light.proto, TARGET_OPSET)
         graph = bench.model.graph
-        del graph.node[:]
-        graph.node.extend(converted.graph.node)
+        set_nodes(graph, converted.graph.node)
         present = {tensor.name for tensor in graph.initializer}
         graph.initializer.extend(tensor for tensor in converted.graph.initializer if tensor.name not in present)
         _set_opset(bench.model, TARGET_OPSET)
@@ -75,8 +64,7 @@ class LowerOpset(Rewrite):
         """Say every node as opset 17 does."""
         before = bench.opset
         adapted = [self._adapt(bench, node) for node in list(bench.model.graph.node)]
-        del bench.model.graph.node[:]
-        bench.model.graph.node.extend(adapted)
+        set_nodes(bench.model.graph, adapted)
         _set_opset(bench.model, TARGET_OPSET)
         bench.clean()
         return [f"opset {before}"]

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from fsq_edge_compile.checker.graph import Shape, captured_names
+from fsq_edge_compile.checker.graph import Shape
 from fsq_edge_compile.checker.inference import infer
-from fsq_edge_compile.checker.loading import lighten, node_names, opset_of
+from fsq_edge_compile.checker.loading import lighten, opset_of
+from fsq_edge_compile.messages import copied, names_read, set_nodes
 from fsq_edge_runtime.arrays import AnyArray
 
 Replacement = Sequence[onnx.NodeProto] | None
@@ -138,8 +139,7 @@ class Workbench:
                 changed.append(node.name)
                 result.extend(replacement)
         if changed:
-            del graph.node[:]
-            graph.node.extend(result)
+            set_nodes(graph, result)
             self.clean()
         return changed
 
@@ -166,9 +166,8 @@ class Workbench:
         for node in reversed(in_order(list(graph.node))):
             if any(name in needed for name in node.output):
                 kept.append(copied(node))
-                needed |= _read(node)
-        del graph.node[:]
-        graph.node.extend(reversed(kept))
+                needed |= names_read(node)
+        set_nodes(graph, reversed(kept))
         self._keep_weights(needed)
         del graph.value_info[:]
         self.refresh()
@@ -185,15 +184,6 @@ class Workbench:
             return
         for index in reversed(unused):
             del tensors[index]
-
-    def give_names(self) -> list[str]:
-        """Name the nodes that have no name of their own, as the check's report does; return the new names."""
-        given = []
-        for node, name in zip(self.model.graph.node, node_names(self.model.graph.node), strict=True):
-            if node.name != name:
-                node.name = name
-                given.append(name)
-        return given
 
 
 def get(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
@@ -214,17 +204,10 @@ def put(node: onnx.NodeProto, name: str, value: Any) -> None:
         node.attribute.append(helper.make_attribute(name, value))
 
 
-def copied(node: onnx.NodeProto) -> onnx.NodeProto:
-    """Return a copy that belongs to no graph."""
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
-
-
 def in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Return the nodes so that each comes after those it reads from, otherwise in the order given."""
     made = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-    sources = [{made[name] for name in _read(node) if name in made} for node in nodes]
+    sources = [{made[name] for name in names_read(node) if name in made} for node in nodes]
     waiting = [len(source) for source in sources]
     readers: dict[int, set[int]] = {}
     for index, source in enumerate(sources):
@@ -241,12 +224,3 @@ def in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
             if waiting[reader] == 0:
                 heapq.heappush(ready, reader)
     return order if len(order) == len(nodes) else nodes
-
-
-def _read(node: onnx.NodeProto) -> set[str]:
-    """Return the tensors that a node reads, by its inputs or from inside its graphs, such as the body of a Loop."""
-    names = set(node.input)
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            names |= captured_names(attribute.g)
-    return names

@@ -144,6 +144,11 @@ class HailoBackend:
         row, ticket = pending.popleft()
         out[row] = self._link.collect(ticket, self._limit(deadline_ns))
 
+    @property
+    def requests_under_way(self) -> int:
+        """Requests that the device has not answered yet, or whose answer nobody has read."""
+        return sum(not (ticket.settled and ticket.returned) for ticket in self._link.under_way)
+
     def telemetry(self, *, power: bool = False) -> Future[Telemetry]:
         """Ask the device for its temperature and, if wanted, power; the answer comes from its owner thread."""
         return self._device.telemetry(power=power)

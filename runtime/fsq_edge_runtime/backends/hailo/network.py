@@ -75,7 +75,7 @@ class HailoLink:
         self._lock = threading.Lock()
         self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread, the last first
         self._free: deque[Slot] = deque()
-        self._under_way: deque[Ticket] = deque()
+        self.under_way: deque[Ticket] = deque()
         self._least, self._most = _limits(self._sinks[0])
         self._configured: Any = None
         self._pending: Future[Network] | None = None  # a configuration under way
@@ -179,14 +179,14 @@ class HailoLink:
         self._configured.wait_for_async_ready(timeout_ms=_milliseconds(deadline_ns), frames_count=1)
         for output, y in zip(slot.outputs, slot.y, strict=True):
             output.set_buffer(y)  # the binding puts a buffer of its own there at every run (seen in its sources)
-        self._under_way.append(ticket)  # first: an interrupt right after the launch must not lose the request
+        self.under_way.append(ticket)  # first: an interrupt right after the launch must not lose the request
         ticket.job = self._configured.run_async([slot.bindings], ticket)
 
     def _refused(self, ticket: Ticket) -> None:
         """Keep the buffers of a refused launch as long as the model, which may still write to them."""
         self._broken = True  # it is shut down now
-        if ticket in self._under_way:
-            self._under_way.remove(ticket)
+        if ticket in self.under_way:
+            self.under_way.remove(ticket)
         self._held.insert(0, ticket)
 
     def collect(self, ticket: Ticket, deadline_ns: int) -> Float32Array:
@@ -214,7 +214,7 @@ class HailoLink:
     def abandon(self) -> None:
         """Throw away whatever is under way: nobody will read it, so its buffers serve again once it came back."""
         with self._lock:
-            for ticket in self._under_way:
+            for ticket in self.under_way:
                 ticket.settled = True
 
     @property
@@ -226,12 +226,12 @@ class HailoLink:
 
     def _reclaim(self) -> None:
         """Take back the buffers of every request that has come back and was read or given up, in order of launch."""
-        for _ in range(len(self._under_way)):
-            ticket = self._under_way.popleft()
+        for _ in range(len(self.under_way)):
+            ticket = self.under_way.popleft()
             if ticket.settled and ticket.returned:
                 self._free.append(ticket.slot)
             else:
-                self._under_way.append(ticket)
+                self.under_way.append(ticket)
 
     def _renew(self, deadline_ns: int) -> None:
         if self._pending is None:
@@ -243,21 +243,21 @@ class HailoLink:
     def _forget(self, timeout_s: float) -> None:
         """Drop everything of the configured model, on the owner thread, in an order that cannot hang."""
         held, self._held = self._held, []
-        held[:0] = [*self._free, *self._under_way]
+        held[:0] = [*self._free, *self.under_way]
         if self._pending is not None:
             held.append(self._pending)  # what it gives is dropped there, too
         self._free.clear()
-        self._under_way.clear()
+        self.under_way.clear()
         self._configured = self._pending = None
         if held:
             self._device.drop(held, timeout_s)
 
     def _drain(self, deadline_ns: int) -> bool:
         """Wait for every callback, and for HailoRT to have left it; return whether all came."""
-        for ticket in self._under_way:
+        for ticket in self.under_way:
             if not ticket.wait(_seconds(deadline_ns)):
                 return False
-        for ticket in self._under_way:
+        for ticket in self.under_way:
             try:
                 if ticket.job is not None:
                     ticket.job.wait(1000)
@@ -279,7 +279,7 @@ class HailoLink:
                 self._device.release()
                 return
             # Releasing now would hang: keep model, buffers and device until the late callbacks have come.
-            orphans = tuple(self._under_way)
+            orphans = tuple(self.under_way)
             for thing in (*self._held, *orphans):
                 keep_forever(thing)
             self._device.release(lambda: not all(ticket.returned for ticket in orphans))

@@ -35,24 +35,8 @@ ASK_EVERY_S = 1.0  # at most, however often the state is asked for
 class HailoProcess:
     """Runs a HEF on the Hailo device of this machine, in a child process. One owner thread, like every backend.
 
-    Args:
-        hefs: architecture -> bytes of the HEF; the one that fits the device is taken.
-        frame_shape: (C', H, W) of the bundle's frames.
-        output_size: values of an answer: D, or D + F with the features.
-        timeout_s: the longest that one inference may take when no deadline is given.
-        depth: requests under way at once in :meth:`infer_batch`.
-        open_timeout_s: the longest that opening and configuring may take each.
-        outputs: values of each output of the network; empty is one of ``output_size``.
-
-    Attributes:
-        name: ``hailo``; ``hailo-fake`` on a fake, so that no record can be mistaken for a measurement.
-        architecture: of the HEF in use.
-        device_architecture: of the device; None when it does not say.
-        generation: major version of the binding.
-        report: what our inspector says of that HEF.
-
-    Raises:
-        BackendError: as :class:`~fsq_edge_runtime.backends.hailo.backend.HailoBackend`, or the process ended.
+    Arguments, attributes and errors are those of :class:`~fsq_edge_runtime.backends.hailo.backend.HailoBackend`; a
+    process that ended is a BackendError, too.
     """
 
     def __init__(
@@ -105,15 +89,7 @@ class HailoProcess:
         return answer
 
     def infer_batch(self, frames: Float32Array, deadline_ns: int | None = None) -> Float32Array:
-        """Return ``t`` (N, D), a copy, for frames (N, C', H, W), with up to ``depth`` requests under way.
-
-        Args:
-            frames: NCHW.
-            deadline_ns: for the whole batch, on ``time.monotonic_ns()``; None allows each frame ``timeout_s``.
-
-        Raises:
-            BackendError: one of them failed; what the others give is thrown away.
-        """
+        """Return ``t`` (N, D), a copy, for frames (N, C', H, W); arguments and errors as ``HailoBackend`` has them."""
         out = np.empty((len(frames), self._output_size), dtype=np.float32)
         for at in range(0, len(frames), ROWS):
             part = frames[at : at + ROWS]
