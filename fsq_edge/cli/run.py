@@ -81,8 +81,9 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 @click.option("--teach", is_flag=True,
               help='Take lines such as {"stream": "rex", "teach": "walk"}, which say what the wearer does from now on; '
                    "null fits a head to all that was taught (default: such lines are malformed).")  # fmt: skip
-@click.option("--drift/--no-drift", default=False,
-              help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
+@click.option("--drift/--no-drift", default=None,
+              help="Write a drift record when a stream no longer looks as it did (default: where the bundle counts the "
+                   "codes of 256 windows or more).")  # fmt: skip
 @path_option("--alerts", "alert_file", metavar="FILE",
              help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
 @click.option("--reload", "reload", is_flag=True,
@@ -107,7 +108,7 @@ def command(
     overlay_texts: tuple[str, ...],
     features: bool,
     teach: bool,
-    drift: bool,
+    drift: bool | None,
     alert_file: Path | None,
     reload: bool,
     workers: int,
@@ -131,6 +132,7 @@ def command(
     if output.json_to == "-" and set(sink_texts) & set(STANDARD_OUTPUT):
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
     opened = Bundle.open(bundle)
+    drift = opened.fingerprint.tells if drift is None else drift
     rules = None if alert_file is None else _read_rules(alert_file)
     notices = Notices(lambda line: None if output.quiet else click.echo(f"note: {line}", err=True))
     stop = threading.Event()
@@ -154,6 +156,7 @@ def command(
             arguments = [str(bundle), "--backend", backend, "--latency" if latency else "--no-latency"]
             arguments += [] if source_rate is None else ["--source-rate", str(source_rate)]
             flags = {"--scores": scores, "--features": features, "--teach": teach, "--drift": drift}
+            flags["--no-drift"] = not drift
             arguments += [flag for flag, on in flags.items() if on]
             arguments += [part for text in overlay_texts for part in ("--overlay", text)]
             endings.opening = False

@@ -30,7 +30,6 @@ from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
-LEAST_PRINTS: Final = 256  # windows of a fingerprint, or what it never had says nothing of training
 LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
@@ -75,7 +74,7 @@ class DriftWatch:
         self._series = [Series(kind, name) for kind in ("mean", "spread", "step") for name in names]
         self._series += [Series(kind, "") for kind in OTHERS]
         self._floors = np.array([FLOORS[series.kind] for series in self._series])
-        self._known_codes = prints.windows >= LEAST_PRINTS
+        self._known_codes = prints.tells
         unknown = set() if self._known_codes else {"unseen"}
         unknown |= set() if self._input.is_known else {"mean", "spread"}
         self._limits = [
