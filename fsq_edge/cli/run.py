@@ -82,8 +82,9 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 @click.option("--teach", is_flag=True,
               help='Take lines such as {"stream": "rex", "teach": "walk"}, which say what the wearer does from now on; '
                    "null fits a head to all that was taught (default: such lines are malformed).")  # fmt: skip
-@click.option("--drift/--no-drift", default=False,
-              help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
+@click.option("--drift/--no-drift", default=None,
+              help="Write a drift record when a stream no longer looks as it did (default: where the bundle counts the "
+                   "codes of 256 windows or more).")  # fmt: skip
 @path_option("--alerts", "alert_file", metavar="FILE",
              help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
 @click.option("--reload", "reload", is_flag=True,
@@ -135,7 +136,7 @@ def command(output: Output, **given: Any) -> None:
         reloaders.append(_closing(stack, Reloader(session, reopen)))
         if rules is not None:
             rules.check_classes(session.classes)
-        if options.drift:
+        if bundle.fingerprint.tells if options.drift is None else options.drift:
             session.watch_drift()
         stack.callback(close_together, sinks)
         for text in options.sink_texts:

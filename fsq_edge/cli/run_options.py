@@ -40,7 +40,7 @@ class RunOptions:
     overlay_texts: tuple[str, ...]
     features: bool
     teach: bool
-    drift: bool
+    drift: bool | None
     alert_file: Path | None
     reload: bool
     max_wait_ms: float
@@ -85,7 +85,8 @@ class RunOptions:
         words = [str(self.bundle), "--backend", self.backend, "--latency" if self.latency else "--no-latency"]
         words += [] if self.source_rate is None else ["--source-rate", str(self.source_rate)]
         words += ["--max-wait-ms", str(self.max_wait_ms)]
-        flags = {"--scores": self.scores, "--features": self.features, "--teach": self.teach, "--drift": self.drift}
+        flags = {"--scores": self.scores, "--features": self.features, "--teach": self.teach}
+        flags |= {"--drift": self.drift is True, "--no-drift": self.drift is False}
         words += [flag for flag, on in flags.items() if on]
         return words + [part for text in self.overlay_texts for part in ("--overlay", text)]
 
