@@ -56,7 +56,8 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             name = entry.filename.replace(*renamed)
             content = source.read(entry)
             if name == f"{renamed[1]}METADATA":
-                content = content.replace(
+                fields = content.partition(b"\n\n")[0] + b"\n"  # the README that follows is left out
+                content = fields.replace(
                     f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1
                 )
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")

@@ -126,6 +126,7 @@ class Runner:
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks: list[Sink] = []
+        self._writes: list[Callable[[Record], None]] = []  # of the sinks that can be written
         self._watchers: list[TakesSamples] = []
         self._heartbeat, self._alerts, self._reloader = heartbeat, alerts, reloader
         self._teach = teach
@@ -140,7 +141,6 @@ class Runner:
         self._reading = 0
         self._recent: dict[str, None] = {}  # streams, the most recent last
         self._forgotten = 0
-        self._failed: set[int] = set()  # sinks that cannot be written, by their place
         self._end_ns: int | None = None  # when answering ends, once the runner was stopped
         self._left = 0  # samples that were still waiting then
         for sink in sinks:
@@ -198,6 +198,7 @@ class Runner:
     def attach(self, sink: Sink) -> None:
         """Add a sink that needs the runner itself, before :meth:`run`."""
         self._sinks.append(sink)
+        self._writes.append(sink.write)
         if isinstance(sink, TakesSamples):
             self._watchers.append(sink)
         if isinstance(sink, ReadsFacts):
@@ -348,13 +349,11 @@ class Runner:
 
     def _emit(self, record: Record) -> None:
         failure: OSError | None = None
-        for place, sink in enumerate(self._sinks):
-            if place in self._failed:
-                continue
+        for write in self._writes:
             try:
-                sink.write(record)
+                write(record)
             except OSError as error:  # the others get theirs, and the end of the stream, all the same
-                self._failed.add(place)
+                self._writes = [other for other in self._writes if other != write]
                 failure = failure or error
         if self._alerts is not None:
             for alert in self._alerts.see(record):

@@ -506,10 +506,12 @@ class Session:
     def _emit(self, record: Record) -> None:
         if self.on_record is not None:
             self.on_record(record)
-            if self._drift is not None and isinstance(record, Decision):
-                drift = self._drift.see(record)
-                if drift is not None:
-                    self.on_record(drift)
+            drift = self._drift
+            if drift is not None:
+                drift.seen.append(record)
+                if len(drift.seen) >= drift.due:
+                    for event in drift.judge():
+                        self.on_record(event)
 
 
 def _stream_facts(session: Session) -> dict[str, object]:

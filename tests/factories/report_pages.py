@@ -10,6 +10,8 @@ from fsq_edge.data import write_folder
 from tests.factories.labelled import flickering_bundle, labelled_dataset
 from tests.factories.runs import train_small_run
 
+NAMES = ("bench", "budget", "calibrate", "check", "evaluate", "folds", "index", "parity", "qa", "quantize", "score",
+         "sweep", "sync", "train", "tune")  # fmt: skip
 SPACE = "training.learning_rate: {low: 1.0e-3, high: 1.0e-2, log: true}\n"
 
 
@@ -31,6 +33,7 @@ def make_pages(folder: Path) -> dict[str, Path]:
     pages = {name: build / f"{name}.html" for name in ("check", "calibrate", "quantize", "parity", "index")}
     pages |= {name: folder / f"{name}.html" for name in ("qa", "sync", "tune", "bench", "budget")}
     pages |= {"evaluate": folder / "run" / "evaluation" / "evaluation.html", "folds": folder / "folds" / "folds.html"}
+    pages |= {"train": folder / "run" / "training.html"}
     pages |= {"score": folder / "scored" / "summary.html", "sweep": folder / "sweep" / "sweep.html"}
     for words in (
         ("data", "qa", data, "--html", pages["qa"]),

@@ -82,14 +82,14 @@ def main() -> int:
     """Write what is missing; what a package cannot write is printed, and the judging counts it as missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the exports are kept")
-    parser.add_argument("names", nargs="*", help="networks whose names begin so; all of them when none is given")
+    parser.add_argument("names", nargs="*", help="networks or families whose names begin so (default all)")
     parser.add_argument("--exporter", default="", help="script, dynamo or file (default all)")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     os.environ["YOLO_CONFIG_DIR"] = str(arguments.folder.absolute())
     for network in read_networks():
-        if arguments.names and not network.name.startswith(tuple(arguments.names)):
+        if not network.is_meant(arguments.names):
             continue
         for spelling in network.exports if network.package != "keras" else ():
             target = network.path(spelling, arguments.folder)

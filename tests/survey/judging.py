@@ -62,7 +62,7 @@ class Outcome:
 def chosen(names: list[str], part: str | None) -> Iterator[tuple[Network, str]]:
     """Yield the networks of a part whose names begin as asked for, with each spelling."""
     for network in read_networks():
-        if network.name.startswith(tuple(names) or "") and part in (None, network.part):
+        if network.is_meant(names) and part in (None, network.part):
             yield from ((network, spelling) for spelling in network.exports)
 
 
@@ -194,7 +194,7 @@ def main() -> int:
     """Print a line for each export and chip, then the rates; exit 1 when fewer than 95 % of the verdicts are right."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where exporting.py keeps the networks")
-    parser.add_argument("names", nargs="*", help="networks whose names begin so; all of them when none is given")
+    parser.add_argument("names", nargs="*", help="networks or families whose names begin so (default all)")
     parser.add_argument("--part", choices=("open", "heldout"), help="judge this part only (default both)")
     parser.add_argument("--json", type=Path, help="write the outcomes to this file")
     arguments = parser.parse_args()

@@ -15,8 +15,11 @@ def main() -> None:
     """Write what is missing, with the input as NCHW, which Hailo's parser asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the exports are kept")
-    folder = parser.parse_args().folder
-    for network in (network for network in read_networks() if network.package == "keras"):
+    parser.add_argument("names", nargs="*", help="networks or families whose names begin so (default all)")
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    meant = [network for network in read_networks() if network.package == "keras" and network.is_meant(arguments.names)]
+    for network in meant:
         tensorflow.keras.utils.set_random_seed(0)
         model = getattr(tensorflow.keras.applications, network.model)(weights=None, **network.options)
         signature = [tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32, name="input")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -80,6 +80,10 @@ class Network:
     def path(self, spelling: str, folder: Path) -> Path:
         """Return where the export in one spelling is kept."""
         return folder / f"{self.name}.{spelling}.onnx"
+
+    def is_meant(self, names: Collection[str]) -> bool:
+        """Whether the network's or its family's name begins with one of these; every network is, when there is none."""
+        return not names or self.name.startswith(tuple(names)) or self.family.startswith(tuple(names))
 
     @property
     def counted(self) -> bool:

@@ -263,6 +263,27 @@ def test_under_voltage_in_the_kernel_log_alone(check: Callable[[Machine], Checku
     assert [finding.rule for finding in check(machine).findings] == ["power-supply", "device-lost"]
 
 
+def test_a_link_that_is_down_is_named_where_no_device_is_found(check: Callable[[Machine], Checkup]) -> None:
+    # Source: github.com/raspberrypi/linux, issue 6511; github.com/geerlingguy/raspberry-pi-pcie-devices, issue 674.
+    machine = Machine().stack("4.23.0")
+    machine.files = {name: text for name, text in machine.files.items() if not name.startswith(PCI)}
+    machine.log("[ 0.25] brcm-pcie 1000110000.pcie: Forcing gen 2", "[ 0.36] brcm-pcie 1000110000.pcie: link down")
+    (finding,) = check(machine).findings
+    assert finding.rule == "device-absent"
+    assert "link down" in finding.message
+    assert "ribbon cable" in finding.fix
+
+
+def test_an_optional_board_configuration_is_no_missing_firmware(check: Callable[[Machine], Checkup]) -> None:
+    # Source: github.com/blakeblackshear/frigate, pull request 17805: an add-on with 4.21.0, driver 4.20.1.
+    machine = Machine("home-assistant-os").stack("4.21.0").driver("hailo_pci", "4.20.1").with_file(".dockerenv")
+    machine.log("[ 5.20] hailo 0000:01:00.0: Writing file hailo/hailo8_board_cfg.bin")
+    machine.log("[ 5.24] Failed to write file hailo/hailo8_board_cfg.bin")
+    (finding,) = check(machine).findings
+    assert finding.rule == "driver-version"
+    assert "4.20.1" in finding.fix
+
+
 def test_two_stacks_at_once(check: Callable[[Machine], Checkup]) -> None:
     packages = "hailo-all 4.20.0+1 installed\nh10-hailort 5.1.1 installed\npython3-hailort 4.20.0-1 installed\n"
     machine = Machine().stack("5.1.1", packages=packages).driver("hailo1x_pci", "5.1.1")

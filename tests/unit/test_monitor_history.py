@@ -89,7 +89,7 @@ def test_rows_come_back_in_order_and_a_lost_block_leaves_no_invented_rows() -> N
 
 def test_news_say_what_came_and_nothing_twice() -> None:
     feed = Feed(ABOUT)
-    feed.take("rex", np.ones((50, 2), np.float32), None)
+    feed.take_samples("rex", np.ones((50, 2), np.float32), None)
     feed.write(BackendSwitch(None, "onnx", "no device"))
     feed.write(decision(0))
     feed.write(decision(1, label=None, quality=("stuck:acc_x",)))
@@ -118,7 +118,7 @@ def test_what_waits_is_bounded_and_what_is_lost_is_counted() -> None:
         feed.write(decision(seq))
     chunk = np.ones((MAX_SAMPLES // 4, 2), np.float32)
     for _ in range(6):
-        feed.take("rex", chunk, None)
+        feed.take_samples("rex", chunk, None)
     assert feed.counters["dropped"] == 12
     feed.collate()
     assert feed.state()["streams"][0][7][0] == MAX_RECORDS
@@ -129,7 +129,7 @@ def test_two_hundred_streams_of_an_hour_stay_within_the_budget() -> None:
     samples = np.zeros((250, 2), np.float32)
     for minute in range(4):
         for number in range(200):
-            feed.take(f"{number}", samples, minute * 60.0 + np.arange(250) / 5.0)
+            feed.take_samples(f"{number}", samples, minute * 60.0 + np.arange(250) / 5.0)
             for at in range(20):
                 feed.write(decision(at, f"{number}"))
         feed.collate()

@@ -117,3 +117,11 @@ def test_refused_constructs_are_valid_models_and_nearly_all_are_refused() -> Non
 def test_a_rate_shows_its_counts() -> None:
     assert rate([True, True, False]) == "2 of 3 (66.7 %)"
     assert rate([]) == "0 of 0"
+
+
+def test_networks_are_chosen_by_the_beginning_of_their_name_or_family() -> None:
+    chosen = {network.name for network in read_networks() if network.is_meant(["openclip", "hardnet"])}
+    assert {"openclip-rn50", "openclip-vit-b32"} < chosen
+    assert all(name.startswith("openclip") or "hardnet" in name for name in chosen)
+    assert len(chosen) > len([name for name in chosen if name.startswith("openclip")])
+    assert all(network.is_meant([]) for network in read_networks())

@@ -138,8 +138,8 @@ def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
     return Rung("hef", "quantised", run, CAUSES["hef"])
 
 
-def int8_rung(model: bytes, tail: Tail, behind: Forward = lambda t: t) -> Rung:
-    """Return the rung of an int8 preview in onnxruntime."""
+def int8_rung(model: bytes, tail: Tail, behind: Forward = lambda t: t, cause_broken: str = "") -> Rung:
+    """Return the rung of an int8 preview in onnxruntime; ``cause_broken`` is why it would lose nearly everything."""
     run = device_rung(lambda: OnnxBackend(model, name="onnx-int8"), tail, behind)
     cause = CAUSES["int8-preview"] if isinstance(tail, FsqTail) else SCORES_CAUSE
-    return Rung("int8-preview", "quantised", run, cause, BROKEN["int8-preview"])
+    return Rung("int8-preview", "quantised", run, cause, cause_broken or BROKEN["int8-preview"])

@@ -15,10 +15,11 @@ from fsq_edge_runtime.doctor.hardware import (
     PciDevice,
     device_files,
     file_holders,
+    in_container,
     kernel_modules,
     pci_devices,
+    system_kind,
 )
-from fsq_edge_runtime.doctor.platform_kind import in_container, system_kind
 from fsq_edge_runtime.doctor.system import Interpreter, System
 
 PROBE_MODULE = "fsq_edge_runtime.doctor.device_probe"
@@ -31,7 +32,8 @@ THROTTLE_FILE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 HALF_STATES = ("half-configured", "half-installed", "unpacked", "triggers-awaited", "triggers-pending")
 # Lines about the accelerator's driver, and about what takes the device away: supply, module signature.
 _TOLD = re.compile(
-    r"hailo|find_vma|under-?voltage|module verification|unsigned module|Lockdown: modprobe", re.IGNORECASE
+    r"hailo|find_vma|under-?voltage|module verification|unsigned module|Lockdown: modprobe|pcie.*link down",
+    re.IGNORECASE,
 )
 _VERSION = re.compile(r"(\d+\.\d+\.\d+)")
 

@@ -64,7 +64,7 @@ class MonitorSink:
 
     def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
         """Take samples (n, C), raw units, and their times (n,) in seconds, or None; never blocks."""
-        self._feed.take(stream, samples, times)
+        self._feed.take_samples(stream, samples, times)
 
     def read_facts(self, facts: Callable[[], dict[str, Any]]) -> None:
         """Ask for the run's counters here, once a second, on the page's thread."""
