@@ -184,7 +184,7 @@ def _windows(windows: Float32Array, given: NetworkInput) -> Float32Array:
     if len(x) < FEWEST_WINDOWS:
         raise DataError(
             f"{len(x)} windows are too few to calibrate with, give at least {FEWEST_WINDOWS}",
-            hint="cut them with more overlap; --windows folder:PATH cuts recordings by the preprocess file's hop_samples",
+            hint="cut them with more overlap: --windows folder:PATH cuts recordings every hop_samples of the file",
         )
     return np.ascontiguousarray(x, dtype=np.float32)
 
