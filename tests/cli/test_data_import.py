@@ -259,7 +259,7 @@ def test_a_hole_is_kept_or_parts_the_recording(capsys, tmp_path):
         (("column: time", "column: time, form: iso, zone: Europe/Wien"), "'Europe/Wien' is not a time zone", ""),
         (("unit: g", "unit: rad/s"), "cannot be turned", ""),
         (("{subject}.csv", "*.txt"), "no pattern of the map (*.txt) fits rex.csv", "--guess"),
-        (("files:", "fiels: 1\nfiles:"), "fiels: Extra inputs are not permitted", ""),
+        (("files:", "fiels: 1\nfiles:"), "fiels: there is no such key", ""),
         (("column: time", "column: time, form: ms"), "runs at 5e+04 Hz", ""),
     ],
 )
