@@ -7,8 +7,7 @@ import numpy as np
 from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.budget import Blocks, Budget
-from fsq_edge_runtime.monitor.events import MAX_EVENTS, EventList
-from fsq_edge_runtime.monitor.feed import MAX_RECORDS, MAX_SAMPLES, Feed
+from fsq_edge_runtime.monitor.feed import MAX_EVENTS, MAX_RECORDS, MAX_SAMPLES, EventList, Feed
 from fsq_edge_runtime.monitor.signals import BIN_S, BLOCK_BINS, SignalHistory
 from fsq_edge_runtime.monitor.windows import ABSTAINED, MISSED, ROW, WindowHistory
 from fsq_edge_runtime.stream.records import Decision, Gap, StreamEvent
