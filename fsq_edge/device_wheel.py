@@ -24,7 +24,7 @@ PAGES = ["device-install", "exit-codes", "troubleshooting"]
 NO_BENCH = ["charts", "layers", "page", "torch_backend"]  # they need an extra that a device has not
 KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
-    r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|deploy/plain_windows|report/(__init__|document|plain|terminal))\.py"
+    r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|report/(__init__|document|plain|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/(?!onlookers\.py).*)"
     r"|fsq_edge_compile/(__init__|checker/__init__|checker/targets)\.py"
@@ -56,10 +56,9 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             name = entry.filename.replace(*renamed)
             content = source.read(entry)
             if name == f"{renamed[1]}METADATA":
-                fields = content.partition(b"\n\n")[0]  # the README that follows is left out
-                content = (
-                    fields.replace(f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1)
-                    + b"\n"
+                fields = content.partition(b"\n\n")[0] + b"\n"  # the README that follows is left out
+                content = fields.replace(
+                    f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1
                 )
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
             target.writestr(_copy_of(entry, name), content)

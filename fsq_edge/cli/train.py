@@ -117,7 +117,11 @@ def command(
     output.quiet = output.quiet or not leads
     _say_device(output, settings.training.device)
     if folds is not None:
-        _train_folds(settings, out, folds, output)
+        try:
+            _train_folds(settings, out, folds, output)
+        except KeyboardInterrupt:
+            click.echo(f"stopped; the same command goes on, and keeps the folds that are finished in {out}", err=True)
+            raise
         return
     sides = open_sides(settings)
     _say_data(output, sides)
@@ -134,8 +138,10 @@ def command(
         with _bar(output) as listen:
             result = train(settings, out, sides=sides, progress=listen, say=say)
     except KeyboardInterrupt:
-        if leads and (out / CHECKPOINT_FILE).exists():
-            click.echo(f"stopped; the same command goes on after the last whole epoch, from {out}", err=True)
+        if leads:
+            kept = (out / CHECKPOINT_FILE).exists()
+            how = f"goes on after the last whole epoch, from {out}" if kept else "begins again"
+            click.echo(f"stopped; the same command {how}", err=True)
         raise
     _report(output, result, settings)
     if leads:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from fsq_edge.training.config import TrainConfig
 from fsq_edge_runtime.artefact import StrictModel
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.faults import first_fault
 from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.yaml_error import yaml_problem
 
@@ -123,9 +124,8 @@ def read_space(path: Path) -> Space:
         text = json.dumps({"ranges": {name: _numbers(values) for name, values in document.items()}})
         return Space.model_validate_json(text)
     except (ValidationError, TypeError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-        where = ": ".join(str(part) for part in first["loc"][1:3])
-        raise DataError(f"{path.name}: {where}: {first['msg']}", hint=hint) from error
+        field, words, meant = first_fault(error) if isinstance(error, ValidationError) else ("", str(error), "")
+        raise DataError(f"{path.name}: {field.removeprefix('ranges.')}: {words}", hint=meant or hint) from error
 
 
 def _numbers(values: Any) -> Any:

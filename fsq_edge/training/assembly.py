@@ -25,6 +25,7 @@ from fsq_edge.training.split import WindowSides, gap_seconds, window_labels
 from fsq_edge.training.validation import WindowFrames
 from fsq_edge.training.world import World
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.faults import first_fault
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, Preprocessor, fit_preprocess
 
 FIT_WINDOWS = 20_000  # enough for means and deviations; more would only cost memory
@@ -52,10 +53,9 @@ def draft_preprocess(dataset: Dataset, config: TrainConfig, window_samples: int,
             clip_sigma=section.clip_sigma,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "preprocessing"
+        field, words, hint = first_fault(error)
         raise DataError(
-            f"{dataset.name}: {field}: {first['msg']}", hint="correct the data set's description"
+            f"{dataset.name}: {field or 'preprocessing'}: {words}", hint=hint or "correct the data set's description"
         ) from error
 
 

@@ -7,16 +7,13 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fsq_edge_runtime.errors import DataError, did_you_mean
+from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.faults import first_fault
 from fsq_edge_runtime.files import read_bounded
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-    from pydantic_core import ErrorDetails
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 MAX_JSON_DEPTH = 64  # lists and objects inside each other; what this project writes has at most 8
@@ -64,12 +61,10 @@ class Artefact(StrictModel):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            faults = error.errors()
-            # A misspelt key is a missing one, too: that it is misspelt says more.
-            first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-            field = ".".join(str(part) for part in first["loc"]) or "document"
-            hint = _meant(cls, first) or f"repair or rewrite {cls.KIND}"
-            raise DataError(f"{where}: {field}: {first['msg']}", hint=hint) from error
+            field, words, hint = first_fault(error, cls)
+            raise DataError(
+                f"{where}: {field or 'document'}: {words}", hint=hint or f"repair or rewrite {cls.KIND}"
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -149,38 +144,6 @@ def _fault(value: Any) -> str:
             return ""
         level = below
     return f"lists and objects in it are nested deeper than {MAX_JSON_DEPTH} levels"
-
-
-def _meant(model: type[BaseModel], fault: ErrorDetails) -> str:
-    """Return the hint for an unknown key or kind: the known one which is spelled most like it; empty for others."""
-    if fault["type"] == "union_tag_invalid":
-        known = re.findall("'([^']*)'", fault["ctx"]["expected_tags"])
-        return did_you_mean(fault["ctx"]["tag"], known)
-    if fault["type"] == "union_tag_not_found":
-        return f"give {fault['ctx']['discriminator']}"
-    if fault["type"] != "extra_forbidden":
-        return ""
-    *place, key = fault["loc"]
-    models = [model]
-    for part in place:
-        if any(part in one.model_fields for one in models):
-            models = [inner for one in models if part in one.model_fields for inner in _models(one.model_fields[part])]
-        elif isinstance(part, str):  # the kind that chose one of several models
-            models = [one for one in models if any(part in get_args(f.annotation) for f in one.model_fields.values())]
-    fields = list(dict.fromkeys(name for one in models for name in one.model_fields))
-    return did_you_mean(str(key), fields) or (f"known keys: {', '.join(fields)}" if fields else "")
-
-
-def _models(field: FieldInfo) -> list[type[BaseModel]]:
-    """Return the models that the values of a field can be, through lists, unions and annotations."""
-    found: list[type[BaseModel]] = []
-    left: list[Any] = [field.annotation]
-    while left:
-        one = left.pop()
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            found.append(one)
-        left += get_args(one)
-    return found
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:

@@ -197,6 +197,7 @@ def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
 
     Raises:
         UsageError: the target holds something already.
+        UnavailableError: a write in the block failed.
     """
     occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if occupied and not (replaceable and (folder / replaceable).is_file()):
@@ -217,8 +218,10 @@ def new_folder(folder: Path, replaceable: str | None = None) -> Iterator[Path]:
             shutil.rmtree(former)
         else:
             building.replace(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:  # of an open file, which does not say its name
+            raise UnavailableError(f"cannot write {folder}: {error.strerror or error}", hint=WRITE_HINT) from error
         raise
     finally:
         os.close(descriptor)

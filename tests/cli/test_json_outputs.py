@@ -89,6 +89,7 @@ metrics export | dashboards
 service install | gait.fsqb --source udp:9999 --sink jsonl:o?append --dry-run | 0 1
 explain | dfc.log | 0 1
 bench | gait.fsqb --quick --decisions 50
+bench layers | gait.fsqb
 bench compare | bench.json bench.json
 wheelhouse | house
 """.replace("NETWORK", NETWORK)

@@ -116,6 +116,17 @@ def test_an_export_that_changed_a_weight_is_blamed(build: BuildFolder) -> None:
     assert ladder_of_build(build).blame == "onnx"
 
 
+def test_an_int8_graph_of_another_export_is_called_so(build: BuildFolder, tmp_path: Path) -> None:
+    assert "another export" not in ladder_of_build(build, gates=Gates(0.9999)).cause
+    model = onnx.load(build.path / "encoder_int8.onnx")
+    entry = next(entry for entry in model.graph.initializer if entry.name.endswith(".weight_quantized"))
+    entry.CopyFrom(numpy_helper.from_array(np.flip(numpy_helper.to_array(entry)).copy(), entry.name))
+    onnx.save(model, build.path / "encoder_int8.onnx")
+    climbed = ladder_of_build(build)
+    assert climbed.blame == "int8-preview"
+    assert climbed.cause == f"encoder_int8.onnx is from another export: fsq-edge quantize {build.path} makes it again"
+
+
 def test_a_foreign_head_is_blamed_on_the_split(build: BuildFolder) -> None:
     encoder = onnx.load(build.path / "encoder.onnx")
     entry = next(entry for entry in encoder.graph.initializer if entry.name == "projection.bias")

@@ -29,6 +29,8 @@ def _read(found: Any) -> Any:
         return found
     if set(found) - {"confidence"} != _FIELDS - {"confidence"} or found.get("confidence", LEVEL) != LEVEL:
         raise ValueError(f"an interval has the keys {', '.join(sorted(_FIELDS))}, and confidence {LEVEL}")
+    if not all(isinstance(found[name], int | float) for name in ("value", "low", "high")):
+        raise ValueError("the values of an interval are numbers")
     return Interval(float(found["value"]), float(found["low"]), float(found["high"]))
 
 

@@ -13,6 +13,7 @@ from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.artefact import Artefact, StrictModel, read_json
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.faults import first_fault
 from fsq_edge_runtime.files import first_line, read_bounded
 from fsq_edge_runtime.preprocess import ChannelSpec, PreprocessConfig, WindowZscore, fit_preprocess
 
@@ -131,9 +132,8 @@ class NetworkInput(Artefact):
                 value["layout"] = [str(axis) for axis in value["layout"]]
             return cls.model_validate(value, strict=False)
         except ValidationError as error:
-            fault = error.errors()[0]
-            field = ".".join(str(part) for part in fault["loc"]) or "document"
-            raise DataError(f"{path.name}: {field}: {fault['msg']}", hint=HINT) from error
+            field, words, hint = first_fault(error, cls)
+            raise DataError(f"{path.name}: {field or 'document'}: {words}", hint=hint or HINT) from error
 
     def config(self, windows: Float32Array) -> PreprocessConfig:
         """Return what the device applies: the rows are not folded, and nothing is clipped below a million sigmas.
@@ -168,7 +168,8 @@ class NetworkInput(Artefact):
                 zscore_only=alone,
             )
         except ValidationError as error:
-            raise DataError(f"the preprocess file: {error.errors()[0]['msg']}", hint=HINT) from error
+            field, words, _ = first_fault(error)
+            raise DataError(f"the preprocess file: {field}: {words}", hint=HINT) from error
         fits = isinstance(rule, FittedNormalization | WindowZscoreNormalization)
         return fit_preprocess(windows, config) if fits else config
 
@@ -232,7 +233,8 @@ def draft_of(
             value["normalization"] = {"kind": kind}
         return NetworkInput.model_validate(value, strict=False)
     except ValidationError as error:
-        raise DataError(f"the windows do not give a preprocess file: {error.errors()[0]['msg']}") from error
+        field, words, _ = first_fault(error)
+        raise DataError(f"the windows do not give a preprocess file: {field}: {words}") from error
 
 
 def _yaml(data: bytes, name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.dfc.emulator import read_emulator
@@ -52,7 +53,7 @@ def ladder_of_build(
         Rung("split", "exact", device_rung(lambda: OnnxBackend(build.read("encoder.onnx")), tail), CAUSES["split"]),
     ]
     if build.has("encoder_int8.onnx"):
-        rungs.append(int8_rung(build.read("encoder_int8.onnx"), tail))
+        rungs.append(int8_rung(build.read("encoder_int8.onnx"), tail, cause_broken=_other_export(build)))
     rungs += emulator_rungs(build, held_out.rows, tail)
     return run_ladder(held_out.frames, held_out.labels, [*rungs, *extra], tail, gates=gates, groups=held_out.subjects)
 
@@ -65,8 +66,29 @@ def _score_rungs(build: BuildFolder, original: Float32Array, tail: Tail) -> list
         Rung("split", "exact", split, "the rewritten graph is not the network's: report it, and build with --force"),
     ]
     if build.has("encoder_int8.onnx"):
-        rungs.append(int8_rung(build.read("encoder_int8.onnx"), build.int8_tail, build.scores_of))
+        model, other = build.read("encoder_int8.onnx"), _other_export(build)
+        rungs.append(int8_rung(model, build.int8_tail, build.scores_of, other))
     return rungs
+
+
+def _other_export(build: BuildFolder) -> str:
+    """Return that the int8 graph was made from another export, where its weights are not the device graph's, or ``""``.
+
+    A weight that was rounded lies within half a step of its float value; two steps leave room for what a quantizer
+    merges into it.
+    """
+    graphs = [_read_model(build.read(name)).graph for name in ("encoder.onnx", "encoder_int8.onnx")]
+    weights, rounded = ({one.name: numpy_helper.to_array(one) for one in graph.initializer} for graph in graphs)
+    for name, weight in weights.items():
+        levels, step = (rounded.get(f"{name}_{part}") for part in ("quantized", "scale"))
+        if levels is None or step is None or levels.shape != weight.shape:
+            continue
+        # One step for the whole, or one a channel, which is another axis in a Conv than in a ConvTranspose or MatMul.
+        axes = [axis for axis in range(weight.ndim) if weight.shape[axis] == step.size] if step.size > 1 else [0]
+        steps = (step.reshape([-1 if at == axis else 1 for at in range(weight.ndim)]) for axis in axes)
+        if not any((np.abs(levels * one - weight) <= 2 * one).all() for one in steps):
+            return f"encoder_int8.onnx is from another export: fsq-edge quantize {build.path} makes it again"
+    return ""
 
 
 def emulator_rungs(build: BuildFolder, rows: Int64Array, tail: Tail) -> list[Rung]:
@@ -124,4 +146,4 @@ def _read_model(data: bytes) -> Any:
     try:
         return onnx.load_from_string(data)
     except Exception as error:
-        raise DataError(f"model.onnx is not a readable ONNX model: {error}") from error
+        raise DataError(f"a graph of the folder is no readable ONNX model: {error}") from error

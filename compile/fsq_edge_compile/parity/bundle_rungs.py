@@ -127,17 +127,19 @@ def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
         binding: a module in the place of ``hailo_platform``; None imports the installed one.
     """
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, outputs = bundle.preprocess.frame_shape, bundle.output_sizes
+    shape, width = bundle.preprocess.frame_shape, bundle.device_width
     run = device_rung(
-        lambda: open_hailo(hefs, shape, outputs[0], binding=binding, timeout_s=DEVICE_TIMEOUT_S, outputs=outputs),
+        lambda: open_hailo(
+            hefs, shape, width, binding=binding, timeout_s=DEVICE_TIMEOUT_S, outputs=bundle.device_outputs
+        ),
         bundle.tail,
         scores_behind(bundle),
     )
     return Rung("hef", "quantised", run, CAUSES["hef"])
 
 
-def int8_rung(model: bytes, tail: Tail, behind: Forward = lambda t: t) -> Rung:
-    """Return the rung of an int8 preview in onnxruntime."""
+def int8_rung(model: bytes, tail: Tail, behind: Forward = lambda t: t, cause_broken: str = "") -> Rung:
+    """Return the rung of an int8 preview in onnxruntime; ``cause_broken`` is why it would lose nearly everything."""
     run = device_rung(lambda: OnnxBackend(model, name="onnx-int8"), tail, behind)
     cause = CAUSES["int8-preview"] if isinstance(tail, FsqTail) else SCORES_CAUSE
-    return Rung("int8-preview", "quantised", run, cause, BROKEN["int8-preview"])
+    return Rung("int8-preview", "quantised", run, cause, cause_broken or BROKEN["int8-preview"])

@@ -37,7 +37,8 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     ),
     "check": (("check",), (("onnx", "compile"),)),
     "deploy": (
-        ("calibrate", "compile", "export", "parity", "personalize", "preprocess fit", "quantize", "tune"),
+        ("bench layers", "calibrate", "compile", "export", "parity", "personalize", "preprocess fit", "quantize",
+         "tune"),
         (("onnx", "compile"),),
     ),
     "train": (("demo", "evaluate", "sweep", "train"), (("torch", "train"), ("safetensors", "train"))),

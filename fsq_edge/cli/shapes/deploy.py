@@ -9,6 +9,8 @@ from typing_extensions import TypedDict
 from fsq_edge.cli.shapes import Nulls, Versioned, joined
 from fsq_edge.cli.shapes.bundle import HefFinding, Refused
 from fsq_edge.cli.shapes.check import Check
+from fsq_edge_benchmarks.bench.layers import NetworkCost
+from fsq_edge_benchmarks.measure.machine import Machine
 from fsq_edge_calibration.audit import CalibrationAudit
 from fsq_edge_calibration.comparison import ChannelComparison
 from fsq_edge_compile.build_folder import ExportRecord
@@ -220,7 +222,14 @@ class Tune(Versioned):
     front: list[Candidate]
 
 
+class MeasuredOn(Versioned):
+    """The machine that measured."""
+
+    machine: Machine
+
+
 OUTPUTS = {
+    "bench layers": (joined(NetworkCost, MeasuredOn),),
     "calibrate": (joined(CalibrationAudit, CalibrationFile),),
     "compile": (joined(Plan, Planned), Compiled, NotPlanned, Refused),
     "export": (joined(ExportRecord, Built), joined(ExportRecord, Versioned, OwnExport), joined(Versioned, OwnExport)),

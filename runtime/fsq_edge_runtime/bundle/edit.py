@@ -13,6 +13,7 @@ from fsq_edge_runtime.bundle.archive import MANIFEST
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.manifest import REQUIRED_ROLES, BundleFile, Manifest, Role
 from fsq_edge_runtime.errors import BundleError, UsageError
+from fsq_edge_runtime.faults import first_fault
 from fsq_edge_runtime.findings import Finding
 from fsq_edge_runtime.hef import HefRecord, HefReport, compare_hef, inspect_hef
 from fsq_edge_runtime.preprocess import PreprocessConfig
@@ -158,8 +159,7 @@ def make_bundle(
     try:
         manifest = Manifest(name=name, classes=classes, files=entries, preprocess_sha256=preprocess.digest(), **facts)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise BundleError(f"the bundle cannot be made: {field}: {first['msg']}") from error
+        field, words, _ = first_fault(error)
+        raise BundleError(f"the bundle cannot be made: {field or 'manifest'}: {words}") from error
     files = {MANIFEST: manifest.to_json().encode(), **dict(parts.values())}
     return Bundle.from_files(files)

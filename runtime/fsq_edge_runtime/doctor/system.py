@@ -22,6 +22,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fsq_edge_runtime.errors import DataError, MissingInputError
+from fsq_edge_runtime.faults import first_fault
 
 READ_LIMIT = 256 * 1024
 COMMAND_SECONDS = 15.0
@@ -243,9 +244,8 @@ class RecordedSystem:
         try:
             object.__setattr__(self, "record", SystemRecord.model_validate_json(text))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise DataError(f"{path}: {where or 'file'}: {first['msg']}") from error
+            field, words, hint = first_fault(error, SystemRecord)
+            raise DataError(f"{path}: {field or 'file'}: {words}", hint=hint) from error
 
     def read(self, path: str) -> str | None:
         """Return the mirrored file."""

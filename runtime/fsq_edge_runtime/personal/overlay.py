@@ -20,6 +20,7 @@ from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.bundle.archive import decode_archive, encode_archive
 from fsq_edge_runtime.bundle.signature import SIGNATURE_PATH, SignatureFile, sign_bytes, verify_bytes
 from fsq_edge_runtime.errors import BundleError, DataError
+from fsq_edge_runtime.faults import first_fault
 from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.npz import npz_bytes, read_arrays
 from fsq_edge_runtime.personal.guard import DIRECTIONS, PROTOTYPES, Range
@@ -138,8 +139,8 @@ class Overlay:
         try:
             record = OverlayRecord(reach=found.reach, arrays_sha256=digest, **facts)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise DataError(f"the overlay cannot be made: {first['loc']}: {first['msg']}") from error
+            field, words, _ = first_fault(error)
+            raise DataError(f"the overlay cannot be made: {field}: {words}") from error
         return cls(record, weights, found)
 
     @classmethod

@@ -19,18 +19,16 @@ from fsq_edge_compile.checker.families import (
 )
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate
 
-PREDICATES: dict[str, Predicate] = {}
-for _family in (
-    activations,
-    convolution,
-    elementwise,
-    movement,
-    normalisation,
-    pooling,
-    recurrent,
-    reductions,
-    resampling,
-):
-    PREDICATES.update(_family.PREDICATES)
+PREDICATES: dict[str, Predicate] = {
+    **activations.PREDICATES,
+    **convolution.PREDICATES,
+    **elementwise.PREDICATES,
+    **movement.PREDICATES,
+    **normalisation.PREDICATES,
+    **pooling.PREDICATES,
+    **recurrent.PREDICATES,
+    **reductions.PREDICATES,
+    **resampling.PREDICATES,
+}
 
 __all__ = ["PREDICATES", "Breach", "Context", "Predicate"]

@@ -15,13 +15,7 @@ from itertools import pairwise
 from fsq_edge_compile.checker.families.predicate import Breach, text
 from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
 from fsq_edge_compile.checker.operators import MOVES, SELECTIONS
-from fsq_edge_compile.checker.patterns.matching import (
-    Claim,
-    Claims,
-    claim_all,
-    permutation,
-    scaled_by_constant,
-)
+from fsq_edge_compile.checker.patterns.matching import Claim, Claims, claim_all, permutation, scaled_by_constant
 
 MAX_HOPS = 12
 ROW = "MultiHeadAttention (pattern)"

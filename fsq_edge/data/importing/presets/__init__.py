@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -52,6 +53,6 @@ def self_explaining_map(paths: Iterable[Path]) -> ImportMap:
         if not reader.describe(file, None).time:
             raise UsageError(
                 f"{file.name} does not say what its columns are",
-                hint="fsq-edge data import PATH --guess writes a map; or give --map or --preset",
+                hint=f"fsq-edge data import {shlex.quote(str(paths[0]))} --guess writes a map; then --map map.yaml",
             )
     return parse_map(guess_map(paths).text.encode(), "the map of the files")
