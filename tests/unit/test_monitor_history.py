@@ -111,6 +111,21 @@ def test_news_say_what_came_and_nothing_twice() -> None:
     assert past.view(None, 60.0, 100)["rows"]["t"] == [2.0, 3.0, 4.0, 5.0]
 
 
+def test_the_news_of_a_quick_replay_have_a_bound() -> None:
+    feed = Feed(ABOUT)
+    for minutes, skipped in ((2, True), (0.5, None)):
+        feed.take_samples("rex", np.ones((round(3000 * minutes), 2), np.float32), None)
+        feed.write(decision(0))
+        feed.collate()
+        past = feed.find(0)
+        assert past is not None
+        detail = past.news()
+        assert detail.get("skipped") is skipped
+        assert len(detail["rows"]["t"]) == (0 if skipped else 1)
+        assert (detail["curve"] is None) is (skipped is True)
+        assert past.view(None, 60.0, 100)["rows"]["t"], "the page finds it there"
+
+
 def test_what_waits_is_bounded_and_what_is_lost_is_counted() -> None:
     feed = Feed(ABOUT)
     for seq in range(MAX_RECORDS + 10):
