@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fsq_edge_compile.checker import native_worker
 from fsq_edge_compile.checker.native import NativeError, Worker
 
 ANSWER = """
@@ -20,19 +22,24 @@ sys.stdout.buffer.flush()
 """
 
 
-def worker(folder: Path, work: str, timeout_s: float, patience: float) -> Worker:
-    script = folder / "child.py"
-    script.write_text(ANSWER.format(work=work))
-    return Worker(timeout_s, script=str(script), patience=patience)
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let the child do other work."""
+    script = tmp_path / "child.py"
+    monkeypatch.setattr(native_worker, "__file__", str(script))
+    return lambda work: script.write_text(ANSWER.format(work=work))
 
 
-def test_a_child_that_waits_for_the_processor_is_not_late(tmp_path: Path) -> None:
-    with closing(worker(tmp_path, "time.sleep(1.2)", 1.0, 100.0)) as patient:
-        assert patient.ask(0, b"model") == b"ok"
+def test_a_child_that_waits_for_the_processor_is_not_late(child: Callable[[str], None]) -> None:
+    child("time.sleep(1.2)")
+    with closing(Worker(1.0, patience=100.0)) as worker:
+        assert worker.ask(0, b"model") == b"ok"
 
 
 @pytest.mark.parametrize(("work", "patience"), [("while True: pass", 1000.0), ("time.sleep(1000)", 2.0)])
-def test_a_child_that_computes_or_waits_too_long_is_ended(tmp_path: Path, work: str, patience: float) -> None:
-    asked = worker(tmp_path, work, 0.3, patience)
+def test_a_child_that_computes_or_waits_too_long_is_ended(
+    work: str, patience: float, child: Callable[[str], None]
+) -> None:
+    child(work)
     with pytest.raises(NativeError, match="took over 0 s"):
-        asked.ask(0, b"model")
+        Worker(0.3, patience=patience).ask(0, b"model")
