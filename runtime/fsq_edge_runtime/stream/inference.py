@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 MAX_BATCH = 64  # windows that are collected
-NETWORK_BATCH = 32  # of one run of the network: the best of 8 to 256 on a quiet Xeon (benchmarks/results/streaming.json)
+NETWORK_BATCH = 32  # of one run of the network: the best of 8 to 256 on a quiet Xeon (results/streaming.json)
 LOST = -1  # in place of a code: no inference
 STEP_MARGIN = 2e-4  # in steps; a batch of another size may round a feature otherwise by 1e-6, which is 64e-6 steps
 
