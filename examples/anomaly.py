@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from fsq_edge.data import cut_windows, open_dataset
-from fsq_edge_compile import NetworkInput, build_bundle
+from fsq_edge_compile import build_bundle
+from fsq_edge_compile.foreign.network_input import draft_of
 from fsq_edge_runtime.errors import FsqEdgeError
 
 WINDOW, HOP = 100, 50
@@ -41,7 +42,8 @@ def main() -> int:
     normal = index.label == data.classes.index(NORMAL)
     held_out = np.isin(index.subject, list(data.subjects[-2:]))
     usual = windows[normal & ~held_out]
-    mean, std = usual.mean(axis=(0, 2), dtype=np.float64), usual.std(axis=(0, 2), dtype=np.float64)
+    described = draft_of(usual, data.sample_rate_hz, HOP, [f"{one.name}:{one.unit}" for one in data.channels])
+    mean, std = np.array(described.normalization.mean), np.array(described.normalization.std)
 
     model_file = arguments.out / "anomaly.onnx"
     model = train(((usual - mean[:, None]) / std[:, None]).astype(np.float32), arguments.steps)
@@ -49,19 +51,6 @@ def main() -> int:
         warnings.simplefilter("ignore")  # torch's exporters warn of their own future
         torch.onnx.export(model, (torch.zeros(1, len(mean), WINDOW),), str(model_file), dynamo=False)
 
-    channels = [{"name": channel.name, "unit": channel.unit} for channel in data.channels]
-    described = NetworkInput.model_validate(
-        {
-            "schema_version": 1,
-            "layout": ("C", "T"),
-            "channels": channels,
-            "sample_rate_hz": data.sample_rate_hz,
-            "window_samples": WINDOW,
-            "hop_samples": HOP,
-            "normalization": {"kind": "given", "mean": tuple(mean), "std": tuple(std)},
-        },
-        strict=False,
-    )
     made = build_bundle(
         model_file, described, usual, arch="hailo8l", false_alarm_rate=FALSE_ALARMS, min_label_agreement=0.9
     )

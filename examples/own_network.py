@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from fsq_edge.data import cut_windows, open_dataset
-from fsq_edge_compile import NetworkInput, build_bundle
+from fsq_edge_compile import build_bundle
+from fsq_edge_compile.foreign.network_input import draft_of
 from fsq_edge_runtime import Bundle
 from fsq_edge_runtime.errors import FsqEdgeError
 
@@ -40,8 +41,9 @@ def main() -> int:
     index = cut_windows(data, WINDOW, HOP)
     windows = index.gather()
     test = np.isin(index.subject, list(held_out))
-    mean = windows[~test].mean(axis=(0, 2), dtype=np.float64)
-    std = windows[~test].std(axis=(0, 2), dtype=np.float64)
+    channels = [f"{channel.name}:{channel.unit}" for channel in data.channels]
+    described = draft_of(windows[~test], data.sample_rate_hz, HOP, channels)
+    mean, std = np.array(described.normalization.mean), np.array(described.normalization.std)
 
     model_file = arguments.out / "exercise.onnx"
     ready = ((windows - mean[:, None]) / std[:, None]).astype(np.float32)
@@ -50,19 +52,6 @@ def main() -> int:
         warnings.simplefilter("ignore")  # torch's exporters warn of their own future
         torch.onnx.export(model, (torch.zeros(1, len(mean), WINDOW),), str(model_file), dynamo=False)
 
-    channels = [{"name": channel.name, "unit": channel.unit} for channel in data.channels]
-    described = NetworkInput.model_validate(
-        {
-            "schema_version": 1,
-            "layout": ("C", "T"),
-            "channels": channels,
-            "sample_rate_hz": data.sample_rate_hz,
-            "window_samples": WINDOW,
-            "hop_samples": HOP,
-            "normalization": {"kind": "given", "mean": tuple(mean), "std": tuple(std)},
-        },
-        strict=False,
-    )
     made = build_bundle(
         model_file, described, windows[~test], classes=data.classes, labels=index.label[~test], arch="hailo8l"
     )

@@ -24,7 +24,7 @@ PAGES = ["device-install", "exit-codes", "troubleshooting"]
 NO_BENCH = ["charts", "layers", "page", "torch_backend"]  # they need an extra that a device has not
 KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
-    r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|deploy/plain_windows|report/(__init__|document|plain|terminal))\.py"
+    r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|report/(__init__|document|plain|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/(?!onlookers\.py).*)"
     r"|fsq_edge_compile/(__init__|checker/__init__|checker/targets)\.py"

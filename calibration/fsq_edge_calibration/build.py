@@ -9,14 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_calibration.calibration_set import COLUMNS, CalibrationSet
-from fsq_edge_calibration.selection import (
-    METHODS,
-    Method,
-    balanced_order,
-    extremes_order,
-    k_center_order,
-    random_order,
-)
+from fsq_edge_calibration.selection import METHODS, Method, balanced_order, extremes_order, k_center_order, random_order
 from fsq_edge_runtime.arrays import AnyArray, BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor

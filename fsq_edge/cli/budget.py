@@ -98,15 +98,7 @@ def command(
 def _tables(
     pieces: pd.DataFrame, min_bout: float, max_break: float, zone: str | None, subjects: Path | None
 ) -> dict[str, pd.DataFrame]:
-    from fsq_edge.budget import (
-        bouts,
-        day_shares,
-        hour_shares,
-        read_subjects,
-        subject_budget,
-        time_budget,
-        transitions,
-    )
+    from fsq_edge.budget import bouts, day_shares, hour_shares, read_subjects, subject_budget, time_budget, transitions
 
     tables = {"budget": time_budget(pieces, min_bout, max_break), "bouts": bouts(pieces, min_bout, max_break)}
     tables["transitions"] = transitions(pieces)

@@ -58,8 +58,8 @@ def command(
     subjects = test_subjects or TEST_SUBJECTS.get(source, ())
     result = run_demo(source, subjects, config, out, arch=arch, hops=QUICK_HOPS if quick else HOPS, say=say)
     summary = summary_of(result, quick=quick, seed=seed)
+    write_json(summary, str(out / "summary.json"))  # first: it marks the folder, whose index lists the report
     write_report(result, summary, out / "report.html")
-    write_json(summary, str(out / "summary.json"))
     output.print()
     output.print(table("What was measured", ["", "value"], summary_rows(summary)))
     output.say(f"\nreport: {out / 'report.html'}   summary: {out / 'summary.json'}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fsq_edge.cli.bundle_onnx import export_own, network_options
+from fsq_edge.cli.bundle_onnx import network_options
 from fsq_edge.cli.early import require_run
 from fsq_edge.cli.options import default_option, folder_option
 from fsq_edge.cli.output import Output, force_option, need, output_options
@@ -47,6 +47,8 @@ def command(
     """
     if network["onnx"] is not None and run is None:
         need("onnx", "compile")
+        from fsq_edge.cli.own_network import export_own
+
         export_own(network, output, name, arch, force, out)
         return
     if run is None or network["onnx"] is not None:

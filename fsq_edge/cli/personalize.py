@@ -9,7 +9,8 @@ import click
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES
 from fsq_edge.cli.options import backend_option, default_option, path_option
-from fsq_edge.cli.output import Output, force_option, output_options, require_folder, table
+from fsq_edge.cli.output import Output, force_option, need, output_options, require_folder, table, write_report
+from fsq_edge.tuning.personal_page import CLASS_COLUMNS, class_rows, personal_page
 from fsq_edge.tuning.streams import open_recordings
 from fsq_edge.tuning.wearer_windows import windows_of_recordings
 from fsq_edge_runtime.bundle.bundle import Bundle
@@ -43,6 +44,7 @@ from fsq_edge_runtime.personal.fitting import Personalization, personalize
 @click.option("--hop", type=click.IntRange(1, 65536), metavar="SAMPLES",
               help="Step between the windows that are fitted to. Default: a tenth of a window.")  # fmt: skip
 @backend_option("onnx", "Compute the features of the recordings on this backend.")
+@path_option("--report", help="Write an HTML report, of a refusal too, to this file.")
 @path_option("--sign", metavar="PRIVATE.pem", help="Sign the overlay with this Ed25519 key (PEM). Default: not signed.")
 @force_option
 @output_options
@@ -60,6 +62,7 @@ def command(
     least: int,
     hop: int | None,
     backend: str,
+    report: Path | None,
     sign: Path | None,
     force: str,
     output: Output,
@@ -74,6 +77,8 @@ def command(
         raise UsageError("give --recordings or --log, one of the two", hint="fsq-edge personalize --help")
     if recordings is not None and subject is None:
         raise UsageError("--recordings needs --subject", hint="--subject ID names the wearer's recordings")
+    if report is not None:
+        need("jinja2", "report")
     key = read_bounded(sign, MAX_KEY_BYTES) if sign is not None else None
     require_folder(out)
     opened = Bundle.open(bundle)
@@ -94,6 +99,9 @@ def command(
         force=force,
     )
     _show(found, output)
+    if report is not None:
+        write_report(report, personal_page(found, bundle.name, wearer or subject or stream or "wearer"))
+        output.say(f"wrote {report}")
     overlay = found.overlay
     if overlay is not None:
         overlay = overlay if key is None else overlay.signed(key)
@@ -131,24 +139,8 @@ def _show(found: Personalization, screen: Output) -> None:
             f"{loss.better.high:+.3f})"
         )
     if found.confusion_after.sum():
-        screen.print(table("By class, held-out blocks", ("class", "windows", "recall before", "after", "now taken for"),
-                           _class_rows(found)))  # fmt: skip
+        screen.print(table("By class, held-out blocks", CLASS_COLUMNS, class_rows(found)))
     for reason in found.reasons:
         screen.say(f"refused: {reason}")
     if found.overlay is None:
         screen.say("nothing written: the bundle's own head stays")
-
-
-def _class_rows(found: Personalization) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for label, name in enumerate(found.classes):
-        before, after = found.confusion_before[label], found.confusion_after[label]
-        if not after.sum():
-            continue
-        wrong = sorted(((int(count), other) for other, count in enumerate(after) if other != label and count),
-                       reverse=True)[:2]  # fmt: skip
-        rows.append((
-            name, str(int(after.sum())), f"{before[label] / before.sum():.0%}", f"{after[label] / after.sum():.0%}",
-            ", ".join(f"{found.classes[other]} {count}" for count, other in wrong) or "-",
-        ))  # fmt: skip
-    return rows

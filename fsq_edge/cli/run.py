@@ -6,31 +6,31 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from fsq_edge.cli.endings import ending_signals
-from fsq_edge.cli.options import backend_option, default_option, overlays_by_stream, path_option
+from fsq_edge.cli.endings import Endings, ending_signals
+from fsq_edge.cli.options import backend_option, default_option, path_option
 from fsq_edge.cli.output import Output, output_options
-from fsq_edge.cli.run_workers import refuse_unshared, run_workers
+from fsq_edge.cli.run_options import RunOptions, open_alerts, open_metrics, run_workers
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from fsq_edge_runtime.alerts import AlertRules, AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner
     from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
+    from fsq_edge_runtime.sources import Source
 
 
 class _Closes(Protocol):
     def close(self) -> None: ...
 
 
-STANDARD_OUTPUT = ("jsonl:-", "csv:-")
 Closable = TypeVar("Closable", bound=_Closes)
 _SOURCES = "npz:FILE|csv:FILE|stdin:|udp:HOST:PORT|serial:DEVICE|mqtt://HOST/TOPIC"
 _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parquet:DIR|webhook:URL"
@@ -81,8 +81,9 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 @click.option("--teach", is_flag=True,
               help='Take lines such as {"stream": "rex", "teach": "walk"}, which say what the wearer does from now on; '
                    "null fits a head to all that was taught (default: such lines are malformed).")  # fmt: skip
-@click.option("--drift/--no-drift", default=False,
-              help="Write a drift record when a stream no longer looks as it did (default: never).")  # fmt: skip
+@click.option("--drift/--no-drift", default=None,
+              help="Write a drift record when a stream no longer looks as it did (default: where the bundle counts the "
+                   "codes of 256 windows or more).")  # fmt: skip
 @path_option("--alerts", "alert_file", metavar="FILE",
              help="Raise the alerts of this YAML or JSON file of rules. Default: none.")  # fmt: skip
 @click.option("--reload", "reload", is_flag=True,
@@ -98,28 +99,7 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 )  # fmt: skip
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this address. Default: none.")
 @output_options
-def command(
-    bundle: Path,
-    source_texts: tuple[str, ...],
-    sink_texts: tuple[str, ...],
-    backend: str,
-    pace: str,
-    source_rate: float | None,
-    chunk: int,
-    latency: bool,
-    scores: bool,
-    stats: float,
-    overlay_texts: tuple[str, ...],
-    features: bool,
-    teach: bool,
-    drift: bool,
-    alert_file: Path | None,
-    reload: bool,
-    max_wait_ms: float,
-    workers: int,
-    metrics: str | None,
-    output: Output,
-) -> None:
+def command(output: Output, **given: Any) -> None:
     """Stream samples through BUNDLE: one record for every window, JSON lines on standard output by default.
 
     Runs until the sources end, or until SIGTERM, SIGHUP (exit 0) or Ctrl-C (exit 130), which drain what is under way.
@@ -129,101 +109,53 @@ def command(
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner, close_together
-    from fsq_edge_runtime.sinks import open_sink
-    from fsq_edge_runtime.sources import Notices, open_source
-    from fsq_edge_runtime.sources.silence import explain_silence
+    from fsq_edge_runtime.sources import Notices
     from fsq_edge_runtime.systemd import Watchdog
 
-    if output.json_to == "-" and set(sink_texts) & set(STANDARD_OUTPUT):
+    options = RunOptions(**given)
+    if output.json_to == "-" and options.writes_standard_output:
         raise UsageError("--json - and a sink on standard output exclude each other", hint="--sink jsonl:FILE")
-    opened = Bundle.open(bundle)
-    rules = None if alert_file is None else _read_rules(alert_file)
+    bundle, rules = Bundle.open(options.bundle), options.read_rules()
     notices = Notices(lambda line: None if output.quiet else click.echo(f"note: {line}", err=True))
-    stop = threading.Event()
-    facts: dict[str, Any] = {}
+    stop, facts = threading.Event(), {}
+    sinks: list[Sink] = []
+    reloaders: list[Reloader] = []  # empty until there is a session to give another bundle
     with ExitStack() as stack:
-        reloader: Reloader | None = None
-
-        def reload_bundle() -> None:
-            if reloader is not None:
-                reloader.request()
-
-        endings = stack.enter_context(ending_signals(stop, reload_bundle if reload else None))
-        sources = [
-            _closing(stack, open_source(text, opened.preprocess, source_rate_hz=source_rate,
-                                        paced=pace == "realtime", chunk=chunk, notices=notices))
-            for text in source_texts
-        ]  # fmt: skip
-        if workers > 1:
-            given = {"--metrics": metrics is not None, "--reload": reload, "--alerts": alert_file is not None}
-            refuse_unshared({**given, "--stats": stats > 0})
-            arguments = [str(bundle), "--backend", backend, "--latency" if latency else "--no-latency"]
-            arguments += ["--max-wait-ms", str(max_wait_ms)]
-            arguments += [] if source_rate is None else ["--source-rate", str(source_rate)]
-            flags = {"--scores": scores, "--features": features, "--teach": teach, "--drift": drift}
-            arguments += [flag for flag, on in flags.items() if on]
-            arguments += [part for text in overlay_texts for part in ("--overlay", text)]
-            endings.opening = False
-            shared = run_workers(workers, arguments, sink_texts, sources, stop)
-            if not output.quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
-                click.echo(f"note: {summary_line(shared)}", err=True)
-            output.write_json({"schema_version": 1, **shared})
-            if signal.SIGINT in endings.received:
-                raise KeyboardInterrupt
+        endings = stack.enter_context(ending_signals(stop, partial(_reload, reloaders) if options.reload else None))
+        sources = [_closing(stack, source) for source in options.open_sources(bundle, notices)]
+        if options.workers > 1:
+            _share(options, sources, stop, endings, output)
             return
         live = any(source.live for source in sources)
-        deadline_ms = None if live else 0.0  # a recording is never late
+        session = options.open_session(bundle, live)
 
-        def open_session(read: Bundle, chosen: str | None) -> Session:
-            overlays = _overlays(overlay_texts, bundle, read) if overlay_texts or bundle.is_dir() else {}
-            _require_features(features, read)
-            return read.open_session(
-                chosen or backend,
-                source_rate_hz=source_rate,
-                deadline_ms=deadline_ms,
-                overlay=overlays or None,
-                keep_features=features,
-                features=(teach and read.features > 0) or None,
-            )
+        def reopen(chosen: str | None) -> Session:
+            return options.open_session(Bundle.open(options.bundle), live, chosen)
 
-        session = open_session(opened, None)
-        reloader = _closing(stack, Reloader(session, lambda chosen: open_session(Bundle.open(bundle), chosen)))
+        reloaders.append(_closing(stack, Reloader(session, reopen)))
         if rules is not None:
             rules.check_classes(session.classes)
-        if drift:
+        if bundle.fingerprint.tells if options.drift is None else options.drift:
             session.watch_drift()
-        sinks: list[Sink] = []
         stack.callback(close_together, sinks)
-        for text in sink_texts:
-            sinks.append(
-                open_sink(
-                    text,
-                    latency=latency,
-                    scores=scores,
-                    queued=live,
-                    stop=stop,
-                    model=opened.manifest.name,
-                    classes=session.classes,
-                    session=session,
-                )
-            )
+        for text in options.sink_texts:
+            sinks.append(options.open_sink(text, session, live, stop))
         if not output.quiet:
             _say_where(sinks)
-        alerts = None if rules is None else _open_alerts(rules, sinks, queued=live, stop=stop)
         runner = Runner(
             session,
             sources,
             sinks,
             opening=session.opening,
-            stats_s=stats,
+            stats_s=options.stats,
             heartbeat=Watchdog().beat,
-            alerts=alerts,
-            reloader=reloader if reload else None,
-            teach=teach,
-            max_wait_s=max_wait_ms / 1e3,
+            alerts=None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop),
+            reloader=reloaders[0] if options.reload else None,
+            teach=options.teach,
+            max_wait_s=options.max_wait_ms / 1e3,
         )
-        if metrics is not None:
-            sinks.append(_open_metrics(metrics, runner, session))
+        if options.metrics is not None:
+            sinks.append(open_metrics(options.metrics, runner, session))
             runner.attach(sinks[-1])
         endings.opening = False
         try:
@@ -232,14 +164,36 @@ def command(
             return  # who reads the output has enough, as `head` does; the other sinks have their end
     if signal.SIGINT in endings.received:
         raise KeyboardInterrupt
-    if not facts:  # told to end while it was being opened
-        return
-    _report_losses(sinks)
-    config = opened.preprocess
-    silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)
-    if silent:
-        click.echo(f"warning: {silent}", err=True)
-    if not output.quiet and not set(sink_texts) & set(STANDARD_OUTPUT):
+    if facts:  # none where it was told to end while it was being opened
+        _report_losses(sinks)
+        _report(facts, bundle, options, output)
+
+
+def _reload(reloaders: list[Reloader]) -> None:
+    for reloader in reloaders:
+        reloader.request()
+
+
+def _share(options: RunOptions, sources: list[Source], stop: threading.Event, endings: Endings, output: Output) -> None:
+    """Let workers answer, and report what they did together."""
+    arguments = options.worker_arguments()
+    endings.opening = False
+    facts = run_workers(options.workers, arguments, options.sink_texts, sources, stop)
+    _report(facts, None, options, output)
+    if signal.SIGINT in endings.received:
+        raise KeyboardInterrupt
+
+
+def _report(facts: Mapping[str, Any], bundle: Bundle | None, options: RunOptions, output: Output) -> None:
+    """Say in one line what a run did, why it said nothing where that is so, and write its counters as JSON."""
+    if bundle is not None:
+        from fsq_edge_runtime.sources.silence import explain_silence
+
+        config = bundle.preprocess
+        silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)
+        if silent:
+            click.echo(f"warning: {silent}", err=True)
+    if not output.quiet and not options.writes_standard_output:
         click.echo(f"note: {summary_line(facts)}", err=True)
     output.write_json({"schema_version": 1, **facts})
 
@@ -258,48 +212,6 @@ def summary_line(facts: Mapping[str, Any]) -> str:
     ]
     streams = f" in {facts['streams']:,} streams" if facts["streams"] > 1 else ""
     return f"{facts['received']:,} samples, {facts['windows']:,} windows{streams}: {', '.join(parts)}"
-
-
-def _read_rules(path: Path) -> AlertRules:
-    from fsq_edge_runtime.alerts import read_rules
-
-    return read_rules(path)
-
-
-def _open_alerts(rules: AlertRules, sinks: list[Sink], *, queued: bool, stop: threading.Event) -> AlertWatch:
-    """Open what the rules write to, among the other sinks, and return what watches for them."""
-    from fsq_edge_runtime.alerts import AlertWatch
-    from fsq_edge_runtime.sinks import open_sink
-    from fsq_edge_runtime.sinks.chosen import AlertsOnly
-
-    for text in rules.sinks:
-        sinks.append(AlertsOnly(open_sink(text, queued=queued, stop=stop)))
-    return AlertWatch(rules)
-
-
-def _overlays(texts: Sequence[str], place: Path, bundle: Bundle) -> dict[str, Path]:
-    """Return the overlays by stream: those that were installed with the bundle, then those that were given."""
-    from fsq_edge_runtime.personal.installing import installed_overlays
-
-    given = overlays_by_stream(texts)
-    found = {**installed_overlays(place, bundle), **given}
-    return {stream: path for stream, path in found.items() if path is not None}
-
-
-def _require_features(wanted: bool, bundle: Bundle) -> None:
-    if wanted and not bundle.features:
-        raise UsageError(
-            "the bundle's graph puts out no features", hint="fsq-edge export RUN --features, and build the bundle again"
-        )
-
-
-def _open_metrics(text: str, runner: Runner, session: Session) -> Sink:
-    from fsq_edge_runtime.sinks.opening import split_address
-    from fsq_edge_runtime.sinks.prometheus import MetricsSink
-
-    deadline_ns = session.settings.deadline_ns(session.bundle.preprocess)
-    address, bundle = split_address(text, text), session.bundle.manifest.name
-    return MetricsSink(*address, runner.health, bundle=bundle, deadline_s=(deadline_ns or 0) / 1e9)
 
 
 def _closing(stack: ExitStack, opened: Closable) -> Closable:

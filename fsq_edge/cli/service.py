@@ -29,7 +29,7 @@ def command() -> None:
 @click.option("--sink", "sinks", required=True, multiple=True, metavar="ADDRESS",
               help="As for run --sink; a relative file lies in /var/lib/NAME.")  # fmt: skip
 @path_option("--alerts", help="As for run --alerts. Default: none.")
-@click.option("--drift", is_flag=True, help="As for run --drift.")
+@click.option("--drift/--no-drift", default=None, help="As for run --drift.")
 @click.option("--metrics", metavar="[HOST:]PORT", help="As for run --metrics. Default: none.")
 @backend_option("auto", "As for run --backend.")
 @default_option("--name", "fsq-edge", None, "Name of the service.")
@@ -42,7 +42,7 @@ def install(
     sources: tuple[str, ...],
     sinks: tuple[str, ...],
     alerts: Path | None,
-    drift: bool,
+    drift: bool | None,
     metrics: str | None,
     backend: str,
     name: str,
@@ -62,7 +62,7 @@ def install(
 
         read_rules(alerts).check_classes([*opened.classes, *_overlay_classes(bundle, opened)])
         more += ["--alerts", os.path.abspath(alerts)]  # noqa: PTH100 - links stay links
-    more += ["--drift"] if drift else []
+    more += [] if drift is None else ["--drift" if drift else "--no-drift"]
     more += ["--metrics", metrics] if metrics is not None else []
     place = Path(os.path.abspath(bundle))  # noqa: PTH100 - the link to the bundle in force stays a link
     unit = ServiceUnit(name, find_program(sys.executable), place, sources, sinks, tuple(more), user)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,8 @@ def command(
     """Train a Conv2d-FSQ classifier.
 
     CONFIG is a YAML file; flags win over it, and without one the measured recipe is used. RUN then holds
-    model.safetensors, run.json, preprocess.json, training.log and the events for `tensorboard --logdir RUN`.
+    model.safetensors, run.json, preprocess.json, training.log, training.html and the events for `tensorboard --logdir
+    RUN`.
     """
     if (all_subjects or folds) and (test_subjects or (all_subjects and folds)):
         raise UsageError("give one of --test-subjects, --all-subjects and --folds", hint="fsq-edge train --help")
@@ -146,6 +148,7 @@ def command(
         raise
     _report(output, result, settings)
     if leads:
+        _write_page(result.folder)
         output.write_json(result.to_dict())
     if sizes is not None:
         leave_if_broken(sizes, out, settings.training.seed, output)
@@ -232,6 +235,15 @@ def _progress(record: EpochRecord) -> str:
     if record.val_macro_f1 is not None:
         return f"{text}, validation macro-F1 {record.val_macro_f1:.3f}"
     return f"{text}, refit on all subjects that are not held out"
+
+
+def _write_page(folder: Path) -> None:
+    """Write the run's page where the packages for pages are installed; without them a run is whole, too."""
+    if all(find_spec(module) is not None for module in ("matplotlib", "jinja2")):
+        from fsq_edge.evaluation.training_page import write_training_page
+        from fsq_edge.training import load_run
+
+        write_training_page(load_run(folder))
 
 
 def _report(show: Output, result: TrainResult, settings: TrainConfig) -> None:

@@ -100,7 +100,10 @@ def subject_spread(run: Run) -> SubjectSpread | None:
             index = part.take(np.arange(at, min(at + BATCH, len(part))))
             windows, valid = run.preprocessor.fill_gaps(index.gather())
             for subject in np.unique(index.subject[valid]).tolist():
-                look = looks.look(windows[valid & (index.subject == subject)])
+                own = windows[valid & (index.subject == subject)]
+                room = looks.room(len(own))
+                room[:, :-1] = own
+                look = looks.look(room)
                 if look is not None:
                     seen[subject] = look if subject not in seen else seen[subject].plus(look)
     if len(seen) < 2:

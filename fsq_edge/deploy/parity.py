@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from fsq_edge.deploy.plain_windows import read_windows
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.parity.bundle_rungs import hef_rung, ladder_of_bundle
 from fsq_edge_compile.parity.ladder import Gates, LadderReport
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.extras import need
-from fsq_edge_runtime.files import read_bounded
-from fsq_edge_runtime.npz import array_names, read_arrays
-
-MAX_WINDOWS_BYTES: Final = 1 << 30
 
 
 def climb_ladder(
@@ -56,8 +53,11 @@ def _ladder_of_bundle(path: Path, run_folder: Path | None, windows: Path | None,
         return ladder_of_bundle(opened, x, labels, groups=subjects, gates=gates, forward=forward, extra=extra)
     if windows is None:
         return ladder_of_bundle(opened, gates=gates, extra=extra)
-    x, labels, subjects = _read_windows(windows)
-    return ladder_of_bundle(opened, x, labels, groups=subjects, gates=gates, extra=extra)
+    given = read_windows(windows)
+    if given.labels is None:
+        raise DataError(f"{windows.name}: no labels", hint="numpy.savez with windows (N, C, T), labels (N,)")
+    x = np.asarray(given.windows, dtype=np.float32)
+    return ladder_of_bundle(opened, x, given.labels, groups=given.subjects, gates=gates, extra=extra)
 
 
 def _held_out_of_run(run_folder: Path) -> tuple[tuple[Any, Any, Any], Any]:
@@ -72,13 +72,3 @@ def _held_out_of_run(run_folder: Path) -> tuple[tuple[Any, Any, Any], Any]:
     held_out = usable_windows(run, split.test if len(split.test) else split.val, MAX_REFERENCE_WINDOWS)
     given = held_out.windows, held_out.index.label, held_out.index.subject
     return given, lambda frames: device_outputs(run, frames)
-
-
-def _read_windows(path: Path) -> tuple[Any, Any, Any]:
-    try:
-        data = read_bounded(path, MAX_WINDOWS_BYTES)
-        x, labels = read_arrays(data, ("windows", "labels"))
-        subjects = read_arrays(data, ("subjects",))[0] if "subjects" in array_names(data) else None
-        return np.asarray(x, dtype=np.float32), labels, subjects
-    except ValueError as error:
-        raise DataError(f"{path.name}: {error}", hint="numpy.savez with windows (N, C, T), labels (N,)") from error

@@ -10,13 +10,7 @@ import numpy as np
 
 from fsq_edge.data import cut_windows, open_dataset
 from fsq_edge.deploy.plain_windows import read_windows, require_numbers
-from fsq_edge_calibration import (
-    CalibrationAudit,
-    CalibrationSet,
-    Distribution,
-    build_calibration_set,
-    describe_windows,
-)
+from fsq_edge_calibration import CalibrationAudit, CalibrationSet, Distribution, build_calibration_set, describe_windows
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array, TextArray

@@ -6,6 +6,7 @@ from fsq_edge.evaluation import figures
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.recommendations import NOTHING, recommendations
 from fsq_edge.evaluation.run_evaluation import RunEvaluation
+from fsq_edge.evaluation.training_page import configuration_section, history_section
 from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, plural, shown_time
 from fsq_edge_runtime.scores import Interval
 
@@ -17,12 +18,12 @@ def sections(evaluated: RunEvaluation) -> list[Section]:
     """Return the sections of the report in order, with figures; ``evaluation.metrics`` of the run leaves some out."""
     wanted = evaluated.run.config.evaluation.metrics
     return [
-        _configuration(evaluated),
+        configuration_section(evaluated.run),
         _performance(evaluated),
         *([_per_class(evaluated)] if "per_class_accuracy" in wanted else ()),
         _per_subject(evaluated),
         _code_book(evaluated),
-        _history(evaluated),
+        history_section(evaluated.run),
         _data_quality(evaluated),
         Section("Recommendations", "\n".join(f"- {line}" for line in recommendations(evaluated))),
     ]
@@ -52,7 +53,8 @@ def verdict_of(scores: Evaluation, who: str, advice: int = 0) -> Verdict:
 def verdict(evaluated: RunEvaluation) -> Verdict:
     """Return the verdict of an evaluation."""
     lines = [line for line in recommendations(evaluated) if line != NOTHING]
-    who = f"of {plural(len(evaluated.evaluation.per_subject), 'subject')} that training never saw"
+    seen = "whose windows chose the epoch" if evaluated.windows.part == "val" else "that training never saw"
+    who = f"of {plural(len(evaluated.evaluation.per_subject), 'subject')} {seen}"
     return verdict_of(evaluated.evaluation, who, len(lines))
 
 
@@ -63,32 +65,6 @@ def subtitle(evaluated: RunEvaluation) -> str:
         f"Run {evaluated.run.folder.name} on {held_out.dataset}, split {held_out.description}; "
         f"{shown_time(evaluated.made)}"
     )
-
-
-def _configuration(evaluated: RunEvaluation) -> Section:
-    run, split = evaluated.run, evaluated.run.record.split
-    config, preprocess = run.config, run.preprocess
-    rows: list[list[str]] = [
-        ["Data", f"{run.record.data.name} ({run.record.data.source}), {run.record.data.n_recordings} recordings"],
-        ["Split", split.description],
-        ["Training subjects", f"{', '.join(split.train_subjects)}; {split.n_train:,} windows"],
-        ["Validation subjects", f"{', '.join(split.val_subjects) or 'none'}; {split.n_val:,} windows"],
-        ["Test subjects", f"{', '.join(split.test_subjects) or 'none'}; {split.n_test:,} windows"],
-        ["Channels", ", ".join(f"{channel.name} ({channel.unit})" for channel in preprocess.channels)],
-        ["Window", f"{preprocess.window_samples} samples, hop {preprocess.hop_samples}, "
-                   f"{preprocess.sample_rate_hz:g} Hz"],
-        ["Frame", " x ".join(str(size) for size in preprocess.frame_shape)],
-        ["Epochs", f"{len(run.history)}, best by validation {run.metrics['best_epoch']:.0f}"],
-        ["Seed", str(config.training.seed)],
-        ["Weights", run.record.model_sha256[:16]],
-        ["Preprocessing", run.record.preprocess_sha256[:16]],
-    ]  # fmt: skip
-    facts = [
-        Fact("Architecture", config.model.architecture),
-        Fact("Parameters", f"{run.record.parameters:,}"),
-        Fact("FSQ Levels", str(list(config.model.fsq_levels)), f"{run.model.fsq.codes} codes"),
-    ]
-    return Section("Model Configuration", facts=facts, tables=[Table(["setting", "value"], rows)])
 
 
 def _performance(evaluated: RunEvaluation) -> Section:
@@ -177,25 +153,6 @@ def _code_book(evaluated: RunEvaluation) -> Section:
     caption = f"The {len(rows)} most frequent codes"
     return Section(
         "Code Book", facts=facts, tables=[Table(["code", "class", "purity", "support", "classes"], rows, caption)]
-    )
-
-
-def _history(evaluated: RunEvaluation) -> Section:
-    history = [
-        {name: value for name, value in record.model_dump().items() if value is not None}
-        for record in evaluated.run.history
-    ]
-    if not history:
-        return Section("Training History", "The run has no history.")
-    return Section(
-        "Training History",
-        figures=[
-            Picture(
-                figures.learning_curves_figure(history),
-                "Loss and scores by epoch. Epochs without validation scores are the refit on all but test subjects.",
-                "learning_curves",
-            )
-        ],
     )
 
 

@@ -2,21 +2,23 @@
 
 Source: onnx.proto3 (Apache-2.0). ModelProto: graph 7, functions 25. GraphProto: node 1, initializer 5, input 11, output
 12, sparse_initializer 15. NodeProto: input 1, output 2, name 3, op_type 4, attribute 5, domain 7. AttributeProto: name
-1, i 3, t 5, g 6, tensors 10, graphs 11, sparse 22 and 23. TensorProto: dims 1, name 8, external_data 13, data_location
-14. ValueInfoProto: name 1, type 2. TypeProto: tensor_type 1; its elem_type 1, shape 2. TensorShapeProto: dim 1; its
-dim_value 1, dim_param 2.
+1, i 3, t 5, g 6, tensors 10, graphs 11, sparse 22 and 23. TensorProto: dims 1, name 8, raw_data 9, external_data 13,
+data_location 14. ValueInfoProto: name 1, type 2. TypeProto: tensor_type 1; its elem_type 1, shape 2. TensorShapeProto:
+dim 1; its dim_value 1, dim_param 2.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.protobuf import FieldBudget, Message, WireError
 
 STANDARD_DOMAINS = ("", "ai.onnx", "com.microsoft")
 ROW_PREFIX = "fsq_row"  # names of the nodes that lay a map out as a row for the host graph
+JOIN = "fsq_join"  # the node that joins several rows
 _FLOAT = 1  # TensorProto.DataType
 _SUBGRAPHS = (6, 11, 22, 23)  # of an attribute; sparse tensors are not read either
 
@@ -70,25 +72,68 @@ def read_graph_ends(model: bytes) -> list[GraphEnd]:
     raise DataError("the ONNX file has no node that makes its output")
 
 
+class DeviceOutput(NamedTuple):
+    """One output of the network that a compiler makes of a device graph.
+
+    Attributes:
+        values: how many it has for a window.
+        node: the ONNX node that makes it where there are several in front of a host graph; else empty.
+    """
+
+    values: int
+    node: str = ""
+
+
 def read_device_end(model: bytes) -> GraphEnd:
-    """Return the node that the compiler's network ends at, in front of the rows that a host graph takes over.
+    """Return the node that the compiler's network ends at: the first one where a host graph takes over from several.
 
     Raises:
         DataError: the bytes are not an ONNX model with an output.
     """
-    end = read_graph_end(model)
-    if not end.node.startswith(ROW_PREFIX):
-        return end
+    return read_device_ends(model)[0]
+
+
+def read_device_ends(model: bytes) -> list[GraphEnd]:
+    """Return the nodes that the compiler's network ends at, in front of the rows that a host graph takes over.
+
+    Raises:
+        DataError: the bytes are not an ONNX model with an output.
+    """
+    first, *others = read_graph_ends(model)
+    return [*([GraphEnd(*end, first.nodes) for end, _ in _rows(model, first.node)] or [first]), *others]
+
+
+def read_cut_outputs(model: bytes) -> tuple[DeviceOutput, ...]:
+    """Return the parts of ``t``, in its order, where a host graph takes several tensors; else nothing.
+
+    Raises:
+        DataError: the bytes are not an ONNX model with an output.
+    """
+    parts = [DeviceOutput(size, node) for (node, _), size in _rows(model, read_graph_end(model).node)]
+    return tuple(parts) if len(parts) > 1 else ()
+
+
+def _rows(model: bytes, last: str) -> list[tuple[tuple[str, str], int]]:
+    """Return name and operator of each node in front of the rows at the end of a device graph, and the row's values."""
+    if last != JOIN and not last.startswith(ROW_PREFIX):
+        return []
     try:
-        nodes = list(_root(model).message(7, "graph").messages(1, "node"))
+        graph = _root(model).message(7, "graph")
+        nodes = list(graph.messages(1, "node"))
+        makers = {name: node for node in nodes for name in node.texts(2)}
+        end = next(node for node in nodes if node.text(3) == last)
+        rows = [makers[name] for name in end.texts(1) if name in makers] if last == JOIN else [end]
+        constants = {tensor.text(8): tensor for tensor in graph.messages(5, "initializer")}
+        found = []
+        for row in rows:
+            source, shape = (*row.texts(1), "", "")[:2]
+            if source in makers:
+                raw = constants[shape].raw(9) if shape in constants else b""
+                size = int.from_bytes(raw[8:16], "little")  # the second of (1, D), int64
+                found.append(((makers[source].text(3), makers[source].text(4)), size))
+        return found
     except WireError as error:
         raise DataError(f"the ONNX file cannot be read: {error}") from error
-    named = {node.text(3): node for node in nodes}
-    source = named[end.node].texts(1)[0]
-    for node in nodes:
-        if source in node.texts(2):
-            return GraphEnd(node.text(3), node.text(4), end.nodes)
-    return end
 
 
 @dataclass(frozen=True, slots=True)

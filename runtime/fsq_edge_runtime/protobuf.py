@@ -150,6 +150,10 @@ class Message:
                 raise WireError(f"{self.path}: field {number} has wire type {wire_type}, expected 1 or 2")
         return tuple(numbers)
 
+    def raw(self, number: int) -> bytes:
+        """Return a field of bytes; absent is empty, the last of several counts."""
+        return b"".join(self._blocks(number)[-1:])
+
     def text(self, number: int) -> str:
         """Return a string, empty when absent.
 

@@ -360,3 +360,16 @@ def test_many_files_are_shown_in_short_and_kept_whole(capsys, tmp_path):
     assert out.count("repeated time with other values") <= 23  # 20 files, their sum, one note for all
     assert "(first of 30)" in out
     assert len(json.loads((tmp_path / "out" / "import.json").read_text())["inputs"]) == 30
+
+
+@pytest.mark.parametrize(("times", "hint"), [
+    ([0, 0.3, 0.1, 0.2, 0.05, 0.15], "sort the file by its column of times"),
+    ([0, 0.02, 0.02, 0.02, 0.04, 0.06], "spread: true under time:"),
+])  # fmt: skip
+def test_rows_out_of_order_and_shared_stamps_get_a_hint_of_their_own(capsys, tmp_path, times, hint):
+    samples = np.float32([[0, 0.1 * i, 1] for i in range(len(times))])
+    write_table(tmp_path / "raw" / "rex.csv", columns(samples, time=times))
+    text = PLAIN.replace("{column: time}", "{column: time, form: s}")
+    code, _, err = call(capsys, "import", tmp_path / "raw", "--map", the_map(tmp_path, text), "--out", tmp_path / "out")
+    assert code == 65
+    assert hint in err

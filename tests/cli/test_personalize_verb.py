@@ -46,7 +46,11 @@ def streamed(made: Path, bundle: str, out: Path, *more: str) -> list[object]:
 def test_the_overlay_is_written_reported_and_used(made, tmp_path, capfd):
     out = tmp_path / "p.fsqo"
     words = ["personalize", str(made / "dog.fsqb"), "--recordings", f"folder:{made / 'own'}", "--subject", "rex"]
+    words += ["--report", str(tmp_path / "p.html")]
     assert run([*words, "--out", str(out), "--json", str(tmp_path / "p.json"), "--sign", str(made / "key.pem")]) == 0
+    page = (tmp_path / "p.html").read_text()
+    assert '<p class="verdict good"><strong>helps</strong>Macro-F1 ' in page
+    assert "<td>trot</td>" in page
     printed = capfd.readouterr().out
     for text in ("windows", "method", "held-out blocks", "held-out recordings", "recall before", "trot", "wrote"):
         assert text in printed

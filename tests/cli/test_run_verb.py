@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.cli.main import run
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
 from fsq_edge_runtime.decision import DecisionSettings
 from tests.factories.bundles import motion, random_bundle
 from tests.factories.live import Broker, eventually, free_port
@@ -82,6 +83,30 @@ def test_a_replay_without_latencies_is_the_same_bytes_every_time(
         "backend",
     }
     assert wanted <= set(decisions[0])
+
+
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the fixed bundle, which counts 256 windows of training, and a recording unlike these."""
+    folder = tmp_path_factory.mktemp("drift")
+    fixed_bundle().save(folder / "fixed.fsqb")
+    random_bundle().save(folder / "few.fsqb")
+    np.savez(folder / "walk.npz", samples=motion(2200 * 50) * np.float32([1, 1, 1, 1, 8, 1]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("bundle", "options", "watched"),
+    [("fixed", [], True), ("fixed", ["--no-drift"], False), ("few", [], False), ("few", ["--drift"], True)],
+)
+def test_drift_is_watched_where_the_bundle_knows_its_training_and_can_be_turned_off(
+    changing: Path, capsys: pytest.CaptureFixture[str], bundle: str, options: list[str], watched: bool
+) -> None:
+    source = f"npz:{changing / 'walk.npz'}"
+    assert run(["run", str(changing / f"{bundle}.fsqb"), "--source", source, "--quiet", *options]) == 0
+    types = [line["type"] for line in lines_of(capsys.readouterr().out)]
+    assert ("drift" in types) == watched
+    assert types.count("decision") > 2100
 
 
 def test_nothing_but_nan_abstains_window_by_window_and_exits_0(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,6 +161,30 @@ def test_back_off_grows_and_is_bounded() -> None:
     backend.close()
 
 
+def test_one_stall_of_the_cpu_does_not_stop_it_for_ever() -> None:
+    rig = make_rig(4, faults=FaultScript({0: Fault("lost", status=96, reopens=10_000)}))
+    now = [0]
+    backend = rig.fallback(FallbackPolicy(first_retry_s=1e3, longest_retry_s=1e3, poll_s=0), clock=lambda: now[0])
+    standby, stall_ns = backend._standby.infer, [200_000_000]
+
+    def infer(frame: np.ndarray) -> np.ndarray:
+        now[0] += stall_ns.pop() if stall_ns else 100_000
+        return standby(frame)
+
+    backend._standby.infer = infer  # type: ignore[method-assign, assignment]
+    served = []
+    for at in range(40):
+        now[0] += 100_000_000
+        try:
+            backend.infer(rig.frames[at : at + 1], now[0] + 20_000_000)
+            served.append(backend.name)
+        except Missed:
+            served.append("missed")
+    assert served.count("missed") <= 5
+    assert set(served[10:]) == {"onnx"}
+    backend.close()
+
+
 def test_a_device_that_answers_wrongly_after_a_fault_is_not_trusted() -> None:
     script = FaultScript({5: Fault("fail", status=63)})
     rig = make_rig(4, faults=script)

@@ -11,7 +11,7 @@ from tests.factories.labelled import flickering_bundle, labelled_dataset
 from tests.factories.runs import train_small_run
 
 NAMES = ("bench", "budget", "calibrate", "check", "evaluate", "folds", "index", "parity", "qa", "quantize", "score",
-         "sweep", "sync", "tune")  # fmt: skip
+         "sweep", "sync", "train", "tune")  # fmt: skip
 SPACE = "training.learning_rate: {low: 1.0e-3, high: 1.0e-2, log: true}\n"
 
 
@@ -33,6 +33,7 @@ def make_pages(folder: Path) -> dict[str, Path]:
     pages = {name: build / f"{name}.html" for name in ("check", "calibrate", "quantize", "parity", "index")}
     pages |= {name: folder / f"{name}.html" for name in ("qa", "sync", "tune", "bench", "budget")}
     pages |= {"evaluate": folder / "run" / "evaluation" / "evaluation.html", "folds": folder / "folds" / "folds.html"}
+    pages |= {"train": folder / "run" / "training.html"}
     pages |= {"score": folder / "scored" / "summary.html", "sweep": folder / "sweep" / "sweep.html"}
     for words in (
         ("data", "qa", data, "--html", pages["qa"]),

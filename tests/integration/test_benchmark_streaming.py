@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fsq_edge_benchmarks.measure.children import child_environment
-from fsq_edge_benchmarks.suites import gateway, networks, streaming
+from fsq_edge_benchmarks.suites import gateway, networks, overload, streaming
 
 
 def test_streaming_is_measured_next_to_the_bare_network() -> None:
@@ -31,6 +31,7 @@ def test_a_small_network_is_measured_beside_the_fixed_one() -> None:
     result = networks.run(quick=True)
     assert result["small"]["bare_us"]["p50"] < result["fixed"]["bare_us"]["p50"]
     assert result["small"]["ratio_p50"]["value"] > result["fixed"]["ratio_p50"]["value"]
+    assert min(result[name]["twice_p99"] for name in result) > 0
 
 
 def test_workers_are_measured_against_one() -> None:
@@ -54,3 +55,14 @@ def test_forty_minutes_keep_memory_descriptors_and_every_window() -> None:
     assert result["gaps"] >= 6
     assert result["late"] >= 15
     assert result["duplicate"] == 3
+
+
+@pytest.mark.slow
+def test_streams_are_counted_below_and_beyond_the_capacity() -> None:
+    result = overload.run(quick=True)
+    assert list(result["loads"]) == ["50%", "80%", "150%"]
+    for load in result["loads"].values():
+        assert load["windows"] == load["streams"] * 3
+        assert 0.0 <= load["least"] <= load["median"] <= load["most"] <= 1.0
+        assert load["least"] <= load["answered"] <= load["most"]
+    assert result["capacity"] > 0, "64 streams of one hop a second are answered on any machine, in part at least"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fsq_edge_benchmarks.suites import accuracy, training
-from fsq_edge_benchmarks.suites.accuracy_parts.motion_features import motion_features
+from fsq_edge_benchmarks.suites.accuracy_parts.contenders import motion_features
 from fsq_edge_benchmarks.suites.registry import suite_named
 
 

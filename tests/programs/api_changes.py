@@ -1,8 +1,8 @@
 """What of the public interface an earlier revision had and this one breaks: ``make api REF=v0.1.0``.
 
 Usage: ``python -m tests.programs.api_changes REF`` for a tag, branch or commit. Needs griffe, which comes with the
-extra docs. Public is what stands in the ``__all__`` of a package or of a package in it; exit code 1 where a call that was
-possible no longer is. ``tests/unit/test_public_names.py`` holds the same against the record of the last release.
+extra docs. Public is what stands in the ``__all__`` of a package or of a package in it; exit code 1 where a call that
+was possible no longer is. ``tests/unit/test_public_names.py`` holds the same against the record of the last release.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import pytest
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint, SubjectSpread
 from fsq_edge_runtime.drift import DriftWatch
 from fsq_edge_runtime.drift.codes import CodeReference, perplexity
-from fsq_edge_runtime.drift.looks import InputLooks
+from fsq_edge_runtime.drift.looks import InputLooks, Look
 from fsq_edge_runtime.drift.page_hinkley import LEARNED, PageHinkley
 from fsq_edge_runtime.drift.past import BLOCK, LOOK_EVERY
 from fsq_edge_runtime.stream import Decision, StreamEvent
@@ -67,7 +67,13 @@ def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to
     config = preprocess_config()
     windows = np.stack([motion(WINDOW, seed=seed).T for seed in (3, 4, 5)])
     looks = InputLooks(config)
-    look = looks.look(windows)
+
+    def looked(some: np.ndarray) -> Look:
+        room = looks.room(len(some))
+        room[:, :-1] = some
+        return looks.look(room)
+
+    look = looked(windows)
     x = (windows - np.array(config.mean[:6])[:, None]) / np.array(config.std[:6])[:, None]
     inner = x - x.mean(axis=2, keepdims=True)
     steps = np.sqrt((np.diff(x) ** 2).sum(axis=2).mean(axis=0) / WINDOW)
@@ -81,14 +87,14 @@ def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to
     np.testing.assert_allclose(looks.series(look), np.concatenate(figures[:3]), atol=1e-6)
     lengths = np.linalg.norm(windows[:, :3].mean(axis=2), axis=1)
     assert looks.longest(look) == pytest.approx(lengths.max(), rel=1e-4)
-    parts = looks.look(windows[:1]).plus(looks.look(windows[1:]))
+    parts = looked(windows[:1]).plus(looked(windows[1:]))
     np.testing.assert_allclose(np.concatenate(looks.figures(parts)), np.concatenate(figures), atol=1e-5)
     np.testing.assert_allclose(looks.sphere(parts), looks.sphere(look), rtol=1e-5)
     windows[1, 4, 50] = np.nan
-    again = looks.look(windows)
+    again = looked(windows)
     assert again.windows == 2
-    np.testing.assert_array_equal(again.sums, looks.look(windows[[0, 2]]).sums)
-    assert looks.look(windows[1:2]) is None
+    np.testing.assert_array_equal(again.sums, looked(windows[[0, 2]]).sums)
+    assert looked(windows[1:2]) is None
 
 
 def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
@@ -203,6 +209,17 @@ def test_a_source_that_is_slow_from_the_start_is_named():
     bundle = with_prints(random_bundle())
     assert "rate" in named(blocks_of(DriftWatch(bundle), LEARNED, still_window(bundle), rate=0.8))
     assert "rate" not in named(blocks_of(DriftWatch(bundle), LEARNED, still_window(bundle), rate=1.02))
+
+
+def test_a_wearer_who_rests_is_no_dead_channel():
+    bundle = with_prints(random_bundle())
+    mean = np.array(bundle.preprocess.mean[:6], dtype=np.float32)[:, None]
+    resting = mean + (still_window(bundle) - mean) * np.float32(0.1)
+    dead = still_window(bundle)
+    dead[4] = resting[4]
+    for window, channels in ((resting, set()), (dead, {"spread:gyr_y"})):
+        moved = named(blocks_of(DriftWatch(with_prints(random_bundle())), LEARNED, window))
+        assert {name for name in moved if name.startswith("spread")} == channels
 
 
 def test_one_code_in_place_of_many_is_a_loss_of_perplexity():

@@ -61,18 +61,19 @@ def softmax_bundle() -> Bundle:
     return make_bundle("fixed-softmax", CLASSES, parts_of(encoder, SoftmaxTail(len(CLASSES)), config, windows))
 
 
-def small_bundle(like: Bundle) -> Bundle:
-    """Return the small network as a bundle, equal bytes for an equal bundle.
+def small_bundle(like: Bundle, widths: tuple[int, ...] = SMALL_WIDTHS) -> Bundle:
+    """Return the small network, or one of other widths, as a bundle, equal bytes for an equal bundle.
 
     What a decision costs beside its network shows there most: on the fixed network's frames it takes between a third
     and a half of the fixed network's time.
 
     Args:
         like: whose preprocessing, stream policies, classes and self-test windows it has.
+        widths: of its convolutions.
     """
     draw = np.random.default_rng(0)
-    weights = random_weights(draw, like.preprocess.frame_shape[0], SMALL_WIDTHS)
-    projection = draw.normal(0, 3 / np.sqrt(SMALL_WIDTHS[-1]), (len(LEVELS), SMALL_WIDTHS[-1]))
+    weights = random_weights(draw, like.preprocess.frame_shape[0], widths)
+    projection = draw.normal(0, 3 / np.sqrt(widths[-1]), (len(LEVELS), widths[-1]))
     encoder = graph_of(like.preprocess.frame_shape, {**weights, "p": projection, "c": np.zeros(len(LEVELS))})
     draw = np.random.default_rng(0)
     tail = FsqTail(LEVELS, draw.normal(0, 2, (int(np.prod(LEVELS)), len(like.classes))).astype(np.float32))

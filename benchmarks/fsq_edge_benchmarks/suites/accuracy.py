@@ -17,12 +17,7 @@ import numpy as np
 
 from fsq_edge.data.windows import WindowIndex
 from fsq_edge_benchmarks.measure.stopwatch import in_turns, timed
-from fsq_edge_benchmarks.suites.accuracy_parts.contenders import (
-    Contender,
-    Predictor,
-    conv2d_fsq,
-    reference_contenders,
-)
+from fsq_edge_benchmarks.suites.accuracy_parts.contenders import Contender, Predictor, conv2d_fsq, reference_contenders
 from fsq_edge_benchmarks.suites.accuracy_parts.held_out import folds_of, sides_of
 from fsq_edge_benchmarks.suites.accuracy_parts.outcomes import Outcome, paired_difference, scores
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
@@ -163,11 +158,7 @@ def _latency_us(index: WindowIndex, predict: Predictor, calls: int) -> float:
 
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
-        "data": {
-            "dest": "source",
-            "default": "watch",
-            "help": "a data source, or basic-motions (default: watch)",
-        },
+        "data": {"dest": "source", "default": "watch", "help": "a data source, or basic-motions (default: watch)"},
         "seeds": {"type": numbers, "default": SEEDS, "help": "seeds of ours (default: 0,1,2)"},
         "jobs": {"type": int, "default": 1, "help": "trials at a time (default: 1; 2 suits a machine of two cores)"},
         "config": {"type": Path, "help": "a training configuration for ours (default: the built-in one)"},

@@ -9,14 +9,27 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.suites.registry import suite_named
 
+SOURCE = {
+    "dest": "source",
+    "default": "watch",
+    "choices": ["watch", "quadruped"],
+    "help": "data source (default: %(default)s)",
+}
 RUNS = {"type": Path, "help": "folder that keeps the trained runs for the next benchmark (default: none are kept)"}
 
 
 def numbers(text: str) -> list[int]:
     """Return the numbers of ``0,1,2``."""
     return [int(part) for part in text.split(",")]
+
+
+def heading(benchmark: str, **facts: Any) -> dict[str, Any]:
+    """Return what a result begins with: its schema version, what it is, facts of the run, and the machine."""
+    machine = describe_machine().model_dump(mode="json")
+    return {"schema_version": 1, "benchmark": benchmark, **facts, "machine": machine}
 
 
 def run_command(

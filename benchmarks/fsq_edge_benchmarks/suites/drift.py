@@ -23,8 +23,7 @@ from fsq_edge.data.quadruped import make_quadruped
 from fsq_edge.data.watch import load_watch
 from fsq_edge.training.split import open_sides
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config, trained_bundle
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime import Bundle
 from fsq_edge_runtime.arrays import Float32Array

@@ -17,9 +17,8 @@ from fsq_edge.data import open_dataset
 from fsq_edge.data.recording import Dataset
 from fsq_edge.training.split import cut_sides
 from fsq_edge.tuning.tune import tune_bundle
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
-from fsq_edge_benchmarks.suites.command import numbers, run_command
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config, trained_bundle
+from fsq_edge_benchmarks.suites.command import SOURCE, numbers, run_command
 from fsq_edge_benchmarks.suites.registry import suite_named
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.event_report import EventScore
@@ -132,12 +131,7 @@ def _pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
-        "data": {
-            "dest": "source",
-            "default": "watch",
-            "choices": ["watch", "quadruped"],
-            "help": "data source (default: watch)",
-        },
+        "data": SOURCE,
         "seeds": {"type": numbers, "default": SEEDS, "help": "seeds of training and stitching (default: 0,1)"},
         "work": {"type": Path, "help": "folder that keeps runs and bundles, and gives those it has (default: none)"},
     }

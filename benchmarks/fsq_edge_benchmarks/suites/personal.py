@@ -23,9 +23,8 @@ from fsq_edge.deploy.build import export_run
 from fsq_edge.deploy.calibration import calibrate
 from fsq_edge.training.split import open_sides
 from fsq_edge.tuning.wearer_windows import windows_of
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import DEMO_FOLD, WATCH_FOLDS, fold_config
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import DEMO_FOLD, WATCH_FOLDS, fold_config, trained_run
 from fsq_edge_benchmarks.suites.accuracy_parts.int8_trial import CALIBRATION_WINDOWS
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
 from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.int8.preview import preview_build, write_preview

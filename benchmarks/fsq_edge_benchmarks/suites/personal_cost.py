@@ -15,10 +15,9 @@ import onnx
 from fsq_edge_benchmarks.measure.bare import BARE_IS
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import CLASSES, fixed_bundle, motion_windows
-from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
-from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_benchmarks.suites.streaming import STREAMS, WARM_UP, hops_and_network, many_streams
 from fsq_edge_compile.onnx_file import cut_device_part
 from fsq_edge_compile.packing.batching import symbolic_batch
@@ -49,9 +48,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     data = overlay.to_bytes()
     overlays = {str(stream): Overlay.from_bytes(data) for stream in range(streams)}
     return {
-        "schema_version": 1,
-        "benchmark": "personal_cost",
-        "machine": describe_machine().model_dump(mode="json"),
+        **heading("personal_cost"),
         "bare_is": BARE_IS,
         "single": single_stream(plain, bundle, overlay, decisions),
         "features_output": features_output(plain, bundle, decisions),

@@ -22,9 +22,8 @@ from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.deploy.build import export_run
 from fsq_edge.training.split import open_sides
 from fsq_edge.tuning.wearer_windows import windows_of
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
-from fsq_edge_benchmarks.suites.command import RUNS, numbers, run_command
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config, trained_run
+from fsq_edge_benchmarks.suites.command import RUNS, SOURCE, numbers, run_command
 from fsq_edge_benchmarks.suites.personal import cut
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.packing.bundle import build_bundle
@@ -187,7 +186,7 @@ def _over_wearers(rows: Sequence[dict[str, Any]]) -> list[float]:
 
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
-        "data": {"dest": "source", "default": "watch", "choices": list(FOLDS), "help": "data source (default: watch)"},
+        "data": SOURCE,
         "seeds": {"type": numbers, "default": SEEDS, "help": "seeds of training (default: 0,1)"},
         "runs": RUNS,
     }

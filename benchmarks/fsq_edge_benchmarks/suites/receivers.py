@@ -25,10 +25,9 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops
-from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.resources import resident_mb
-from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_benchmarks.suites.watching import PAUSE_S, in_blocks
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.bundle.bundle import Bundle
@@ -54,10 +53,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         for name, place in places.items():
             found[name]["memory_mb"] = _memory_mb(bundle, name, place, 2_000 if quick else MEMORY_DECISIONS)
     return {
-        "schema_version": 1,
-        "benchmark": "receivers",
-        "quick": quick,
-        "machine": describe_machine().model_dump(mode="json"),
+        **heading("receivers", quick=quick),
         "receivers": found,
         "worst": {
             "ratio_p50": max(one["ratio_p50"]["value"] for one in found.values()),

@@ -19,8 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows
-from fsq_edge_benchmarks.measure.machine import describe_machine
-from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.sinks.callback import CallbackSink
@@ -102,9 +101,7 @@ def run(quick: bool = False, *, hours: float | None = None) -> dict[str, Any]:
     accounted = sum(facts[kind] for kind in ("accepted", "duplicate", "late", "bad_time", "paused", "overrun"))
     whole = not auditor.faults and auditor.windows == facts["windows"] == answered and accounted == facts["received"]
     return {
-        "schema_version": 1,
-        "benchmark": "soak",
-        "machine": describe_machine().model_dump(mode="json"),
+        **heading("soak"),
         "hours": minutes / 60,
         "samples": facts["received"],
         "windows": facts["windows"],

@@ -20,10 +20,9 @@ import numpy as np
 from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
 from fsq_edge_benchmarks.measure.distribution import Distribution
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops, motion_windows, softmax_bundle
-from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
-from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.bundle.bundle import Bundle
@@ -51,9 +50,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         for kind, timed in (("counted", False), ("timestamped", True))
     }
     return {
-        "schema_version": 1,
-        "benchmark": "streaming",
-        "machine": describe_machine().model_dump(mode="json"),
+        **heading("streaming"),
         "bare_is": BARE_IS,
         "single": single,
         "softmax": single_stream(softmax_bundle(), 700 if quick else 20_000, timed=False),

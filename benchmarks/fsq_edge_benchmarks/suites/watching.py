@@ -17,11 +17,10 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops
-from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_benchmarks.measure.onlookers import onlooker
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.resources import resident_mb
-from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.monitor.about import About
@@ -89,10 +88,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     single = single_stream(bundle, 4 if quick else 150)
     drift = cost(bundle, "watch", 8 if quick else 300)
     return {
-        "schema_version": 1,
-        "benchmark": "watching",
-        "quick": quick,
-        "machine": describe_machine().model_dump(mode="json"),
+        **heading("watching", quick=quick),
         "single": single,
         "drift": {"mean": drift["ratio"], "added_us": drift["added_us"]},
         "memory_mb": memory_mb(bundle, 20 if quick else 3600),

@@ -21,9 +21,8 @@ from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.training.config import TrainConfig, WindowsSection
 from fsq_edge.training.split import open_sides
 from fsq_edge.tuning.tune import tune_bundle
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_bundle
-from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import WATCH_FOLDS, fold_config, trained_bundle
+from fsq_edge_benchmarks.suites.command import SOURCE, run_command
 from fsq_edge_benchmarks.suites.events import QUADRUPED_FOLDS
 
 RULES: Final = ("pure", "majority", "soft")
@@ -121,12 +120,7 @@ def _pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     OPTIONS: dict[str, dict[str, Any]] = {
-        "data": {
-            "dest": "source",
-            "default": "quadruped",
-            "choices": ["watch", "quadruped"],
-            "help": "data source (default: quadruped)",
-        },
+        "data": {**SOURCE, "default": "quadruped"},
         "folds": {"type": int, "default": 2, "help": "folds of held-out subjects (default: 2)"},
         "seed": {"type": int, "default": 0, "help": "seed of training and stitching (default: 0)"},
     }

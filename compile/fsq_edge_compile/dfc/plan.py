@@ -23,7 +23,7 @@ from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError, UsageError
 from fsq_edge_runtime.files import write_file
 from fsq_edge_runtime.npz import npy_bytes, npz_bytes
-from fsq_edge_runtime.onnx_graph import read_device_end, read_graph_ends
+from fsq_edge_runtime.onnx_graph import read_cut_outputs, read_device_end, read_device_ends
 from fsq_edge_runtime.preprocess import PreprocessConfig
 
 ENCODER: Final = "encoder.onnx"
@@ -57,6 +57,7 @@ class Plan(Artefact):
         input_shape: (1, C, H, W), or (1, C, T) of a network that begins with rank 3.
         start_nodes: the graph's inputs.
         end_nodes: the ONNX node that ends the network.
+        parts: values of each end node's output where a host graph takes several; else empty.
         calibration_windows: N.
         preprocess_sha256: of the preprocessing that made the calibration frames.
         check: verdict of the compatibility check.
@@ -77,6 +78,7 @@ class Plan(Artefact):
     input_shape: tuple[int, ...] = Field(min_length=3, max_length=4)
     start_nodes: tuple[str, ...]
     end_nodes: tuple[str, ...]
+    parts: tuple[int, ...] = ()
     calibration_windows: int
     preprocess_sha256: str
     check: str
@@ -123,8 +125,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
     chosen = options or PlanOptions()
     encoder, preprocess = build.read(ENCODER), build.preprocess
     calibration = load_calibration_set(build.path / "calibration.npz")
-    ends = read_graph_ends(encoder)
-    ends[0] = read_device_end(encoder)
+    ends = read_device_ends(encoder)
     if not all(end.node for end in ends):
         raise DataError("the last node of encoder.onnx has no name, which the DFC needs", hint="fsq-edge export again")
     channels, height, width = preprocess.frame_shape
@@ -136,6 +137,7 @@ def write_plan(build: BuildFolder, target: Target, folder: Path, options: PlanOp
         input_name="input",
         input_shape=(1, channels, height, width),
         end_nodes=tuple(end.node for end in ends),
+        parts=tuple(output.values for output in read_cut_outputs(encoder)),
         preprocess_sha256=preprocess.digest(),
     )
     return write_network_plan(network, target, folder, chosen)
@@ -154,6 +156,7 @@ class PlannedNetwork:
         input_shape: (1, C, H, W), or (1, C, T) of a network that begins with rank 3.
         end_nodes: the nodes that end the network.
         preprocess_sha256: of the preprocessing that made the frames; empty where they came ready.
+        parts: values of each end node's output where a host graph takes several; else empty.
     """
 
     name: str
@@ -164,6 +167,7 @@ class PlannedNetwork:
     input_shape: tuple[int, ...]
     end_nodes: tuple[str, ...]
     preprocess_sha256: str
+    parts: tuple[int, ...] = ()
 
 
 def write_network_plan(network: PlannedNetwork, target: Target, folder: Path, options: PlanOptions) -> Plan:
@@ -187,6 +191,7 @@ def write_network_plan(network: PlannedNetwork, target: Target, folder: Path, op
         input_shape=network.input_shape,
         start_nodes=(network.input_name,),
         end_nodes=network.end_nodes,
+        parts=network.parts,
         calibration_windows=len(frames),
         preprocess_sha256=network.preprocess_sha256,
         check=options.check,

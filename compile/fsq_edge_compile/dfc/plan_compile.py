@@ -95,22 +95,36 @@ def recommended_end_nodes(error: Exception) -> list[str]:
     return [name.strip() for name in found.group(1).split(",") if name.strip()] if found else []
 
 
-def emulate(runner: Any, context: Any, frames: Any) -> Any:
-    """Return what the emulator makes of the frames at one stage, (N, D) float32; features beside t are left out."""
+def emulate(runner: Any, context: Any, frames: Any, parts: list[int]) -> Any:
+    """Return what the emulator makes of the frames at one stage, (N, D) float32; features beside t are left out.
+
+    Where a host graph takes several outputs, they are joined in its order; a map is laid out channels first.
+    """
     import numpy as np
 
     with runner.infer_context(context) as inference:
         found = runner.infer(inference, frames)
-    found = min(found, key=np.size) if isinstance(found, list | tuple) else found
-    return np.asarray(found, dtype=np.float32).reshape(len(frames), -1)
+    arrays = [np.asarray(one, dtype=np.float32) for one in (found if isinstance(found, list | tuple) else [found])]
+    rows = [(one.transpose(0, 3, 1, 2) if one.ndim == 4 else one).reshape(len(frames), -1) for one in arrays]
+    if not parts:
+        return min(rows, key=np.size)
+    sized = {row.shape[1]: row for row in rows}
+    if len(rows) != len(parts) or len(sized) != len(parts) or set(sized) != set(parts):
+        raise ValueError(f"outputs of {[row.shape[1] for row in rows]} values cannot be told apart as {parts}")
+    return np.concatenate([sized[part] for part in parts], axis=1)
 
 
 def try_emulate(
-    name: str, runner: Any, context: Any, frames: Any, result: dict[str, Any], outputs: dict[str, Any]
+    name: str,
+    runner: Any,
+    context: Any,
+    held_out: tuple[Any, list[int]],
+    result: dict[str, Any],
+    outputs: dict[str, Any],
 ) -> None:
     """Emulate; a failure is recorded and does not stop the compilation."""
     try:
-        outputs[name] = emulate(runner, context, frames)
+        outputs[name] = emulate(runner, context, *held_out)
         say(stage="emulate", state="end", name=name)
     except Exception as error:  # noqa: BLE001 - the emulator is a bonus: whatever it raises, the HEF is still wanted
         result["emulator_errors"][name] = f"{type(error).__name__}: {error}"
@@ -140,7 +154,7 @@ def compile_plan(plan: dict[str, Any], client: Any, result: dict[str, Any]) -> N
     network = plan["network"]
     calibration = np.load(plan["calibration"], allow_pickle=False)
     held_out = np.load(plan["windows"], allow_pickle=False)
-    frames = held_out["frames_nhwc"]
+    frames = held_out["frames_nhwc"], plan["parts"]
     contexts = client.InferenceContext
     outputs: dict[str, Any] = {}
     runner = client.ClientRunner(hw_arch=plan["arch"])

@@ -14,9 +14,7 @@ from fsq_edge_compile.checker.checking import check
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.splitting import split
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.onnx_graph import ROW_PREFIX
-
-JOIN = "fsq_join"
+from fsq_edge_runtime.onnx_graph import JOIN, ROW_PREFIX
 
 
 @dataclass(frozen=True, slots=True)

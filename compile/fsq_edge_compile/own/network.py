@@ -13,14 +13,7 @@ import numpy as np
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.foreign.cutting import CutGraph, cut_graph
 from fsq_edge_compile.foreign.device_graph import device_graph
-from fsq_edge_compile.foreign.heads import (
-    HeadKind,
-    class_names,
-    kind_of_head,
-    make_tail,
-    require_kind,
-    require_labels,
-)
+from fsq_edge_compile.foreign.heads import HeadKind, class_names, kind_of_head, make_tail, require_kind, require_labels
 from fsq_edge_compile.foreign.network_input import NetworkInput
 from fsq_edge_compile.foreign.normalizing import normalizes_twice
 from fsq_edge_compile.foreign.reading import ForeignNetwork, read_network, require_layout

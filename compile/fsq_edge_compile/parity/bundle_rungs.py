@@ -127,9 +127,11 @@ def hef_rung(bundle: Bundle, binding: Binding = None) -> Rung:
         binding: a module in the place of ``hailo_platform``; None imports the installed one.
     """
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    shape, outputs = bundle.preprocess.frame_shape, bundle.output_sizes
+    shape, width = bundle.preprocess.frame_shape, bundle.device_width
     run = device_rung(
-        lambda: open_hailo(hefs, shape, outputs[0], binding=binding, timeout_s=DEVICE_TIMEOUT_S, outputs=outputs),
+        lambda: open_hailo(
+            hefs, shape, width, binding=binding, timeout_s=DEVICE_TIMEOUT_S, outputs=bundle.device_outputs
+        ),
         bundle.tail,
         scores_behind(bundle),
     )

@@ -229,6 +229,14 @@ class Wheelhouse(Versioned):
     wheels: list[Wheel]
 
 
+class Picture(Versioned):
+    """A report as a picture."""
+
+    page: str
+    picture: str
+    bytes: int
+
+
 OUTPUTS = {
     "alerts": (Alerts,),
     "bench": (BenchResult,),
@@ -240,6 +248,7 @@ OUTPUTS = {
     "init": (Init,),
     "metrics list": (Metrics,),
     "metrics export": (Files,),
+    "picture": (Picture,),
     "run": (joined(StreamCounters, RunFacts),),
     "score": (Score,),
     "score collate": (Collate,),

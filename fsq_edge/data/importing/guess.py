@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,9 @@ def guess_map(paths: Iterable[Path], name: str = "imported") -> Guess:
     if not sketches:
         shown = "; ".join(f"{file}: {why}" for file, why in list(passed_over.items())[:3])
         raise DataError(
-            f"no file with samples was recognised ({shown})", hint="write the map by hand: fsq-edge docs recordings"
+            f"no file with samples was recognised ({shown})",
+            hint="look for a preset of the logger: fsq-edge data import . --preset list; else write the map by hand: "
+            "fsq-edge docs recordings",
         )
     groups: dict[tuple[object, ...], list[Sketch]] = {}
     for sketch in sketches:
@@ -149,17 +152,19 @@ def _common_units(sketches: Sequence[Sketch]) -> dict[str, str]:
 
 
 def _write_rate(lines: _Lines, sketches: Sequence[Sketch]) -> None:
-    rates = [usual_rate(sketch.rate_hz) for sketch in sketches if sketch.rate_hz > 0]
-    if not rates:
+    timed = [sketch for sketch in sketches if sketch.rate_hz > 0]
+    alike = [sketch for sketch in timed if _has_accelerometer(sketch)] or timed
+    if not alike:
         return
-    alike = [sketch for sketch in sketches if _has_accelerometer(sketch)] or list(sketches)
-    main = max(usual_rate(sketch.rate_hz) for sketch in alike if sketch.rate_hz > 0) if alike else max(rates)
-    lines.add(0, "rate_hz", main, f"the first rows run at {alike[0].rate_hz:.4g} Hz")
-    slower = [
-        rate for rate in (usual_rate(s.rate_hz) for s in alike if s.rate_hz > 0) if abs(rate / main - 1) > SAME_RATE
-    ]
-    if slower:
-        lines.add(0, "resample", True, f"other files run at {slower[0]:g} Hz", "is one rate for all what you want?")
+    counts = Counter(usual_rate(sketch.rate_hz) for sketch in alike)
+    main = max(counts, key=lambda rate: (counts[rate], rate))
+    others = sorted(rate for rate in counts if abs(rate / main - 1) > SAME_RATE)
+    if not others:
+        lines.add(0, "rate_hz", main, f"the first rows run at {alike[0].rate_hz:.4g} Hz")
+        return
+    lines.add(0, "rate_hz", main, f"the first rows of {counts[main]} of {len(alike)} files run at {main:g} Hz")
+    doubt = "is one rate for all what you want?"
+    lines.add(0, "resample", True, f"other files run at {', '.join(f'{rate:g}' for rate in others[:3])} Hz", doubt)
 
 
 def _subject_of(pattern: str, group: Sequence[Sketch], sketches: Sequence[Sketch]) -> str:

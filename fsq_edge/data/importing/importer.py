@@ -176,10 +176,14 @@ def _check(name: str, counts: RowCounts, wanted: ImportMap) -> None:
     elsewhere = counts.dropped["row of another kind (where)"]
     lost = sum(counts.dropped.values()) - elsewhere
     if lost > wanted.max_dropped_percent / 100 * max(1, counts.read - elsewhere):
-        raise DataError(
-            f"{name}: {lost} of {counts.read - elsewhere} rows were dropped ({reasons}){first}",
-            hint="correct the map (table: decimal, time: form and zone, channels:), or raise max_dropped_percent",
-        )
+        hint = "correct the map (table: decimal, time: form and zone, channels:), or raise max_dropped_percent"
+        if counts.dropped["time that steps back"] > lost / 2:
+            hint = "the rows are not in the order of time: sort the file by its column of times, then import it"
+        elif counts.dropped["repeated time with other values"] > lost / 2:
+            hint = (
+                "rows share a stamp: spread: true under time: spreads them, or raise max_dropped_percent to drop them"
+            )
+        raise DataError(f"{name}: {lost} of {counts.read - elsewhere} rows were dropped ({reasons}){first}", hint=hint)
 
 
 def _check_units(name: str, section: FileSection, wrong: list[tuple[str, str, float, str]]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -269,13 +269,7 @@ def _account(dataset: Dataset, recording: Recording, names: Sequence[str], secon
             for name, count in zip(names, counts, strict=True)
             if count
         },
-        seconds=SecondsEntry(
-            intervals=round(seconds.intervals, 6),
-            labelled=round(seconds.labelled, 6),
-            trimmed=round(seconds.trimmed, 6),
-            overlapping=round(seconds.overlapping, 6),
-            outside=round(seconds.outside, 6),
-        ),
+        seconds=SecondsEntry(**{name: round(value, 6) for name, value in asdict(seconds).items()}),
     )
 
 

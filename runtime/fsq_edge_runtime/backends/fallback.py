@@ -20,12 +20,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend, BackendSwitch, Missed
-from fsq_edge_runtime.backends.fallback_policy import (
-    DeviceBackend,
-    FallbackCounters,
-    FallbackPolicy,
-    ParityError,
-)
+from fsq_edge_runtime.backends.fallback_policy import DeviceBackend, FallbackCounters, FallbackPolicy, ParityError
 from fsq_edge_runtime.backends.shadow import ShadowComparison
 from fsq_edge_runtime.backends.temperature import TemperatureQuestions
 from fsq_edge_runtime.errors import BackendError
@@ -167,6 +162,7 @@ class FallbackBackend:
         started = self._clock()
         if started + self._standby_ns * len(frames) > limit:
             self.counters.missed += len(frames)
+            self._standby_ns //= 2  # what one stall made long is asked again soon, not passed over for ever
             if failure is None:
                 raise Missed("deadline", "the deadline had passed before it was the window's turn")
             raise Missed("backend", failure.message, status=failure.status) from failure

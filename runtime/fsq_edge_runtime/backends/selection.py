@@ -151,11 +151,11 @@ def open_device(
     from fsq_edge_runtime.backends.hailo.opening import open_hailo
 
     hefs = {arch: bundle.read("hef", arch) for arch in bundle.hef_architectures}
-    outputs = bundle.output_sizes
+    outputs = bundle.device_outputs
     backend = open_hailo(
         hefs,
         bundle.preprocess.frame_shape,
-        sum(outputs) if features else outputs[0],
+        bundle.device_width + (bundle.features if features else 0),
         binding=binding,
         isolated=isolated,
         timeout_s=policy.deadline_s,

@@ -16,7 +16,7 @@ from fsq_edge_runtime.bundle.reference import SelfTest
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import BundleError, DataError
 from fsq_edge_runtime.files import write_file
-from fsq_edge_runtime.onnx_graph import read_graph_ports
+from fsq_edge_runtime.onnx_graph import DeviceOutput, read_cut_outputs, read_graph_ports
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.score_tails import Tail, read_tail
 from fsq_edge_runtime.stream.settings import StreamSettings
@@ -113,8 +113,15 @@ class Bundle:
 
     @property
     def output_sizes(self) -> tuple[int, ...]:
-        """Values of each output of the graph: D of ``t``, and F where it puts out features."""
-        return (self.device_width, self.features) if self.features else (self.device_width,)
+        """Values of each output of the network on a device, as :attr:`device_outputs`."""
+        return tuple(output.values for output in self.device_outputs)
+
+    @cached_property
+    def device_outputs(self) -> tuple[DeviceOutput, ...]:
+        """Outputs of the network on a device: ``t``, its parts where a host graph takes several, then the features."""
+        parts = read_cut_outputs(self.read("encoder")) if self.has("host") else ()
+        whole = parts or (DeviceOutput(self.device_width),)
+        return (*whole, DeviceOutput(self.features)) if self.features else whole
 
     @cached_property
     def device_width(self) -> int:

@@ -15,6 +15,8 @@ from fsq_edge_runtime.preprocess import Preprocessor
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
+FEWEST_BINS = 8  # between the least and the largest value
+
 
 @dataclass(frozen=True, slots=True)
 class ExpectedValues:
@@ -76,6 +78,8 @@ def _from_audit(audit: bytes) -> ExpectedValues | None:
         raise BundleError(f"calibration.json does not describe the calibration set: {error!r}") from error
     if counts.ndim != 1 or not counts.sum() > 0 or counts.min() < 0 or not clip > 0:
         raise BundleError("calibration.json does not describe the calibration set: its histograms are empty")
+    if 2 * clip / len(counts) > (high - low) / FEWEST_BINS:
+        return None  # nothing is clipped, so that all values lie in a few bins: the windows say more
     edges = np.linspace(-clip, clip, len(counts) + 1)
     shares = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
     return ExpectedValues("calibration set", low, high, edges, shares)

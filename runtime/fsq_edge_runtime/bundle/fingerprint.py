@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
+
+LEAST_PRINTS: Final = 256  # windows, or what training never had says nothing
 
 
 class Spread(StrictModel):
@@ -64,6 +66,11 @@ class Fingerprint(Artefact):
     counts: tuple[int, ...]
     windows: int = Field(ge=1)
     between: SubjectSpread | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it counts windows enough (256) to say what training never had; else ``run`` watches no drift."""
+        return self.windows >= LEAST_PRINTS
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document as plain JSON values, without what is not known: as earlier versions wrote it then."""

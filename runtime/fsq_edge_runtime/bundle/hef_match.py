@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fsq_edge_runtime.bundle.expected_values import ExpectedValues, expected_values
+from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.findings import Finding, Severity, error, finding, info, warning
+from fsq_edge_runtime.hef.outputs import in_order
 from fsq_edge_runtime.hef.record import HefRecord
 from fsq_edge_runtime.hef.report import HefReport, HefTensor
-from fsq_edge_runtime.onnx_graph import GraphEnd, read_device_end
+from fsq_edge_runtime.onnx_graph import DeviceOutput, GraphEnd, read_device_end
 from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     Returns:
         Findings; no error among them means that it fits.
     """
-    findings = list(_streams(report, len(bundle.output_sizes)))
+    outputs = bundle.device_outputs
+    findings = list(_streams(report, outputs))
     if report.fault:
         findings.append(error("layout", report.fault, fix="compile again"))
     if findings:
@@ -53,28 +56,32 @@ def compare_hef(report: HefReport, bundle: Bundle, record: HefRecord | None = No
     if bundle.features:
         sink, pooled = sorted(report.outputs, key=lambda tensor: math.prod(tensor.shape))
         findings += _features_width(pooled, bundle.features)
-    end = read_device_end(bundle.read("encoder"))
     findings += _input_shape(source, bundle.preprocess.frame_shape)
     if not findings:
         findings += _input_limits(source, expected_values(bundle))
-    findings += _output_width(sink, bundle.device_width, whole_map=bundle.has("host"))
-    findings += _output_limits(sink, bundle)
-    findings += _output_node(sink, end)
+    if outputs[0].node:
+        findings += _cut_outputs(report, outputs)
+    else:
+        findings += _output_width(sink, bundle.device_width, whole_map=bundle.has("host"))
+        findings += _output_limits(sink, bundle)
+        findings += _output_node(sink, read_device_end(bundle.read("encoder")))
     findings += _origin(report.network_name, record, bundle)
     return tuple(findings)
 
 
-def _streams(report: HefReport, outputs: int) -> Iterator[Finding]:
-    counts, wanted = (len(report.inputs), len(report.outputs)), (1, outputs)
+def _streams(report: HefReport, outputs: Sequence[DeviceOutput]) -> Iterator[Finding]:
+    counts, wanted = (len(report.inputs), len(report.outputs)), (1, len(outputs))
     if counts != wanted:
-        expected = "one of each" if outputs == 1 else f"one input and {outputs} outputs: t and the features"
+        named = ", ".join(output.node for output in outputs if output.node)
+        expected = f"one input and {len(outputs)} outputs: {named or 't and the features'}"
+        expected = "one of each" if len(outputs) == 1 else expected
         message = f"{counts[0]} inputs and {counts[1]} outputs, expected {expected}"
         yield error(
             "streams",
             message,
             actual=counts,
             limit=wanted,
-            fix="compile encoder.onnx, ending at its Tanh" + (" and at its pooling" if outputs > 1 else ""),
+            fix="compile this bundle's encoder.onnx with the end nodes of its plan: fsq-edge compile BUILD --plan PLAN",
         )
     if report.groups[0].host_ops:
         names = [op.kind for op in report.groups[0].host_ops]
@@ -128,6 +135,17 @@ def _output_width(sink: HefTensor, dimensions: int, *, whole_map: bool) -> Itera
         message = f"output {sink.name} has shape {sink.shape}, the tail takes {dimensions} dimensions"
         fix = "compile this bundle's encoder.onnx"
         yield error("output-width", message, actual=sink.shape, limit=(1, 1, dimensions), fix=fix)
+
+
+def _cut_outputs(report: HefReport, outputs: Sequence[DeviceOutput]) -> Iterator[Finding]:
+    """Every tensor that the host graph takes must be there, with its size."""
+    try:
+        in_order(report.outputs, outputs)
+    except DataError as wrong:
+        found = [math.prod(tensor.shape) for tensor in report.outputs]
+        limit = [output.values for output in outputs]
+        fix = "compile this bundle's encoder.onnx"
+        yield error("output-node", f"the outputs differ: {wrong.message}", actual=found, limit=limit, fix=fix)
 
 
 def _features_width(sink: HefTensor, features: int) -> Iterator[Finding]:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsq_edge_runtime.doctor.bundle_rules import bundle_findings
-from fsq_edge_runtime.doctor.device_rules import device_findings
+from fsq_edge_runtime.doctor.device_rules import bundle_findings, device_findings
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.kernel_rules import kernel_findings
 from fsq_edge_runtime.doctor.repairs import causes

@@ -1,15 +1,16 @@
-"""Rules about the device itself: on the bus, driven, visible, allowed, free, cool."""
+"""Rules about the device: on the bus, driven, visible, allowed, free, cool; and about the HEFs of a bundle for it."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fsq_edge_runtime.doctor.facts import Facts, major
 from fsq_edge_runtime.doctor.hardware import Chip, DeviceFile, PciDevice
 from fsq_edge_runtime.doctor.kernel_rules import refusal_in
 from fsq_edge_runtime.doctor.repairs import repair
 from fsq_edge_runtime.findings import Finding, error, finding, info, warning
+from fsq_edge_runtime.hef import HefReport, check_load
 from fsq_edge_runtime.status import describe
 
 # Source: a public HailoRT log of a Hailo-8 that lowered its clock from 104 C and closed its streams near 120 C.
@@ -196,4 +197,56 @@ def _supply(facts: Facts) -> Iterator[Finding]:
     if bits & 0b1110:
         yield warning(
             "cpu-throttled", "the Raspberry Pi's CPU is throttled now", fix="cool the board", source="get_throttled"
+        )
+
+
+ADD_LINE = "fsq-edge bundle add-hef BUNDLE FILE"
+
+
+def bundle_findings(facts: Facts, hefs: Sequence[HefReport]) -> Iterator[Finding]:
+    """Yield whether one of the HEFs runs here, and if not, why and what to do."""
+    chip = next((device.chip for device in facts.pci if device.chip), None)
+    built = ", ".join(hef.architecture.name for hef in hefs) or "none"
+    if chip is None:
+        yield info("bundle-cpu", f"the bundle has HEFs for: {built}; without a device it runs on the CPU")
+        return
+    exact = facts.identity.architecture
+    candidates = (exact,) if exact else chip.architectures
+    fitting = [hef for hef in hefs if set(hef.devices) & set(candidates)]
+    if not fitting:
+        yield warning(
+            "bundle-architecture",
+            f"the bundle has HEFs for: {built}; none runs on the {exact or chip.name} that is here, so the CPU is used",
+            fix=f"fsq-edge compile BUILD --arch {candidates[0]} && {ADD_LINE}",
+            source="HailoRT status 93",
+        )
+        return
+    if not exact:
+        yield info(
+            "bundle-unsure",
+            f"the device did not say whether it is {' or '.join(chip.architectures[:2])}; the bundle has: {built}",
+            fix="hailortcli fw-control identify",
+        )
+        return
+    own = [hef for hef in fitting if exact in hef.architecture.targets]
+    for hef in own or fitting:
+        yield from _loading(facts, hef, exact)
+
+
+def _loading(facts: Facts, hef: HefReport, device: str) -> Iterator[Finding]:
+    verdict = check_load(hef, device, facts.library_version or "")
+    for reason in verdict.reasons:
+        _, _, remedy = reason.rpartition(": ")
+        yield error(
+            "bundle-refused",
+            f"HailoRT will refuse the HEF for {hef.architecture.name}: {reason}",
+            fix=remedy,
+            source=f"HailoRT status {verdict.status}",
+        )
+    for doubt in verdict.warnings:
+        yield warning(
+            "bundle-doubtful",
+            f"the HEF for {hef.architecture.name}: {doubt}",
+            fix=f"fsq-edge compile BUILD --arch {device} && {ADD_LINE}  # with the compiler that pairs with this "
+            "library",
         )

@@ -15,10 +15,11 @@ from fsq_edge_runtime.doctor.hardware import (
     PciDevice,
     device_files,
     file_holders,
+    in_container,
     kernel_modules,
     pci_devices,
+    system_kind,
 )
-from fsq_edge_runtime.doctor.platform_kind import in_container, system_kind
 from fsq_edge_runtime.doctor.system import Interpreter, System
 
 PROBE_MODULE = "fsq_edge_runtime.doctor.device_probe"

@@ -15,7 +15,6 @@ GRAVITY: Final = {"g": 1.0, "m/s2": 9.80665}
 LEAST_GRAVITY: Final = 0.5  # of the mean square in training, or the data had gravity removed
 LEAST_SQUARE: Final = 1e-8  # of a spread in training sigmas: a dead channel's logarithm stays a number
 MOST_PAIRED: Final = 16  # channels: of more, the pairs would cost more than a decision
-USUAL_WINDOWS: Final = 8  # that are looked at together: room for them is kept
 MOST_CORRELATED: Final = 0.99  # beyond it Fisher's transform is not a number
 
 
@@ -88,28 +87,36 @@ class InputLooks:
         self._pairs, self.pairs = pairs, len(pairs[0])
         self._products = (size + 1) ** 2  # numbers of the sums before the steps
         each = np.arange(size)
-        self._room = np.ones((USUAL_WINDOWS, size + 1, self._samples), dtype=np.float32)
+        self._steps: Float32Array = np.empty((0, size, self._samples - 1), dtype=np.float32)  # of any stream, in turn
         self._moments = np.concatenate([size * (size + 1) + each, each * (size + 2)])  # places among the products
 
-    def look(self, windows: Float32Array) -> Look | None:
-        """Return what windows (n, C, T), raw units, look like; one with a missing value counts nowhere.
+    def room(self, windows: int) -> Float32Array:
+        """Return room for windows (n, C + 1, T): the last row is one, the others are to be filled with raw units."""
+        return np.ones((windows, self._channels + 1, self._samples), dtype=np.float32)
+
+    def look(self, room: Float32Array) -> Look | None:
+        """Return what windows in their room (n, C + 1, T) look like; one with a missing value counts nowhere.
+
+        Their values are changed.
 
         Returns:
             None where no window counts.
         """
-        n, size = len(windows), self._channels
-        put = self._room[:n] if n <= len(self._room) else np.ones((n, size + 1, self._samples), dtype=np.float32)
-        signals = put[:, :size]
-        np.subtract(windows, self._mean, out=signals)
-        products = np.matmul(put, put.transpose(0, 2, 1)).reshape(n, -1)
+        n = len(room)
+        signals = room[:, :-1]
+        np.subtract(signals, self._mean, out=signals)
+        products = np.matmul(room, room.transpose(0, 2, 1)).reshape(n, -1)
         moments = products.take(self._moments, axis=1)
         added = np.add.reduce(products, axis=0)
         if not math.isfinite(np.add.reduce(added)):
             sound = np.isfinite(moments).all(axis=1)
-            return self.look(windows[sound]) if sound.any() else None
-        step = signals[:, :, 1:] - signals[:, :, :-1]
-        sums = np.concatenate([added, np.einsum("nct,nct->c", step, step)], dtype=np.float64)
-        return Look(sums, n, (moments,))
+            signals += self._mean
+            return self.look(room[sound]) if sound.any() else None
+        if n > len(self._steps):
+            self._steps = np.empty((n, self._channels, self._samples - 1), dtype=np.float32)
+        step = np.subtract(signals[:, :, 1:], signals[:, :, :-1], out=self._steps[:n])
+        np.multiply(step, step, out=step)
+        return Look(np.concatenate([added, np.add.reduce(step, axis=(0, 2))], dtype=np.float64), n, (moments,))
 
     def series(self, look: Look) -> list[float]:
         """Return mean, spread and step of :class:`Figures`, one after the other (3C,)."""

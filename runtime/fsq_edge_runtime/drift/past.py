@@ -26,7 +26,6 @@ class StreamPast:
 
     Args:
         looks: adds up its windows.
-        window: channels and samples of one.
         codes: how many kinds of codes are counted.
         floors: of its series, see :class:`PageHinkley`.
 
@@ -42,11 +41,10 @@ class StreamPast:
     __slots__ = ("_held", "_held_as", "_looks", "_period", "_reported", "_starts", "begins", "codes", "confidence",
                  "counts", "former", "test")  # fmt: skip
 
-    def __init__(self, looks: InputLooks, window: tuple[int, int], codes: int, floors: Float64Array) -> None:
+    def __init__(self, looks: InputLooks, codes: int, floors: Float64Array) -> None:
         self.test = PageHinkley(floors)
         self.counts = np.zeros(codes, dtype=np.int64)
-        self._looks = looks
-        self._held: Float32Array = np.empty((HELD, *window), dtype=np.float32)
+        self._looks, self._held = looks, looks.room(HELD)
         self._held_as: list[tuple[int, float | None]] = []  # number and rate of the windows held
         self._reported: set[Any] = set()  # beyond a limit against training when last judged
         self._starts: list[float] = []  # when the latest 64 blocks since the last change began
@@ -61,8 +59,8 @@ class StreamPast:
         if place == len(self._held):
             if place >= MOST_HELD:
                 return
-            self._held = np.concatenate([self._held, np.empty_like(self._held)])
-        self._held[place] = window
+            self._held = np.concatenate([self._held, self._looks.room(HELD)])
+        self._held[place, :-1] = window
         self._held_as.append((seq, rate))
 
     def look(self, seq: int) -> tuple[Look | None, list[float]]:

@@ -30,9 +30,9 @@ from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
-LEAST_PRINTS: Final = 256  # windows of a fingerprint, or what it never had says nothing of training
 LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
+MOST_SEEN: Final = 8  # records kept until they are taken: more would drive what a decision needs out of the caches
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
 MAX_COUNTED_CODES: Final = 4096  # of a larger code book no perplexity is kept: it would take too much of every stream
 
@@ -54,8 +54,8 @@ class DriftWatch:
     Attributes:
         EVERY: the input of windows is to be looked at whose number is a multiple of this.
         seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
-        due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, of more
-            than 64 streams, not long before.
+        due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, with more
+            than 64 streams, at most 7 before.
 
     Cost: see docs/drift.md; about 25 KB a stream of six channels and a hundred samples a window.
     """
@@ -75,7 +75,7 @@ class DriftWatch:
         self._series = [Series(kind, name) for kind in ("mean", "spread", "step") for name in names]
         self._series += [Series(kind, "") for kind in OTHERS]
         self._floors = np.array([FLOORS[series.kind] for series in self._series])
-        self._known_codes = prints.windows >= LEAST_PRINTS
+        self._known_codes = prints.tells
         unknown = set() if self._known_codes else {"unseen"}
         unknown |= set() if self._input.is_known else {"mean", "spread"}
         self._limits = [
@@ -83,10 +83,11 @@ class DriftWatch:
         ]
         self._limits[: len(self._subjects.mean_limits)] = self._subjects.mean_limits
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
-        self._channels, self._window = size, (size, config.window_samples)
+        self._channels = size
         self._streams: dict[str, StreamPast] = {}
         self.seen: list[Record] = []
-        self.due = BLOCK
+        self.due = MOST_SEEN
+        self._surely = BLOCK  # records to come complete no block before
 
     def look(self, stream: str, seq: int, window: Float32Array, rate: float | None = None) -> None:
         """Take the input of window ``seq``, before it is decided; it counts with its decision.
@@ -120,11 +121,13 @@ class DriftWatch:
             if len(codes) >= BLOCK:
                 event = self._judge(past, record)
                 found += [] if event is None else [event]
+        self._surely -= len(self.seen)
+        if self._surely <= MOST_SEEN:
+            many = len(self._streams) > BLOCK
+            fullest = 0 if many else max((len(past.codes) for past in self._streams.values()), default=0)
+            self._surely = BLOCK - fullest
+        self.due = min(MOST_SEEN, self._surely)
         self.seen.clear()
-        streams = self._streams
-        self.due = BLOCK
-        if len(streams) <= BLOCK:
-            self.due -= max((len(past.codes) for past in streams.values()), default=0)
         return found
 
     def forget(self, stream: str) -> None:
@@ -134,7 +137,7 @@ class DriftWatch:
 
     def _open(self, stream: str) -> StreamPast:
         size = self._counted or COMMON_CODES + 2
-        past = self._streams[stream] = StreamPast(self._input, self._window, size, self._floors)
+        past = self._streams[stream] = StreamPast(self._input, size, self._floors)
         return past
 
     def _judge(self, past: StreamPast, last: Decision) -> StreamEvent | None:
@@ -219,7 +222,10 @@ class DriftWatch:
 
     def _against_training(self, past: StreamPast, codes: dict[str, float]) -> list[Found]:
         """Return how all that was seen lies against the limits of training; a score is 1 at the limit."""
-        usual = past.test.usual.tolist()
+        usual, size = past.test.usual.tolist(), self._channels
+        # Where every channel moves less, the wearer rests: each is held against the liveliest then.
+        rest = min(0.0, max(usual[size : 2 * size]))
+        usual[size : 2 * size] = [value - rest for value in usual[size : 2 * size]]
         found: list[Found] = [
             (series, value, 0.0, abs(value) / limit, LEARNED)
             for series, value, limit in zip(self._series, usual, self._limits, strict=True)

@@ -12,14 +12,7 @@ from fsq_edge_runtime.arrays import Float64Array, Int64Array
 from fsq_edge_runtime.personal.basis import Basis
 from fsq_edge_runtime.personal.evidence import Evidence
 from fsq_edge_runtime.personal.heads import LEAST_PROBABILITY, fit_scale, losses
-from fsq_edge_runtime.scores import (
-    REPLICATES,
-    Interval,
-    bootstrap_confusions,
-    confusion,
-    macro_f1,
-    percentile_interval,
-)
+from fsq_edge_runtime.scores import REPLICATES, Interval, bootstrap_confusions, confusion, macro_f1, percentile_interval
 
 LEAST_NEW_RECALL: Final = 0.5
 MOST_OLD_LOSS: Final = 0.02  # share of the other classes' windows

@@ -17,6 +17,7 @@ from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.inference import MAX_BATCH, Inference
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Record
+from fsq_edge_runtime.stream.relief import Relief
 from fsq_edge_runtime.stream.state import StreamState
 
 # Streams of a cohort: after a run of the network every call finds cold caches, so few calls, over many windows.
@@ -61,6 +62,7 @@ class WindowBatch:
     ) -> None:
         self._config, self._inference, self._check, self._answers = config, inference, check, answers
         self._patience_ns = patience_ns
+        self._relief = Relief(patience_ns)
         self._entries: list[_Collected | _Ended] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
@@ -101,7 +103,7 @@ class WindowBatch:
         inference = self._inference
         begun = time.monotonic_ns()
         limit = arrived + self._patience_ns
-        overrun = begun > limit
+        overrun = begun > limit or self._relief.skips(begun - arrived)
         entries, kept, plain = self._check_rows(entries, n)
         some = self._windows[:n] if len(kept) == n else self._windows[kept]
         some = some[:0] if overrun else some
@@ -128,7 +130,8 @@ class WindowBatch:
         inference = self._inference
         begun = time.monotonic_ns()
         limit, head = arrived + self._patience_ns, inference.head
-        frames = None if begun > limit else self._frames_of(cohort, rows, n)
+        overrun = begun > limit or self._relief.skips(begun - arrived)
+        frames = None if overrun else self._frames_of(cohort, rows, n)
         if frames is None or not isinstance(head, DecisionHead):
             return self._decide_apart(cohort, rows, arrived)
         prepared = time.monotonic_ns()

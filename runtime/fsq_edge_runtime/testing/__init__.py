@@ -3,9 +3,8 @@
 from fsq_edge_runtime.testing.fake_errors import FakeDeadlockError, FakeFatalError
 from fsq_edge_runtime.testing.fake_hailo import FakePlatform, fake_hailo_platform, installed
 from fsq_edge_runtime.testing.fake_package import FakePackage, write_fake_package
-from fsq_edge_runtime.testing.faults import Fault, FaultScript
+from fsq_edge_runtime.testing.faults import Fault, FaultScript, Silence
 from fsq_edge_runtime.testing.hef_writer import TensorSpec, hef_bytes, write_hef
-from fsq_edge_runtime.testing.silence import Silence
 
 __all__ = [
     "FakeDeadlockError",

@@ -5,6 +5,7 @@ It computes in onnxruntime on the CPU. Nothing it does is a measurement of a Hai
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import sys
@@ -20,6 +21,8 @@ import numpy as np
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.hef import HefReport, QuantInfo
+from fsq_edge_runtime.hef.outputs import in_order
+from fsq_edge_runtime.onnx_graph import read_cut_outputs
 from fsq_edge_runtime.testing.fake_errors import FakeDeadlockError, FakeErrors, FakeFatalError
 from fsq_edge_runtime.testing.faults import Fault, FaultScript, hold_interpreter_lock
 
@@ -216,12 +219,17 @@ class FakeChip:
         if self.quantized:
             frame = _round_trip(frame, tensor_in.quant, tensor_in.dtype)
         with self._computing:  # the network gives a view of its own buffer, which the next call overwrites
-            row = self._network(len(job.out) > 1)(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
+            parts = read_cut_outputs(self._graph) if self._graph and len(job.out) > 1 else ()
+            features = len(job.out) > 1 and not parts
+            row = self._network(features)(np.ascontiguousarray(frame.transpose(2, 0, 1))[None])
             if wrong:
                 row = self._rng.uniform(-1.0, 1.0, size=row.shape).astype(np.float32)
             at = 0
-            # The graph's first output, t, is the smallest; a HEF may file its outputs in any order.
-            for tensor, out in sorted(zip(job.report.outputs, job.out, strict=True), key=lambda pair: pair[1].size):
+            # Without parts of it, the graph's first output, t, is the smallest; a HEF may file them in any order.
+            tensors = sorted(job.report.outputs, key=lambda tensor: math.prod(tensor.shape))
+            buffers = dict(zip((tensor.name for tensor in job.report.outputs), job.out, strict=True))
+            for tensor in in_order(tensors, parts) if parts else tensors:
+                out = buffers[tensor.name]
                 values = row[at : at + out.size]
                 at += out.size
                 if self.quantized:

@@ -19,13 +19,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from fsq_edge_runtime.testing.fake_chip import FakeChip
-from fsq_edge_runtime.testing.fake_device import (
-    FakeDevice,
-    FakeHef,
-    FakeMachine,
-    FakeVDevice,
-    HailoSchedulingAlgorithm,
-)
+from fsq_edge_runtime.testing.fake_device import FakeDevice, FakeHef, FakeMachine, FakeVDevice, HailoSchedulingAlgorithm
 from fsq_edge_runtime.testing.fake_errors import FakeErrors
 from fsq_edge_runtime.testing.faults import FaultScript
 

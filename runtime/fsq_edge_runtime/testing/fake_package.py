@@ -17,8 +17,7 @@ import numpy as np
 
 from fsq_edge_runtime.files import read_bounded, write_file
 from fsq_edge_runtime.testing.fake_hailo import fake_hailo_platform
-from fsq_edge_runtime.testing.faults import Fault, FaultScript
-from fsq_edge_runtime.testing.silence import Silence
+from fsq_edge_runtime.testing.faults import Fault, FaultScript, Silence
 
 _MODULE = '''"""A stand-in for the vendor's package, made by fsq_edge_runtime.testing."""
 

@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 
 from fsq_edge_benchmarks.bench.contestant import Subject, first_frames, hops_of
-from fsq_edge_benchmarks.bench.modes.single import missed_note
-from fsq_edge_benchmarks.bench.modes.stages import NOTE, stages_of
+from fsq_edge_benchmarks.bench.modes.single import NOTE, missed_note, stages_of
 from fsq_edge_benchmarks.bench.modes.turns import Timed, mode_result
 from fsq_edge_benchmarks.bench.result import ModeResult
 from fsq_edge_benchmarks.bench.spin import SpinLoop

@@ -10,8 +10,7 @@ from fsq_edge.deploy.build import UsableWindows, device_outputs, usable_windows
 from fsq_edge.deploy.export import export_model
 from fsq_edge.training import Run
 from fsq_edge.training.split import open_sides
-from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config
-from fsq_edge_benchmarks.suites.accuracy_parts.trained_runs import trained_run
+from fsq_edge_benchmarks.suites.accuracy_parts.held_out import fold_config, trained_run
 from fsq_edge_calibration import CalibrationSet, build_calibration_set
 from fsq_edge_compile.int8.agreement import LabelScores, PreviewReport, compare_codes
 from fsq_edge_compile.int8.quantize import quantize_preview

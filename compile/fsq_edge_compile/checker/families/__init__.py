@@ -13,24 +13,20 @@ from fsq_edge_compile.checker.families import (
     movement,
     normalisation,
     pooling,
-    recurrent,
     reductions,
     resampling,
 )
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate
 
-PREDICATES: dict[str, Predicate] = {}
-for _family in (
-    activations,
-    convolution,
-    elementwise,
-    movement,
-    normalisation,
-    pooling,
-    recurrent,
-    reductions,
-    resampling,
-):
-    PREDICATES.update(_family.PREDICATES)
+PREDICATES: dict[str, Predicate] = {
+    **activations.PREDICATES,
+    **convolution.PREDICATES,
+    **elementwise.PREDICATES,
+    **movement.PREDICATES,
+    **normalisation.PREDICATES,
+    **pooling.PREDICATES,
+    **reductions.PREDICATES,
+    **resampling.PREDICATES,
+}
 
 __all__ = ["PREDICATES", "Breach", "Context", "Predicate"]

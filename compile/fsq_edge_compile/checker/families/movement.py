@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import onnx
 
 from fsq_edge_compile.checker.families.predicate import Breach, Context, Predicate, text
-from fsq_edge_compile.checker.graph import elements, positive_axis
+from fsq_edge_compile.checker.graph import Node, elements, positive_axis
 from fsq_edge_compile.checker.layout import batch_axis
 from fsq_edge_compile.checker.operators import MOVES, RECURRENT
 
@@ -91,17 +91,18 @@ def squeeze(context: Context) -> Iterator[Breach]:
 
 
 def _is_behind_recurrent(context: Context) -> bool:
-    name = context.node.input(0)
-    for _ in range(MAX_HOPS):
-        maker = context.graph.producer(name)
-        if maker is None:
-            return False
-        if maker.op in RECURRENT:
-            return True
-        if maker.op not in MOVES:
-            return False
-        name = maker.input(0)
-    return False
+    maker = _layer_before(context)
+    return maker is not None and maker.op in RECURRENT
+
+
+def _layer_before(context: Context) -> Node | None:
+    """Return what made the values that a node moves, through the moves before it; None for a graph input."""
+    maker = context.graph.producer(context.node.input(0))
+    for _ in range(MAX_HOPS - 1):
+        if maker is None or maker.op not in MOVES:
+            break
+        maker = context.graph.producer(maker.input(0))
+    return maker
 
 
 def unsqueeze(context: Context) -> Iterator[Breach]:
@@ -222,15 +223,8 @@ def gather(context: Context) -> Iterator[Breach]:
 
 def _is_mixed(context: Context) -> bool:
     """Whether layers made the tokens that are sliced; steps of an input or of a recurrent layer were refused."""
-    name = context.node.input(0)
-    for _ in range(MAX_HOPS):
-        maker = context.graph.producer(name)
-        if maker is None or maker.op in RECURRENT:
-            return False
-        if maker.op not in MOVES:
-            return True
-        name = maker.input(0)
-    return True
+    maker = _layer_before(context)
+    return maker is not None and maker.op not in RECURRENT
 
 
 def tile(context: Context) -> Iterator[Breach]:

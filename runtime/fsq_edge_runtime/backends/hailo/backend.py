@@ -28,6 +28,7 @@ from fsq_edge_runtime.backends.hailo.network import HailoLink
 from fsq_edge_runtime.backends.hailo.request import Ticket
 from fsq_edge_runtime.backends.temperature import Telemetry
 from fsq_edge_runtime.hef import HefReport
+from fsq_edge_runtime.onnx_graph import DeviceOutput
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend
@@ -47,7 +48,7 @@ class HailoBackend:
         depth: requests under way at once in :meth:`infer_batch`.
         open_timeout_s: the longest that opening and configuring may take each.
         drain_s: longest wait of :meth:`close` for requests under way, seconds.
-        outputs: values of each output of the network; empty is one of ``output_size``.
+        outputs: that the network has on the device, in the order of an answer; empty is one of ``output_size``.
 
     Attributes:
         name: ``hailo``; ``hailo-fake`` on a fake, so that no record can be mistaken for a measurement.
@@ -72,9 +73,9 @@ class HailoBackend:
         depth: int = 4,
         open_timeout_s: float = 10.0,
         drain_s: float = LONGEST_DRAIN_S,
-        outputs: tuple[int, ...] = (),
+        outputs: tuple[DeviceOutput, ...] = (),
     ) -> None:
-        outputs = outputs or (output_size,)
+        outputs = outputs or (DeviceOutput(output_size),)
         reports = inspect_hefs(hefs, frame_shape, outputs)
         module = load_binding() if binding is None else binding
         guard_status_texts(module)

@@ -31,6 +31,7 @@ from fsq_edge_runtime.backends.hailo.exchange import (
 from fsq_edge_runtime.backends.hailo.owner_thread import OwnerThread
 from fsq_edge_runtime.backends.temperature import Telemetry
 from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.onnx_graph import DeviceOutput
 
 WORKER = "fsq_edge_runtime.backends.hailo.worker"
 TIMEOUT = 4
@@ -49,7 +50,7 @@ class DeviceChild:
         hefs: architecture -> bytes of the HEF.
         frame_shape: (C', H, W).
         output_size: values of an answer.
-        outputs: values of each output of the network.
+        outputs: that the network has on the device, in the order of an answer.
         depth: requests under way at once in a batch.
         open_timeout_s: the longest that opening and configuring may take each.
 
@@ -63,7 +64,7 @@ class DeviceChild:
         hefs: Mapping[str, bytes],
         frame_shape: tuple[int, int, int],
         output_size: int,
-        outputs: tuple[int, ...],
+        outputs: tuple[DeviceOutput, ...],
         depth: int,
         open_timeout_s: float,
     ) -> None:

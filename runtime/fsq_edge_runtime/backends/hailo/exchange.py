@@ -22,6 +22,7 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.onnx_graph import DeviceOutput
 
 MAX_MESSAGE = 1 << 16
 ROWS = 32  # frames that one request may carry; a batch of more is cut
@@ -67,7 +68,7 @@ class Job:
         hefs: architecture -> size in bytes; their bytes follow one another in the file of ``hef_descriptor``.
         frame_shape: (C', H, W).
         output_size: values of an answer: D, or D + F with the features.
-        outputs: values of each output of the network.
+        outputs: that the network has on the device, in the order of an answer.
         depth: requests under way at once in a batch.
         open_timeout_s: the longest that opening and configuring may take each.
         frame_descriptor: of the shared frames.
@@ -77,7 +78,7 @@ class Job:
     hefs: dict[str, int]
     frame_shape: tuple[int, int, int]
     output_size: int
-    outputs: tuple[int, ...]
+    outputs: tuple[DeviceOutput, ...]
     depth: int
     open_timeout_s: float
     frame_descriptor: int
@@ -91,7 +92,8 @@ class Job:
     def decode(cls, message: bytes) -> Job:
         """Read the message."""
         values = json.loads(message)
-        values["frame_shape"], values["outputs"] = tuple(values["frame_shape"]), tuple(values["outputs"])
+        values["frame_shape"] = tuple(values["frame_shape"])
+        values["outputs"] = tuple(DeviceOutput(*output) for output in values["outputs"])
         return cls(**values)
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from fsq_edge_runtime.backends.hailo.errors import from_status
 from fsq_edge_runtime.errors import BackendError, DataError
-from fsq_edge_runtime.hef import DEVICES, HefReport, HefTensor, inspect_hef
+from fsq_edge_runtime.hef import DEVICES, HefReport, inspect_hef
+from fsq_edge_runtime.hef.outputs import in_order
+from fsq_edge_runtime.onnx_graph import DeviceOutput
 
 CORRUPT, WRONG_DEVICE = 91, 93
 
 
 def inspect_hefs(
-    hefs: Mapping[str, bytes], frame_shape: tuple[int, int, int], outputs: Sequence[int]
+    hefs: Mapping[str, bytes], frame_shape: tuple[int, int, int], outputs: Sequence[DeviceOutput]
 ) -> dict[str, HefReport]:
     """Read HEFs before HailoRT sees them, which crashes on some, and compare them with the bundle.
 
     Args:
         hefs: architecture -> bytes.
         frame_shape: (C', H, W) of the bundle's frames.
-        outputs: values of each output: D, and F where the network puts out its features.
+        outputs: that the network has on the device, in the order of an answer.
 
     Raises:
         BackendError: there is none, or one is damaged, or must not be given to HailoRT, or has other shapes.
@@ -31,7 +31,7 @@ def inspect_hefs(
     return {name: _inspect(name, data, frame_shape, outputs) for name, data in hefs.items()}
 
 
-def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], outputs: Sequence[int]) -> HefReport:
+def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], outputs: Sequence[DeviceOutput]) -> HefReport:
     try:
         report = inspect_hef(data)
     except DataError as error:
@@ -43,30 +43,16 @@ def _inspect(name: str, data: bytes, frame_shape: tuple[int, int, int], outputs:
             f"the HEF for {name} is not given to HailoRT: {report.fault}", hint="compile it again", status=CORRUPT
         )
     channels, height, width = frame_shape
-    if len(report.inputs) != 1 or len(report.outputs) != len(outputs):
-        counts = f"{len(report.inputs)} inputs and {len(report.outputs)} outputs"
-        expected = "one of each" if len(outputs) == 1 else f"one input and {len(outputs)} outputs"
-        raise BackendError(f"the HEF for {name} has {counts}, expected {expected}")
     got, wanted = report.inputs[0].shape, (height, width, channels)
-    sizes = [int(np.prod(tensor.shape)) for tensor in report.outputs]
-    if got != wanted or sorted(sizes) != sorted(outputs):
-        found, expected = (" and ".join(map(str, values)) for values in (sizes, outputs))
-        raise BackendError(
-            f"the HEF for {name} maps {got} to {found} values, the bundle expects (H, W, C) = {wanted} to {expected}",
-            hint="compile the bundle's own encoder.onnx: fsq-edge compile BUILD",
-        )
+    hint = "compile the bundle's own encoder.onnx: fsq-edge compile BUILD"
+    if len(report.inputs) != 1 or got != wanted:
+        shapes = " and ".join(str(tensor.shape) for tensor in report.inputs)
+        raise BackendError(f"the HEF for {name} takes {shapes}, the bundle gives (H, W, C) = {wanted}", hint=hint)
+    try:
+        in_order(report.outputs, outputs)
+    except DataError as error:
+        raise BackendError(f"the HEF for {name} does not fit the bundle: {error.message}", hint=hint) from error
     return report
-
-
-def in_order(tensors: Sequence[HefTensor], outputs: Sequence[int]) -> list[HefTensor]:
-    """Return a HEF's outputs in the order of the graph's: ``t`` first; a compiler may file them in any order.
-
-    Args:
-        tensors: as :func:`inspect_hefs` found them good.
-        outputs: values of each output of the graph.
-    """
-    left = list(tensors)
-    return [left.pop(next(at for at, one in enumerate(left) if int(np.prod(one.shape)) == size)) for size in outputs]
 
 
 def choose_hef(reports: Mapping[str, HefReport], device: str | None, generation: int) -> str:

@@ -17,11 +17,12 @@ import numpy as np
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends.hailo.device import CLOSE_S, HailoDevice, keep_forever
 from fsq_edge_runtime.backends.hailo.errors import backend_error, from_status
-from fsq_edge_runtime.backends.hailo.hefs import in_order
 from fsq_edge_runtime.backends.hailo.owner_thread import outcome
 from fsq_edge_runtime.backends.hailo.request import Slot, Ticket
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.hef import HefReport, HefTensor
+from fsq_edge_runtime.hef.outputs import in_order
+from fsq_edge_runtime.onnx_graph import DeviceOutput
 
 OVERSHOOT = 0.05  # of the range that the HEF names: quantisation may overshoot a step, more is not a result
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -44,7 +45,7 @@ class HailoLink:
         device: acquired for this link; given back by :meth:`close`.
         hef: bytes of the HEF.
         report: what our inspector says of it.
-        outputs: values of each output of the graph, ``t`` first.
+        outputs: that the network has on the device, in the order of an answer.
         wanted: how many of them an answer has, from the first on.
         depth: requests that may be under way at once.
         configure_s: the longest that configuring may take at first.
@@ -59,7 +60,7 @@ class HailoLink:
         device: HailoDevice,
         hef: bytes,
         report: HefReport,
-        outputs: tuple[int, ...],
+        outputs: tuple[DeviceOutput, ...],
         wanted: int,
         depth: int,
         configure_s: float,
@@ -69,14 +70,16 @@ class HailoLink:
         self._hef = hef
         self._report = report
         self._sinks = in_order(report.outputs, outputs)
-        self._width, self._wanted = outputs[0], wanted
+        # One output is t, with features beside it or not; several in front of a host graph are its parts.
+        self._parts = outputs if outputs[0].node else outputs[:1]
+        self._wanted = wanted
         self._depth = depth
         self._drain_s = drain_s
         self._lock = threading.Lock()
         self._held: list[Any] = []  # objects of the binding, to be dropped on the owner thread, the last first
         self._free: deque[Slot] = deque()
         self.under_way: deque[Ticket] = deque()
-        self._least, self._most = _limits(self._sinks[0])
+        self._limits = [_limits(tensor) for tensor, _ in zip(self._sinks, self._parts, strict=False)]
         self._configured: Any = None
         self._pending: Future[Network] | None = None  # a configuration under way
         self._broken = False
@@ -201,13 +204,19 @@ class HailoLink:
         if ticket.exception is not None:
             self._broken = True  # HailoRT shuts the pipeline down after a failed inference
             raise backend_error("the inference", ticket.exception) from ticket.exception
-        row = ticket.slot.t.reshape(-1)  # a view where the output is one row, as that of an FSQ network is
-        t, least, most = row[: self._width], self._least, self._most
-        if not all(least <= value <= most for value in t.tolist()):  # NaN compares false; D is a handful
-            raise BackendError(
-                f"the device returned values outside [{least:.4g}, {most:.4g}], the HEF's range: {t[:8].tolist()}"
-            )
-        if self._wanted > self._width and not np.isfinite(row).all():
+        slot, end = ticket.slot, 0
+        if len(self._parts) == 1:
+            row = slot.t.reshape(-1)  # a view where the output is one row, as that of an FSQ network is
+        else:
+            row = np.concatenate([(y if y.ndim == 1 else y.transpose(2, 0, 1)).reshape(-1) for y in slot.y])
+        for part, (least, most) in zip(self._parts, self._limits, strict=True):
+            start, end = end, end + part.values
+            t = row[start:end]
+            if not all(least <= value <= most for value in t.tolist()):  # NaN compares false; D is a handful
+                raise BackendError(
+                    f"the device returned values outside [{least:.4g}, {most:.4g}], the HEF's range: {t[:8].tolist()}"
+                )
+        if self._wanted > end and not np.isfinite(row).all():
             raise BackendError("the device returned features that are not numbers")
         return row[: self._wanted]
 

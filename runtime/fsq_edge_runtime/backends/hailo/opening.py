@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fsq_edge_runtime.backends.hailo.binding import Binding, fake_in_place, is_installed, not_installed
+from fsq_edge_runtime.onnx_graph import DeviceOutput
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
@@ -21,7 +22,7 @@ def open_hailo(
     binding: Binding = None,
     isolated: bool = True,
     timeout_s: float = 1.0,
-    outputs: tuple[int, ...] = (),
+    outputs: tuple[DeviceOutput, ...] = (),
 ) -> HailoBackend | HailoProcess:
     """Open the device that is here with the HEF that is for it.
 
@@ -33,7 +34,7 @@ def open_hailo(
         isolated: whether the installed binding runs in a process of its own, so that a silent or lost device cannot
             stop this one. Needs Linux; elsewhere, and with a fake in the binding's place, it runs in this process.
         timeout_s: the longest that one inference may take when no deadline is given.
-        outputs: values of each output of the network, (D,) or (D, F); empty is one output of ``output_size``.
+        outputs: that the network has on the device, in the order of an answer; empty is one of ``output_size``.
 
     Raises:
         BackendError: no binding, no device, no HEF for it, a HEF that is damaged or does not fit the bundle, or

@@ -24,6 +24,7 @@ from fsq_edge_runtime.backends.hailo.hefs import inspect_hefs
 from fsq_edge_runtime.backends.temperature import Telemetry, TemperatureQuestions
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.hef import HefReport
+from fsq_edge_runtime.onnx_graph import DeviceOutput
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.base import Backend
@@ -48,9 +49,9 @@ class HailoProcess:
         timeout_s: float = 1.0,
         depth: int = 4,
         open_timeout_s: float = 10.0,
-        outputs: tuple[int, ...] = (),
+        outputs: tuple[DeviceOutput, ...] = (),
     ) -> None:
-        outputs = outputs or (output_size,)
+        outputs = outputs or (DeviceOutput(output_size),)
         reports = inspect_hefs(hefs, frame_shape, outputs)
         self._timeout_ns = int(timeout_s * 1e9)
         self._output_size = output_size

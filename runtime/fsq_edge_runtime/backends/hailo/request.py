@@ -19,7 +19,7 @@ class Slot:
         x: (H, W, C) as HailoRT wants it.
         x_as_chw: the same memory seen as (C, H, W), so that one copy does the transposition.
         y: as each output stream is shaped, one behind the other in memory.
-        t: the same memory seen channels first: (D,), (C, H, W) of a map, or (D + F,) of t and features.
+        t: the same memory seen channels first: (D,), (C, H, W) of a map; of several outputs (D + F,) as they lie in y.
         bindings: of the configured model, with x attached.
         outputs: the binding's output slots, to which y is attached before each launch.
     """

@@ -16,16 +16,7 @@ from typing import NoReturn
 
 from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 from fsq_edge_runtime.backends.hailo.binding import load_binding
-from fsq_edge_runtime.backends.hailo.exchange import (
-    ASK,
-    INFER,
-    REQUEST,
-    Job,
-    Line,
-    SharedFrames,
-    failed,
-    good,
-)
+from fsq_edge_runtime.backends.hailo.exchange import ASK, INFER, REQUEST, Job, Line, SharedFrames, failed, good
 from fsq_edge_runtime.errors import BackendError
 
 ASK_TIMEOUT_S = 60.0  # its owner waits less; this only ends what nobody waits for

@@ -1,0 +1,130 @@
+"""What two workers do with sensors of 50 Hz when they have less than they can answer, and when they have more.
+
+A network is taken that is heavy enough for this machine, as it is at this moment, to be out of breath at 4,096 streams:
+what is answered then is the capacity. Then as many streams come as make 80 % of it, and 150 %. Below capacity no window
+may be missed; beyond it the newest win, and every stream should lose alike.
+
+python -m fsq_edge_benchmarks.suites.overload [--quick]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops, small_bundle
+from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_runtime.gateway import WorkerPool, feed
+from fsq_edge_runtime.sources import IterableSource
+from fsq_edge_runtime.sources.base import Chunk
+
+WORKERS: Final = 2
+MOST_STREAMS: Final = 4096
+SECONDS: Final = 20.0
+LOADS: Final = (0.5, 0.8, 1.5)
+WIDTHS: Final = ((64, 128, 128), (128, 256, 256), (256, 512, 512), (512, 1024, 1024))
+SLEEP_S: Final = 0.002  # a sleep is not exact: a few hops at a time
+SATURATED: Final = 0.6  # at most this share is answered: 150 % of the capacity is then less than all the streams
+WARM_TURNS: Final = 2  # hops of a stream before those that count: workers that have just started are cold
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Measure the capacity, then the loads.
+
+    Returns:
+        ``capacity``: windows a second; ``widths``: of the network; ``loads``: by share of the capacity, what
+        :func:`paced` returns.
+    """
+    most, seconds = (64, 3.0) if quick else (MOST_STREAMS, SECONDS)
+    bundle = fixed_bundle()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.fsqb"
+        for widths in WIDTHS[:1] if quick else WIDTHS:
+            small_bundle(bundle, widths).save(path)
+            found = paced(path, most, seconds / 2)
+            if found["answered"] <= SATURATED:
+                break
+        capacity = found["answered"] * most
+        loads = {f"{load:.0%}": paced(path, max(1, round(load * capacity)), seconds) for load in LOADS}
+    return {"workers": WORKERS, "widths": list(widths), "capacity": capacity, "loads": loads}
+
+
+def paced(path: Path, streams: int, seconds: float) -> dict[str, Any]:
+    """Let sensors send a hop of one second each second, one after the other.
+
+    Args:
+        path: of the bundle.
+        streams: sensors.
+        seconds: of stream that count.
+
+    Returns:
+        ``streams``; ``windows``: that count; ``answered``: the share of them; ``least``, ``p5``, ``median``, ``p95``,
+        ``most``: of the share that a stream was answered; ``missed``: records that say so; ``lost_samples``: that no
+        window had; ``behind_s``: how late the sender was at the end.
+    """
+    config = fixed_bundle().preprocess
+    pieces = motion_hops(64, 4, config.hop_samples)
+    period = config.hop_samples / config.sample_rate_hz
+    turns = WARM_TURNS + max(2, round(seconds / period))
+    behind = 0.0
+
+    def chunks() -> Iterator[Chunk]:
+        nonlocal behind
+        begun = time.monotonic()
+        for number in range(turns * streams):
+            due = begun + number * period / streams
+            wait = due - time.monotonic()
+            if wait > SLEEP_S:
+                time.sleep(wait)
+            behind = max(0.0, -wait)
+            turn, stream = divmod(number, streams)
+            yield Chunk(f"dog{stream}", pieces[(turn + stream) % len(pieces)], None, int(due * 1e9))
+
+    records = _run(path, chunks())
+    windows = turns - WARM_TURNS
+    answered = Counter(
+        record["stream"] for record in records if record["type"] == "decision" and record["t_end"] > WARM_TURNS * period
+    )
+    shares = np.asarray([answered[f"dog{stream}"] / windows for stream in range(streams)])
+    least, p5, median, p95, most = np.percentile(shares, [0, 5, 50, 95, 100]).tolist()
+    return {
+        "streams": streams,
+        "windows": windows * streams,
+        "answered": float(shares.mean()),
+        "least": least,
+        "p5": p5,
+        "median": median,
+        "p95": p95,
+        "most": most,
+        "missed": sum(record["type"] == "missed" for record in records),
+        "lost_samples": sum(record.get("overrun", 0) for record in records if record["type"] == "end"),
+        "behind_s": behind,
+    }
+
+
+def _run(path: Path, chunks: Iterator[Chunk]) -> list[dict[str, Any]]:
+    """Feed the workers; return the records that they wrote."""
+
+    def command(number: int, descriptor: int, ready: int) -> list[str]:
+        source, sink = f"pipe:{descriptor}?live=1&ready={ready}", f"jsonl:{path.with_name(f'{number}.jsonl')}"
+        options = ["--source", source, "--sink", sink, "--backend", "onnx", "--no-latency", "--quiet"]
+        return [sys.executable, "-m", "fsq_edge", "run", str(path), *options]
+
+    pool, stop = WorkerPool(WORKERS, command), threading.Event()
+    feed(pool, [IterableSource(chunks)], stop)
+    pool.end()
+    parts = [path.with_name(f"{number}.jsonl").read_text(encoding="utf-8") for number in range(WORKERS)]
+    return [json.loads(line) for part in parts for line in part.splitlines()]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("overload", run))
