@@ -15,8 +15,7 @@ import click
 from fsq_edge.cli.endings import Endings, ending_signals
 from fsq_edge.cli.options import backend_option, default_option, path_option
 from fsq_edge.cli.output import Output, output_options
-from fsq_edge.cli.run_options import RunOptions, open_alerts, open_metrics
-from fsq_edge.cli.run_workers import run_workers
+from fsq_edge.cli.run_options import RunOptions, open_alerts, open_metrics, run_workers
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:

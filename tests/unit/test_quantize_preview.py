@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_calibration import build_calibration_set
+from fsq_edge_compile.constants import fold_constants
 from fsq_edge_compile.int8.agreement import compare_codes
-from fsq_edge_compile.int8.constants import fold_constants
 from fsq_edge_compile.int8.probe import ActivationProbe
 from fsq_edge_compile.int8.quantize import quantize_preview, quantize_scores
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, Histogram, entropy_range, mse_range, percentile_range

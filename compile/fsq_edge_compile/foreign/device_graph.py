@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsq_edge_compile.checker.rewrites.fixing import fix
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
+from fsq_edge_compile.constants import fold_constants
 from fsq_edge_compile.foreign.heads import HeadKind
 from fsq_edge_compile.foreign.reading import SOFTMAXES, ForeignNetwork
 from fsq_edge_compile.messages import copied
@@ -75,6 +76,8 @@ def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, 
     width = 1 if head == "anomaly" else prod(network.sink_shape)
     graph.input.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, channels, 1, samples]))
     graph.output.append(helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, width]))
+    model = onnx.shape_inference.infer_shapes(model)
+    fold_constants(model)
     fixed = fix(model).model
     _drop_plain_reshapes(fixed)
     made: bytes = fixed.SerializeToString()

@@ -21,7 +21,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from fsq_edge_calibration import CalibrationSet
-from fsq_edge_compile.int8.constants import fold_constants
+from fsq_edge_compile.constants import fold_constants
 from fsq_edge_compile.int8.probe import ActivationProbe, activation_names
 from fsq_edge_compile.int8.ranges import RANGE_METHODS, RangeMethod, activation_ranges
 from fsq_edge_compile.messages import copied

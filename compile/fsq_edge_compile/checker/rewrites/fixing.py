@@ -23,6 +23,7 @@ from fsq_edge_compile.checker.rewrites import (
     merging,
     moves,
     spellings,
+    turning,
     versions,
 )
 from fsq_edge_compile.checker.rewrites.proving import (
@@ -50,6 +51,7 @@ PASSES: tuple[Rewrite, ...] = (
     *spellings.PASSES,
     *masks.PASSES,
     *merging.PASSES,
+    *turning.PASSES,
     *moves.PASSES,
     housekeeping.RemoveNoOps(),
     versions.LowerOpset(),

@@ -13,7 +13,7 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 let about = null, stretch = null, source = null, colors = palette();
 let flags = {}, events = [], changes = [], chosen = null, tick = 0, detailTick = 0, groups = [], canvases = {};
-let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false;
+let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false, asking = false;
 let lastFrame = 0, lastCall = 0, usual = 16, interval = QUICKEST_MS, sinceLabel = null, shownLabel = null, generation = 0;
 const list = new StreamList($("streams"), $("count"), choose);
 // What tests and the curious may ask: frames drawn, windows seen, and how much is held.
@@ -135,6 +135,10 @@ function take({ news, detail }) {
 }
 
 function takeDetail(detail) {
+  if (detail.skipped) {  // a replay is far quicker than the eye: the latest stretch as a whole
+    if (!paused && !asking) { asking = true; view(null).finally(() => { asking = false; }); }
+    return;
+  }
   figures.rows += detail.rows.t.length;
   let previous = stretch.label[stretch.label.length - 1];
   if (!paused) {

@@ -13,10 +13,11 @@ from fsq_edge_runtime.errors import DataError
 
 # What exporters write to compute a weight; anything else is left to the quantizer.
 OPERATORS: Final = frozenset((
-    "Abs", "Add", "Cast", "Div", "Exp", "Mul", "Neg", "Pow", "ReduceL1", "ReduceL2", "ReduceMean", "ReduceSum",
-    "ReduceSumSquare", "Reshape", "Softplus", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+    "Abs", "Add", "Cast", "Div", "Exp", "MatMul", "Mul", "Neg", "Pow", "ReduceL1", "ReduceL2", "ReduceMean",
+    "ReduceSum", "ReduceSumSquare", "Reshape", "Softplus", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 ))  # fmt: skip
 MOST_ELEMENTS: Final = 1 << 24  # of a result
+MOST_PRODUCTS: Final = 1 << 30  # of a MatMul
 
 
 def fold_constants(model: Any) -> list[str]:
@@ -39,6 +40,9 @@ def fold_constants(model: Any) -> list[str]:
     for node in graph.node:
         known = node.op_type in OPERATORS and not node.domain and all(name in values for name in node.input)
         small = all(name in shapes and prod(d.dim_value for d in shapes[name]) <= MOST_ELEMENTS for name in node.output)
+        if node.op_type == "MatMul" and known and small:
+            rows = values[node.input[0]].dims
+            small = prod(rows) * prod(values[node.input[1]].dims[-1:]) <= MOST_PRODUCTS
         if not known or not small or outputs & {*node.output}:
             kept.append(node)
             continue
