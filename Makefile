@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench fuzz networks series homeassistant soak clean install bare docs blocks device oldest release sbom screenshots
+.PHONY: api demo test lint bench fuzz networks series homeassistant soak clean install bare docs blocks device oldest release sbom screenshots
 
 install: $(STAMP)
 
@@ -60,6 +60,11 @@ oldest: $(STAMP)
 release: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	$(BIN)/python -m tests.programs.release
+
+# What of the public interface REF had and this tree breaks: against the record of the last release, or any tag or commit.
+api: $(VENV)/.docs
+	$(BIN)/python -m pytest -q tests/unit/test_public_names.py
+	$(if $(REF),$(BIN)/python -m tests.programs.api_changes $(REF))
 
 # SBOM (CycloneDX) and licences of the device install and of the workstation install, in build/sbom.
 sbom: bare

@@ -94,7 +94,7 @@ def test_a_missing_extra_names_the_install_line(
     import sys
 
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert run(["export", "anything", "--out", "x"]) == 69
+    assert run(["export", str(bundle.parent), "--out", "x"]) == 69
     assert "pip install 'fsq-edge[train]'" in capfd.readouterr().err
 
 
