@@ -34,7 +34,12 @@ def layers(network: Path, output: Output) -> None:
         cost = network_cost(bundle.read("encoder"), frames)
     machine = describe_machine()
     rows = [
-        (layer.name, layer.op, f"{layer.us:.1f}", *map(_count, (layer.macs, layer.parameters, layer.activation)))
+        (
+            _short(layer.name),
+            layer.op,
+            f"{layer.us:.1f}",
+            *map(_count, (layer.macs, layer.parameters, layer.activation)),
+        )
         for layer in cost.layers
     ]
     output.print(table(str(network), ["layer", "op", "µs", "MACs", "parameters", "values"], rows))
@@ -44,6 +49,11 @@ def layers(network: Path, output: Output) -> None:
     )
     output.say(f"on: {machine.text()}")
     output.write_json({"schema_version": 1, "machine": machine.model_dump(mode="json"), **cost.to_dict()})
+
+
+def _short(name: str) -> str:
+    """Return the last parts of a name as exporters make them, without what onnxruntime puts behind."""
+    return "/".join(name.removesuffix("_nchwc").removesuffix("_output_0").split("/")[-2:])
 
 
 def _count(value: int | None) -> str:

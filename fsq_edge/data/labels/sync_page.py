@@ -34,7 +34,7 @@ def sync_html(entries: Sequence[SyncEntry]) -> str:
         "where labels begin."
     )
     pictures, used, left = [], 0, 0
-    for image in (image for entry in entries for image in _images(entry)):
+    for image in (image for entry in sorted(entries, key=_is_quiet) for image in _images(entry)):
         used += len(image)
         if used <= MAX_DRAWN_BYTES:
             pictures.append(Picture(image))
@@ -47,6 +47,10 @@ def sync_html(entries: Sequence[SyncEntry]) -> str:
     ]  # fmt: skip
     subtitle = plural(len(entries), "recording")
     return render("Clocks of labels and sensors", sections, subtitle=subtitle, verdict=verdict)
+
+
+def _is_quiet(entry: SyncEntry) -> bool:
+    return not entry.candidates  # what has a burst is drawn first
 
 
 def _row(entry: SyncEntry) -> Sequence[Cell]:
