@@ -59,6 +59,7 @@ class Fixed(TypedDict):
     file: str
     verdict: Verdict
     end_nodes: list[str]
+    stays: list[str]
     changes: list[Change]
     rejections: list[Rejection]
 
