@@ -210,3 +210,39 @@ def test_an_output_that_cannot_be_written_is_one_line_with_a_hint(
             continue
         assert code in (64, 65, 69), (line, wrong, code, shown)
         assert said(shown) == ["error", "hint"], (line, wrong, shown)
+
+
+OWN_INPUT = """
+quantize own.onnx --calib own.npy --out own.onnx
+preprocess fit --windows own.npy --out own.npy
+check own.onnx --fix own.onnx
+check own.onnx --json own.onnx
+run b.fsqb --source npz:walk.npz --sink jsonl:walk.npz
+run b.fsqb --source npz:walk.npz --sink csv:b.fsqb?append
+run b.fsqb --source npz:walk.npz --sink jsonl:o.jsonl --json b.fsqb
+data import walk.csv --guess --map walk.csv --force
+data export folder:data --out data/0.npz
+data qa folder:data --html data/dataset.json
+bundle sign b.fsqb --key key.pem --out key.pem
+explain text.txt --json text.txt
+bench b.fsqb --json b.fsqb
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", OWN_INPUT)
+def test_no_verb_writes_over_what_it_reads(
+    line: str, shelf: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shelf)
+    recording = sorted(Path("data").glob("*.npz"))[0]
+    before = {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()}
+    assert run(line.replace("data/0.npz", str(recording)).split()) == 64
+    assert "is read, and would be written over" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()} == before
+
+
+def test_a_bundle_is_changed_in_place(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.fsqb").write_bytes((shelf / "b.fsqb").read_bytes())
+    words = ["bundle", "sign", "b.fsqb", "--key", str(shelf / "key.pem"), "--out", "b.fsqb", "--quiet"]
+    assert run(words) == 0
