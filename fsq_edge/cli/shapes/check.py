@@ -54,7 +54,7 @@ class Rejection(TypedDict):
 
 
 class Fixed(TypedDict):
-    """The copy of ``--fix`` and its verdict."""
+    """The copy of ``--fix``, its verdict, and the rules whose warnings stay."""
 
     file: str
     verdict: Verdict
