@@ -9,9 +9,8 @@ import click
 from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
-from fsq_edge.cli.bundle_device import install, rollback
+from fsq_edge.cli.bundle_device import install, pull, push, rollback
 from fsq_edge.cli.bundle_onnx import network_options
-from fsq_edge.cli.bundle_registry import pull, push
 from fsq_edge.cli.gate_report import gate_options, stop_if_shut
 from fsq_edge.cli.options import bundle_option, default_option, path_option
 from fsq_edge.cli.output import Output, force_option, need, output_options, table

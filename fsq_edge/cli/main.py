@@ -70,6 +70,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "budget": "how long each behaviour lasted, from the decisions of run",
         "alerts": "the alerts that rules would have raised on the log of a run",
         "bench": "latency, throughput and stages, with a baseline gate",
+        "picture": "a report as a PNG picture",
         "explain": "a compiler or HailoRT log in plain words",
         "doctor": "what is wrong on this machine, and the line that fixes it",
     },

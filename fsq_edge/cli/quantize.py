@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from fsq_edge.cli.early import require_file
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, need, output_options, table, write_report
@@ -26,6 +28,7 @@ from fsq_edge_runtime.onnx_graph import read_graph_end
 if TYPE_CHECKING:
     from fsq_edge_compile.foreign.scores import ScoreAgreement
     from fsq_edge_compile.int8.preview import Int8Preview
+    from fsq_edge_compile.int8.score_preview import ScorePreview
 
 MAX_MODEL_BYTES = 512 << 20
 RANGE_METHODS = ("minmax", "percentile", "entropy", "mse")
@@ -72,6 +75,7 @@ def command(
     MODEL is a BUILD folder, which gets encoder_int8.onnx, head_int8.npz, decision_int8.json and int8_preview.json; or
     any ONNX network alone, with --calib and windows as the network takes them (npy, or npz with windows).
     """
+    require_file(model, "the BUILD folder or ONNX file", "fsq-edge export RUN --out BUILD makes a BUILD folder")
     need("onnx", "compile")
     if not model.is_dir():
         if report is not None:
@@ -88,18 +92,14 @@ def command(
     from fsq_edge_compile.int8.preview import preview_build, write_preview
 
     build = BuildFolder(model)
+    if build.has("head.json") and (report is not None or sixteen_bit_output):
+        raise UsageError("--report and --sixteen-bit-output need an FSQ network", hint="leave the option out")
+    chosen = _first(load_calibration_set(calib or build.path / "calibration.npz"), windows)
     if build.has("head.json"):
-        if report is not None or sixteen_bit_output:
-            raise UsageError("--report and --sixteen-bit-output need an FSQ network", hint="leave the option out")
-        chosen = _first(load_calibration_set(calib or build.path / "calibration.npz"), windows)
         _scores(build, chosen, output, method, min_code_agreement)
         return
     preview = preview_build(
-        build,
-        _first(load_calibration_set(calib or build.path / "calibration.npz"), windows),
-        method=method,
-        sixteen_bit_output=sixteen_bit_output,
-        try_alternatives=alternatives,
+        build, chosen, method=method, sixteen_bit_output=sixteen_bit_output, try_alternatives=alternatives
     )
     write_preview(build, preview)
     _show(preview, output)
@@ -109,11 +109,16 @@ def command(
 
         write_report(report, preview_page(build, preview, broken))
         output.say(f"wrote {report}")
-    for line in broken:
-        output.print(f"[red]refused[/red]: {escape(line)}")
     if not broken:
         output.say_next("fsq-edge", "bundle", "build", model, "--out", "NAME.fsqb")
-    output.write_json({**preview.to_dict(), "build": str(model), "passed": not broken, "broken": list(broken)})
+    _judge(preview, model, broken, output)
+
+
+def _judge(preview: Int8Preview | ScorePreview, build: Path, broken: Sequence[str], output: Output) -> None:
+    """Tell which gates the preview does not hold; with one of them the command ends with 1."""
+    for line in broken:
+        output.print(f"[red]refused[/red]: {escape(line)}")
+    output.write_json({**preview.to_dict(), "build": str(build), "passed": not broken, "broken": list(broken)})
     if broken:
         click.get_current_context().exit(1)
 
@@ -127,12 +132,7 @@ def _scores(build: BuildFolder, calibration: CalibrationSet, output: Output, met
     write_score_preview(build, preview)
     show_agreement(output, preview.agreement, f"{preview.method}, {preview.calibration_windows} windows")
     output.print(rich_table(layer_table(preview.errors)))
-    broken = preview.broken_gates(least)
-    for line in broken:
-        output.print(f"[red]refused[/red]: {escape(line)}")
-    output.write_json({**preview.to_dict(), "build": str(build.path), "passed": not broken, "broken": list(broken)})
-    if broken:
-        click.get_current_context().exit(1)
+    _judge(preview, build.path, preview.broken_gates(least), output)
 
 
 def show_agreement(show: Output, found: ScoreAgreement, how: str) -> None:
@@ -192,15 +192,7 @@ def _plain(
     output.write_json({**preview.to_dict(), "model": str(target)})
 
 
-def _bare(
-    model: Path,
-    calib: Path | None,
-    out: Path | None,
-    output: Output,
-    *,
-    windows: int,
-    **options: Any,
-) -> None:
+def _bare(model: Path, calib: Path | None, out: Path | None, output: Output, *, windows: int, **options: Any) -> None:
     from fsq_edge.deploy.int8_tables import layer_table
     from fsq_edge_compile.int8.layer_errors import layer_errors
     from fsq_edge_compile.int8.quantize import quantize_preview
@@ -225,9 +217,8 @@ def _bare(
     write_file(target, quantized)
     output.print(rich_table(layer_table(errors)))
     output.say(f"wrote {target}: an int8 preview; codes and labels need a BUILD folder")
-    output.write_json(
-        {"schema_version": 1, "model": str(target), "layers": [asdict(error) for error in errors], **options}
-    )
+    layers = [asdict(error) for error in errors]
+    output.write_json({"schema_version": 1, "model": str(target), "layers": layers, **options})
 
 
 def _show(preview: Int8Preview, show: Output) -> None:

@@ -15,8 +15,7 @@ import click
 from fsq_edge.cli.endings import Endings, ending_signals
 from fsq_edge.cli.options import backend_option, default_option, path_option
 from fsq_edge.cli.output import Output, output_options
-from fsq_edge.cli.run_options import RunOptions, open_alerts, open_metrics
-from fsq_edge.cli.run_workers import run_workers
+from fsq_edge.cli.run_options import RunOptions, open_alerts, open_metrics, run_workers
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -109,9 +108,8 @@ def command(output: Output, **given: Any) -> None:
     """
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
-    from fsq_edge_runtime.runner import Runner, close_together
+    from fsq_edge_runtime.runner import close_together
     from fsq_edge_runtime.sources import Notices
-    from fsq_edge_runtime.systemd import Watchdog
 
     options = RunOptions(**given)
     if output.json_to == "-" and options.writes_standard_output:
@@ -143,18 +141,8 @@ def command(output: Output, **given: Any) -> None:
             sinks.append(options.open_sink(text, session, live, stop))
         if not output.quiet:
             _say_where(sinks)
-        runner = Runner(
-            session,
-            sources,
-            sinks,
-            opening=session.opening,
-            stats_s=options.stats,
-            heartbeat=Watchdog().beat,
-            alerts=None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop),
-            reloader=reloaders[0] if options.reload else None,
-            teach=options.teach,
-            max_wait_s=options.max_wait_ms / 1e3,
-        )
+        alerts = None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop)
+        runner = options.make_runner(session, sources, sinks, alerts, reloaders[0] if options.reload else None)
         if options.metrics is not None:
             sinks.append(open_metrics(options.metrics, runner, session))
             runner.attach(sinks[-1])

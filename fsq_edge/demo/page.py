@@ -9,6 +9,7 @@ from fsq_edge.demo.chain import DemoResult
 from fsq_edge.evaluation.figures import timeline_figure
 from fsq_edge.evaluation.report import sections, verdict
 from fsq_edge.evaluation.run_evaluation import summary
+from fsq_edge.evaluation.training_page import write_training_page
 from fsq_edge.report.document import Picture, Section, Table
 from fsq_edge.report.html import render
 from fsq_edge.report.index import write_page
@@ -66,7 +67,7 @@ def summary_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None:
-    """Write ``report.html``: one self-contained page with every figure."""
+    """Write ``report.html``, one self-contained page with every figure, and the page of the run."""
     timeline, classes = result.timeline, result.run.classes
     stretch = Picture(timeline_figure(timeline.decisions, timeline.truth, classes), "True and predicted labels.")
     parts = [
@@ -86,6 +87,7 @@ def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None
         verdict=verdict(result.evaluated),
         notices=("A quick run: few epochs, the accuracy is not the model's.",) if values["quick"] else (),
     )
+    write_training_page(result.run)
     write_page(path, page)
 
 

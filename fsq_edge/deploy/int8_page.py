@@ -142,7 +142,8 @@ def preview_sections(preview: Int8Preview, levels: Sequence[int]) -> list[Sectio
         figures=[Picture(layer_figure(preview.errors), "Every rounded tensor by itself, and the network up to it.")],
     )
     tried = [(i.name, f"{i.code_flip_rate:.2%}", f"{i.label_change_rate:.2%}") for i in preview.alternatives]
-    advice = "\n".join(f"- {line}" for line in preview.suggestions) or "Nothing that was measured would help."
+    nothing = "Nothing that was measured would help." if tried else "Nothing else was tried, as --no-alternatives asks."
+    advice = "\n".join(f"- {line}" for line in preview.suggestions) or nothing
     others = Section(
         "What else was tried",
         advice,

@@ -11,9 +11,9 @@ import numpy as np
 from fsq_edge.data import Dataset
 from fsq_edge.tuning.chains import smooth
 from fsq_edge.tuning.division import Division, divide_recordings
-from fsq_edge.tuning.event_score import event_score
 from fsq_edge.tuning.events import Tally, tally_events
 from fsq_edge.tuning.inference import Inferred, infer_streams, run_chain
+from fsq_edge.tuning.scores import event_score
 from fsq_edge.tuning.search import SearchResult, choose, rule_text, search, search_grid
 from fsq_edge.tuning.streams import make_streams
 from fsq_edge_compile.int8.refit import match_thresholds

@@ -220,12 +220,15 @@ class Runner:
         }
 
     def health(self) -> dict[str, Any]:
-        """Return the facts and what waits now: ``waiting_samples``, and ``waiting`` records of each queued sink."""
+        """Return the facts and what is so now.
+
+        That is ``waiting_samples``, ``waiting`` records of each queued sink, and ``overlays``, see ``Session.heads``.
+        """
         facts = self.facts()
         for sink, shown in zip(self._sinks, facts["sinks"], strict=True):
             if isinstance(sink, QueuedSink):
                 shown["waiting"] = sink.waiting
-        return {**facts, "waiting_samples": self._queue.waiting}
+        return {**facts, "waiting_samples": self._queue.waiting, "overlays": self._session.heads}
 
     def _run_live(self, stop: threading.Event) -> None:
         ended = threading.Event()

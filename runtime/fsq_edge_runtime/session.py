@@ -129,6 +129,13 @@ class Session:
         return {name: state.counters for name, state in list(self._streams.items())}  # read by other threads, too
 
     @property
+    def heads(self) -> dict[str, int]:
+        """Streams with an overlay by the head that answers them, ``personal`` or ``base``; empty without any."""
+        wearers = [state.wearer for state in list(self._streams.values()) if state.wearer is not None]
+        away = sum(wearer.guard.away for wearer in wearers)
+        return {"personal": len(wearers) - away, "base": away} if wearers else {}
+
+    @property
     def totals(self) -> StreamCounters:
         """Sum of the counters over all streams, those that were closed among them."""
         return total([*self.counters.values(), self._closed])

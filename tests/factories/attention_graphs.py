@@ -165,6 +165,19 @@ def normalized_query() -> onnx.ModelProto:
     return graph.model(_merge(graph, _attend(graph, query, turned, heads[2])))
 
 
+def normalized_in_a_joint_projection() -> onnx.ModelProto:
+    """Attention between channels, as in XCiT: query, key and value of one projection, two of them normalised."""
+    graph = GraphFactory("x", [1, TOKENS, WIDTH])
+    joint = _reshape(graph, _projection(graph, "x", 3 * WIDTH), 1, TOKENS, 3, HEADS, DEPTH)
+    turned = graph.add("Transpose", joint, perm=[2, 0, 3, 4, 1])
+    parts = [graph.add("Gather", turned, graph.const(index, np.int64), axis=0) for index in range(3)]
+    lengths = [graph.add("ReduceL2", part, axes=[-1], keepdims=1) for part in parts[:2]]
+    query, key = (graph.add("Div", part, length) for part, length in zip(parts[:2], lengths, strict=True))
+    mixed = _attend(graph, query, graph.add("Transpose", key, perm=[0, 1, 3, 2]), parts[2])
+    merged = _reshape(graph, graph.add("Transpose", mixed, perm=[0, 3, 1, 2]), 1, TOKENS, WIDTH)
+    return graph.model(_projection(graph, merged))
+
+
 def heads_for_nothing() -> onnx.ModelProto:
     """A projection by constant weights behind the heads is no attention."""
     graph = GraphFactory("x", [1, TOKENS, WIDTH])
@@ -175,6 +188,7 @@ def heads_for_nothing() -> onnx.ModelProto:
 
 REFUSED: dict[str, Callable[[], onnx.ModelProto]] = {
     "normalized query": normalized_query,
+    "normalized in a joint projection": normalized_in_a_joint_projection,
     "heads for nothing": heads_for_nothing,
 }
 

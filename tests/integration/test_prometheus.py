@@ -129,5 +129,13 @@ def test_a_prometheus_scrapes_a_run_and_answers_the_dashboard(exported: Path, tm
             thread.join(10)
             sink.close()
     # No device, no sink beside the metrics, no drift, nothing abstained or missed: these have nothing to show.
-    quiet = {"Device", "Hot fallback", "Why windows abstain or are missed", "Drift and alerts", "Sinks", "Sources"}
+    quiet = {
+        "Device",
+        "Hot fallback",
+        "Why windows abstain or are missed",
+        "Drift and alerts",
+        "Sinks",
+        "Sources",
+        "Overlays",
+    }
     assert silent <= {*quiet, "What waits"}

@@ -211,6 +211,17 @@ def test_a_source_that_is_slow_from_the_start_is_named():
     assert "rate" not in named(blocks_of(DriftWatch(bundle), LEARNED, still_window(bundle), rate=1.02))
 
 
+def test_a_wearer_who_rests_is_no_dead_channel():
+    bundle = with_prints(random_bundle())
+    mean = np.array(bundle.preprocess.mean[:6], dtype=np.float32)[:, None]
+    resting = mean + (still_window(bundle) - mean) * np.float32(0.1)
+    dead = still_window(bundle)
+    dead[4] = resting[4]
+    for window, channels in ((resting, set()), (dead, {"spread:gyr_y"})):
+        moved = named(blocks_of(DriftWatch(with_prints(random_bundle())), LEARNED, window))
+        assert {name for name in moved if name.startswith("spread")} == channels
+
+
 def test_one_code_in_place_of_many_is_a_loss_of_perplexity():
     (alarm,) = blocks_of(DriftWatch(with_prints(random_bundle())), LEARNED)
     assert "perplexity" in named([alarm])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fsq_edge.tuning.event_score import event_score
 from fsq_edge.tuning.events import NO_ANSWER, NO_EVENT, Event, Truth, label_events, tally_events
+from fsq_edge.tuning.scores import event_score
 from fsq_edge_runtime.scores import poisson, wilson
 
 PERIOD_S = 0.1  # one sample, and one decision, every 100 ms

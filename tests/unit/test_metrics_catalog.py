@@ -27,6 +27,7 @@ FACTS: dict[str, Any] = {
         {"name": "jsonl", "records": 7},
         {"name": "mqtt", "sent": 8},
     ],
+    "overlays": {"personal": 2, "base": 1},
     "device": {"temperature_c": 51.5, "serving": "hailo", "switches": 0},
 }
 _NAME = re.compile(r"\b(fsq_edge_\w+|process_\w+|up)\b")
@@ -49,6 +50,8 @@ def served() -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     sink.write(decision._replace(label=None, raw_label=None, quality=("stuck:acc_x",)))
     sink.write(decision._replace(missed="deadline"))
     sink.write(StreamEvent("drift", "rex", {"what": "mean:acc_x", "test": "change"}))
+    sink.write(StreamEvent("overlay", "rex", {"t": 2.0, "wearer": "rex", "head": "base"}))
+    sink.write(StreamEvent("overlay", "rex", {"t": 3.0, "action": "forgotten", "head": "personal"}))
     sink.write(StreamEvent("alert", "rex", {"rule": "long-rest", "state": "firing"}))
     sink.write(StreamEvent("alert", "rex", {"rule": "long-rest", "state": "clear"}))
     found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
@@ -81,6 +84,9 @@ def test_values_are_those_of_the_run(served: dict[str, Any]) -> None:
     assert served["fsq_edge_flags_total"] == {(("flag", "stuck"),): 1.0}
     assert served["fsq_edge_drift_total"][(("test", "change"), ("what", "mean"))] == 1.0
     assert served["fsq_edge_drift_total"][(("test", "training"), ("what", "mean"))] == 0.0
+    assert served["fsq_edge_overlay_streams"] == {(("head", "personal"),): 2.0, (("head", "base"),): 1.0}
+    told = {what for (((_, what),), count) in served["fsq_edge_overlay_total"].items() if count}
+    assert told == {"base", "forgotten"}
     assert served["fsq_edge_alerts_total"] == {(("rule", "long-rest"),): 1.0}
     assert served["fsq_edge_sink_waiting"] == {(("sink", "jsonl"),): 6.0}
     assert served["fsq_edge_sink_total"][(("kind", "records"), ("sink", "jsonl-2"))] == 7.0

@@ -7,8 +7,7 @@ import numpy as np
 from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.budget import Blocks, Budget
-from fsq_edge_runtime.monitor.events import MAX_EVENTS, EventList
-from fsq_edge_runtime.monitor.feed import MAX_RECORDS, MAX_SAMPLES, Feed
+from fsq_edge_runtime.monitor.feed import MAX_EVENTS, MAX_RECORDS, MAX_SAMPLES, EventList, Feed
 from fsq_edge_runtime.monitor.signals import BIN_S, BLOCK_BINS, SignalHistory
 from fsq_edge_runtime.monitor.windows import ABSTAINED, MISSED, ROW, WindowHistory
 from fsq_edge_runtime.stream.records import Decision, Gap, StreamEvent
@@ -110,6 +109,21 @@ def test_news_say_what_came_and_nothing_twice() -> None:
     assert again["streams"] == again["new"] == again["events"] == []
     assert feed.state()["streams"][0][2] == [1, ABSTAINED, MISSED, -3]
     assert past.view(None, 60.0, 100)["rows"]["t"] == [2.0, 3.0, 4.0, 5.0]
+
+
+def test_the_news_of_a_quick_replay_have_a_bound() -> None:
+    feed = Feed(ABOUT)
+    for minutes, skipped in ((2, True), (0.5, None)):
+        feed.take_samples("rex", np.ones((round(3000 * minutes), 2), np.float32), None)
+        feed.write(decision(0))
+        feed.collate()
+        past = feed.find(0)
+        assert past is not None
+        detail = past.news()
+        assert detail.get("skipped") is skipped
+        assert len(detail["rows"]["t"]) == (0 if skipped else 1)
+        assert (detail["curve"] is None) is (skipped is True)
+        assert past.view(None, 60.0, 100)["rows"]["t"], "the page finds it there"
 
 
 def test_what_waits_is_bounded_and_what_is_lost_is_counted() -> None:

@@ -173,6 +173,12 @@ def test_another_mounting_gives_the_stream_to_the_base_head_and_back(bundle: Bun
     assert [event.facts["head"] for event in events] == ["base", "personal"]
     assert "another mounting" in str(events[0].facts["reason"])
     assert 1500 / RATE < float(str(events[0].facts["t"])) < 1500 / RATE + 8
+    with bundle.open_session("onnx", deadline_ms=0.0, overlay={"rex": overlay}) as session:
+        heads = [session.heads]
+        for name, part in (("bella", samples[:1500]), ("rex", samples[:1500]), ("rex", samples[1500:3000])):
+            session.push(part, stream=name)
+            heads.append(session.heads)
+    assert heads == [{}, {}, {"personal": 1, "base": 0}, {"personal": 0, "base": 1}]
     base = stream(bundle, samples)
     turned = slice(36, 58)
     assert answers(records)[turned] == answers(base)[turned], "the base head's own answers"

@@ -23,7 +23,7 @@ SUFFIX = "-output"
 PLACES: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "about": (
         ("alerts", "bench", "bench compare", "budget", "docs", "doctor", "explain", "init", "metrics list",
-         "metrics export", "run", "score", "score collate", "service install", "wheelhouse"),
+         "metrics export", "picture", "run", "score", "score collate", "service install", "wheelhouse"),
         (),
     ),
     "data": (

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from fsq_edge.data.recording import Dataset
-from fsq_edge.data.splitting.splits import Split, build_split, count_share, split_by_subject
-from fsq_edge.data.splitting.strata import evenly, keep_origins, stratified_order
+from fsq_edge.data.splitting.splits import (
+    Split,
+    build_split,
+    count_share,
+    evenly,
+    keep_origins,
+    split_by_subject,
+    stratified_order,
+)
 from fsq_edge.data.splitting.stretches import Role, cut_in_time
 from fsq_edge_runtime.errors import UsageError
 

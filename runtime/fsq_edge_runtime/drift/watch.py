@@ -222,7 +222,10 @@ class DriftWatch:
 
     def _against_training(self, past: StreamPast, codes: dict[str, float]) -> list[Found]:
         """Return how all that was seen lies against the limits of training; a score is 1 at the limit."""
-        usual = past.test.usual.tolist()
+        usual, size = past.test.usual.tolist(), self._channels
+        # Where every channel moves less, the wearer rests: each is held against the liveliest then.
+        rest = min(0.0, max(usual[size : 2 * size]))
+        usual[size : 2 * size] = [value - rest for value in usual[size : 2 * size]]
         found: list[Found] = [
             (series, value, 0.0, abs(value) / limit, LEARNED)
             for series, value, limit in zip(self._series, usual, self._limits, strict=True)

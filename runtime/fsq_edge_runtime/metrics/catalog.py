@@ -46,6 +46,8 @@ METRICS: Final = (
     Metric("fsq_edge_backend", "gauge", "1 for the backend in use", ("name",)),
     Metric("fsq_edge_drift_total", "counter", "Drift alarms by what moved and by test", ("what", "test")),
     Metric("fsq_edge_alerts_total", "counter", "Alerts of the run's own rules, by rule", ("rule",)),
+    Metric("fsq_edge_overlay_streams", "gauge", "Streams with an overlay, by the head that answers them", ("head",)),
+    Metric("fsq_edge_overlay_total", "counter", "Overlay records: a head took over, or a stream was taught", ("what",)),
     Metric("fsq_edge_waiting_samples", "gauge", "Samples between the sources and the engine"),
     Metric("fsq_edge_source_total", "counter", "Counters of the sources", ("source", "kind")),
     Metric("fsq_edge_sink_total", "counter", "Counters of the sinks", ("sink", "kind")),

@@ -11,12 +11,67 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.budget import Budget
-from fsq_edge_runtime.monitor.events import EventList
 from fsq_edge_runtime.monitor.past import Past
 from fsq_edge_runtime.monitor.windows import ROW, RowMaker
-from fsq_edge_runtime.stream.records import Decision, Record
+from fsq_edge_runtime.stream.records import Decision, Gap, Record, StreamEvent
+
+MAX_EVENTS = 1000
+MAX_TEXT = 500  # characters: a cause may quote a library
+
+_CAUSES = {
+    "gap": "no samples",
+    "clock": "the clock was set",
+    "resume": "paused or ended",
+    "overrun": "samples lost: engine too slow",
+}
+
+
+class EventList:
+    """The latest events of all streams; each is a dictionary with a number that grows by one.
+
+    Attributes:
+        latest: oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.latest: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
+        self._count = 0
+
+    def add(self, record: Gap | BackendSwitch | StreamEvent) -> dict[str, Any] | None:
+        """Keep an event; return it as the page takes it, or None for what the page shows elsewhere (``stats``)."""
+        told = _told(record)
+        if told is None:
+            return None
+        t, text = told
+        event = {"n": self._count, "type": record.kind, "stream": record.stream, "t": t, "wall": time.time()}
+        event["text"] = text[:MAX_TEXT]
+        if isinstance(record, Gap):
+            event["from"] = record.t_start
+        self._count += 1
+        self.latest.append(event)
+        return event
+
+
+def _told(record: Gap | BackendSwitch | StreamEvent) -> tuple[float | None, str] | None:
+    if isinstance(record, Gap):
+        length = "" if record.t_start is None else f" of {record.t_end - record.t_start:.2f} s"
+        return record.t_end, f"gap{length}: {_CAUSES.get(record.cause, record.cause)}"
+    if isinstance(record, BackendSwitch):
+        begun = f"{record.from_backend} → {record.to_backend}" if record.from_backend else record.to_backend
+        return None, f"{begun}: {record.cause}"
+    facts = record.facts
+    if record.kind == "drift":
+        moved = f"{facts['what']} is {facts['value']:g} {facts['unit']}, usually {facts['usual']:g}"
+        return facts["t_end"], f"{moved} ({facts['test']} test): {facts['advice']}"
+    if record.kind == "alert":
+        return facts["t_end"], facts["message"]
+    if record.kind == "end":
+        return None, f"the run ended: {facts.get('decided', 0)} decided, {facts.get('missed', 0)} missed"
+    return None if record.kind == "stats" else (None, record.kind)
+
 
 MAX_RECORDS: Final = 20_000  # that wait for the page's thread; the oldest make way
 MAX_SAMPLES: Final = 200_000

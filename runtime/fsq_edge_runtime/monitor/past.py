@@ -14,6 +14,7 @@ from fsq_edge_runtime.monitor.windows import ABSTAINED, MISSED, ROW, Rows, Windo
 
 RECENT: Final = 60  # windows of a small multiple
 MAX_POINTS: Final = 4000
+MOST_NEW: Final = 1500  # bins, or windows, of one stream in the news
 MAX_SHOWN_ROWS: Final = 8000  # of one answer: ten minutes at ten a second, and more
 
 
@@ -78,7 +79,14 @@ class Past:
         return [self.number, self.name, rows["label"].tolist(), *self._now(rows)]
 
     def news(self) -> dict[str, Any]:
-        """Return the new windows and bins of the stream that a viewer looks at."""
+        """Return the new windows and bins of the stream that a viewer looks at.
+
+        What a replay leaves in one tick beyond a minute of signals or 1,500 windows is ``skipped``: the page asks for
+        the latest stretch instead, which has a bound.
+        """
+        bins = max(self._new_bins) - min(self._new_bins) if self._new_bins else 0
+        if bins > MOST_NEW or len(self._new_rows) > MOST_NEW:
+            return {"number": self.number, "skipped": True, **_shown_rows(self._new_rows[:0]), **_shown_curve(None)}
         curve = self._signals.between(min(self._new_bins), max(self._new_bins)) if self._new_bins else None
         return {"number": self.number, **_shown_rows(self._new_rows), **_shown_curve(curve)}
 

@@ -25,6 +25,7 @@ _SAMPLES = ("accepted", "duplicate", "late", "bad_time", "paused", "overrun")
 _WINDOWS = ("decided", "abstained", "missed")
 _OTHERS = ("skipped", "interpolated", "imputed", "gaps", "clock_jumps", "segments")
 _TESTS = ("change", "training")
+_OVERLAYS = ("personal", "base", "teach", "taught", "refused", "forgotten")
 
 
 class _Histogram:
@@ -86,6 +87,7 @@ class MetricsSink:
         self._missed: Counter[str] = Counter()
         # From 0 on: Prometheus sees no increase in a series that begins with its first alarm.
         self._drift = Counter(dict.fromkeys(((kind, test) for kind in ADVICE for test in _TESTS), 0))
+        self._overlays = Counter(dict.fromkeys(_OVERLAYS, 0))
         self._alerts: Counter[str] = Counter()
         self._backend, self._last_s = "", 0.0
         self._waiting: deque[Record] = deque()
@@ -126,6 +128,9 @@ class MetricsSink:
         yield self._family(
             "fsq_edge_sink_waiting", {(name,): one["waiting"] for name, one in sinks if "waiting" in one}
         )
+        yield self._family(
+            "fsq_edge_overlay_streams", {(head,): streams for head, streams in facts.get("overlays", {}).items()}
+        )
         state = facts.get("device", {})
         if (heat := state.get("temperature_c")) is not None:
             yield self._family("fsq_edge_device_temperature_celsius", {(): heat})
@@ -143,6 +148,8 @@ class MetricsSink:
                     decisions.append(record)
                 elif isinstance(record, StreamEvent) and record.kind == "drift":
                     self._drift[str(record.facts["what"]).partition(":")[0], record.facts["test"]] += 1
+                elif isinstance(record, StreamEvent) and record.kind == "overlay":
+                    self._overlays[record.facts.get("action") or record.facts["head"]] += 1
                 elif isinstance(record, StreamEvent) and record.kind == "alert" and record.facts["state"] == "firing":
                     self._alerts[record.facts["rule"]] += 1
             if decisions:
@@ -168,7 +175,7 @@ class MetricsSink:
         self._count_waiting()
         for family, table in (
             ("fsq_edge_labels", self._labels), ("fsq_edge_flags", self._flags), ("fsq_edge_missed", self._missed),
-            ("fsq_edge_alerts", self._alerts),
+            ("fsq_edge_overlay", self._overlays), ("fsq_edge_alerts", self._alerts),
         ):  # fmt: skip
             yield self._family(family, {(key,): value for key, value in table.copy().items()})
         yield self._family("fsq_edge_drift", self._drift.copy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from typing import NamedTuple, Protocol
 
@@ -139,7 +140,11 @@ class DecisionHead:
         self._scale = list(zip(thresholds, basis, strict=True))
         # Around each threshold the margin's two ends: an odd number of ends below t says that t lies between two.
         widths = (BOUNDARY_MARGIN / tail.codebook.half).tolist()
-        ends = [[at + side for at in row for side in (-w, w)] for row, w in zip(thresholds, widths, strict=True)]
+        # Behind the last one comes infinity, so that NaN and Inf alone lie above all.
+        ends = [
+            [*(at + side for at in row for side in (-w, w)), math.inf]
+            for row, w in zip(thresholds, widths, strict=True)
+        ]
         self._ends, self._basis = ends, basis
         self._sure: dict[tuple[int, ...], int] = {}  # by the ends below each value, the codes that came up
 
@@ -160,16 +165,14 @@ class DecisionHead:
 
         -1 if t is not a number.
         """
-        values = t.tolist()
-        below = tuple(map(bisect_right, self._ends, values))
+        below = tuple(map(bisect_right, self._ends, t.tolist()))
         code = self._sure.get(below)
-        whole = sum(values)
-        if code is not None and whole == whole:  # not so with a NaN, which lies above every end
+        if code is not None:
             return code
+        if np.isnan(t).any():
+            return -1
         if any(count & 1 for count in below):
             return NEAR
-        if any(value != value for value in values):
-            return -1
         index = sum((count >> 1) * basis for count, basis in zip(below, self._basis, strict=True))
         self._sure[below] = index
         return index

@@ -101,11 +101,11 @@ class QualityCheck:
         vdot = np.vdot  # since dot warns when a square overflows
         energy = turning = 0.0
         if self._gravity:
-            energy = vdot(self._accelerometer, self._accelerometer)
+            energy = float(vdot(self._accelerometer, self._accelerometer))  # plain numbers compare in half the time
             if not self._energy_low <= energy <= self._energy_high:
                 return False
         if self.checks_rotation:
-            turning = vdot(self._gyroscope, self._gyroscope)
+            turning = float(vdot(self._gyroscope, self._gyroscope))
             if not self._turn_low <= turning <= self._turn_high and self._rotation_is_off():
                 return False
         # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it.

@@ -7,6 +7,8 @@ import numpy as np
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.stream.grid import Piece
 
+KEPT_VIEWS = 16  # windows of a stream in good order begin at a few places of the buffer only
+
 
 class SampleRing:
     """A sliding buffer over one segment's grid.
@@ -32,6 +34,7 @@ class SampleRing:
         "_data",
         "_imputed",
         "_used",
+        "_views",
         "_window",
         "end",
         "irregular_until",
@@ -46,6 +49,7 @@ class SampleRing:
         self._data: Float32Array = self._columns.T
         self._used: Int64Array = np.ones(self._capacity, dtype=np.int64)
         self._imputed: BoolArray = np.zeros(self._capacity, dtype=np.bool_)
+        self._views: dict[int, Float32Array] = {}  # windows by where they begin in the buffer
         self.clear()
 
     def clear(self) -> None:
@@ -88,7 +92,12 @@ class SampleRing:
     def window(self, start: int) -> Float32Array:
         """Return a view (C, T) of the window that starts at ``start``."""
         at = start - self._base
-        return self._columns[:, at : at + self._window]
+        view = self._views.get(at)
+        if view is None:
+            view = self._columns[:, at : at + self._window]
+            if len(self._views) < KEPT_VIEWS:
+                self._views[at] = view
+        return view
 
     def last(self) -> Float32Array:
         """Return a view (C,) of the last sample written."""

@@ -13,7 +13,6 @@ from fsq_edge_compile.checker.families import (
     movement,
     normalisation,
     pooling,
-    recurrent,
     reductions,
     resampling,
 )
@@ -26,7 +25,6 @@ PREDICATES: dict[str, Predicate] = {
     **movement.PREDICATES,
     **normalisation.PREDICATES,
     **pooling.PREDICATES,
-    **recurrent.PREDICATES,
     **reductions.PREDICATES,
     **resampling.PREDICATES,
 }

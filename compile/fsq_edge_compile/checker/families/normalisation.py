@@ -1,4 +1,4 @@
-"""Batch, instance and layer normalisation."""
+"""Batch, instance and layer normalisation, and recurrent layers."""
 
 from __future__ import annotations
 
@@ -48,8 +48,25 @@ def untracked_layout(graph: Graph, name: str) -> Iterator[Breach]:
         yield Breach("layer-norm.untracked-layout", f"{maker.op} {maker.name}")
 
 
+def lstm(context: Context) -> Iterator[Breach]:
+    """LSTM: listed in the documents, refused when bidirectional, and nowhere seen to work unrolled by the compiler."""
+    direction = str(context.node.attribute("direction", "forward"))
+    if direction == "bidirectional":
+        yield Breach("lstm.bidirectional", direction)
+    else:
+        yield Breach("recurrent.unproven", direction)
+
+
+def recurrent(context: Context) -> Iterator[Breach]:
+    """GRU and RNN: listed in the documents only."""
+    yield Breach("recurrent.unproven", str(context.node.attribute("direction", "forward")))
+
+
 PREDICATES: dict[str, Predicate] = {
     "BatchNormalization": batch_normalization,
     "InstanceNormalization": instance_normalization,
     "LayerNormalization": layer_normalization,
+    "LSTM": lstm,
+    "GRU": recurrent,
+    "RNN": recurrent,
 }

@@ -23,6 +23,8 @@ _QKV = (2, 0, 3, 1, 4)
 # Moves, and the parts that are taken from a joint projection.
 _SHUFFLES = MOVES | SELECTIONS
 _SCALES = frozenset({"Mul", "Div"})
+# What lies between a part of a joint projection and its product: keys and values may be repeated or joined to a cache.
+_CARRIES = _SHUFFLES | {"Expand", "Tile", "Concat", "Cast"}
 
 
 def attention(graph: Graph, channels: dict[str, int], softmax: Node) -> Claims:
@@ -125,7 +127,7 @@ def _head(graph: Graph, name: str) -> Claims:
             break
         nodes.append(node)
         name = sources[0]
-    moves = [node for node in nodes if node.op in _SHUFFLES]
+    moves = _own_moves(graph, [node for node in nodes if node.op in _SHUFFLES])
     claims = claim_all(moves, Claim("attention", row=ROW))
     for node in moves:
         # The values may be needed once more as a map, for a convolution that adds the position.
@@ -133,6 +135,42 @@ def _head(graph: Graph, name: str) -> Claims:
     for reshape in _joint_projections(graph, moves):
         claims[reshape.name] = Claim("attention", row=ROW, breaches=(Breach("attention.fused-qkv", reshape.name),))
     return claims
+
+
+def _own_moves(graph: Graph, moves: list[Node]) -> list[Node]:
+    """Leave out the moves of a joint projection of which another part reaches no product: it is no query or key.
+
+    Args:
+        graph: the normalised graph.
+        moves: from the product back to the layer that made the values.
+    """
+    for index, node in enumerate(moves):
+        if node.op == "Split":
+            parts = node.outputs
+        elif node.op in ("Gather", "Slice"):
+            siblings = graph.consumers(node.input(0))
+            parts = tuple(reader.outputs[0] for reader in siblings if reader.op == node.op)
+        else:
+            continue
+        if not all(_reaches_product(graph, name) for name in parts):
+            return moves[:index]
+    return moves
+
+
+def _reaches_product(graph: Graph, name: str) -> bool:
+    """Whether a tensor comes to a product of activations through moves and constants alone."""
+    front = [name]
+    for _ in range(MAX_HOPS):
+        readers = [reader for item in front for reader in graph.consumers(item)]
+        if any(is_product(graph, reader) for reader in readers):
+            return True
+        front = [
+            output
+            for reader in readers
+            if reader.op in _CARRIES or scaled_by_constant(graph, reader) is not None
+            for output in reader.outputs
+        ]
+    return False
 
 
 def _joint_projections(graph: Graph, moves: list[Node]) -> Iterator[Node]:

@@ -13,7 +13,7 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 let about = null, stretch = null, source = null, colors = palette();
 let flags = {}, events = [], changes = [], chosen = null, tick = 0, detailTick = 0, groups = [], canvases = {};
-let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false;
+let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false, asking = false;
 let lastFrame = 0, lastCall = 0, usual = 16, interval = QUICKEST_MS, sinceLabel = null, shownLabel = null, generation = 0;
 const list = new StreamList($("streams"), $("count"), choose);
 // What tests and the curious may ask: frames drawn, windows seen, and how much is held.
@@ -135,6 +135,10 @@ function take({ news, detail }) {
 }
 
 function takeDetail(detail) {
+  if (detail.skipped) {  // a replay is far quicker than the eye: the latest stretch as a whole
+    if (!paused && !asking) { asking = true; view(null).finally(() => { asking = false; }); }
+    return;
+  }
   figures.rows += detail.rows.t.length;
   let previous = stretch.label[stretch.label.length - 1];
   if (!paused) {
@@ -272,7 +276,8 @@ function drawDetail() {
   groups.forEach(([, channels], k) => drawSignals(canvases.groups[k].canvas, innerWidth < 600 ? 100 : 130, stretched, stretch, channels, own, colors));
   drawRibbon(canvases.ribbon.canvas, 92, stretched, stretch, about.hop_s, about.classes, own, colors);
   const late = drawLatency(canvases.latency.canvas, 92, stretched, stretch, about.hop_s, about.deadline_ms, own, colors);
-  canvases.latency.note.textContent = late ? `median ${latencyText(late.p50)}, 99th percentile ${latencyText(late.p99)} of ${late.n} in view` : "";
+  const limit = about.deadline_ms ? `; dashed: the deadline, ${latencyText(about.deadline_ms * 1000)}` : "";
+  canvases.latency.note.textContent = late ? `median ${latencyText(late.p50)}, ${late.rank} ${latencyText(late.high)} of ${late.n} in view${limit}` : "";
   if (about.levels.length) {
     const seen = drawCodes($("map"), stretch, stretched.from, stretched.to, about.levels, about.trained, colors);
     $("map-note").textContent = `${seen.distinct} of ${about.trained.length.toLocaleString("en")} codes (${about.levels.join(" × ")}) in ${counted(seen.windows)}; ` +
@@ -306,7 +311,11 @@ function showNow() {
 function showEvents() {
   const name = list.streams.get(chosen)?.name, only = $("own").checked;
   let shown = only ? events.filter((event) => event.stream === name || event.stream === "") : events;
-  if ($("changes").checked) shown = [...shown, ...changes].sort((a, b) => (a.wall ?? 0) - (b.wall ?? 0) || (a.t ?? 0) - (b.t ?? 0));
+  if ($("changes").checked) {  // by the time of the stream; what has none stays behind the event before it
+    let before = -Infinity;
+    shown = [...shown.map((event) => [before = event.t ?? before, event]), ...changes.map((event) => [event.t, event])];
+    shown = shown.sort(([a], [b]) => a === b ? 0 : a - b).map(([, event]) => event);
+  }
   const rows = shown.slice(-SHOWN_EVENTS).reverse().map((event) => {
     const item = document.createElement("li"), time = document.createElement("time"), type = document.createElement("span");
     item.className = event.type;
