@@ -203,7 +203,9 @@ class DriftWatch:
             past.doubted = {axis[0] for axis in moved}
             if sure:  # two periods in a row: the fit of one alone may be led astray by its postures
                 return _since(sure, 2 * LEARNED), []
-            if not moved:
+            if moved:
+                offset = None
+            else:
                 past.remember(sphere)
         return [], _since(self._subjects.beyond(self._input.figures(period), offset))
 
