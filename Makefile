@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench fuzz networks series homeassistant soak clean install bare docs blocks device oldest release sbom screenshots
+.PHONY: api container demo test lint bench fuzz networks series homeassistant soak clean install bare docs blocks device oldest release sbom screenshots
 
 install: $(STAMP)
 
@@ -61,11 +61,26 @@ release: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	$(BIN)/python -m tests.programs.release
 
+# What of the public interface REF had and this tree breaks: against the record of the last release, or any tag or commit.
+api: $(VENV)/.docs
+	$(BIN)/python -m pytest -q tests/unit/test_public_names.py
+	$(if $(REF),$(BIN)/python -m tests.programs.api_changes $(REF))
+
 # SBOM (CycloneDX) and licences of the device install and of the workstation install, in build/sbom.
 sbom: bare
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	$(BIN)/python -m tests.programs.bill_of_materials $(VENV)-bare/bin/python device build/sbom
 	$(BIN)/python -m tests.programs.bill_of_materials $(BIN)/python workstation build/sbom
+
+# The images, by the builder that is there; BASE=IMAGE takes another base, such as one of debootstrap without a registry.
+BUILDER ?= $(firstword $(foreach name,buildah podman docker,$(if $(shell command -v $(name)),$(name))))
+IMAGES  ?= device workstation
+container:
+	test -n "$(BUILDER)" || { echo "no container builder (Debian: buildah)"; exit 1; }
+	for image in $(IMAGES); do \
+	  $(BUILDER) build $(BUILD_OPTIONS) $(if $(BASE),--build-arg BASE=$(BASE)) -f containers/$$image.Containerfile \
+	    -t fsq-edge:$$image . || exit 1; \
+	done
 
 # Every shell and Python block of the pages.
 blocks: $(STAMP)

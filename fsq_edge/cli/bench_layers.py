@@ -9,6 +9,7 @@ import click
 from fsq_edge.cli.bench_network import is_network
 from fsq_edge.cli.output import Output, need, output_options, table
 from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.errors import DataError
 
 
 @click.command("layers")
@@ -31,10 +32,19 @@ def layers(network: Path, output: Output) -> None:
     else:
         bundle = Bundle.open(network)
         frames = Preprocessor(bundle.preprocess).usable_frames(bundle.selftest.windows)[0]
+        if not len(frames):
+            raise DataError(
+                "every self-test window of the bundle has long gaps", hint="fsq-edge bench layers MODEL.onnx"
+            )
         cost = network_cost(bundle.read("encoder"), frames)
     machine = describe_machine()
     rows = [
-        (layer.name, layer.op, f"{layer.us:.1f}", *map(_count, (layer.macs, layer.parameters, layer.activation)))
+        (
+            _short(layer.name),
+            layer.op,
+            f"{layer.us:.1f}",
+            *map(_count, (layer.macs, layer.parameters, layer.activation)),
+        )
         for layer in cost.layers
     ]
     output.print(table(str(network), ["layer", "op", "µs", "MACs", "parameters", "values"], rows))
@@ -44,6 +54,11 @@ def layers(network: Path, output: Output) -> None:
     )
     output.say(f"on: {machine.text()}")
     output.write_json({"schema_version": 1, "machine": machine.model_dump(mode="json"), **cost.to_dict()})
+
+
+def _short(name: str) -> str:
+    """Return the last parts of a name as exporters make them, without what onnxruntime puts behind."""
+    return "/".join(name.removesuffix("_nchwc").removesuffix("_output_0").split("/")[-2:])
 
 
 def _count(value: int | None) -> str:

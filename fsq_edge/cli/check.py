@@ -110,7 +110,6 @@ def command(
             raise UsageError("--report, --fix, --split and --input-shape take one model", hint="name one file")
         gate.judge_all(files, arch, dfc, output)
         return
-    _refuse_to_overwrite(files[0], fix_to, report_to)
     _check_one(files[0], (arch, dfc), shapes, (report_to, fix_to, split_to), gate, output)
 
 
@@ -207,13 +206,6 @@ def _split(
     written = write_parts(parts, split_to)
     result["split"] = {"files": {name: str(path) for name, path in written.items()}, **parts.to_dict()}
     show_split(parts, written, screen)
-
-
-def _refuse_to_overwrite(model: str, *outputs: str | None) -> None:
-    """Never write over the model that is being judged."""
-    for output in outputs:
-        if output is not None and Path(output).resolve() == Path(model).resolve():
-            raise UsageError(f"{output} is the model itself", hint="give another name for what is written")
 
 
 def _parse_shapes(given: tuple[str, ...]) -> Shapes:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from fsq_edge.cli.early import require_run
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, need, output_options, table
 
@@ -35,6 +36,7 @@ def command(run: Path, split: Literal["test", "val"], data: str | None, out: Pat
     Writes evaluation_report.md, evaluation.html, summary.json and predictions.npz. The test split is meant to be
     opened once: each opening is recorded in RUN, and every later report says so.
     """
+    require_run(run)
     torch = need("torch", "train")
     for module, extra in (("safetensors", "train"), ("matplotlib", "report"), ("jinja2", "report")):
         need(module, extra)

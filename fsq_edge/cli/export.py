@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fsq_edge.cli.bundle_onnx import network_options
+from fsq_edge.cli.early import require_run
 from fsq_edge.cli.options import default_option, folder_option
 from fsq_edge.cli.output import Output, force_option, need, output_options
 from fsq_edge_compile.checker.targets import ARCHES
@@ -52,6 +53,7 @@ def command(
         return
     if run is None or network["onnx"] is not None:
         raise UsageError("give a RUN folder or --onnx MODEL, one of the two", hint="fsq-edge export --help")
+    require_run(run)
     torch = need("torch", "train")
     need("onnx", "compile")
     torch.set_num_threads(1)

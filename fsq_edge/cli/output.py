@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fsq_edge.cli.output_guard import refuse_own_input
 from fsq_edge.report.plain import finite as finite
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need as need
@@ -80,6 +81,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def verb(*args: Any, json_to: str | None, quiet: bool, **options: Any) -> Any:
+        refuse_own_input()
         return command(*args, output=Output(json_to, quiet), **options)
 
     json_option = click.option(

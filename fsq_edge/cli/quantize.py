@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from fsq_edge.cli.early import require_file
 from fsq_edge.cli.gate_report import gate_options
 from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, need, output_options, table, write_report
@@ -74,6 +75,7 @@ def command(
     MODEL is a BUILD folder, which gets encoder_int8.onnx, head_int8.npz, decision_int8.json and int8_preview.json; or
     any ONNX network alone, with --calib and windows as the network takes them (npy, or npz with windows).
     """
+    require_file(model, "the BUILD folder or ONNX file", "fsq-edge export RUN --out BUILD makes a BUILD folder")
     need("onnx", "compile")
     if not model.is_dir():
         if report is not None:

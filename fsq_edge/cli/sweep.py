@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fsq_edge.cli.early import require_file
 from fsq_edge.cli.options import default_option, names_of, path_option
 from fsq_edge.cli.output import Output, need, output_options
 
@@ -49,6 +50,8 @@ def command(
     The subjects held out for the test are removed before the first trial. Trials that fall behind are pruned, those of
     a worker that died are started again, and the same command continues a search.
     """
+    for path, what in ((config, "the training configuration"), (space, "the space")):
+        require_file(path, what)
     for module in ("torch", "yaml", "onnx", "optuna", "sqlalchemy"):
         need(module, "sweep")
     from fsq_edge.sweep import make_report, open_storage, open_sweep, read_space, write_report

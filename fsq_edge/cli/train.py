@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fsq_edge.cli.early import require_file
 from fsq_edge.cli.options import folder_option, names_of
 from fsq_edge.cli.output import Output, need, output_options, table
 from fsq_edge.cli.train_budget import choose_size, leave_if_broken, read_budget
@@ -93,6 +94,8 @@ def command(
     if budget is not None and (folds or os.environ.get("WORLD_SIZE", "1") != "1"):
         raise UsageError("--budget chooses one network in one process", hint="leave out --folds and torchrun")
     limits = None if budget is None else read_budget(budget)
+    if config is not None:
+        require_file(config, "the training configuration", "leave it out for the measured recipe")
     if data is not None:
         check_source(data)  # before torch, whose import takes seconds
     for module in ("torch", "safetensors", "yaml"):

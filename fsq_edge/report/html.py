@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 TEMPLATE = "report.html"
 LOOK = "checker/page/look.css"  # of fsq_edge_compile, whose page of the check needs no template engine
 SIBLINGS = ("<!-- other reports -->", "<!-- end of them -->")  # between them a page of a folder links to the others
-ROWS_AT_ONCE, PICTURES_AT_ONCE = 40, 12  # of a table and of a section; where there are more, half are behind a click
+# Of a section, and of a table: the most that are shown at once, and how many are where there are more. The rest is
+# behind a click.
+AT_ONCE = {"rows": (40, 20), "tables": (4, 2), "pictures": (8, 6)}
 _WIDTH = re.compile(r'<svg [^>]*?width="([\d.]+)pt"')
 LEAST_SCALE = 0.93  # of a chart's own size: its text of 9 points then has 11 pixels on a phone, where the chart scrolls
 _INLINE = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\((https?://[^\s)]+|[\w./#-]+)\)")
@@ -55,12 +57,17 @@ def render(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=shown_cells)
-    environment.filters.update(cell=_cell)
+    environment.filters.update(cell=_cell, at_once=_at_once)
     look = resources.files("fsq_edge_compile").joinpath(LOOK).read_text(encoding="utf-8")
     parts = {"notices": list(notices), "sections": list(sections), "verdict": verdict, "made": made_line()}
-    limits = {"rows_at_once": ROWS_AT_ONCE, "pictures_at_once": PICTURES_AT_ONCE}
     page = environment.from_string(source)
-    return str(page.render(title=title, subtitle=subtitle, look=look, siblings="".join(SIBLINGS), **parts, **limits))
+    return str(page.render(title=title, subtitle=subtitle, look=look, siblings="".join(SIBLINGS), **parts))
+
+
+def _at_once(items: Sequence[object], what: str) -> int:
+    """Return how many are shown without a click."""
+    most, fewer = AT_ONCE[what]
+    return len(items) if len(items) <= most else fewer
 
 
 def _cell(text: str) -> Markup:

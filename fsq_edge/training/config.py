@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.faults import shown
 from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.yaml_error import yaml_problem
 
@@ -269,5 +270,5 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise DataError(f"{path.name}: expected sections such as `training:`, found {type(document).__name__}")
+        raise DataError(f"{path.name}: expected sections such as `training:`, found {shown(document)}")
     return document

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.faults import first_fault
+from fsq_edge_runtime.faults import first_fault, shown
 from fsq_edge_runtime.files import read_bounded
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -52,7 +52,11 @@ class Artefact(StrictModel):
         """
         where = origin or cls.KIND
         value = read_json(text, where, what=cls.KIND)
-        version = value.get("schema_version") if isinstance(value, dict) else None
+        if not isinstance(value, dict) or "schema_version" not in value:
+            keys = isinstance(value, dict)
+            said = "the key schema_version is missing" if keys else f"expected keys with values, found {shown(value)}"
+            raise DataError(f"{where}: {said}", hint=f"{cls.KIND} begins with schema_version: {cls.VERSION}")
+        version = value["schema_version"]
         if version != cls.VERSION:
             raise DataError(
                 f"{where}: schema version {version!r}, this release reads version {cls.VERSION} of {cls.KIND}",

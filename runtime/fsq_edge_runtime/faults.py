@@ -71,7 +71,7 @@ def _words(fault: ErrorDetails) -> str:
         return f"expected {most} entries, found {context['actual_length']}"
     if kind in _EXPECTED:
         limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in context.items()}
-        return f"expected {_EXPECTED[kind].format(**limits)}, found {_shown(fault['input'])}"
+        return f"expected {_EXPECTED[kind].format(**limits)}, found {shown(fault['input'])}"
     if kind == "union_tag_invalid":
         return f"there is no {context['discriminator'].strip(chr(39))} {context['tag']!r}"
     if kind == "union_tag_not_found":
@@ -79,7 +79,8 @@ def _words(fault: ErrorDetails) -> str:
     return fault["msg"].removeprefix("Value error, ")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value of a file for a message: short, and as JSON and YAML write it."""
     if isinstance(value, dict | list | tuple):
         return f"{'keys' if isinstance(value, dict) else 'a list'} ({len(value)})"
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))

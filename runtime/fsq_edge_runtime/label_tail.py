@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp
-from typing import Final
+from typing import ClassVar, Final, Literal
 
 import numpy as np
+from pydantic import Field
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.artefact import Artefact
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.head_record import MAX_CLASSES, SigmoidRecord
 from fsq_edge_runtime.tail import MAX_LOGIT, MAX_TEMPERATURE, MIN_TEMPERATURE
 
+MAX_CLASSES: Final = 4096  # as in the manifest
 LEAST_THRESHOLD: Final = 1e-6
 LARGEST_EXPONENT: Final = 700.0  # e to it is still a double
+
+
+class SigmoidRecord(Artefact):
+    """``head.json`` of a network that gives several labels at once.
+
+    Attributes:
+        kind: ``sigmoid``.
+        thresholds: of each label, a probability: the label is there from it on.
+        temperature: divides the logits before the sigmoid.
+    """
+
+    KIND: ClassVar[str] = "head.json"
+
+    kind: Literal["sigmoid"]
+    thresholds: tuple[float, ...] = Field(min_length=2, max_length=MAX_CLASSES)
+    temperature: float = Field(default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
 
 
 class SigmoidTail:

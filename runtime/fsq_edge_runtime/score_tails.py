@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
+from pydantic import Field
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.artefact import read_json
+from fsq_edge_runtime.artefact import Artefact, read_json
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.head_record import MAX_CLASSES, HeadRecord, SigmoidRecord
-from fsq_edge_runtime.label_tail import SigmoidTail, logistic
+from fsq_edge_runtime.label_tail import MAX_CLASSES, SigmoidRecord, SigmoidTail, logistic
 from fsq_edge_runtime.tail import MAX_HEAD_BYTES, MAX_LOGIT, MAX_TEMPERATURE, MIN_TEMPERATURE, FsqTail, softmax
 
 
@@ -65,6 +65,26 @@ class Tail(Protocol):
     def to_bytes(self) -> bytes:
         """Return the head's file, the same bytes for the same content."""
         ...
+
+
+class HeadRecord(Artefact):
+    """``head.json``: the head of a network without FSQ.
+
+    Attributes:
+        kind: ``softmax`` reads class logits; ``anomaly`` reads one score and compares it with a threshold.
+        outputs: values of ``t``: the classes, or 1 for ``anomaly``.
+        temperature: divides the logits before the softmax.
+        threshold: with ``anomaly``: a score above it is an anomaly.
+        scale: with ``anomaly``: the distance from the threshold that counts as one logit, in units of the score.
+    """
+
+    KIND: ClassVar[str] = "head.json"
+
+    kind: Literal["softmax", "anomaly"]
+    outputs: int = Field(ge=1, le=MAX_CLASSES)
+    temperature: float = Field(default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
+    threshold: float = Field(default=0.0, ge=-MAX_LOGIT, le=MAX_LOGIT)
+    scale: float = Field(default=1.0, ge=1 / MAX_LOGIT, le=MAX_LOGIT)
 
 
 class SoftmaxTail:

@@ -51,6 +51,19 @@ def refused(files: dict[str, bytes], tmp_path, capsys) -> str:
         {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5] * 5000},
         {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5, 0.5, 1e308]},
         {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5, 0.5, "0.5"]},
+        {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5, 0.5, float("nan")]},
+        {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5, 0.5, [[[0.5]]]]},
+        {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5] * 4},  # more than the graph and the classes
+        {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5] * 3, "temperature": float("nan")},
+        {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5] * 3, "outputs": 3},
+        {"schema_version": 1, "kind": "softmax", "outputs": 4},
+        {"schema_version": 1, "kind": "softmax", "outputs": 3.5},
+        {"schema_version": 1, "kind": "softmax", "outputs": -3},
+        {"schema_version": 1, "kind": "softmax", "outputs": True},
+        {"schema_version": 1, "kind": "anomaly", "outputs": 3},  # one class more than such a head has
+        {"schema_version": 1, "kind": "anomaly", "outputs": 1, "threshold": float("nan")},
+        {"schema_version": 1, "kind": "anomaly", "outputs": 1, "threshold": float("-inf")},
+        {"schema_version": 1, "kind": ["softmax"], "outputs": 3},
         {"schema_version": 1, "kind": "sigmoid", "thresholds": [0.5, 0.5, 0.5], "temperature": 1e-300},
         {"schema_version": 2, "kind": "sigmoid", "thresholds": [0.5, 0.5, 0.5]},
         {"schema_version": 1, "kind": "softmax", "outputs": 3, "temperature": 1e999},
@@ -85,6 +98,9 @@ def dense(rows=WIDTH, columns=3, name="w"):
     return numpy_helper.from_array(np.ones((rows, columns), np.float32), name)
 
 
+DENSE = [helper.make_node("MatMul", ["t", "w"], ["scores"], "dense")]
+
+
 def huge():
     """Ask for 40 GB in a few bytes: a constant shape, expanded."""
     shape = numpy_helper.from_array(np.asarray([1, 10_000_000_000 // 8, WIDTH]), "shape")
@@ -114,31 +130,120 @@ def looping():
     return graph(nodes, [dense(), numpy_helper.from_array(np.asarray(True), "go")])
 
 
+def of_a_shape(operator):
+    """Ask for 40 GB by a constant's own words."""
+    sizes = numpy_helper.from_array(
+        np.asarray([10_000_000_000, 1] if operator == "Tile" else [10_000_000_000]), "shape"
+    )
+    made = {
+        "Tile": [helper.make_node("Tile", ["t", "shape"], ["big"], "tile")],
+        "ConstantOfShape": [helper.make_node("ConstantOfShape", ["shape"], ["big"], "constant")],
+        "Resize": [
+            helper.make_node("Reshape", ["t", "four"], ["image"], "image"),
+            helper.make_node("Resize", ["image", "", "scales"], ["big"], "resize"),
+        ],
+    }[operator]
+    constants = [sizes, dense(1), numpy_helper.from_array(np.asarray([1, 1, 1, WIDTH]), "four")]
+    constants.append(numpy_helper.from_array(np.asarray([1, 1, 1e5, 1e5], np.float32), "scales"))
+    nodes = [
+        *made,
+        helper.make_node("ReduceMean", ["big"], ["one"], "mean", keepdims=0),
+        helper.make_node("Mul", ["one", "w"], ["scores"], "spread"),
+    ]
+    return graph(nodes, constants)
+
+
+def choosing():
+    """Hide a branch that no reader of the outer graph sees."""
+    inner = [
+        helper.make_graph([helper.make_node("Identity", ["first"], [name])], name, [], [
+            helper.make_tensor_value_info(name, 1, [1, 3])
+        ])
+        for name in ("yes", "no")
+    ]  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["t", "w"], ["first"], "dense"),
+        helper.make_node("If", ["go"], ["scores"], "choose", then_branch=inner[0], else_branch=inner[1]),
+    ]
+    return graph(nodes, [dense(), numpy_helper.from_array(np.asarray(True), "go")])
+
+
+def scanning():
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["s"], ["u"]), helper.make_node("Identity", ["e"], ["v"])],
+        "body",
+        [helper.make_tensor_value_info(name, 1, [3]) for name in ("s", "e")],
+        [helper.make_tensor_value_info(name, 1, [3]) for name in ("u", "v")],
+    )
+    nodes = [
+        helper.make_node("MatMul", ["t", "w"], ["first"], "dense"),
+        helper.make_node("Scan", ["zero", "first"], ["last", "scores"], "scan", body=body, num_scan_inputs=1),
+    ]
+    return graph(nodes, [dense(), numpy_helper.from_array(np.zeros(3, np.float32), "zero")])
+
+
+def pooling():
+    """Walk a window of a million million values, with gaps so that nothing cuts it short."""
+    far = 10**12
+    nodes = [
+        helper.make_node("Reshape", ["t", "image"], ["map"], "image"),
+        helper.make_node("MaxPool", ["map"], ["p"], "pool", kernel_shape=[1, far], strides=[1, far], dilations=[1, 2],
+                         pads=[0, far - 1, 0, far - 1]),
+        helper.make_node("Flatten", ["p"], ["f"], "flat"),
+        helper.make_node("MatMul", ["f", "w"], ["scores"], "dense"),
+    ]  # fmt: skip
+    return graph(nodes, [dense(), numpy_helper.from_array(np.asarray([1, WIDTH, 1, 1]), "image")])
+
+
+def promising():
+    """Promise more weights than the file has."""
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[WIDTH, 3_000_000_000], raw_data=b"\x00" * 96)
+    return graph(DENSE, [weight])
+
+
+def unknown(operator):
+    return graph([helper.make_node(operator, ["t", "w"], ["scores"], "dense", domain="com.microsoft")], [dense()])
+
+
 def outside():
     weight = onnx.TensorProto(name="w", data_type=1, dims=[WIDTH, 3], data_location=onnx.TensorProto.EXTERNAL)
     weight.external_data.add(key="location", value="../../../etc/passwd")
     return graph([helper.make_node("MatMul", ["t", "w"], ["scores"], "dense")], [weight])
 
 
-DENSE = [helper.make_node("MatMul", ["t", "w"], ["scores"], "dense")]
+HOSTILE = {
+    "empty": b"",
+    "zeros": b"\x00" * 64,
+    "huge": huge(),
+    "loop": looping(),
+    "outside": outside(),
+    "tile": of_a_shape("Tile"),
+    "constant-of-shape": of_a_shape("ConstantOfShape"),
+    "resize": of_a_shape("Resize"),
+    "if": choosing(),
+    "scan": scanning(),
+    "promise": promising(),
+    "pool": pooling(),
+    "unknown": unknown("NoSuchOperator"),
+    "other-rows": graph(DENSE, [dense(rows=WIDTH + 1)]),
+    "named-size": graph(DENSE, [dense()], width="K"),
+    "cut-off": graph(DENSE, [dense()])[:-40],
+    "wider": graph(DENSE, [dense(columns=4)], width=4),  # more scores than the head reads
+    "two-inputs": graph([helper.make_node("MatMul", ["t1", "w"], ["scores"], "dense")], [dense()], inputs=2),
+    "domain": graph([helper.make_node("MatMul", ["t", "w"], ["scores"], "dense", domain="evil")], [dense()]),
+}
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\x00" * 64,
-        huge(),
-        looping(),
-        outside(),
-        graph(DENSE, [dense(columns=4)], width=4),  # more scores than the head reads
-        graph([helper.make_node("MatMul", ["t1", "w"], ["scores"], "dense")], [dense()], inputs=2),
-        graph([helper.make_node("MatMul", ["t", "w"], ["scores"], "dense", domain="evil")], [dense()]),
-    ],
-    ids=["empty", "zeros", "huge", "loop", "outside", "wider", "two-inputs", "domain"],
-)
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_host_graphs(data, bundle, tmp_path, capsys):
     refused(forged_manifest(bundle, **{"host.onnx": data}), tmp_path, capsys)
+
+
+@pytest.mark.parametrize("classes", [["a", "b"], ["a", "b", "c", "d"], ["a", "a", "b"], ["a", "", "b"], []])
+def test_classes_that_are_not_those_of_the_head(classes, bundle, tmp_path, capsys):
+    files = forged_manifest(bundle)
+    manifest = json.loads(files["manifest.json"])
+    refused({**files, "manifest.json": json.dumps({**manifest, "classes": classes}).encode()}, tmp_path, capsys)
 
 
 def test_parts_that_do_not_go_together(bundle):

@@ -38,7 +38,23 @@ def test_a_bad_flag_is_usage(words: list[str], capfd: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_help_is_free(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--help"]) == 0
-    assert len(capfd.readouterr().out.splitlines()) > 5
+    whole = capfd.readouterr().out
+    assert len(whole.splitlines()) > 5
+    assert run([*words, "-h"]) == 0
+    assert capfd.readouterr().out == whole
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_a_verb_alone_runs_or_says_what_is_missing(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if words == ["demo"]:
+        pytest.skip("it needs no argument and takes a minute: tests/integration/test_demo.py runs it")
+    code, shown = run(words), capfd.readouterr().err
+    assert code in (0, 1, 64), shown
+    assert "Traceback" not in shown
+    assert code != 64 or shown.startswith("Usage: ") or "hint: " in shown, shown
 
 
 @pytest.fixture
@@ -94,7 +110,7 @@ def test_a_missing_extra_names_the_install_line(
     import sys
 
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert run(["export", "anything", "--out", "x"]) == 69
+    assert run(["export", str(bundle.parent), "--out", "x"]) == 69
     assert "pip install 'fsq-edge[train]'" in capfd.readouterr().err
 
 

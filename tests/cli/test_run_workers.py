@@ -70,7 +70,7 @@ def test_two_workers_give_the_decisions_and_counters_of_one(place: Path, tmp_pat
 
 
 def test_workers_share_standard_output_line_by_line(place: Path) -> None:
-    done = answer(place, "--workers", "3")
+    done = answer(place, "--workers", "3", "--max-wait-ms", "5")
     assert done.returncode == 0, done.stderr
     assert decisions(done.stdout) == decisions(answer(place).stdout)
     assert sum(line["type"] == "end" for line in lines_of(done.stdout)) == 3

@@ -12,6 +12,8 @@ from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
 from fsq_edge_compile.checker.normalise import normalise
 from fsq_edge_runtime.preprocess import Preprocessor
 
+MADE = {"conv0", "relu0", "pool0", "conv1", "relu1", "pool1", "conv2", "relu2", "mean", "flatten", "projection"}
+
 
 @pytest.fixture(scope="module")
 def cost():
@@ -75,6 +77,21 @@ def test_a_network_alone_is_measured_on_random_inputs(tmp_path, capsys):
     (tmp_path / "encoder.onnx").write_bytes(fixed_bundle().read("encoder"))
     assert run(["bench", "layers", str(tmp_path / "encoder.onnx"), "--json", "-", "--quiet"]) == 0
     assert json.loads(capsys.readouterr().out)["macs"] == 2_152_128
+
+
+def test_a_graph_with_features_beside_t_is_measured_and_names_are_short(tmp_path, capsys):
+    model = load_from_string(fixed_bundle().read("encoder"))
+    for node in model.graph.node:
+        node.name = f"/device_part/features/{node.output[0]}"
+        node.output[:] = [name if name == "t" else f"/device/{name}_output_0" for name in node.output]
+        node.input[:] = [f"/device/{name}_output_0" if name in MADE else name for name in node.input]
+    model.graph.output.append(helper.make_tensor_value_info("/device/flatten_output_0", TensorProto.FLOAT, [1, 64]))
+    (tmp_path / "features.onnx").write_bytes(model.SerializeToString())
+    assert run(["bench", "layers", str(tmp_path / "features.onnx")]) == 0
+    shown = capsys.readouterr().out
+    assert "2,152,128 MACs" in shown
+    assert "device/relu0 " in shown
+    assert "_output_0" not in shown
 
 
 @pytest.mark.parametrize(("name", "content", "code"), [

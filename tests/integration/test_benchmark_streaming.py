@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fsq_edge_benchmarks.measure.children import child_environment
-from fsq_edge_benchmarks.suites import gateway, networks, overload, streaming
+from fsq_edge_benchmarks.suites import gateway, heads, networks, overload, streaming
 
 
 def test_streaming_is_measured_next_to_the_bare_network() -> None:
@@ -25,6 +25,13 @@ def test_streaming_is_measured_next_to_the_bare_network() -> None:
     assert result["many"]["ratio"] > 0.25
     assert result["cpu"]["windows"] == 5  # of 3 s: windows of 1 s, every half
     assert result["cpu"]["beyond_network"] < 0.1
+
+
+def test_heads_without_fsq_are_measured_with_a_host_graph_and_without() -> None:
+    result = heads.run(quick=True)
+    for found in (result["whole"], result["cut"]):
+        assert 1.0 < found["least"] <= found["ratio_p50"] <= found["most"] < 3.0
+        assert len(found["runs"]) == 2
 
 
 def test_a_small_network_is_measured_beside_the_fixed_one() -> None:

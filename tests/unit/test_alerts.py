@@ -229,7 +229,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         (GOOD.replace("3600", ".inf"), "not JSON compliant"),
         (GOOD.replace("webhook:env:HOOK", "parquet:out"), "parquet:out takes windows only"),
         ("rules: [", "line 1, column"),
-        ("[]", "schema version"),
+        ("[]", "expected keys with values, found a list"),
         (GOOD + "  - {name: a, kind: count, classes: [x], above: 1, below: 2}\n", "give above or below"),
         (GOOD + "  - {name: a, kind: count, classes: [x], above: 1, zone: Mars}\n", "time zone"),
         (GOOD + "  - {name: a, kind: count, classes: [x], above: 1, zone: Europe/Berlni}\n", "mean Europe/Berlin"),

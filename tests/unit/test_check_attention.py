@@ -51,6 +51,20 @@ def _heads(model: onnx.ModelProto) -> set[str]:
     return set(names[2:decoded])
 
 
+@pytest.mark.parametrize("read_on_the_device", [False, True])
+def test_a_map_that_is_enlarged_for_the_host_alone_leaves_before_it(read_on_the_device: bool) -> None:
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    scales = graph.const([1.0, 1.0, 2.0, 2.0])
+    large = graph.add("Resize", graph.conv("x", 4), "", scales, mode="nearest")
+    top, _ = graph.add("TopK", large, graph.ints(2), outputs=2)
+    outputs, device = [top], ["Conv"]
+    if read_on_the_device:
+        outputs, device = [top, graph.add("Relu", large)], ["Conv", "Resize", "Relu"]
+    report = check(graph.model(*outputs), "hailo8")
+    assert report.verdict == "cut"
+    assert [node.op for node in report.nodes if node.device] == device
+
+
 def test_flattened_maps_that_only_leave_are_refused_at_the_reshape() -> None:
     graph = GraphFactory("x", [1, 8, 16, 16])
     flat = graph.add("Reshape", graph.conv("x", 8), graph.ints(1, 8, 256))

@@ -122,7 +122,7 @@ def test_bad_arrays_end_in_one_clear_error(folder, arrays, words):
     ("changes", "words"),
     [
         ({"schema_version": 2}, "schema version 2, this release reads version 1"),
-        ({"schema_version": None}, "schema version None"),
+        ({"schema_version": None}, "the key schema_version is missing"),
         ({"colour": "blue"}, "colour: there is no such key"),
         ({"channels": []}, "channels: "),
         ({"sample_rate_hz": -1}, "sample_rate_hz: "),

@@ -99,6 +99,7 @@ def test_yaml_and_json_say_the_same(tmp_path):
         ({"last": "Softmax"}, {"head": "sigmoid"}, "ends in a softmax"),
         ({"outputs": 1}, {"head": "sigmoid"}, "at least 2 labels"),
         ({"outputs": 5}, {}, "4 class names for a network with 5 outputs"),
+        ({}, {"classes": ("a", "b", "c", "b")}, "the class name 'b' is there twice"),
         ({}, {"labels": np.full(80, 4)}, "labels reach 4"),
         ({}, {"labels": np.zeros((80, 4), int)}, "several a window"),
         ({"last": "Sigmoid"}, {"labels": np.full((80, 4), 2)}, "not 0 or 1"),

@@ -39,11 +39,12 @@ from fsq_edge_runtime.bundle.manifest import Manifest
 from fsq_edge_runtime.bundle.signature import SignatureFile
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.head_record import HeadRecord, SigmoidRecord
 from fsq_edge_runtime.hef.record import HefRecord
+from fsq_edge_runtime.label_tail import SigmoidRecord
 from fsq_edge_runtime.personal.installing import OverlayIndex
 from fsq_edge_runtime.personal.overlay import OverlayRecord
 from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.score_tails import HeadRecord
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]

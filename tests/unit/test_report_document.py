@@ -138,11 +138,14 @@ def test_an_empty_table_keeps_its_head():
     assert '<th scope="col">a</th>' in render("r", [Section("s", tables=[Table(["a"], [])])], verdict=GOOD)
 
 
-def test_long_tables_and_many_pictures_are_half_behind_a_click():
+def test_long_tables_and_many_pictures_are_mostly_behind_a_click():
     rows = [[k] for k in range(50)]
     text = render("r", [Section("s", tables=[Table(["a"], rows)], figures=[Picture(SVG)] * 13)], verdict=GOOD)
     Page(text)
     assert "<summary>30 more rows</summary>" in text
     assert "<summary>7 more pictures</summary>" in text
+    few = render("r", [Section("s", tables=[Table([name], []) for name in "abcde"])], verdict=GOOD)
+    assert "<summary>3 more tables</summary>" in few
+    assert all(f'<th scope="col">{name}</th>' in few for name in "abcde")
     assert all(f">{k}</td>" in text for k in range(50))
     assert "<details>" not in render("r", [Section("s", tables=[Table(["a"], rows[:40])])], verdict=GOOD)

@@ -15,7 +15,7 @@ from fsq_edge_compile.own.building import build_bundle
 from fsq_edge_runtime.backends.selection import open_backend
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import add_hef, with_files
-from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.onnx_graph import read_cut_outputs
 from fsq_edge_runtime.testing import TensorSpec, fake_hailo_platform, hef_bytes
 from tests.factories.hailo_rig import ARCHITECTURE, SDK, frames_of
@@ -106,6 +106,15 @@ def test_a_wrong_or_missing_output_is_one_line_and_never_reaches_the_device(bund
     forced = with_files(bundle, {("hef", "hailo8l"): ("hailo8l.hef", wrong)})
     with pytest.raises(BackendError, match="does not fit the bundle"):
         open_backend(forced, "hailo", binding=fake_hailo_platform(4, graph=bundle.read("encoder")))
+
+
+def test_an_encoder_that_lies_about_its_parts_is_one_error(bundle):
+    model = onnx.load_from_string(bundle.read("encoder"))
+    (shape,) = [tensor for tensor in model.graph.initializer if tensor.name == "fsq_row_shape_1"]
+    shape.CopyFrom(numpy_helper.from_array(np.asarray((1, 2**62)), shape.name))
+    forged = with_files(bundle, {("encoder", None): ("encoder.onnx", model.SerializeToString())})
+    with pytest.raises(DataError, match="is cut into 144 and 4611686018427387904 values"):
+        add_hef(forged, hef_with(outputs_of(bundle)))
 
 
 def test_outputs_without_names_are_known_by_sizes_that_differ(bundle):

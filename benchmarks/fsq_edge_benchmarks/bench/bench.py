@@ -131,6 +131,8 @@ def _refuse_early(modes: Sequence[Mode], backends: Sequence[str], run: Path | No
             raise UsageError(f"unknown backend {backend!r}", hint="one of " + ", ".join(BACKENDS))
         if backend == "torch" and run is None:
             raise UsageError("the backend torch needs the training run", hint="--run RUN")
+    if run is not None and "torch" not in (*backends, against):
+        raise UsageError("--run is for the backend torch, which is not measured", hint="--backend onnx,torch")
     without = [backend for backend in backends if backend not in cold.BACKENDS]
     if "cold" in modes and without:
         hint = "a cold start is that of `fsq-edge run`: " + ", ".join(cold.BACKENDS)

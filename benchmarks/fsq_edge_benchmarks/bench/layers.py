@@ -19,15 +19,15 @@ import numpy as np
 import onnx
 
 from fsq_edge.deploy.foreign_formats import require_onnx
-from fsq_edge_benchmarks.bench.network_bench import random_inputs
+from fsq_edge_benchmarks.bench.network_bench import RANDOM_INPUTS
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_compile.checker.graph import Graph, elements
 from fsq_edge_compile.checker.normalise import normalise
+from fsq_edge_compile.checker.rewrites.fixing import load_whole
 from fsq_edge_compile.checker.statistics import NodeSize, node_size
-from fsq_edge_compile.foreign.reading import read_network
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends.onnx import open_onnx
-from fsq_edge_runtime.errors import UsageError
+from fsq_edge_runtime.errors import DataError, UsageError
 
 RUNS: Final = 2000
 WARM_UP: Final = 100
@@ -92,12 +92,17 @@ def cost_of_file(path: Path, runs: int = RUNS) -> NetworkCost:
 
     Raises:
         UsageError: a HEF, whose layers nobody can time here.
-        MissingInputError, DataError: no ONNX network with one input and one output.
+        MissingInputError, DataError: no ONNX network with one float32 input of fixed sizes.
     """
     if path.suffix.lower() == ".hef":
         raise UsageError(f"the layers of {path.name} run on a device alone", hint="fsq-edge bench layers MODEL.onnx")
-    network = read_network(require_onnx(path))
-    return network_cost(network.model.SerializeToString(), random_inputs(network), runs)
+    model = load_whole(require_onnx(path))
+    graph = normalise(model, path.name).graph
+    shape = graph.shape(graph.inputs[0]) if len(graph.inputs) == 1 else None
+    if not shape or None in shape or graph.dtypes.get(graph.inputs[0]) != onnx.TensorProto.FLOAT:
+        raise DataError(f"{path.name} has not one float32 input of fixed sizes", hint=f"fsq-edge check {path.name}")
+    inputs = np.random.default_rng(0).normal(size=(RANDOM_INPUTS, *(size or 0 for size in shape[1:])))
+    return network_cost(model.SerializeToString(), inputs.astype(np.float32), runs)
 
 
 def network_cost(model: bytes, frames: Float32Array, runs: int = RUNS) -> NetworkCost:

@@ -125,7 +125,7 @@ def onnx_subject(path: Path, backend: str, inputs: AnyArray | None) -> NetworkSu
     from fsq_edge_compile.int8.plain import frames_for, preview_plain
 
     network = read_network(path)
-    frames = frames_for(network, random_inputs(network) if inputs is None else inputs)
+    frames = frames_for(network, _random(network) if inputs is None else inputs)
     notes = (RANDOM_NOTE,) if inputs is None else ()
     if backend == "onnx-int8":
         return NetworkSubject(backend, _bound(preview_plain(path, frames).model, network, frames), (*notes, INT8_NOTE))
@@ -223,8 +223,7 @@ def _refuse(path: Path, modes: Sequence[Mode], backends: Sequence[str], known: S
             raise UsageError(f"{path.name} cannot run on {backend!r}", hint="one of " + ", ".join(known))
 
 
-def random_inputs(network: ForeignNetwork) -> Float32Array:
-    """Return standard normal inputs (64, ...) for a network, equal every time."""
+def _random(network: ForeignNetwork) -> Float32Array:
     draw = np.random.default_rng(SEED).normal(size=(RANDOM_INPUTS, *network.source_shape[1:]))
     return draw.astype(np.float32)
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.backends import OnnxBackend
+from fsq_edge_runtime.backends.host import HostGraph
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.edit import make_bundle
 from fsq_edge_runtime.bundle.fingerprint import Fingerprint
@@ -53,12 +54,18 @@ def fixed_bundle(*, int8: bool = False, sample_rate_hz: float = RATE_HZ) -> Bund
     return bundle_around(_encoder(config.frame_shape, frames), FsqTail(LEVELS, table), config, windows, int8=int8)
 
 
-def softmax_bundle() -> Bundle:
-    """Return the fixed network with class scores in the place of the code, as a network trained elsewhere has them."""
-    windows = motion_windows(256)
+def softmax_bundle(*, host: bool = False) -> Bundle:
+    """Return the fixed network with class scores in the place of the code, as a network trained elsewhere has them.
+
+    Args:
+        host: a dense layer on the host makes the scores of as many values as the last convolution has.
+    """
+    windows, classes = motion_windows(256), len(CLASSES)
     config = fixed_preprocess(windows)
-    encoder = _encoder(config.frame_shape, Preprocessor(config).frames(windows), len(CLASSES), "Identity")
-    return make_bundle("fixed-softmax", CLASSES, parts_of(encoder, SoftmaxTail(len(CLASSES)), config, windows))
+    width = WIDTHS[-1] if host else classes
+    encoder = _encoder(config.frame_shape, Preprocessor(config).frames(windows), width, "Identity")
+    dense = _dense(width, classes) if host else b""
+    return make_bundle("fixed-softmax", CLASSES, parts_of(encoder, SoftmaxTail(classes), config, windows, dense))
 
 
 def small_bundle(like: Bundle, widths: tuple[int, ...] = SMALL_WIDTHS) -> Bundle:
@@ -106,7 +113,17 @@ def bundle_around(
     return make_bundle("fixed", CLASSES[: tail.table.shape[1]], parts)
 
 
-def parts_of(encoder: bytes, tail: Tail, config: PreprocessConfig, windows: Float32Array) -> Parts:
+def _dense(inputs: int, outputs: int) -> bytes:
+    """Return a host graph of one dense layer."""
+    graph = GraphWriter()
+    graph.port(INPUT, "t", (1, inputs))
+    graph.constant("d", np.random.default_rng(1).normal(0, 1, (outputs, inputs)))
+    graph.node("Gemm", ["t", "d"], "scores", transB=1)
+    graph.port(OUTPUT, "scores", (1, outputs))
+    return graph.model()
+
+
+def parts_of(encoder: bytes, tail: Tail, config: PreprocessConfig, windows: Float32Array, host: bytes = b"") -> Parts:
     """Return the parts that every bundle has, for :func:`fsq_edge_runtime.bundle.bundle.make_bundle`.
 
     Args:
@@ -114,13 +131,17 @@ def parts_of(encoder: bytes, tail: Tail, config: PreprocessConfig, windows: Floa
         tail: its host tail.
         config: its preprocessing.
         windows: (N, C, T) float32 raw units, for the fingerprint; the first are the self-test.
+        host: the graph behind it; empty for none.
     """
     t = OnnxBackend(encoder).infer_batch(Preprocessor(config).frames(windows))
+    t = HostGraph(host).scores_of_all(t) if host else t
     codes, n = tail.index(t), SELFTEST_WINDOWS
     counts = np.bincount(codes, minlength=tail.n_answers)
     fingerprint = Fingerprint(counts=tuple(counts.tolist()), windows=len(codes))
     labels = tail.logits(t[:n]).argmax(axis=1)
+    behind: Parts = {("host", None): ("host.onnx", host)} if host else {}
     return {
+        **behind,
         ("preprocess", None): ("preprocess.json", config.to_json().encode()),
         ("encoder", None): ("encoder.onnx", encoder),
         ("head", None): ("head.npz" if isinstance(tail, FsqTail) else "head.json", tail.to_bytes()),

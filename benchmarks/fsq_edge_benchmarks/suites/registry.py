@@ -74,6 +74,14 @@ SUITES: Final = (
         Figure("core at 100 Hz beyond the network", "cpu/beyond_network", "%", at_most=0.02),
     ),
     suite(
+        "heads",
+        "Heads without FSQ",
+        "Decisions of networks that end in class scores, on the device graph or on a host graph behind it; seven runs.",
+        Figure("decision / bare onnxruntime, median", "whole/ratio_p50", "x", at_most=2.0),
+        Figure("device graph and host graph, median", "cut/ratio_p50", "x", at_most=2.0),
+        Figure("device graph and host graph, the worst of seven", "cut/most", "x", at_most=2.0),
+    ),
+    suite(
         "personal_cost",
         "Personal heads, cost",
         "Decisions with an overlay on the fixed network, one stream and a thousand with an overlay each; and the fit.",

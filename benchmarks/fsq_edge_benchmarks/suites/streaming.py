@@ -19,7 +19,7 @@ import numpy as np
 
 from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
 from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops, motion_windows, softmax_bundle
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops, motion_windows
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import heading, run_command
@@ -42,7 +42,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     Returns:
         ``single``: by kind of push (with and without timestamps) the distributions of ``decision`` and ``bare``,
         ``ratio_p50`` with its interval, ``ratio_p99``, ``added_us_p50``; ``many``: windows a second and ``ratio``;
-        ``softmax``: as ``single``, of a network that ends in class scores; ``cpu``: shares of a core.
+        ``cpu``: shares of a core.
     """
     bundle = fixed_bundle()
     single = {
@@ -53,7 +53,6 @@ def run(quick: bool = False) -> dict[str, Any]:
         **heading("streaming"),
         "bare_is": BARE_IS,
         "single": single,
-        "softmax": single_stream(softmax_bundle(), 700 if quick else 20_000, timed=False),
         "many": many_streams(bundle, 50 if quick else STREAMS, 12 if quick else 40),
         "cpu": cpu_share(3.0 if quick else 60.0),
     }
@@ -92,11 +91,15 @@ def single_stream(bundle: Bundle, decisions: int, *, timed: bool) -> dict[str, A
 
 
 def hops_and_network(bundle: Bundle) -> tuple[list[Float32Array], Callable[[int], object]]:
-    """Return hops of motion, and a call that gives the bare network the ready frame of a window in its turn."""
+    """Return hops of motion, and a call that gives the bare network, host graph too, the ready frame of its turn."""
     frames = Preprocessor(bundle.preprocess).frames(motion_windows(256, seed=1))
     feeds = [{"input": frame[None].copy()} for frame in frames]
     run = open_onnx(bundle.read("encoder")).run
-    return motion_hops(256, 1, bundle.preprocess.hop_samples), lambda turn: run(None, feeds[turn % len(feeds)])
+    hops = motion_hops(256, 1, bundle.preprocess.hop_samples)
+    if not bundle.has("host"):
+        return hops, lambda turn: run(None, feeds[turn % len(feeds)])
+    behind = open_onnx(bundle.read("host")).run
+    return hops, lambda turn: behind(None, {"t": run(None, feeds[turn % len(feeds)])[0]})
 
 
 def many_streams(

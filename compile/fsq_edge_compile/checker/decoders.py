@@ -2,7 +2,8 @@
 
 A detector flattens its maps, joins them and computes boxes from them. The compiler takes some of that, up to the
 first operator that it refuses. The device part ends at the maps all the same, as the model zoo does: nothing behind
-them multiplies weights, and one quantisation scale for boxes and classes loses accuracy.
+them multiplies weights, and one quantisation scale for boxes and classes loses accuracy. So with a map that is enlarged
+for the host alone: its exporters hand over the small one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsq_edge_compile.checker.families.predicate import Breach
-from fsq_edge_compile.checker.graph import Graph, Node, positive_axis
+from fsq_edge_compile.checker.graph import Graph, Node, elements, positive_axis
 from fsq_edge_compile.checker.operators import MOVES
 from fsq_edge_compile.checker.patterns import FLATTENED, Claims
 
@@ -34,6 +35,22 @@ def decoder_nodes(graph: Graph, claims: Claims, refused: set[str]) -> set[str]:
         if starts or any(before.name in inside for before in graph.predecessors(node)):
             inside.add(node.name)
     return inside
+
+
+def enlarged_for_the_host(graph: Graph, host: set[str]) -> set[str]:
+    """Return the nodes that enlarge a map which nothing but the host reads.
+
+    Source: Ultralytics' Hailo export of semantic networks, which ends at the classifier where ArgMax is refused.
+    """
+    found: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.op not in ("Resize", "Upsample") or node.outputs[0] in graph.outputs:
+            continue
+        before, after = elements(graph.shape(node.input(0))), elements(graph.shape(node.outputs[0]))
+        readers = graph.consumers(node.outputs[0])
+        if readers and (after or 0) > (before or 0) and all(reader.name in host | found for reader in readers):
+            found.add(node.name)
+    return found
 
 
 def meets_refused(graph: Graph, inside: set[str], refused: set[str]) -> set[str]:

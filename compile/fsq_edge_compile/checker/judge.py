@@ -9,7 +9,13 @@ from typing import Any
 import onnx
 
 from fsq_edge_compile.checker.cut import Cut, before_layers, cut_around, find_cut, part_of
-from fsq_edge_compile.checker.decoders import HARMLESS, decoder_nodes, meets_refused, packed_heads
+from fsq_edge_compile.checker.decoders import (
+    HARMLESS,
+    decoder_nodes,
+    enlarged_for_the_host,
+    meets_refused,
+    packed_heads,
+)
 from fsq_edge_compile.checker.families import PREDICATES, Breach, Context
 from fsq_edge_compile.checker.families.movement import always
 from fsq_edge_compile.checker.families.predicate import text
@@ -96,6 +102,7 @@ def _end_before_decoders(judgement: Judgement, graph: Graph, claims: Claims, tar
             shapes = f"{text(graph.shape(node.input(0)))} to {text(graph.shape(node.outputs[0]))}"
             _record(judgement, rulebook(), target, node, [Breach("reshape.shuffle", shapes)])
     judgement.decoder = inside - judgement.refused
+    judgement.decoder |= enlarged_for_the_host(graph, judgement.refused | judgement.decoder) - judgement.refused
 
 
 def claims_flattened(claims: Claims, node: Node) -> bool:

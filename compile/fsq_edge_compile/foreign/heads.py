@@ -54,7 +54,7 @@ def class_names(classes: Sequence[str], network: ForeignNetwork, kind: HeadKind)
     """Return the names of the classes or labels, in the order of the outputs.
 
     Raises:
-        DataError: another number of names than outputs.
+        DataError: another number of names than outputs, or a name that is there twice.
     """
     if kind == "anomaly":
         if classes and tuple(classes) != ANOMALY_CLASSES:
@@ -65,6 +65,10 @@ def class_names(classes: Sequence[str], network: ForeignNetwork, kind: HeadKind)
         raise DataError(
             f"{len(classes)} class names for a network with {outputs} outputs {network.sink_shape}",
             hint="name every class in the order of the outputs: --classes A,B,C",
+        )
+    if twice := sorted({name for name in classes if list(classes).count(name) > 1}):
+        raise DataError(
+            f"the class name {twice[0]!r} is there twice", hint="name every class differently: --classes A,B,C"
         )
     return tuple(classes)
 
@@ -85,7 +89,10 @@ def require_labels(labels: Int64Array, kind: HeadKind, classes: int) -> None:
     if labels.ndim == 2 and (labels.shape[1] != classes or not np.isin(labels, (0, 1)).all()):
         raise DataError(f"labels of shape {labels.shape} are not 0 or 1 for each of the {classes} labels")
     if labels.ndim == 1 and kind != "anomaly" and labels.max(initial=-1) >= classes:
-        raise DataError(f"labels reach {labels.max()}, the classes have indices 0 to {classes - 1}")
+        raise DataError(
+            f"labels reach {labels.max()}, the classes have indices 0 to {classes - 1}",
+            hint="count labels from 0 in the order of --classes; -1 is unknown",
+        )
 
 
 def make_tail(

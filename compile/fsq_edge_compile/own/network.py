@@ -135,7 +135,10 @@ def prepare_network(
     cut = cut_graph(device_graph(network, preprocess.layout, config.graph_channels, kind), arch)
     frames, usable = Preprocessor(config).usable_frames(x)
     if not len(frames):
-        raise DataError("no window is usable: every one has missing values beyond max_gap_ms")
+        raise DataError(
+            "no window is usable: every one has missing values beyond max_gap_ms",
+            hint="fsq-edge data inspect SOURCE shows what is missing; NaN stands for a missing value",
+        )
     x, known = x[usable], known[usable]
     t = OnnxBackend(cut.device).infer_batch(frames)
     scores = t if cut.host is None else HostGraph(cut.host).scores_of_all(t)
@@ -179,7 +182,10 @@ def _windows(windows: Float32Array, given: NetworkInput) -> Float32Array:
             hint="turn the last two axes: numpy.save(FILE, windows.transpose(0, 2, 1))" if turned else "",
         )
     if len(x) < FEWEST_WINDOWS:
-        raise DataError(f"{len(x)} windows are too few to calibrate with, give at least {FEWEST_WINDOWS}")
+        raise DataError(
+            f"{len(x)} windows are too few to calibrate with, give at least {FEWEST_WINDOWS}",
+            hint="cut them with more overlap: --windows folder:PATH cuts recordings every hop_samples of the file",
+        )
     return np.ascontiguousarray(x, dtype=np.float32)
 
 

@@ -54,11 +54,12 @@ class Rejection(TypedDict):
 
 
 class Fixed(TypedDict):
-    """The copy of ``--fix`` and its verdict."""
+    """The copy of ``--fix``, its verdict, and the rules whose warnings stay."""
 
     file: str
     verdict: Verdict
     end_nodes: list[str]
+    stays: list[str]
     changes: list[Change]
     rejections: list[Rejection]
 

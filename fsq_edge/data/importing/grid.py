@@ -52,7 +52,10 @@ def merge(sensors: Sequence[Sensor], rate_hz: float, fill_s: float, folder: Path
     points = int(np.floor((end - begin) * rate_hz + 1e-6)) + 1
     if points < 2:
         spans = "; ".join(f"{s.name} {s.timing.first:.3f} to {s.timing.last:.3f} s" for s in sensors)
-        raise DataError(f"sensors of one recording have no time in common: {spans}", hint="change time: in the map")
+        raise DataError(
+            f"sensors of one recording have no time in common: {spans}",
+            hint="where they are two recordings, give each section a session: of its own; else change time: in the map",
+        )
     if points > MAX_GRID:
         raise DataError(f"a grid of {points} points at {rate_hz:g} Hz is too large", hint="change rate_hz in the map")
     out = Spool(folder, sum(sensor.spool.channels for sensor in sensors))

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from fsq_edge.data.importing.packages import need_package
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
+from fsq_edge_runtime.faults import shown
 from fsq_edge_runtime.files import first_line, read_bounded
 from fsq_edge_runtime.tables.dialect import Dialect
 from fsq_edge_runtime.tables.units import UNITS
@@ -238,7 +239,7 @@ def parse_map(text: bytes, where: str) -> ImportMap:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(yaml_problem(error, where), hint="a tab or a missing space is the usual cause") from error
     if not isinstance(document, dict):
-        raise DataError(f"{where}: expected keys such as `files:`, found {type(document).__name__}")
+        raise DataError(f"{where}: expected keys such as `files:`, found {shown(document)}")
     return map_from(document, where)
 
 

@@ -225,7 +225,8 @@ def make_entries(
     dataset = read_folder(folder)
     ids = [found.recording_id for found in dataset.recordings]
     if reference is not None and recording not in ids and (recording or len(ids) > 1):
-        raise UsageError(f"--recording {recording!r}: the folder has {', '.join(ids[:8])}", hint="name one of them")
+        said = f"there is no recording {recording!r}" if recording else "--reference needs --recording, whose it is"
+        raise UsageError(said, hint=f"one of {', '.join(ids[:8])}")
     borders = _borders(dataset, [read_label_file(path) for path in intervals])
     entries = []
     for position, found in enumerate(dataset.recordings):

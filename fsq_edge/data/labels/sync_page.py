@@ -34,7 +34,7 @@ def sync_html(entries: Sequence[SyncEntry]) -> str:
         "where labels begin."
     )
     pictures, used, left = [], 0, 0
-    for image in (image for entry in entries for image in _images(entry)):
+    for image in (image for entry in sorted(entries, key=_is_quiet) for image in _images(entry)):
         used += len(image)
         if used <= MAX_DRAWN_BYTES:
             pictures.append(Picture(image))
@@ -47,6 +47,10 @@ def sync_html(entries: Sequence[SyncEntry]) -> str:
     ]  # fmt: skip
     subtitle = plural(len(entries), "recording")
     return render("Clocks of labels and sensors", sections, subtitle=subtitle, verdict=verdict)
+
+
+def _is_quiet(entry: SyncEntry) -> bool:
+    return not entry.candidates  # what has a burst is drawn first
 
 
 def _row(entry: SyncEntry) -> Sequence[Cell]:
@@ -97,7 +101,7 @@ def _svg(entry: SyncEntry, begin: float, end: float, width: int) -> str:
     drawn = [
         svg_title(f"{entry.recording} (subject {entry.subject})", width),
         f'<polyline points="{high}" fill="none" stroke="{PALETTE[0]}"/>',
-        svg_span(f"{max(0.0, begin):.1f} s", f"{end:.1f} s", width, BOTTOM + 16),
+        svg_span(f"{begin:.1f} s", f"{end:.1f} s", width, BOTTOM + 16),
     ]
     marks = [(candidate.at, f'{PALETTE[5]}" stroke-dasharray="4 3') for candidate in entry.candidates]
     for at, color in (*marks, *((at, PALETTE[2]) for at in entry.borders)):

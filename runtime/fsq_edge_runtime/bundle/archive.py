@@ -103,7 +103,10 @@ def read_files(path: Path) -> dict[str, bytes]:
             return _read_folder(path)
     except OSError as error:
         raise MissingInputError(f"cannot read the bundle {path}: {error.strerror}") from error
-    return decode_archive(read_bounded(path, MAX_BUNDLE_BYTES, what="the bundle"))
+    data = read_bounded(path, MAX_BUNDLE_BYTES, what="the bundle")
+    if not data.startswith(LOCAL_MAGIC):
+        raise BundleError(f"{path} is not a bundle (no zip signature at its start)", hint=FETCH_AGAIN)
+    return decode_archive(data)
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:

@@ -118,8 +118,15 @@ class Bundle:
 
     @cached_property
     def device_outputs(self) -> tuple[DeviceOutput, ...]:
-        """Outputs of the network on a device: ``t``, its parts where a host graph takes several, then the features."""
+        """Outputs of the network on a device: ``t``, its parts where a host graph takes several, then the features.
+
+        Raises:
+            DataError: the parts are not what the host graph takes.
+        """
         parts = read_cut_outputs(self.read("encoder")) if self.has("host") else ()
+        if parts and sum(part.values for part in parts) != self.device_width:
+            sizes = " and ".join(str(part.values) for part in parts)
+            raise DataError(f"encoder.onnx is cut into {sizes} values, host.onnx takes {self.device_width}")
         whole = parts or (DeviceOutput(self.device_width),)
         return (*whole, DeviceOutput(self.features)) if self.features else whole
 

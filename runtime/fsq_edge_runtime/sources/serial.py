@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -57,7 +58,8 @@ class SerialSource:
         try:
             self._connect()
         except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise UnavailableError(f"cannot open the serial port {device}: {error}") from error
+            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            raise UnavailableError(f"cannot open the serial port {device}: {why}") from error
 
     def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
         """Yield samples as they come; a lost port is tried again until it is back or ``stop`` is set."""

@@ -9,12 +9,12 @@ from onnx import numpy_helper
 from fsq_edge_compile.checker.folding import fold
 from fsq_edge_compile.checker.loading import give_names, lighten
 from fsq_edge_compile.checker.native import inline_functions
-from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite, Rewrite
+from fsq_edge_compile.checker.rewrites.rewrite import FormRewrite, OperatorRewrite, Rewrite
 from fsq_edge_compile.checker.rewrites.workbench import Replacement, Workbench, get, put
 from fsq_edge_compile.messages import copied, set_nodes
 
 
-class InlineFunctions(Rewrite):
+class InlineFunctions(FormRewrite):
     """Local functions replaced by their bodies."""
 
     name = "inline-functions"
@@ -40,12 +40,8 @@ class InlineFunctions(Rewrite):
         bench.refresh()
         return names
 
-    def ensures(self, bench: Workbench) -> bool:
-        """No function is left."""
-        return not bench.model.functions
 
-
-class StaticBatch(Rewrite):
+class StaticBatch(FormRewrite):
     """A symbolic batch becomes 1."""
 
     name = "static-batch"
@@ -68,10 +64,6 @@ class StaticBatch(Rewrite):
         bench.refresh()
         return names
 
-    def ensures(self, bench: Workbench) -> bool:
-        """Every first size is fixed."""
-        return not self._open(bench)
-
     @staticmethod
     def _open(bench: Workbench) -> list[str]:
         constants = {tensor.name for tensor in bench.model.graph.initializer}
@@ -83,7 +75,7 @@ class StaticBatch(Rewrite):
         return names
 
 
-class GiveNames(Rewrite):
+class GiveNames(FormRewrite):
     """Every node gets a name."""
 
     name = "name-nodes"
@@ -99,11 +91,6 @@ class GiveNames(Rewrite):
         given = give_names(bench.model.graph)
         bench.refresh()
         return given
-
-    def ensures(self, bench: Workbench) -> bool:
-        """All names are there and differ."""
-        names = [node.name for node in bench.model.graph.node]
-        return all(names) and len(set(names)) == len(names)
 
 
 class FoldConstants(Rewrite):

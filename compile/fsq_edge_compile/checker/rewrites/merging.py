@@ -52,13 +52,9 @@ class SumOfStack(OperatorRewrite):
     summary = "a sum over tensors that were stacked for it is written as Add"
     operators = frozenset({"ReduceSum"})
 
-    def call(self, bench: Workbench) -> list[str]:
+    def change(self, bench: Workbench, node: onnx.NodeProto) -> Replacement:
         """Replace the reduction; the stack goes where nothing else reads it."""
-        return bench.rewrite(lambda node: self._change(bench, node))
-
-    @staticmethod
-    def _change(bench: Workbench, node: onnx.NodeProto) -> Replacement:
-        stack = bench.producers.get(node.input[0]) if node.op_type == "ReduceSum" and not node.domain else None
+        stack = bench.producers.get(node.input[0])
         rank = bench.rank(node.input[0]) or 0
         axes = bench.integers(node, 1, "axes")
         if (

@@ -46,7 +46,7 @@ _NO_MEMORY = re.compile(r"bad.?alloc|fail\w* to allocate|unable to allocate|out 
 
 
 def _worker(size: int) -> Worker:
-    return Worker(memory_bytes=MEMORY_BYTES + COPIES * size)
+    return Worker(memory_bytes=MEMORY_BYTES + COPIES * size, patience=1.0)
 
 
 # Starting a child costs more than a small model's proof, so small models share one.

@@ -33,6 +33,14 @@ class Rewrite(ABC):
         return True
 
 
+class FormRewrite(Rewrite):
+    """A pass about a form of the whole model: behind it the pass no longer applies."""
+
+    def ensures(self, bench: Workbench) -> bool:
+        """Whether nothing is left to do."""
+        return not self.requires(bench)
+
+
 class OperatorRewrite(Rewrite):
     """A pass about certain operators: it applies where they occur, and by default offers each of them to ``change``."""
 

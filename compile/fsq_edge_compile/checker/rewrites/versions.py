@@ -9,7 +9,7 @@ from onnx import helper
 from fsq_edge_compile.checker.loading import lighten
 from fsq_edge_compile.checker.native import convert_version
 from fsq_edge_compile.checker.operators import REDUCTIONS
-from fsq_edge_compile.checker.rewrites.rewrite import Rewrite
+from fsq_edge_compile.checker.rewrites.rewrite import FormRewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench, get, put
 from fsq_edge_compile.messages import copied, set_nodes
 from fsq_edge_runtime.errors import DataError
@@ -21,7 +21,7 @@ OLDEST_OPSET = 11
 _REDUCTIONS_OF_18 = REDUCTIONS - {"ReduceSum"}  # whose axes became an input in opset 13
 
 
-class RaiseOpset(Rewrite):
+class RaiseOpset(FormRewrite):
     """Opsets older than 11 are raised, by onnx's own converter."""
 
     name = "raise-opset"
@@ -45,12 +45,8 @@ class RaiseOpset(Rewrite):
         bench.clean()
         return [f"opset {before}"]
 
-    def ensures(self, bench: Workbench) -> bool:
-        """The version is the wanted one."""
-        return bench.opset == TARGET_OPSET
 
-
-class LowerOpset(Rewrite):
+class LowerOpset(FormRewrite):
     """Opsets newer than 17 are lowered, where every operator can be said in 17."""
 
     name = "lower-opset"
@@ -68,10 +64,6 @@ class LowerOpset(Rewrite):
         _set_opset(bench.model, TARGET_OPSET)
         bench.clean()
         return [f"opset {before}"]
-
-    def ensures(self, bench: Workbench) -> bool:
-        """The version is the wanted one."""
-        return bench.opset == TARGET_OPSET
 
     @staticmethod
     def _adapt(bench: Workbench, node: onnx.NodeProto) -> onnx.NodeProto:
@@ -126,7 +118,7 @@ def _set_opset(model: onnx.ModelProto, version: int) -> None:
     model.opset_import.extend([helper.make_opsetid("", version), *kept])
 
 
-class ConvertIr(Rewrite):
+class ConvertIr(FormRewrite):
     """The IR version becomes 8."""
 
     name = "convert-ir"
@@ -147,7 +139,3 @@ class ConvertIr(Rewrite):
         bench.model.graph.input.extend(inputs)
         bench.refresh()
         return [f"IR {before}"]
-
-    def ensures(self, bench: Workbench) -> bool:
-        """The number is the wanted one."""
-        return bench.model.ir_version == TARGET_IR
