@@ -55,7 +55,7 @@ demo | --quick --out demo
 export | run --out build
 calibrate | run --out build --allow-small | 0 1
 check | build/encoder.onnx --fix fixed.onnx --split parts --report build/check.html
-check | build | 0 1
+check | build | 0 1 2
 check | walk.csv.onnx | 65
 check | --explain Conv
 check | --explain softmax.axis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -120,6 +121,7 @@ def test_the_page_comes_back_after_the_server_was_restarted(page: Page) -> None:
     feed(first, 1, 0, "walk")
     page.open(first.address)
     page.until(lambda: page.text("#label") == "walk", "a first label")
+    page.until(lambda: "largest 200 µs of 1 in view" in page.text(".latency .head"), "one window has no percentile")
     first.close()
     page.until(lambda: "lost" in page.text("#state"), "the loss is said")
     second = MonitorSink("127.0.0.1", first.port, ABOUT)
@@ -147,6 +149,11 @@ def test_an_hour_in_fast_motion_does_not_grow_the_page_and_can_be_scrolled_back(
     assert held[-1]["bins"] <= 65 * 25 + 500
     assert held[-1]["events"] <= 800
     page.until(lambda: page.text("#where").endswith("1:00:00"), "an hour has passed")
+    page.run("document.getElementById('changes').click()")
+    script = "return [...document.querySelectorAll('#events li')].map(e => e.textContent.split(/label|gap/)[0])"
+    page.until(lambda: len(page.run(script)) > 3, "label changes are events, too")
+    ends = [functools.reduce(lambda s, part: 60 * s + int(part), text.split(":"), 0) for text in page.run(script)]
+    assert ends == sorted(ends, reverse=True), "the newest first, gaps in their place among label changes"
     page.run("const s = document.getElementById('position'); s.value = 1800; s.dispatchEvent(new Event('input'))")
     page.until(lambda: page.text("#where").startswith("30:00"), "half an hour back")
     page.until(lambda: page.run("return fsqEdge.held().bins") >= 1400, "the signals of then are drawn")
@@ -223,6 +230,7 @@ def test_nothing_is_wider_than_the_screen(page: Page, monitor: MonitorSink, widt
     page.open(monitor.address)
     page.until(lambda: page.text("#label") == "trot", "a label")
     page.until(lambda: "look" in page.text("#drifted"), "the alarm")
+    page.until(lambda: "99th percentile 2" in page.text(".latency .head"), "a hundred windows have one")
     assert page.run("return document.documentElement.scrollWidth") == width
     wide = (
         "return [...document.querySelectorAll('body *')]"

@@ -68,7 +68,7 @@ class FoundLines(Versioned):
     lines: list[list[Any]]
 
 
-class DoctorFinding(TypedDict):
+class DoctorRow(TypedDict):
     """What is wrong; ``because`` is the rule of its root cause, or empty."""
 
     rule: str
@@ -91,11 +91,11 @@ class Doctor(Versioned):
 
     healthy: bool
     facts: Facts
-    findings: list[DoctorFinding]
+    findings: list[DoctorRow]
     placement: NotRequired[PlacementFact]
 
 
-class LogFinding(TypedDict):
+class LogRow(TypedDict):
     """A cause that a log shows; ``consequences`` are numbers of the lines that follow from it."""
 
     line: int
@@ -123,7 +123,7 @@ class UnexplainedLine(TypedDict):
 class Explain(Versioned):
     """What a log says."""
 
-    findings: list[LogFinding]
+    findings: list[LogRow]
     end_nodes: list[str]
     unexplained: list[UnexplainedLine]
 

@@ -49,7 +49,7 @@ class SignatureChecked(TypedDict):
     signature_checked: bool
 
 
-class HefFinding(TypedDict):
+class HefRow(TypedDict):
     """A difference between a HEF and a bundle."""
 
     rule: str
@@ -65,7 +65,7 @@ class AddHef(Versioned):
 
     added: bool
     arch: str
-    findings: list[HefFinding]
+    findings: list[HefRow]
 
 
 class Install(Versioned):
@@ -106,7 +106,7 @@ class HefFit(TypedDict):
     """Whether a HEF fits the bundle."""
 
     fits: bool
-    findings: list[HefFinding]
+    findings: list[HefRow]
 
 
 class HefChecks(Versioned):

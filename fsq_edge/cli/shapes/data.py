@@ -109,7 +109,7 @@ class Make(Versioned):
     split: NotRequired[str]
 
 
-class QualityFinding(TypedDict):
+class QualityRow(TypedDict):
     """One thing that is wrong with the data, or worth knowing."""
 
     rule: str
@@ -133,7 +133,7 @@ class Analysis(QualityMetrics):
     """One data set."""
 
     channels: tuple[ScoredChannel, ...]  # with two fields more
-    findings: tuple[QualityFinding, ...]
+    findings: tuple[QualityRow, ...]
 
 
 class Quality(Versioned):

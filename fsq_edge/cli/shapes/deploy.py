@@ -7,7 +7,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from fsq_edge.cli.shapes import Nulls, Versioned, joined
-from fsq_edge.cli.shapes.bundle import HefFinding, Refused
+from fsq_edge.cli.shapes.bundle import HefRow, Refused
 from fsq_edge.cli.shapes.check import Check
 from fsq_edge_benchmarks.bench.layers import NetworkCost
 from fsq_edge_benchmarks.measure.machine import Machine
@@ -83,7 +83,7 @@ class Compiled(Versioned):
     emulator: str | None
     hef: str | None
     hef_sha256: str
-    findings: list[HefFinding]
+    findings: list[HefRow]
 
 
 class Ladder(Versioned):

@@ -276,7 +276,8 @@ function drawDetail() {
   groups.forEach(([, channels], k) => drawSignals(canvases.groups[k].canvas, innerWidth < 600 ? 100 : 130, stretched, stretch, channels, own, colors));
   drawRibbon(canvases.ribbon.canvas, 92, stretched, stretch, about.hop_s, about.classes, own, colors);
   const late = drawLatency(canvases.latency.canvas, 92, stretched, stretch, about.hop_s, about.deadline_ms, own, colors);
-  canvases.latency.note.textContent = late ? `median ${latencyText(late.p50)}, 99th percentile ${latencyText(late.p99)} of ${late.n} in view` : "";
+  const limit = about.deadline_ms ? `; dashed: the deadline, ${latencyText(about.deadline_ms * 1000)}` : "";
+  canvases.latency.note.textContent = late ? `median ${latencyText(late.p50)}, ${late.rank} ${latencyText(late.high)} of ${late.n} in view${limit}` : "";
   if (about.levels.length) {
     const seen = drawCodes($("map"), stretch, stretched.from, stretched.to, about.levels, about.trained, colors);
     $("map-note").textContent = `${seen.distinct} of ${about.trained.length.toLocaleString("en")} codes (${about.levels.join(" × ")}) in ${counted(seen.windows)}; ` +
@@ -310,7 +311,11 @@ function showNow() {
 function showEvents() {
   const name = list.streams.get(chosen)?.name, only = $("own").checked;
   let shown = only ? events.filter((event) => event.stream === name || event.stream === "") : events;
-  if ($("changes").checked) shown = [...shown, ...changes].sort((a, b) => (a.wall ?? 0) - (b.wall ?? 0) || (a.t ?? 0) - (b.t ?? 0));
+  if ($("changes").checked) {  // by the time of the stream; what has none stays behind the event before it
+    let before = -Infinity;
+    shown = [...shown.map((event) => [before = event.t ?? before, event]), ...changes.map((event) => [event.t, event])];
+    shown = shown.sort(([a], [b]) => a === b ? 0 : a - b).map(([, event]) => event);
+  }
   const rows = shown.slice(-SHOWN_EVENTS).reverse().map((event) => {
     const item = document.createElement("li"), time = document.createElement("time"), type = document.createElement("span");
     item.className = event.type;

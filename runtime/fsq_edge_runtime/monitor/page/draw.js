@@ -89,7 +89,10 @@ export function drawSignals(canvas, height, frame, stretch, group, events, color
   const pad = (most - least) * 0.06, bottom = height - AXIS;
   least -= pad; most += pad;
   const yOf = (value) => bottom - (value - least) / (most - least) * bottom;
-  const step = niceStep((most - least) / Math.max(2, bottom / 22));
+  const wanted = (most - least) / Math.max(2, bottom / 22);
+  const edge = 6 * (most - least) / bottom;  // no room for a number
+  const marked = (size) => Math.floor((most - edge) / size) - Math.ceil((least + edge) / size) + 1;
+  const step = marked(niceStep(wanted)) < 2 ? niceStep(wanted / 2) : niceStep(wanted);  // one number alone is no scale
   pen.textAlign = "right"; pen.textBaseline = "middle"; pen.fillStyle = colors.dim; pen.strokeStyle = colors.grid;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   for (let value = Math.ceil(least / step) * step; value <= most; value += step) {
@@ -205,10 +208,10 @@ export function drawLatency(canvas, height, frame, stretch, hop, deadlineMs, eve
     pen.strokeStyle = colors.bad; pen.setLineDash([5, 4]);
     pen.beginPath(); pen.moveTo(LEFT, y); pen.lineTo(width - 4, y); pen.stroke();
     pen.setLineDash([]);
-    pen.fillStyle = colors.bad; pen.textAlign = "left"; pen.fillText(`deadline ${latencyText(deadlineMs * 1000)}`, LEFT + 4, y + 9);
   }
   shown.sort((a, b) => a - b);
-  return shown.length ? { p50: shown[shown.length >> 1], p99: shown[Math.min(shown.length - 1, Math.floor(shown.length * 0.99))], n: shown.length } : null;
+  const n = shown.length, high = n < 100 ? n - 1 : Math.floor(n * 0.99);  // fewer than a hundred have no 99th percentile
+  return n ? { p50: shown[n >> 1], high: shown[high], rank: n < 100 ? "largest" : "99th percentile", n } : null;
 }
 
 // The code book as a heat map: the first two dimensions across, the others down; a ring where training never was.
