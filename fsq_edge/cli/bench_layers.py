@@ -9,6 +9,7 @@ import click
 from fsq_edge.cli.bench_network import is_network
 from fsq_edge.cli.output import Output, need, output_options, table
 from fsq_edge_runtime.bundle.bundle import Bundle
+from fsq_edge_runtime.errors import DataError
 
 
 @click.command("layers")
@@ -31,6 +32,10 @@ def layers(network: Path, output: Output) -> None:
     else:
         bundle = Bundle.open(network)
         frames = Preprocessor(bundle.preprocess).usable_frames(bundle.selftest.windows)[0]
+        if not len(frames):
+            raise DataError(
+                "every self-test window of the bundle has long gaps", hint="fsq-edge bench layers MODEL.onnx"
+            )
         cost = network_cost(bundle.read("encoder"), frames)
     machine = describe_machine()
     rows = [

@@ -108,9 +108,8 @@ def command(output: Output, **given: Any) -> None:
     """
     from fsq_edge_runtime.bundle.bundle import Bundle
     from fsq_edge_runtime.reloading import Reloader
-    from fsq_edge_runtime.runner import Runner, close_together
+    from fsq_edge_runtime.runner import close_together
     from fsq_edge_runtime.sources import Notices
-    from fsq_edge_runtime.systemd import Watchdog
 
     options = RunOptions(**given)
     if output.json_to == "-" and options.writes_standard_output:
@@ -142,18 +141,8 @@ def command(output: Output, **given: Any) -> None:
             sinks.append(options.open_sink(text, session, live, stop))
         if not output.quiet:
             _say_where(sinks)
-        runner = Runner(
-            session,
-            sources,
-            sinks,
-            opening=session.opening,
-            stats_s=options.stats,
-            heartbeat=Watchdog().beat,
-            alerts=None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop),
-            reloader=reloaders[0] if options.reload else None,
-            teach=options.teach,
-            max_wait_s=options.max_wait_ms / 1e3,
-        )
+        alerts = None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop)
+        runner = options.make_runner(session, sources, sinks, alerts, reloaders[0] if options.reload else None)
         if options.metrics is not None:
             sinks.append(open_metrics(options.metrics, runner, session))
             runner.attach(sinks[-1])

@@ -17,6 +17,7 @@ from fsq_edge_runtime.errors import UsageError
 if TYPE_CHECKING:
     from fsq_edge_runtime.alerts import AlertRules, AlertWatch
     from fsq_edge_runtime.bundle.bundle import Bundle
+    from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner
     from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
@@ -211,6 +212,31 @@ class RunOptions:
             model=session.bundle.manifest.name,
             classes=session.classes,
             session=session,
+        )
+
+    def make_runner(
+        self,
+        session: Session,
+        sources: list[Source],
+        sinks: list[Sink],
+        alerts: AlertWatch | None,
+        reloader: Reloader | None,
+    ) -> Runner:
+        """Return what answers the sources and writes to the sinks."""
+        from fsq_edge_runtime.runner import Runner
+        from fsq_edge_runtime.systemd import Watchdog
+
+        return Runner(
+            session,
+            sources,
+            sinks,
+            opening=session.opening,
+            stats_s=self.stats,
+            heartbeat=Watchdog().beat,
+            alerts=alerts,
+            reloader=reloader,
+            teach=self.teach,
+            max_wait_s=self.max_wait_ms / 1e3,
         )
 
 

@@ -17,6 +17,7 @@ from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.checkpoint import Checkpoint, Progress, optimizer_tensors, restore_optimizer
 from fsq_edge.training.config import TrainingSection
 from fsq_edge.training.feed import TrainingFeed
+from fsq_edge.training.memory import memory_named
 from fsq_edge.training.metrics import Pass, PassCounter
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.schedule import Plateau, one_cycle
@@ -164,7 +165,8 @@ class Loop:
 
     def _epoch(self, stage: Stage) -> tuple[EpochRecord, Pass | None]:
         begin, number = time.perf_counter(), len(self.history) + 1
-        trained, norm = self.train_epoch(stage)
+        with memory_named(self._section.batch_size):
+            trained, norm = self.train_epoch(stage)
         if not math.isfinite(trained.loss):
             raise DataError(f"epoch {number}: the loss is {trained.loss}", hint="lower training.learning_rate")
         checked = self.check(stage)

@@ -2,9 +2,9 @@
 
 Source: onnx.proto3 (Apache-2.0). ModelProto: graph 7, functions 25. GraphProto: node 1, initializer 5, input 11, output
 12, sparse_initializer 15. NodeProto: input 1, output 2, name 3, op_type 4, attribute 5, domain 7. AttributeProto: name
-1, i 3, t 5, g 6, tensors 10, graphs 11, sparse 22 and 23. TensorProto: dims 1, name 8, raw_data 9, external_data 13,
-data_location 14. ValueInfoProto: name 1, type 2. TypeProto: tensor_type 1; its elem_type 1, shape 2. TensorShapeProto:
-dim 1; its dim_value 1, dim_param 2.
+1, i 3, t 5, g 6, ints 8, tensors 10, graphs 11, sparse 22 and 23. TensorProto: dims 1, name 8, raw_data 9,
+external_data 13, data_location 14. ValueInfoProto: name 1, type 2. TypeProto: tensor_type 1; its elem_type 1, shape 2.
+TensorShapeProto: dim 1; its dim_value 1, dim_param 2.
 """
 
 from __future__ import annotations
@@ -185,6 +185,7 @@ class GraphNode:
         inputs: names of tensors; empty where an optional one is left out.
         outputs: names of tensors.
         axis: its attribute ``axis``; 0 without one.
+        kernel: values of the window that its attribute ``kernel_shape`` names; 0 without one.
     """
 
     operator: str
@@ -192,6 +193,7 @@ class GraphNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     axis: int
+    kernel: int
 
 
 def read_nodes(model: bytes) -> tuple[list[GraphNode], dict[str, tuple[int, ...]]]:
@@ -217,12 +219,14 @@ def read_nodes(model: bytes) -> tuple[list[GraphNode], dict[str, tuple[int, ...]
 
 
 def _node(node: Message) -> GraphNode:
-    axis = 0
+    axis = kernel = 0
     for attribute in node.messages(5, "attribute"):
         if attribute.text(1) == "axis":
             axis = attribute.uint(3, bits=64)
             axis -= (axis >> 63) << 64  # two's complement
-    return GraphNode(node.text(4), node.text(7), node.texts(1), node.texts(2), axis)
+        elif attribute.text(1) == "kernel_shape":
+            kernel = math.prod(attribute.uints(8, bits=64))
+    return GraphNode(node.text(4), node.text(7), node.texts(1), node.texts(2), axis, kernel)
 
 
 def check_plain_graph(model: bytes, what: str) -> None:

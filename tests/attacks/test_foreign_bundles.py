@@ -182,6 +182,19 @@ def scanning():
     return graph(nodes, [dense(), numpy_helper.from_array(np.zeros(3, np.float32), "zero")])
 
 
+def pooling():
+    """Walk a window of a million million values, with gaps so that nothing cuts it short."""
+    far = 10**12
+    nodes = [
+        helper.make_node("Reshape", ["t", "image"], ["map"], "image"),
+        helper.make_node("MaxPool", ["map"], ["p"], "pool", kernel_shape=[1, far], strides=[1, far], dilations=[1, 2],
+                         pads=[0, far - 1, 0, far - 1]),
+        helper.make_node("Flatten", ["p"], ["f"], "flat"),
+        helper.make_node("MatMul", ["f", "w"], ["scores"], "dense"),
+    ]  # fmt: skip
+    return graph(nodes, [dense(), numpy_helper.from_array(np.asarray([1, WIDTH, 1, 1]), "image")])
+
+
 def promising():
     """Promise more weights than the file has."""
     weight = onnx.TensorProto(name="w", data_type=1, dims=[WIDTH, 3_000_000_000], raw_data=b"\x00" * 96)
@@ -210,6 +223,7 @@ HOSTILE = {
     "if": choosing(),
     "scan": scanning(),
     "promise": promising(),
+    "pool": pooling(),
     "unknown": unknown("NoSuchOperator"),
     "other-rows": graph(DENSE, [dense(rows=WIDTH + 1)]),
     "named-size": graph(DENSE, [dense()], width="K"),

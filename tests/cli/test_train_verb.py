@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from fsq_edge.cli.main import run
 from fsq_edge.data import write_folder
 from fsq_edge.data.quality import QualityControl
 from fsq_edge.training import load_run
+from fsq_edge.training.memory import memory_named
+from fsq_edge_runtime.errors import UnavailableError
 from tests.factories.training import make_exercises, write_exercises
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_config.yaml"
@@ -123,3 +127,22 @@ def test_strict_mode_refuses_data_with_a_finding_and_the_default_names_it(tmp_pa
     assert run(["train", str(config), "--out", str(tmp_path / "other")]) == 65
     assert "quality control" in lines(capsys)[0]
     assert not (tmp_path / "other").exists()
+
+
+def test_a_loss_that_diverges_ends_with_the_setting_to_lower(tmp_path, capsys):
+    _, config = write_exercises(tmp_path)
+    changed = yaml.safe_load(config.read_text())
+    changed.setdefault("training", {}).update(learning_rate=1e9, gradient_clip=None)
+    config.write_text(yaml.safe_dump(changed))
+    assert run(["train", str(config), "--epochs", "2", "--out", str(tmp_path / "run")]) == 65
+    error, hint = lines(capsys)[-2:]
+    assert "the loss is" in error
+    assert hint == "hint: lower training.learning_rate"
+
+
+def test_memory_that_ends_is_one_error_that_names_the_batch():
+    with pytest.raises(UnavailableError, match="batches of 64 windows") as caught, memory_named(64):
+        torch.empty(1 << 46)
+    assert "training.batch_size" in (caught.value.hint or "")
+    with pytest.raises(RuntimeError, match="another"), memory_named(64):
+        raise RuntimeError("another")

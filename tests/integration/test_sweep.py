@@ -71,7 +71,8 @@ def test_a_sweep_on_one_file_goes_on_and_reports(project: Path, kind: str, capfd
 
 
 def test_trials_read_no_file_of_the_test_subjects(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsq_edge.sweep import study, trial
+    from fsq_edge.deploy import trial
+    from fsq_edge.sweep import study
 
     seen: list[set[str]] = []
     plain = trial.train

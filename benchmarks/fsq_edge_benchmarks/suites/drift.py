@@ -66,22 +66,6 @@ def _rotated(samples: Float32Array, bundle: Bundle) -> Float32Array:
     return np.concatenate([samples[:, k : k + 3] @ turn.T for k in range(0, samples.shape[1], 3)], axis=1)
 
 
-def _gained(samples: Float32Array, bundle: Bundle) -> Float32Array:
-    return _changed(samples, slice(0, 3), lambda acc: acc * np.float32(1.2))
-
-
-def _biased(samples: Float32Array, bundle: Bundle) -> Float32Array:
-    return _changed(samples, slice(0, 1), lambda acc: acc + np.float32(0.2 * _gravity(bundle)))
-
-
-def _halved(samples: Float32Array, bundle: Bundle) -> Float32Array:
-    return samples[::2]
-
-
-def _dead(samples: Float32Array, bundle: Bundle) -> Float32Array:
-    return _changed(samples, slice(1, 2), lambda acc: acc * np.float32(0))
-
-
 def _noise_only(samples: Float32Array, bundle: Bundle) -> Float32Array:
     rng = np.random.default_rng(0)
     noise = 0.004 * _gravity(bundle)
@@ -102,15 +86,17 @@ def _shaken(samples: Float32Array, bundle: Bundle) -> Float32Array:
 
 def _other_unit(samples: Float32Array, bundle: Bundle) -> Float32Array:
     factor = STANDARD_GRAVITY if _gravity(bundle) == 1.0 else 1.0 / STANDARD_GRAVITY
-    return _changed(samples, slice(0, 3), lambda acc: acc * np.float32(factor))
+    return _changed(samples, slice(0, 3), lambda acc: acc * factor)
 
 
 FAULTS: dict[str, Fault] = {
     "rotated 30 degrees": _rotated,
-    "accelerometer gain 1.2": _gained,
-    "bias 0.2 g on acc x": _biased,
-    "half the rate, no timestamps": _halved,
-    "acc y dead (zero)": _dead,
+    "accelerometer gain 1.2": lambda samples, _: _changed(samples, slice(0, 3), lambda acc: acc * 1.2),
+    "bias 0.2 g on acc x": lambda samples, bundle: _changed(
+        samples, slice(0, 1), lambda acc: acc + 0.2 * _gravity(bundle)
+    ),
+    "half the rate, no timestamps": lambda samples, _: samples[::2],
+    "acc y dead (zero)": lambda samples, _: _changed(samples, slice(1, 2), lambda acc: acc * 0),
     "acc y dead (noise only)": _noise_only,
     "an activity not in training": _shaken,
     "g for m/s2, or the reverse": _other_unit,

@@ -12,8 +12,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from fsq_edge_compile.int8.output_layer import rounding_pair
 from fsq_edge_compile.int8.probe import ActivationProbe
-from fsq_edge_compile.int8.quantize import load_device_graph, rounding_pair
+from fsq_edge_compile.int8.quantize import load_device_graph
 from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray, Float32Array, Float64Array
 from fsq_edge_runtime.backends import OnnxBackend

@@ -101,7 +101,7 @@ def _svg(entry: SyncEntry, begin: float, end: float, width: int) -> str:
     drawn = [
         svg_title(f"{entry.recording} (subject {entry.subject})", width),
         f'<polyline points="{high}" fill="none" stroke="{PALETTE[0]}"/>',
-        svg_span(f"{max(0.0, begin):.1f} s", f"{end:.1f} s", width, BOTTOM + 16),
+        svg_span(f"{begin:.1f} s", f"{end:.1f} s", width, BOTTOM + 16),
     ]
     marks = [(candidate.at, f'{PALETTE[5]}" stroke-dasharray="4 3') for candidate in entry.candidates]
     for at, color in (*marks, *((at, PALETTE[2]) for at in entry.borders)):

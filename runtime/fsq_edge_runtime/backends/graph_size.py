@@ -21,9 +21,13 @@ MAX_SHAPE_VALUES = 4096  # onnxruntime follows the values of shape arithmetic wh
 _WEIGHTS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "ConvTranspose": 1, "FusedConv": 1}
 _PRODUCTS = frozenset({"MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "FusedGemm", "QGemm"})
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
-# One output value of these may take every input value, or a kernel that an attribute names.
-_POOLS = ("AveragePool", "QLinearAveragePool", "MaxPool", "LpPool", "MaxRoiPool", "RoiAlign", "MaxUnpool", "LRN")
-_DEAR = frozenset((*_POOLS, "Attention", "Col2Im", "DFT", "Det", "GridSample", "NonMaxSuppression", "STFT"))
+# One output value of these takes a kernel that an attribute names, and onnxruntime walks one with gaps to its end.
+_POOLS = frozenset({"AveragePool", "QLinearAveragePool", "MaxPool", "LpPool"})
+# One output value of these may take every input value.
+_DEAR = frozenset({
+    "Attention", "Col2Im", "DFT", "Det", "GridSample", "LRN", "MaxRoiPool", "MaxUnpool", "NonMaxSuppression",
+    "RoiAlign", "STFT",
+})  # fmt: skip
 _CHEAP_CONTRIB = (
     *("QLinear", "Quantize", "Dequantize", "DynamicQuantize"),
     *("Gelu", "FastGelu", "BiasGelu", "QuickGelu"),
@@ -104,11 +108,13 @@ def _products(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> int:
         return made * max(1, *(taken[0][-2:]))
     if node.operator in _RECURRENT and len(taken) > 2 and len(taken[0]) == 3:
         return taken[0][0] * taken[0][1] * (sizes[1] + sizes[2])
+    if node.operator in _POOLS:
+        return made * max(1, node.kernel)
     if node.operator == "Einsum":
         return math.prod(sizes)  # every combination of values
     foreign = node.domain == "com.microsoft" and not node.operator.startswith(_CHEAP_CONTRIB)
     if node.operator in _DEAR or foreign:
-        return made * max(sizes, default=1)
+        return made * max(*sizes, node.kernel, 1)
     return made + sum(sizes)
 
 
