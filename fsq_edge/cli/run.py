@@ -123,7 +123,7 @@ def command(output: Output, **given: Any) -> None:
         endings = stack.enter_context(ending_signals(stop, partial(_reload, reloaders) if options.reload else None))
         sources = [_closing(stack, source) for source in options.open_sources(bundle, notices)]
         if options.workers > 1:
-            _share(options, sources, stop, endings, output)
+            _share(bundle, options, sources, stop, endings, output)
             return
         live = any(source.live for source in sources)
         session = options.open_session(bundle, live)
@@ -155,7 +155,8 @@ def command(output: Output, **given: Any) -> None:
         raise KeyboardInterrupt
     if facts:  # none where it was told to end while it was being opened
         _report_losses(sinks)
-        _report(facts, bundle, options, output)
+        worker = options.source_texts[0].startswith("pipe:")  # the one that feeds it speaks for all
+        _report(facts, None if worker else bundle, options, output)
 
 
 def _reload(reloaders: list[Reloader]) -> None:
@@ -163,12 +164,14 @@ def _reload(reloaders: list[Reloader]) -> None:
         reloader.request()
 
 
-def _share(options: RunOptions, sources: list[Source], stop: threading.Event, endings: Endings, output: Output) -> None:
+def _share(
+    bundle: Bundle, options: RunOptions, sources: list[Source], stop: threading.Event, endings: Endings, output: Output
+) -> None:
     """Let workers answer, and report what they did together."""
     arguments = options.worker_arguments()
     endings.opening = False
     facts = run_workers(options.workers, arguments, options.sink_texts, sources, stop)
-    _report(facts, None, options, output)
+    _report(facts, bundle, options, output)
     if signal.SIGINT in endings.received:
         raise KeyboardInterrupt
 

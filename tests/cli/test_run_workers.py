@@ -76,6 +76,14 @@ def test_workers_share_standard_output_line_by_line(place: Path) -> None:
     assert sum(line["type"] == "end" for line in lines_of(done.stdout)) == 3
 
 
+def test_a_worker_without_a_stream_gives_no_warning(place: Path) -> None:
+    np.savez(place / "one.npz", samples=motion(500))
+    words = command(place, "--source", f"npz:{place / 'one.npz'}", "--sink", "jsonl:-", "--workers", "2", "--quiet")
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"decision"' in done.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
