@@ -113,7 +113,7 @@ networks: $(STAMP) build/networks-torch/.installed build/networks-keras/.install
 
 # Time-series networks of public papers in every spelling: verdicts before and after check --fix.
 series: $(STAMP)
-	$(BIN)/python -m tests.programs.series_survey
+	$(BIN)/python -m tests.programs.series_survey --write
 
 build/networks-torch/.installed: tests/survey/environments/torch.txt tests/survey/environments/torch-bare.txt
 	test -x build/networks-torch/bin/python || $(PYTHON) -m venv build/networks-torch

@@ -205,6 +205,31 @@ def test_a_bias_from_the_start_is_found_where_the_subjects_of_training_are_known
         assert {name for name in moved if name.startswith("mean")} == channels
 
 
+def test_an_offset_is_told_when_two_periods_in_a_row_have_it():
+    bundle = with_prints(random_bundle())
+    watch, draw = DriftWatch(bundle), np.random.default_rng(0)
+    assert watch._input.has_gravity
+    watch._floors = np.full_like(watch._floors, 1e6)  # the other series never move
+    seq, told = 0, []
+    for offset in (0.0, 0.0, 0.15, 0.0, 0.15, 0.15):
+        found = []
+        for _ in range(LEARNED * BLOCK):
+            if seq % LOOK_EVERY == 0:
+                window = still_window(bundle)
+                posture = draw.normal(size=3)
+                window[:3] = (posture / np.linalg.norm(posture))[:, None] + draw.normal(0, 0.002, (3, WINDOW))
+                window[0] += offset
+                watch.look("rex", seq, window, 1.0)
+            watch.seen.append(
+                Decision(seq, "rex", seq, seq + 2.0, "a", "a", 0.9, 3, (), "onnx", None, (0.9,), (0.9,), (0,) * 5)
+            )
+            seq += 1
+            if len(watch.seen) >= watch.due:
+                found += watch.judge()
+        told.append([alarm.facts["what"] for alarm in found if alarm.facts["test"] == "change"])
+    assert told == [[], [], [], [], [], ["offset:acc_x"]]
+
+
 def test_a_source_that_is_slow_from_the_start_is_named():
     bundle = with_prints(random_bundle())
     assert "rate" in named(blocks_of(DriftWatch(bundle), LEARNED, still_window(bundle), rate=0.8))

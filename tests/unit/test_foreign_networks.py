@@ -158,6 +158,16 @@ def test_labels_of_several_kinds_fit_thresholds():
     assert tail.thresholds[0] > 0.9, "the first label's scores lie 3 higher"
 
 
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.1])
+def test_no_normal_window_lies_on_the_threshold(rate):
+    scores = np.random.default_rng(0).exponential(1.0, (400, 1)).astype(np.float32)
+    tail = make_tail("anomaly", scores, np.zeros(400, np.int64), 2, false_alarm_rate=rate)
+    answers = tail.index(scores)
+    assert answers.sum() == int(rate * 399)
+    for moved in (1 - 1e-6, 1 + 1e-6):
+        np.testing.assert_array_equal(tail.index(scores * np.float32(moved)), answers)
+
+
 def test_the_threshold_moves_with_what_rounding_adds():
     before = np.linspace(0, 1, 101, dtype=np.float32)[:, None]
     moved = tail_after_rounding(AnomalyTail(0.895, 0.1), before, before + 5)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from fsq_edge_compile.checker.operators import RESHAPES
 from fsq_edge_compile.checker.rewrites.fixing import fix
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_compile.constants import fold_constants
@@ -78,6 +79,7 @@ def device_graph(network: ForeignNetwork, layout: Sequence[str], channels: int, 
     graph.output.append(helper.make_tensor_value_info("t", TensorProto.FLOAT, [1, width]))
     model = onnx.shape_inference.infer_shapes(model)
     fold_constants(model)
+    _join_first_moves(model)
     fixed = fix(model).model
     _drop_plain_reshapes(fixed)
     made: bytes = fixed.SerializeToString()
@@ -122,6 +124,21 @@ def _reshape(source: str, target: str, shape: Sequence[int], constants: list[Any
     name = f"fsq_shape_{len(constants)}"
     constants.append(numpy_helper.from_array(np.asarray(shape, dtype=np.int64), name))
     return helper.make_node("Reshape", [source, name], [target], f"fsq_reshape_{len(constants)}")
+
+
+def _join_first_moves(model: Any) -> None:
+    """Let one Reshape lead from the frame to what the network makes of it by several moves that keep the order."""
+    known = {value.name: _shape_of(value) for value in model.graph.value_info}
+    moved = {"input"}
+    for node in model.graph.node:
+        if node.op_type not in RESHAPES or node.input[0] not in moved or (shape := known.get(node.output[0])) is None:
+            continue
+        moved.add(node.output[0])
+        if node.input[0] != "input":
+            size = numpy_helper.from_array(np.asarray(shape, dtype=np.int64), f"{node.output[0]}_first_shape")
+            model.graph.initializer.append(size)
+            joined = helper.make_node("Reshape", ["input", size.name], [node.output[0]], node.name)
+            node.CopyFrom(joined)
 
 
 def _drop_plain_reshapes(model: Any) -> None:

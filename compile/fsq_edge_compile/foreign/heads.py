@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import Float32Array, Int64Array
+from fsq_edge_runtime.arrays import Float32Array, Float64Array, Int64Array
 from fsq_edge_runtime.decision import DecisionSettings
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.label_tail import SigmoidTail
@@ -22,6 +22,7 @@ HEADS: Final[tuple[HeadKind, ...]] = ("softmax", "sigmoid", "anomaly")
 ANOMALY_CLASSES: Final = ("normal", "anomaly")
 USUAL_THRESHOLD: Final = 0.5
 MAX_TRIED: Final = 200  # thresholds that are tried for each label
+CLEARANCE: Final = 1e-4  # of the highest normal score, by which a threshold lies above it
 
 
 def kind_of_head(network: ForeignNetwork) -> HeadKind:
@@ -121,8 +122,7 @@ def make_tail(
         raise DataError("the network gives values that are not numbers on these windows")
     if kind == "anomaly":
         normal = scores[labels == 0, 0] if (labels == 0).any() else scores[:, 0]
-        threshold = float(np.quantile(normal.astype(np.float64), 1.0 - false_alarm_rate, method="higher"))
-        return AnomalyTail(threshold, max(float(normal.std()), 1e-6))
+        return AnomalyTail(_threshold(normal.astype(np.float64), false_alarm_rate), max(float(normal.std()), 1e-6))
     sums = scores.sum(axis=1)
     if kind == "softmax":
         if scores.min() >= 0 and np.abs(sums - 1).max() < 1e-3:
@@ -142,6 +142,13 @@ def make_tail(
         return SigmoidTail(tuple(thresholds) or (USUAL_THRESHOLD,) * classes)
     probabilities = SigmoidTail((USUAL_THRESHOLD,) * classes).probabilities(scores, 1.0)
     return SigmoidTail([_best_threshold(probabilities[:, k], labels[:, k]) for k in range(classes)])
+
+
+def _threshold(normal: Float64Array, false_alarm_rate: float) -> float:
+    """Return a threshold with that share of scores above it, and on none, whose last bits would decide its label."""
+    least = float(np.quantile(normal, 1.0 - false_alarm_rate, method="higher"))
+    above = normal[normal > least]
+    return (least + float(above.min())) / 2 if above.size else least + CLEARANCE * max(abs(least), float(normal.std()))
 
 
 def tail_after_rounding(tail: Tail, before: Float32Array, after: Float32Array) -> Tail:

@@ -35,11 +35,12 @@ class StreamPast:
         codes: of the block's windows, or ``ABSTAINED`` or ``NO_PLACE``.
         confidence: of the block, added up.
         begins: source time at which the block began, seconds.
+        doubted: series of the accelerometer's offset that had moved in the latest period.
         former: of the periods that ended, what :func:`fsq_edge_runtime.drift.sphere.fit_offset` takes, added up.
     """
 
     __slots__ = ("_held", "_held_as", "_looks", "_period", "_reported", "_starts", "begins", "codes", "confidence",
-                 "counts", "former", "test")  # fmt: skip
+                 "counts", "doubted", "former", "test")  # fmt: skip
 
     def __init__(self, looks: InputLooks, codes: int, floors: Float64Array) -> None:
         self.test = PageHinkley(floors)
@@ -49,6 +50,7 @@ class StreamPast:
         self._reported: set[Any] = set()  # beyond a limit against training when last judged
         self._starts: list[float] = []  # when the latest 64 blocks since the last change began
         self.former: Float64Array | None = None
+        self.doubted: set[Any] = set()
         self._period: Look | None = None
         self.codes: list[int] = []
         self.confidence, self.begins = 0.0, math.nan
@@ -114,4 +116,5 @@ class StreamPast:
         self.counts[:] = 0
         self._starts.clear()
         self.former = None
+        self.doubted = set()
         self.end_period()

@@ -199,9 +199,14 @@ class DriftWatch:
             sphere = self._input.sphere(period)
             offset, former = fit_offset(sphere), None if past.former is None else fit_offset(past.former)
             moved = self._subjects.moved(offset, former) if offset is not None and former is not None else []
+            sure = [axis for axis in moved if axis[0] in past.doubted]
+            past.doubted = {axis[0] for axis in moved}
+            if sure:  # two periods in a row: the fit of one alone may be led astray by its postures
+                return _since(sure, 2 * LEARNED), []
             if moved:
-                return _since(moved), []
-            past.remember(sphere)
+                offset = None
+            else:
+                past.remember(sphere)
         return [], _since(self._subjects.beyond(self._input.figures(period), offset))
 
     def _code_facts(self, past: StreamPast) -> dict[str, float]:
@@ -256,5 +261,5 @@ class DriftWatch:
         }
 
 
-def _since(beyond: list[Beyond]) -> list[Found]:
-    return [(*entry, LEARNED) for entry in sorted(beyond, key=lambda entry: -entry[3])]
+def _since(beyond: list[Beyond], blocks: int = LEARNED) -> list[Found]:
+    return [(*entry, blocks) for entry in sorted(beyond, key=lambda entry: -entry[3])]
