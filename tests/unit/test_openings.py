@@ -13,7 +13,7 @@ def test_the_first_look_is_clean_and_later_ones_are_marked(tmp_path):
     assert [opening.model_sha256[0] for opening in second.openings] == ["a", "b"]
     assert second.notice is not None
     assert "opened 2 times" in second.notice
-    assert first.openings[0].time in second.notice
+    assert f"first at {first.openings[0].time[:16].replace('T', ' ')} UTC" in second.notice
     assert Openings.load(tmp_path / OPENINGS_FILE) == second
     assert [path.name for path in tmp_path.iterdir()] == [OPENINGS_FILE]
 
