@@ -132,6 +132,7 @@ class Runner:
         self._teach = teach
         deadline_ns = session.settings.deadline_ns(session.bundle.preprocess)
         self._gather_s = max_wait_s if deadline_ns is None else min(max_wait_s, deadline_ns / 2e9)
+        session.expect_wait(self._gather_s)
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
             raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
@@ -265,6 +266,7 @@ class Runner:
             event = self._reloader.step()
             if event is not None:
                 self._session = self._reloader.session
+                self._session.expect_wait(self._gather_s)
                 self._emit(event)
 
     def _take_in(self, lost: dict[str, int], chunks: list[Chunk], stop: threading.Event) -> None:

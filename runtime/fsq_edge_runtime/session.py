@@ -151,6 +151,13 @@ class Session:
 
         self._drift = DriftWatch(self.bundle)
 
+    def expect_wait(self, wait_s: float) -> None:
+        """Say how long samples wait on purpose before they are pushed, seconds; 0 at first.
+
+        An engine that is behind leaves windows out that have waited long: this wait is not taken for being behind.
+        """
+        self._classifier.batch.expect_wait(int(wait_s * 1e9))
+
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
         """Open a stream before its first push, to give it a rate of its own.
 

@@ -9,6 +9,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from fsq_edge_runtime.runner import Runner
+from fsq_edge_runtime.sources import IterableSource
 from fsq_edge_runtime.stream.relief import Relief
 from tests.factories.bundles import motion, random_bundle
 
@@ -69,3 +71,19 @@ def test_a_batch_that_has_waited_too_long_is_missed_and_costs_no_inference() -> 
         assert push(3, 0.65) == ["overrun"], "until what waits is young again"
         assert push(4, 0.1) == [None]
         assert push(5, 0.7) == [None]
+
+
+def test_a_wait_that_is_wanted_is_no_sign_of_being_behind() -> None:
+    with random_bundle().open_session("onnx", deadline_ms=1e6) as session:
+        patience = session.settings.deadline_ns(session.bundle.preprocess)
+        Runner(session, [IterableSource([], live=True)], [], max_wait_s=1e9)  # at most half of the deadline
+
+        def push(turn: int, waited: float) -> set[str | None]:
+            rows = {name: motion(100, seed=turn) for name in ("a", "b")}
+            arrived = time.monotonic_ns() - int(waited * patience)
+            return {decision.missed for decision in session.push_many(rows, arrived_ns=arrived)}
+
+        assert push(0, 0.8) == {None}
+        assert push(1, 0.9) == {"overrun"}, "a stall"
+        assert push(2, 0.55) == {None}, "the wait that was asked for, and a little"
+        assert [push(turn, 0.55) for turn in range(3, 20)] == [{None}] * 17

@@ -69,6 +69,10 @@ class WindowBatch:
         self._frames: Float32Array = np.zeros((0, *config.frame_shape), np.float32)  # as large as a cohort needs it
         self._writers: dict[tuple[int, int], FrameWriter] = {}
 
+    def expect_wait(self, wanted_ns: int) -> None:
+        """Take it that samples wait so long on purpose, nanoseconds."""
+        self._relief = Relief(self._patience_ns, wanted_ns)
+
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
         # Checked now only where that takes the ring itself; the others together, when the batch is decided.

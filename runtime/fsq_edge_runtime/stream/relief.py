@@ -20,16 +20,18 @@ class Relief:
 
     Args:
         patience_ns: the longest time from a window's last sample to its answer.
+        wanted_ns: how long samples wait on purpose: what is within that is no sign of an engine that is behind.
     """
 
-    def __init__(self, patience_ns: int) -> None:
-        self._patience_ns = patience_ns
+    def __init__(self, patience_ns: int, wanted_ns: int = 0) -> None:
+        self._patience_ns, self._wanted_ns = patience_ns - wanted_ns, wanted_ns
         self._caught_up_ns = 0.0
         self._turn = 0.0
         self._skipping = False
 
     def skips(self, waited_ns: int) -> bool:
         """Return whether windows that have waited so long are left out."""
+        waited_ns -= self._wanted_ns
         if self._skipping:
             self._skipping = waited_ns > self._caught_up_ns
         elif waited_ns > BEHIND * self._patience_ns:
