@@ -116,6 +116,8 @@ class WindowBatch:
         t, codes, reasons = inference.infer_rows(some, frames)
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
+        if not overrun:
+            self._relief.took(inferred - begun)
         spent: tuple[int, ...] = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
         if inference.host is not None:
             spent = with_host(spent, inference.host.taken_ns // max(n, 1))
@@ -141,6 +143,7 @@ class WindowBatch:
         prepared = time.monotonic_ns()
         t, codes, reasons = inference.infer_rows(self._windows[:0], frames)
         inferred = time.monotonic_ns()
+        self._relief.took(inferred - begun)
         spent = (0, (prepared - begun) // n, (inferred - prepared) // n)
         if inferred > limit or reasons or codes.min() < 0 or inference.head is not head:
             late = "deadline" if inferred > limit else None
