@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -22,14 +20,6 @@ from tests.factories.records import decision
 
 CLASSES = ("walk", "rest")
 MODELS = {"sensor": SensorInfo, "binary_sensor": BinarySensorInfo}
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path / "broker")
-    made.start()
-    yield made
-    made.kill()
 
 
 def retained(broker: Broker) -> dict[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import paho.mqtt.client as paho
@@ -20,14 +18,6 @@ from fsq_edge_runtime.sources.mqtt import MqttSource
 from fsq_edge_runtime.stream.records import StreamEvent
 from tests.factories.bundles import motion
 from tests.factories.live import Broker, Listener, Reader, eventually, free_port
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path / "broker")
-    made.start()
-    yield made
-    made.kill()
 
 
 def event(number: int) -> StreamEvent:

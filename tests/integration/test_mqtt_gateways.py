@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
@@ -17,14 +15,6 @@ from fsq_edge_runtime.sources.mqtt import MqttSource
 from tests.factories.live import PATIENCE_S, Broker, Reader, eventually
 
 DOGS, MESSAGES = 11, 40  # an odd number, or dealing out in turn would keep every dog with one gateway
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path / "broker")
-    made.start()
-    yield made
-    made.kill()
 
 
 def publish(broker: Broker) -> None:

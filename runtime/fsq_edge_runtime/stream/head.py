@@ -13,6 +13,7 @@ from fsq_edge_runtime.label_tail import SigmoidTail
 from fsq_edge_runtime.score_tails import AnomalyTail, SoftmaxTail, Tail
 from fsq_edge_runtime.tail import BOUNDARY_MARGIN, FsqCodebook, FsqTail, softmax
 
+MOST_SURE = 4096  # codes that are looked up; of a larger code book the others are added up every time
 NEAR = -2  # in place of a mark: too near a boundary to trust anything but the batch-1 graph on frames of numpy
 
 
@@ -174,7 +175,8 @@ class DecisionHead:
         if any(count & 1 for count in below):
             return NEAR
         index = sum((count >> 1) * basis for count, basis in zip(below, self._basis, strict=True))
-        self._sure[below] = index
+        if len(self._sure) < MOST_SURE:
+            self._sure[below] = index
         return index
 
     def answer(self, code: int, t: Float32Array | None = None) -> Answer:
