@@ -26,9 +26,9 @@ KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
     r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|report/(__init__|document|plain|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
-    rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/(?!onlookers\.py).*)"
+    rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/(?!(onlookers|twins)\.py).*)"
     r"|fsq_edge_compile/(__init__|checker/__init__|checker/targets)\.py"
-    r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|.*/py\.typed|[^/]+\.dist-info/(?!RECORD).*"
+    r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
 )
 
 

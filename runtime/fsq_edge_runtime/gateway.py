@@ -25,7 +25,6 @@ GATHER_BYTES: Final = 1 << 15  # of recordings, written together: this process m
 READY_POLL_S: Final = 0.05
 FLUSH_S: Final = 0.05  # what was gathered waits no longer
 END_S: Final = 1.5  # for workers to drain; a stop must not take longer than two seconds
-MAX_WORKERS: Final = 64
 
 
 class _Lane:
