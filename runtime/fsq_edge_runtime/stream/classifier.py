@@ -69,7 +69,7 @@ class WindowClassifier:
         self._frame: Float32Array = frame
         self._writer = FrameWriter(inference.preprocess, frame[0])
         # A window is copied once, from its stream to where its frame is made, and checked there.
-        self._check = QualityCheck(config, settings, self._writer.raw if self._graph is None else self._graph.windows)
+        self._check = QualityCheck(config, settings, self._writer.raw, graph=self._graph)
         self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
         self.answers = Answers(bundle.classes, backend, host=self._host is not None, keep_features=keep_features)
