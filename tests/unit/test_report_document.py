@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text, to_markdown
+from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text
 from fsq_edge.report.html import render
+from fsq_edge.report.markdown import to_markdown
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'
 GOOD = Verdict("good", "holds")
