@@ -24,7 +24,7 @@ from fsq_edge_compile.checker.native_worker import CHECK, CONVERT, HEADER, INFER
 
 # Graphs without their weights are small: 200,000 nodes need 5 s and 400 MB.
 TIMEOUT_S = 20.0
-MEMORY_BYTES = 640 << 20
+MEMORY_BYTES = 512 << 20
 # The limit is processor time: a busy machine makes no valid model invalid. The wait ends after so many times the limit.
 PATIENCE = 6.0
 _LOOK_S = 1.0
