@@ -16,7 +16,13 @@ from onnx import TensorProto, helper
 from fsq_edge_compile import check, fix
 from fsq_edge_compile.checker.rewrites import fixing, proving
 from fsq_edge_compile.checker.rewrites.fixing import PASSES
-from fsq_edge_compile.checker.rewrites.proving import Prover, largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.proving import (
+    Prover,
+    largest_difference,
+    random_feeds,
+    responding,
+    with_random_weights,
+)
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_runtime.errors import DataError
@@ -411,6 +417,19 @@ def test_a_proof_is_late_by_processor_time(
     clock.wall, clock.here = wall * budget, here * budget
     proving._SHARED.spent_s += child * budget
     assert (prover.left_s <= 0) == late
+
+
+def test_random_weights_leave_variances_positive() -> None:
+    """Ones or zeros stand for weights that are not there, and one tensor may be scale and variance."""
+    graph = GraphFactory("x", [1, 16, 8, 8])
+    ones, zeros = graph.const(np.ones(16)), graph.const(np.zeros(16))
+    first = graph.add("BatchNormalization", "x", ones, zeros, zeros, graph.add("Identity", ones))
+    model = graph.model(graph.add("BatchNormalization", first, ones, zeros, zeros, graph.const(np.zeros(16))))
+    feeds = random_feeds(model, 2, (-3.0, 3.0))
+    with Prover(model) as prover:
+        runs = prover.run(with_random_weights(model), feeds)
+    assert responding(runs)
+    assert all(np.isfinite(value).all() for run in runs for value in run.values())
 
 
 def test_scales_in_place_of_sizes_give_the_sizes() -> None:

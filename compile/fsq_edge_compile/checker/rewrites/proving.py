@@ -171,9 +171,13 @@ def responding(runs: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def with_random_weights(model: onnx.ModelProto, seed: int = 0) -> onnx.ModelProto:
-    """Return a copy whose float32 weights of one value throughout are random: zeros that stand for missing weights."""
+    """Return a copy whose float32 weights of one value throughout are random: zeros that stand for missing weights.
+
+    Variances stay positive: the root of a negative one is no number, and then nothing responds to the input.
+    """
     generator = np.random.default_rng(seed)
     copy = copied(model)
+    variances = _variances(copy)
     for tensor in copy.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < SMALLEST_WEIGHTS:
             continue
@@ -183,8 +187,16 @@ def with_random_weights(model: onnx.ModelProto, seed: int = 0) -> onnx.ModelProt
             noise = generator.standard_normal(value.shape) / math.sqrt(fan_in) + (
                 value.flat[0] if value.ndim == 1 else 0
             )
+            noise = 1.0 + np.abs(noise) if tensor.name in variances else noise
             tensor.CopyFrom(onnx.numpy_helper.from_array(noise.astype(np.float32), tensor.name))
     return copy
+
+
+def _variances(model: onnx.ModelProto) -> set[str]:
+    """Return what batch norms read as variance, behind an Identity too: exporters share equal tensors."""
+    same = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Identity"}
+    names = {node.input[4] for node in model.graph.node if node.op_type == "BatchNormalization"}
+    return names | {same[name] for name in names if name in same}
 
 
 def random_feeds(
