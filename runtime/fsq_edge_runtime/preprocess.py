@@ -7,6 +7,7 @@ trained elsewhere may take the z-scores of each window (:class:`WindowZscore`) i
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import math
 from collections.abc import Callable
@@ -314,6 +315,24 @@ class FrameWriter:
         np.add(spread, settings._floor, spread)
         np.divide(settings._root_count, spread, spread)
         np.multiply(z, self._factors, z)
+
+
+def quiet_product(rows: Float32Array, columns: Float32Array, out: Float32Array) -> Callable[[], object]:
+    """Return what writes the products of rows (..., 1, T) and columns (..., T, 1) to ``out``, without a warning.
+
+    Each product depends on its row and column alone, to the bit. For one thread at a time.
+    """
+    product = functools.partial(np.matmul, rows, columns, out)
+    if np.__version__.startswith("1."):  # whose settings for errors belong to the thread
+
+        def quietly() -> None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                product()
+
+        return quietly
+    context = contextvars.copy_context()  # what is set in there stays in there, and entering it costs nothing
+    context.run(np.seterr, over="ignore", invalid="ignore")
+    return functools.partial(context.run, product)
 
 
 def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> PreprocessConfig:

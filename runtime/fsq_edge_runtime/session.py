@@ -204,21 +204,21 @@ class Session:
             self._lockstep.part()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         classifier, decisions = self._classifier, []
-        answers, inference = classifier.answers, classifier.inference
         # What _take does, without the call.
         rows, times = self._input.read(samples, timestamps)
         for start in self._drop(state, rows) if self._paused else state.take(rows, times):
+            begun = begun or time.monotonic_ns()
             if self._drift is not None and state.seq % self._drift.EVERY == 0:
                 self._drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
                 self._emit(decision)
-            if answers.events:
+            if classifier.answers.events:
                 self._say_events()
-            if inference.failure is not None:
-                inference.raise_failure()
-            begun = time.monotonic_ns()
+            if classifier.inference.failure is not None:
+                classifier.inference.raise_failure()
+            begun = 0
         return decisions
 
     def push_many(

@@ -19,7 +19,7 @@ from fsq_edge_runtime.gateway import WorkerPool, add_facts, feed
 from fsq_edge_runtime.runner import ChunkQueue
 from fsq_edge_runtime.sources import IterableSource
 from fsq_edge_runtime.sources.base import Chunk, worker_of
-from fsq_edge_runtime.sources.pipe import PipeSource, encode_chunk
+from fsq_edge_runtime.sources.pipe import PipeSource, append_chunk
 from tests.cli.test_run_verb import command, environment, lines_of
 from tests.factories.bundles import motion, random_bundle
 
@@ -47,6 +47,12 @@ def answer(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
             command(place, "--source", "stdin:", "--no-latency", *options),
             env=environment(), stdin=lines, capture_output=True, text=True, check=False,
         )  # fmt: skip
+
+
+def encode_chunk(chunk: Chunk) -> bytes:
+    data = bytearray()
+    append_chunk(data, chunk)
+    return bytes(data)
 
 
 def decisions(text: str) -> list[str]:

@@ -45,6 +45,7 @@ def test_workers_are_measured_against_one() -> None:
     result = gateway.run(quick=True)
     assert result["ratio"] == pytest.approx(result["windows_per_s"]["2"] / result["windows_per_s"]["1"])
     assert min(result["windows_per_s"].values()) > 0
+    assert 0 < result["bare_ratio"] == pytest.approx(result["ratio"] / result["of_bare"])
 
 
 def test_forty_minutes_keep_memory_descriptors_and_every_window() -> None:

@@ -24,6 +24,9 @@ DOUBTED_WINDOWS = 20  # after one whose rotation shows another unit: a sensor do
 NO_STAGES: tuple[int, ...] = (0, 0, 0, 0, 0)
 
 
+Place = tuple[StreamState, int, float, float, tuple[str, ...]]  # what a Due holds, at half the cost to make
+
+
 class Due(NamedTuple):
     """A window taken off its stream.
 
@@ -42,7 +45,7 @@ class Due(NamedTuple):
     flags: tuple[str, ...]
 
 
-new_tuple = tuple.__new__  # half the cost of Due(...), which is paid for every window
+new_tuple = tuple.__new__  # half the cost of Decision(...), which is paid for every window
 
 
 def place(state: StreamState, start: int, config: PreprocessConfig, flags: tuple[str, ...] = ()) -> Due:
@@ -51,7 +54,7 @@ def place(state: StreamState, start: int, config: PreprocessConfig, flags: tuple
     state.seq = seq + 1
     state.counters.windows += 1
     t0, rate = state.t0, config.sample_rate_hz
-    return new_tuple(Due, (state, seq, t0 + start / rate, t0 + (start + config.window_samples - 1) / rate, flags))
+    return Due(state, seq, t0 + start / rate, t0 + (start + config.window_samples - 1) / rate, flags)
 
 
 def doubted(due: Due) -> Due:
@@ -85,7 +88,7 @@ class Answers:
 
     def answered(
         self,
-        due: Due,
+        due: Place,
         head: StreamHead,
         mark: int,
         t: Float32Array,
@@ -108,8 +111,9 @@ class Answers:
             return self.unanswered(due, "backend")
         state, seq, t_start, t_end, flags = due
         probabilities: Sequence[float]
-        code, raw, probabilities = head.answer(mark, t)
-        classes, wearer = self._classes, state.wearer
+        smoothed: Sequence[float]
+        code, raw, probabilities = head.known.get(mark) or head.answer(mark, t)
+        classes, wearer, chain = self._classes, state.wearer, state.chain
         if state.lesson is not None:
             state.lesson.see(mark, t, t_start, t_end)
         if wearer is not None:
@@ -119,7 +123,12 @@ class Answers:
                 wearer.changed = False
                 self.events.append(StreamEvent("overlay", state.name, {"t": t_end, **wearer.facts()}))
         bars = head.thresholds
-        label, smoothed = state.chain.step(probabilities if bars is None else against_thresholds(probabilities, bars))
+        if bars is not None:
+            label, smoothed = chain.step(against_thresholds(probabilities, bars))
+        elif chain.plain:
+            label, smoothed = chain.take(raw), probabilities
+        else:
+            label, smoothed = chain.step(probabilities)
         state.counters.decided += 1
         if label == UNKNOWN:
             name, confidence = UNKNOWN_LABEL, max(smoothed)
@@ -184,7 +193,7 @@ class Answers:
         )
         return [new_tuple(Decision, row) for row in columns]
 
-    def unanswered(self, due: Due, missed: str | None) -> Decision:
+    def unanswered(self, due: Place, missed: str | None) -> Decision:
         """Return the record of a window that abstained (None) or was lost for a reason."""
         state, seq, t_start, t_end, flags = due
         state.chain.skip()
