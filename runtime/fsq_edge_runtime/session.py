@@ -59,6 +59,7 @@ class Session:
         opening: the choice of the backend as a record, for whoever writes records.
         settings: the policies in force.
         decision: the settings of the decision chain in force.
+        latest_ns: ``time.monotonic_ns()`` at which the latest window ended its way; 0 before.
 
     Raises:
         UsageError: the rates cannot be brought together.
@@ -109,6 +110,7 @@ class Session:
         self._lockstep = Lockstep(config, len(bundle.classes) if self._classifier.in_columns else 0)
         self._closed = StreamCounters()
         self._paused = False
+        self.latest_ns = 0
         self._drift: DriftWatch | None = None
         if isinstance(backend, ReportsSwitches) and backend.on_event is None:
             backend.on_event = self._switched
@@ -204,12 +206,13 @@ class Session:
             self._lockstep.part()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         classifier, decisions = self._classifier, []
+        drift = self._drift
         # What _take does, without the call.
         rows, times = self._input.read(samples, timestamps)
         for start in self._drop(state, rows) if self._paused else state.take(rows, times):
             begun = begun or time.monotonic_ns()
-            if self._drift is not None and state.seq % self._drift.EVERY == 0:
-                self._drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
+            if drift is not None and state.seq % drift.EVERY == 0:
+                drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
@@ -219,6 +222,8 @@ class Session:
             if classifier.inference.failure is not None:
                 classifier.inference.raise_failure()
             begun = 0
+        if decisions:
+            self.latest_ns = time.monotonic_ns()
         return decisions
 
     def push_many(
@@ -283,6 +288,7 @@ class Session:
                     self._drift.look(stream, seq, window, 1.0)
             arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
             found = self._classifier.batch.decide_together(cohort, arrived)
+            self.latest_ns = time.monotonic_ns() if found else self.latest_ns
             if self.on_record is not None:
                 for record in found:
                     self._emit(record)
@@ -341,6 +347,7 @@ class Session:
                     self._emit(decisions[-1])
                     continue
                 decisions.append(self._classifier.decide(state, start, now, now))
+                self.latest_ns = now
                 self._emit(decisions[-1])
                 self._say_events()
                 self._classifier.inference.raise_failure()
@@ -374,7 +381,7 @@ class Session:
                 self._take_over_lesson(state, former)
             state.wearer = self._roster.wearer_of(state.name) if self._roster is not None else None
         self._streams, former._streams = former._streams, {}
-        self._closed, self._paused = former._closed, former._paused
+        self._closed, self._paused, self.latest_ns = former._closed, former._paused, former.latest_ns
         self.on_record, former.on_record = former.on_record, None
         if former._drift is not None:
             self.watch_drift()
@@ -503,6 +510,7 @@ class Session:
 
     def _flush(self, arrived: int) -> list[Decision]:
         records = self._classifier.batch.decide(arrived)
+        self.latest_ns = time.monotonic_ns() if records else self.latest_ns
         if self.on_record is not None:
             for record in records:
                 self._emit(record)
