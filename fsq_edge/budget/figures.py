@@ -18,7 +18,7 @@ from fsq_edge.budget.calendar import EARLIEST, LATEST, cut_at
 from fsq_edge.budget.decisions import ABSTAINED, MISSED
 from fsq_edge.budget.shares import UNCOVERED
 from fsq_edge.report.canvas import STYLE, legend_above, name_rows, new_figure, svg_text
-from fsq_edge.report.document import class_color, class_hatch
+from fsq_edge.report.palette import class_color, class_hatch
 from fsq_edge_runtime.arrays import Float64Array, IntArray
 
 COLUMNS = 1500  # of an ethogram: more cannot be told apart on a screen

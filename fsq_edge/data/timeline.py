@@ -10,8 +10,10 @@ import numpy as np
 
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.triads import find_triads
-from fsq_edge.report.document import PALETTE, Picture, Section, Table, elapsed, plural
+from fsq_edge.report.document import Picture, Section, Table, plural
+from fsq_edge.report.palette import PALETTE
 from fsq_edge.report.strip import svg_class, svg_element, svg_span, svg_title
+from fsq_edge.report.times import elapsed
 from fsq_edge_runtime.arrays import Float64Array
 
 WIDTH = 278  # pixels of a timeline; with its margin it fits on a phone, and three stand side by side on a desk

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.reliability import ReliabilityBin
 from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, name_rows, new_figure, svg_text
-from fsq_edge.report.document import class_color, class_hatch
+from fsq_edge.report.palette import class_color, class_hatch
 from fsq_edge_runtime.arrays import Float64Array, Int64Array
 
 MOST_CLASSES_WITH_NUMBERS = 20  # beyond, the numbers in the cells of a confusion matrix cannot be read

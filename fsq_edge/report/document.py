@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 PICTURE_FOLDER = "figures"
-# Okabe and Ito 2008: told apart with any common color vision. Black is left out: it vanishes on a dark ground.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
-CLASS_COLORS = 7  # of the palette; its grey is no class
-HATCHES = ("", "////", "...", "xxxx")  # of every seven classes, as on the live page: a color alone would come again
 _NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,]|[eE][-+]?\d|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 
 Cell = str | int | float | None
@@ -122,43 +118,6 @@ def plural(count: int, name: str) -> str:
         ('1 gap', '2,000 windows')
     """
     return f"{count:,} {name}{'' if count == 1 else 's'}"
-
-
-def class_color(number: int) -> str:
-    """Return the color of a class, as on the live page; beyond seven see :func:`class_hatch`."""
-    return PALETTE[number % CLASS_COLORS]
-
-
-def class_hatch(number: int) -> str:
-    """Return the pattern (of matplotlib) that tells a class from the ones seven before and after it."""
-    return HATCHES[number // CLASS_COLORS % len(HATCHES)]
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in the unit that a person would choose.
-
-    Example:
-        >>> [duration(seconds) for seconds in (12.0, 600.0, 7200.0, 864000.0)]
-        ['12.0 s', '10.0 min', '2.0 h', '10.0 d']
-    """
-    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:,.1f} s"
-
-
-def elapsed(seconds: float) -> str:
-    """Return a time since the first sample: seconds in the first minutes, then as a clock shows it.
-
-    Example:
-        >>> [elapsed(seconds) for seconds in (26.64, 754.0, 48927.0)]
-        ['26.6 s', '12:34', '13:35:27']
-    """
-    if seconds < 600:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def shown_time(made: str) -> str:

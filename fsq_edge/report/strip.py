@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from fsq_edge.report.document import class_color, class_hatch
+from fsq_edge.report.palette import class_color, class_hatch
 
 LINES: Final = {  # white, along the middle of a box: what stands for a pattern where the box is a few pixels high
     "////": 'stroke-width="2"',

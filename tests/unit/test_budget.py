@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fsq_edge.budget import bouts, day_shares, read_decisions, time_budget, transitions
 from fsq_edge.budget.figures import Colors
 from fsq_edge.cli.main import run
-from fsq_edge.report.document import class_color
+from fsq_edge.report.palette import class_color
 from fsq_edge_runtime.errors import DataError
 
 Row = tuple[float, float, str | None]

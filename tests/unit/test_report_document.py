@@ -7,18 +7,9 @@ from importlib import resources
 
 import pytest
 
-from fsq_edge.report.document import (
-    Fact,
-    Picture,
-    Section,
-    Table,
-    Verdict,
-    cell_text,
-    class_color,
-    class_hatch,
-    to_markdown,
-)
+from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text, to_markdown
 from fsq_edge.report.html import render
+from fsq_edge.report.palette import class_color, class_hatch
 from fsq_edge.report.strip import svg_class
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'
