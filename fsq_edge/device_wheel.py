@@ -28,7 +28,7 @@ KEPT = re.compile(
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/(?!onlookers\.py).*)"
     r"|fsq_edge_compile/(__init__|checker/__init__|checker/targets)\.py"
-    r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|.*/py\.typed|[^/]+\.dist-info/(?!RECORD).*"
+    r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
 )
 
 

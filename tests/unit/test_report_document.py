@@ -7,8 +7,9 @@ from importlib import resources
 
 import pytest
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text, to_markdown
+from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text
 from fsq_edge.report.html import render
+from fsq_edge.report.markdown import to_markdown
 from fsq_edge.report.palette import class_color, class_hatch
 from fsq_edge.report.strip import svg_class
 
