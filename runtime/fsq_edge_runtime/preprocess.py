@@ -321,12 +321,12 @@ class FrameWriter:
 
 
 def quiet_product(rows: Float32Array, columns: Float32Array, out: Float32Array) -> Callable[[], object]:
-    """Return what writes the products of rows (..., 1, T) and columns (..., T, 1) to ``out``, without a warning.
+    """Return what writes the scalar products of rows and columns (N, T) to ``out`` (N,), without a warning.
 
-    Each product depends on its row and column alone, to the bit. For one thread at a time.
+    Each is to the bit what ``matmul`` makes of its row and column. For one thread at a time.
     """
-    product = functools.partial(np.matmul, rows, columns, out)
-    if np.__version__.startswith("1."):  # whose settings for errors belong to the thread
+    if np.__version__.startswith("1."):  # without vecdot, and settings for errors belong to the thread
+        product = functools.partial(np.matmul, rows[:, None, :], columns[:, :, None], out[:, None, None])
 
         def quietly() -> None:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -335,7 +335,7 @@ def quiet_product(rows: Float32Array, columns: Float32Array, out: Float32Array) 
         return quietly
     context = contextvars.copy_context()  # what is set in there stays in there, and entering it costs nothing
     context.run(np.seterr, over="ignore", invalid="ignore")
-    return functools.partial(context.run, product)
+    return functools.partial(context.run, np.vecdot, rows, columns, out)
 
 
 def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> PreprocessConfig:
