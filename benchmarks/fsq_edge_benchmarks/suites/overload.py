@@ -23,7 +23,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops, small_bundle
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops
+from fsq_edge_benchmarks.measure.fixed_network import small_bundle
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.gateway import WorkerPool, feed
 from fsq_edge_runtime.sources import IterableSource

@@ -70,6 +70,7 @@ class WindowBatch:
         self._filled = 0
         self._frames: Float32Array = np.zeros((0, *config.frame_shape), np.float32)  # as large as a cohort needs it
         self._writers: dict[tuple[int, int], FrameWriter] = {}
+        self._scratch: Float32Array = self._windows[:0]
 
     def expect_wait(self, wanted_ns: int) -> None:
         """Take it that samples wait so long on purpose, nanoseconds."""
@@ -171,12 +172,13 @@ class WindowBatch:
         """Return the frames (N, C', H, W) of a cohort's due windows; None where one has a fault."""
         if len(self._frames) < n:
             self._frames = np.zeros((len(cohort.states), *self._config.frame_shape), np.float32)
+            self._scratch = np.zeros((min(BLOCK, len(self._frames)), *self._windows.shape[1:]), np.float32)
             self._writers.clear()
         for at in range(0, n, BLOCK):
             end = min(n, at + BLOCK)
             writer = self._writers.get((at, end))
             if writer is None:
-                writer = FrameWriter(self._inference.preprocess, self._frames[at:end])
+                writer = FrameWriter(self._inference.preprocess, self._frames[at:end], self._scratch[: end - at])
                 self._writers[at, end] = writer
             cohort.read(slice(at, end) if isinstance(rows, slice) else rows[at:end], writer.raw)
             sound = self._check.sound_rows(writer.raw)
