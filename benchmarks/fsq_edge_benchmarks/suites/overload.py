@@ -39,7 +39,7 @@ AT_ONCE: Final = (0.8, 1.5)
 WIDTHS: Final = ((64, 128, 128), (128, 256, 256), (256, 512, 512), (512, 1024, 1024))
 SLEEP_S: Final = 0.002  # a sleep is not exact: a few hops at a time
 SATURATED: Final = 0.6  # at most this share is answered: 150 % of the capacity is then less than all the streams
-WARM_TURNS: Final = 2  # hops of a stream before those that count: workers that have just started are cold
+WARM_TURNS: Final = 4  # hops of a stream before those that count: workers are cold, and do not know their capacity
 
 
 def run(quick: bool = False) -> dict[str, Any]:
