@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from fsq_edge_runtime.backends.base import ReportsState
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.session import MAX_STREAMS, Session
-from fsq_edge_runtime.sinks.base import ReadsFacts, Sink, TakesSamples
+from fsq_edge_runtime.sinks.base import KeepsRecords, ReadsFacts, Sink, TakesSamples
 from fsq_edge_runtime.sinks.queued import QueuedSink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, Source
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
-from fsq_edge_runtime.stream.records import Record, StreamEvent
+from fsq_edge_runtime.stream.records import RELIEF, Record, StreamEvent
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.alerts import AlertWatch
@@ -127,6 +127,8 @@ class Runner:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks: list[Sink] = []
         self._writes: list[Callable[[Record], None]] = []  # of the sinks that can be written
+        self._keepers: list[KeepsRecords] = []
+        self._unrelieved = 0  # records since the keepers worked off what waits
         self._watchers: list[TakesSamples] = []
         self._heartbeat, self._alerts, self._reloader = heartbeat, alerts, reloader
         self._teach = teach
@@ -199,7 +201,11 @@ class Runner:
     def attach(self, sink: Sink) -> None:
         """Add a sink that needs the runner itself, before :meth:`run`."""
         self._sinks.append(sink)
-        self._writes.append(sink.write)
+        if isinstance(sink, KeepsRecords):
+            self._writes.append(sink.keep)
+            self._keepers.append(sink)
+        else:
+            self._writes.append(sink.write)
         if isinstance(sink, TakesSamples):
             self._watchers.append(sink)
         if isinstance(sink, ReadsFacts):
@@ -223,13 +229,15 @@ class Runner:
     def health(self) -> dict[str, Any]:
         """Return the facts and what is so now.
 
-        That is ``waiting_samples``, ``waiting`` records of each queued sink, and ``overlays``, see ``Session.heads``.
+        That is ``waiting_samples``, ``waiting`` records of each queued sink, ``overlays``, see ``Session.heads``, and
+        ``latest_ns``, see ``Session.latest_ns``.
         """
         facts = self.facts()
         for sink, shown in zip(self._sinks, facts["sinks"], strict=True):
             if isinstance(sink, QueuedSink):
                 shown["waiting"] = sink.waiting
-        return {**facts, "waiting_samples": self._queue.waiting, "overlays": self._session.heads}
+        now = {"waiting_samples": self._queue.waiting, "overlays": self._session.heads}
+        return {**facts, **now, "latest_ns": self._session.latest_ns}
 
     def _run_live(self, stop: threading.Event) -> None:
         ended = threading.Event()
@@ -360,6 +368,11 @@ class Runner:
             except OSError as error:  # the others get theirs, and the end of the stream, all the same
                 self._writes = [other for other in self._writes if other != write]
                 failure = failure or error
+        self._unrelieved += 1
+        if self._unrelieved >= RELIEF:
+            self._unrelieved = 0
+            for keeper in self._keepers:
+                keeper.relieve()
         if self._alerts is not None:
             for alert in self._alerts.see(record):
                 self._emit(alert)

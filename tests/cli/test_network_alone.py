@@ -158,7 +158,10 @@ def test_bench_times_networks_alone(tmp_path, capsys):
 
 def test_bench_takes_a_hef_with_a_devices_packages_and_refuses_kindly_without_one(tmp_path, capsys, monkeypatch):
     for workstation in ("onnx", "fsq_edge_compile", "fsq_edge.deploy"):
+        for name in [name for name in sys.modules if name.startswith(f"{workstation}.")]:
+            monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, workstation, None)
+    monkeypatch.delitem(sys.modules, "fsq_edge_benchmarks.measure.fixed_bundle", raising=False)
     hef = tmp_path / "n.hef"
     hef.write_bytes(
         hef_bytes(arch="hailo8l", inputs=[TensorSpec("in", (1, 40, 6))], outputs=[TensorSpec("fc1", (4,), -9.0, 9.0)])

@@ -89,11 +89,11 @@ def test_rows_come_back_in_order_and_a_lost_block_leaves_no_invented_rows() -> N
 def test_news_say_what_came_and_nothing_twice() -> None:
     feed = Feed(ABOUT)
     feed.take_samples("rex", np.ones((50, 2), np.float32), None)
-    feed.write(BackendSwitch(None, "onnx", "no device"))
-    feed.write(decision(0))
-    feed.write(decision(1, label=None, quality=("stuck:acc_x",)))
-    feed.write(decision(2, missed="deadline", label=None, code=None, confidence=None))
-    feed.write(decision(3, label="unknown"))
+    feed.keep(BackendSwitch(None, "onnx", "no device"))
+    feed.keep(decision(0))
+    feed.keep(decision(1, label=None, quality=("stuck:acc_x",)))
+    feed.keep(decision(2, missed="deadline", label=None, code=None, confidence=None))
+    feed.keep(decision(3, label="unknown"))
     news = feed.collate()
     assert news["new"] == [[0, "rex"]]
     assert news["streams"][0][:2] == [0, [1, ABSTAINED, MISSED, -3]]
@@ -115,7 +115,7 @@ def test_the_news_of_a_quick_replay_have_a_bound() -> None:
     feed = Feed(ABOUT)
     for minutes, skipped in ((2, True), (0.5, None)):
         feed.take_samples("rex", np.ones((round(3000 * minutes), 2), np.float32), None)
-        feed.write(decision(0))
+        feed.keep(decision(0))
         feed.collate()
         past = feed.find(0)
         assert past is not None
@@ -129,12 +129,14 @@ def test_the_news_of_a_quick_replay_have_a_bound() -> None:
 def test_what_waits_is_bounded_and_what_is_lost_is_counted() -> None:
     feed = Feed(ABOUT)
     for seq in range(MAX_RECORDS + 10):
-        feed.write(decision(seq))
+        feed.keep(decision(seq))
+        feed.relieve()
     chunk = np.ones((MAX_SAMPLES // 4, 2), np.float32)
     for _ in range(6):
         feed.take_samples("rex", chunk, None)
-    assert feed.counters["dropped"] == 12
+    assert feed.counters == {"records": MAX_RECORDS + 10, "dropped": 12, "viewers": 0}
     feed.collate()
+    assert feed.counters["records"] == MAX_RECORDS + 10
     assert feed.state()["streams"][0][7][0] == MAX_RECORDS
 
 
@@ -145,7 +147,7 @@ def test_two_hundred_streams_of_an_hour_stay_within_the_budget() -> None:
         for number in range(200):
             feed.take_samples(f"{number}", samples, minute * 60.0 + np.arange(250) / 5.0)
             for at in range(20):
-                feed.write(decision(at, f"{number}"))
+                feed.keep(decision(at, f"{number}"))
         feed.collate()
     assert len(feed.streams) == 200
     assert feed._budget.used <= 32 << 20

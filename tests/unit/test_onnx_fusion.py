@@ -89,9 +89,9 @@ def test_means_are_those_of_numpy_to_the_bit_and_squares_come_with_them(zscore):
 def test_a_quiet_product_says_nothing_of_what_overflows_and_leaves_the_settings_alone(version, monkeypatch):
     monkeypatch.setattr(np, "__version__", version)
     before = np.geterr()
-    rows, out = np.zeros((3, 1, 4), np.float32), np.empty((3, 1, 1), np.float32)
-    measure = quiet_product(rows, np.ones((4, 1), np.float32), out)
-    rows[0], rows[1, 0, :2], rows[2, 0] = 3e38, (np.inf, -np.inf), (1, 2, 3, np.nan)
+    rows, out = np.zeros((3, 4), np.float32), np.empty(3, np.float32)
+    measure = quiet_product(rows, np.ones_like(rows), out)
+    rows[0], rows[1, :2], rows[2] = 3e38, (np.inf, -np.inf), (1, 2, 3, np.nan)
     measure()
     assert np.isinf(out[0])
     assert np.isnan(out[1:]).all()
@@ -139,6 +139,20 @@ def test_a_graph_that_differs_is_not_used_and_the_session_answers_all_the_same(m
     with bundle.open_session("onnx") as session:
         assert session.backend.window_graph is None
         assert session.push(motion(100))[0].code is not None
+
+
+def test_a_large_network_is_loaded_once(monkeypatch):
+    bundle = random_bundle()
+    monkeypatch.setattr(window_graph, "MOST_BYTES", len(bundle.read("encoder")) - 1)
+    graph, reason = open_window_graph(bundle, OnnxBackend(bundle.read("encoder")))
+    assert graph is None
+    assert reason.startswith(f"of {len(bundle.read('encoder'))} bytes")
+    with bundle.open_session("onnx") as session:
+        plain = [decision.code for decision in session.push(motion(1000))]
+    monkeypatch.undo()
+    with bundle.open_session("onnx") as session:
+        assert session.backend.window_graph is not None
+        assert [decision.code for decision in session.push(motion(1000))] == plain
 
 
 def test_a_session_asks_the_fused_graph_and_only_near_a_boundary_the_reference():

@@ -17,13 +17,12 @@ import numpy as np
 from fsq_edge_benchmarks.bench.modes.turns import mode_result, take_turns
 from fsq_edge_benchmarks.bench.result import BenchResult, BundleFacts, Mode, ModeResult, PairResult
 from fsq_edge_benchmarks.measure.bare import bare_network
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.fixed_network import fixed_network
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_runtime.backends.base import Backend
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.hef import HefReport, inspect_hef
-from fsq_edge_runtime.preprocess import Preprocessor
 
 MAX_FILE_BYTES: Final = 512 << 20
 WARM_UP: Final = 100
@@ -199,10 +198,9 @@ def _fake(hefs: dict[str, bytes], generation: int, shape: tuple[int, int, int], 
 
 def _measure(subject: NetworkSubject, mode: Mode, decisions: int, rounds: int, windows: int) -> ModeResult:
     many = mode == "offline"
-    bundle = fixed_bundle()
-    frames = Preprocessor(bundle.preprocess).frames(bundle.selftest.windows)
+    encoder, frames = fixed_network()
     count = windows if many else 1
-    reference = bare_network(bundle.read("encoder"), frames[np.arange(count) % len(frames)])
+    reference = bare_network(encoder, frames[np.arange(count) % len(frames)])
 
     def batch(index: int) -> None:
         for at in range(count):

@@ -13,7 +13,7 @@ from typing import Final
 
 from fsq_edge_benchmarks.measure.bare import bare_network
 from fsq_edge_benchmarks.measure.children import child_environment
-from fsq_edge_benchmarks.measure.fixed_bundle import motion_windows
+from fsq_edge_benchmarks.measure.fixed_network import motion_windows
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.preprocess import Preprocessor
 

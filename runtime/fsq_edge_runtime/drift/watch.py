@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
-MOST_SEEN: Final = 8  # records kept until they are taken: more would drive what a decision needs out of the caches
+MOST_SEEN: Final = 64  # records kept until they are taken, all at once: only one decision in 64 pays for it
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
 MAX_COUNTED_CODES: Final = 4096  # of a larger code book no perplexity is kept: it would take too much of every stream
 
@@ -55,7 +55,7 @@ class DriftWatch:
         EVERY: the input of windows is to be looked at whose number is a multiple of this.
         seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
         due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, with more
-            than 64 streams, at most 7 before.
+            than 64 streams, at most 63 before.
 
     Cost: see docs/drift.md; about 25 KB a stream of six channels and a hundred samples a window.
     """
@@ -122,7 +122,7 @@ class DriftWatch:
                 event = self._judge(past, record)
                 found += [] if event is None else [event]
         self._surely -= len(self.seen)
-        if self._surely <= MOST_SEEN:
+        if self._surely <= 0:
             many = len(self._streams) > BLOCK
             fullest = 0 if many else max((len(past.codes) for past in self._streams.values()), default=0)
             self._surely = BLOCK - fullest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.budget import Budget
 from fsq_edge_runtime.monitor.past import Past
 from fsq_edge_runtime.monitor.windows import ROW, RowMaker
-from fsq_edge_runtime.stream.records import Decision, Gap, Record, StreamEvent
+from fsq_edge_runtime.stream.records import RELIEF, Decision, Gap, Record, StreamEvent
 
 MAX_EVENTS = 1000
 MAX_TEXT = 500  # characters: a cause may quote a library
@@ -81,20 +81,22 @@ HEALTH_S: Final = 1.0
 YIELD_EVERY: Final = 256  # records or chunks between two pauses, so that the engine is not held up
 
 Samples = tuple[str, Float32Array, Float64Array | None]
+Waiting = TypeVar("Waiting")
 
 
 class Feed:
     """Takes what a run produces and keeps what the page shows.
 
-    ``write`` and ``take_samples`` only append to a queue, without a lock: they cost the engine half a microsecond. The
-    rest is for the page's thread alone.
+    ``keep``, ``relieve`` and ``take_samples`` are for the engine's thread, the rest for the page's alone.
 
     Args:
         about: facts of the run.
 
     Attributes:
         about: facts of the run.
-        counters: ``records`` taken, ``dropped`` (records and chunks that found the queue full).
+        keep: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
+        viewers: of the page so far.
+        dropped: records and chunks that found their queue full.
         facts: the run's counters, asked for once a second; None until the runner gives them.
         events: gaps, drift, switches.
         ended: whether the run said its end.
@@ -102,12 +104,14 @@ class Feed:
 
     def __init__(self, about: About) -> None:
         self.about = about
-        self.counters = {"records": 0, "dropped": 0}
+        self.viewers = self.dropped = 0
         self.facts: Callable[[], dict[str, Any]] | None = None
         self.events, self.ended = EventList(), False
         self.makes = RowMaker(about.classes)
         self.streams: OrderedDict[str, Past] = OrderedDict()  # the one that spoke last is the last
-        self._records: deque[Record] = deque(maxlen=MAX_RECORDS)
+        self._records: deque[Record] = deque(maxlen=MAX_RECORDS + RELIEF)
+        self.keep: Callable[[Record], None] = self._records.append
+        self._shown = self._lost = self._counted = 0  # records: by the page's thread, by the engine's, as last said
         self._chunks: deque[Samples] = deque()
         self._given = self._worked = 0  # samples: the engine counts the first, the page's thread the second
         self._budget = Budget()
@@ -115,20 +119,33 @@ class Feed:
         self._flags_said = 1
         self._health_at = 0.0
 
-    def write(self, record: Record) -> None:
-        """Take a record; never blocks."""
-        self.counters["records"] += 1
-        if len(self._records) >= MAX_RECORDS:
-            self.counters["dropped"] += 1
-        self._records.append(record)
+    @property
+    def counters(self) -> dict[str, int]:
+        """Records taken, what was dropped, and viewers; a record that is just being worked on may be missing."""
+        self._counted = max(self._counted, self._shown + self._lost + len(self._records))
+        return {"records": self._counted, "dropped": self.dropped, "viewers": self.viewers}
+
+    def relieve(self) -> None:
+        """Drop the oldest records where too many wait."""
+        with suppress(IndexError):  # the page's thread may have taken them away
+            while len(self._records) > MAX_RECORDS:
+                self._records.popleft()
+                self._lost += 1
+                self.dropped += 1
 
     def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
         """Take samples (n, C) of a stream and their times (n,) in seconds, or None; never blocks."""
         self._chunks.append((stream, samples, times))
-        self._given += len(samples)
-        while self._given - self._worked > MAX_SAMPLES and len(self._chunks) > 1:
-            self._given -= len(self._chunks.popleft()[1])
-            self.counters["dropped"] += 1
+        self._given = given = self._given + len(samples)
+        if given - self._worked > MAX_SAMPLES:
+            self._drop_samples()
+
+    def _drop_samples(self) -> None:
+        """Drop the oldest chunks where too many wait, but for the last."""
+        with suppress(IndexError):  # the page's thread may have taken them away
+            while self._given - self._worked > MAX_SAMPLES and len(self._chunks) > 1:
+                self._given -= len(self._chunks.popleft()[1])
+                self.dropped += 1
 
     def collate(self) -> dict[str, Any]:
         """Work off what is waiting; return the news for every viewer."""
@@ -178,10 +195,7 @@ class Feed:
         return next((past for past in self.streams.values() if past.number == number), None)
 
     def _take_samples(self, news: dict[str, Any]) -> None:
-        chunks = []
-        with suppress(IndexError):  # the engine may have taken the last one away
-            for _ in range(len(self._chunks)):
-                chunks.append(self._chunks.popleft())
+        chunks = list(_taken(self._chunks))
         self._worked += sum(len(chunk[1]) for chunk in chunks)
         joined: dict[tuple[str, bool], list[Samples]] = {}
         for chunk in chunks:  # one piece of work for each stream, however small its chunks are
@@ -196,10 +210,10 @@ class Feed:
 
     def _take_records(self, news: dict[str, Any]) -> None:
         rows: dict[str, list[tuple[Any, ...]]] = {}
-        backend = None
-        for number in range(len(self._records)):
-            _breathe(number + 1)
-            record = self._records.popleft()
+        backend, shown = None, self._shown
+        for number, record in enumerate(_taken(self._records), 1):
+            self._shown = shown + number
+            _breathe(number)
             if isinstance(record, Decision):
                 rows.setdefault(record.stream, []).append(self.makes.row(record))
                 backend = record.backend
@@ -222,6 +236,13 @@ class Feed:
         else:
             self.streams.move_to_end(name)
         return past
+
+
+def _taken(waiting: deque[Waiting]) -> Iterator[Waiting]:
+    """Take off a queue what waits now."""
+    with suppress(IndexError):  # the engine may have dropped the last one
+        for _ in range(len(waiting)):
+            yield waiting.popleft()
 
 
 def _breathe(number: int) -> None:

@@ -32,7 +32,7 @@ class MonitorSink:
 
     Attributes:
         name: ``http``.
-        counters: ``records``, ``dropped`` (on the way to the page), ``viewers`` so far.
+        keep, relieve: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
         port: the port in use.
         address: what to open in a browser, with the token where one is needed.
 
@@ -43,12 +43,11 @@ class MonitorSink:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, about: About | None = None) -> None:
         self.name = "http"
-        self._feed = Feed(about or About())
-        self.counters = self._feed.counters
-        self.counters["viewers"] = 0
+        feed = self._feed = Feed(about or About())
+        self.keep, self.relieve = feed.keep, feed.relieve
         local = _is_local(host)
         token = None if local else _token()
-        app = MonitorApp(self._feed, self.counters)
+        app = MonitorApp(feed)
 
         def guarded(port: int) -> App:
             return Guard(app.asgi, local=local, token=token, cookie=f"fsq_edge_{port}")
@@ -60,11 +59,17 @@ class MonitorSink:
 
     def write(self, record: Record) -> None:
         """Take a record; never blocks."""
-        self._feed.write(record)
+        self.keep(record)
+        self.relieve()
 
     def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
         """Take samples (n, C), raw units, and their times (n,) in seconds, or None; never blocks."""
         self._feed.take_samples(stream, samples, times)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counters by name, now."""
+        return self._feed.counters
 
     def read_facts(self, facts: Callable[[], dict[str, Any]]) -> None:
         """Ask for the run's counters here, once a second, on the page's thread."""

@@ -37,12 +37,11 @@ class MonitorApp:
     """The routes of the page as an ASGI application, and the loop that tells its viewers what is new.
 
     Args:
-        feed: what is shown.
-        counters: ``viewers`` is counted here.
+        feed: what is shown; it counts the viewers.
     """
 
-    def __init__(self, feed: Feed, counters: dict[str, int]) -> None:
-        self._feed, self._counters = feed, counters
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
         self._viewers: set[Viewer] = set()
         self._tick = 0
         self._responses: Any = need("starlette.responses", "monitor", "the live page")
@@ -92,7 +91,7 @@ class MonitorApp:
         number = _number(request.query_params.get("stream"))
         viewer = Viewer(None if number is None else int(number))
         self._viewers.add(viewer)
-        self._counters["viewers"] += 1
+        self._feed.viewers += 1
         return self._responses.StreamingResponse(self._stream(viewer), media_type="text/event-stream")
 
     async def _stream(self, viewer: Viewer) -> AsyncIterator[str]:

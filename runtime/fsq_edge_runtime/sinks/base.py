@@ -14,13 +14,15 @@ class Sink(Protocol):
 
     Attributes:
         name: for counters and messages.
-        counters: what happened so far, by name.
     """
 
     name: str
-    counters: dict[str, int]
 
-    def write(self, record: Record) -> None:
+    @property
+    def counters(self) -> dict[str, int]:
+        """Return what happened so far, by name."""
+
+    def write(self, record: Record, /) -> None:
         """Take one record, in order.
 
         Raises:
@@ -32,10 +34,24 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class KeepsRecords(Protocol):
+    """A sink that can leave the work of :meth:`Sink.write` for later, so that a decision pays next to nothing for it.
+
+    Attributes:
+        keep: takes a record as :meth:`Sink.write` does; whoever calls it calls :meth:`relieve`, too.
+    """
+
+    keep: Callable[[Record], None]
+
+    def relieve(self) -> None:
+        """Work off or bound what waits: due after every ``RELIEF`` records, on the thread that writes them."""
+
+
+@runtime_checkable
 class TakesSamples(Protocol):
     """A sink that shows signals, too."""
 
-    def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
+    def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None, /) -> None:
         """Take samples (n, C), raw units, and their times (n,) in seconds or None; never blocks, never changes them."""
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from functools import partial
+from itertools import accumulate
+from typing import Any, Final
 
 from fsq_edge_runtime.drift.series import ADVICE
 from fsq_edge_runtime.extras import need
@@ -20,7 +21,7 @@ from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
 LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-MOST_WAITING = 256  # records that are counted together
+COUNTED: Final = 256  # records together: each time caches are cold, which costs more than the counting
 _SAMPLES = ("accepted", "duplicate", "late", "bad_time", "paused", "overrun")
 _WINDOWS = ("decided", "abstained", "missed")
 _OTHERS = ("skipped", "interpolated", "imputed", "gaps", "clock_jumps", "segments")
@@ -29,27 +30,29 @@ _OVERLAYS = ("personal", "base", "teach", "taught", "refused", "forgotten")
 
 
 class _Histogram:
-    """Counts values by bucket.
+    """Counts values by bucket, without numpy: its calls find cold caches between two decisions.
 
     Args:
         bounds: upper bounds, rising.
+        unit: of the values that are observed, in that of the bounds.
     """
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._counts = np.zeros(len(bounds) + 1, dtype=np.int64)
+    def __init__(self, bounds: Sequence[float], unit: float = 1.0) -> None:
+        self._names, self._unit = [*map(str, bounds), "+Inf"], unit
+        self._bucket_of = partial(bisect_left, [round(bound / unit, 9) for bound in bounds])
+        self._counts: Counter[int] = Counter()
         self._sum = 0.0
 
     def observe(self, values: Sequence[float]) -> None:
         """Count values."""
-        counts = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
-        self._counts += counts
-        self._sum += math.fsum(values)
+        self._counts.update(map(self._bucket_of, values))
+        self._sum += self._unit * math.fsum(values)
 
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
         """Return (upper bound, values up to it) of each bucket, and the sum of all values."""
-        names = [*map(str, self._bounds), "+Inf"]
-        return list(zip(names, self._counts.cumsum().astype(float).tolist(), strict=True)), self._sum
+        counts = self._counts.copy()
+        risen = accumulate(counts[bucket] for bucket in range(len(self._names)))
+        return list(zip(self._names, map(float, risen), strict=True)), self._sum
 
 
 class MetricsSink:
@@ -58,13 +61,13 @@ class MetricsSink:
     Args:
         host: address to listen on.
         port: 0 takes a free one (see :attr:`port`).
-        facts: the runner's counters, read whenever Prometheus asks.
+        facts: the runner's counters (``Runner.health``), read whenever Prometheus asks.
         bundle: name of the model.
         deadline_s: longest time that a decision may take, seconds; 0 is no limit.
 
     Attributes:
         name: ``metrics``.
-        counters: records seen.
+        keep: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
         port: the port in use.
 
     Raises:
@@ -76,12 +79,12 @@ class MetricsSink:
     ) -> None:
         self._prometheus: Any = need("prometheus_client", "metrics", "--metrics")
         self._core: Any = need("prometheus_client.core", "metrics", "--metrics")
-        self.name, self.counters = "metrics", {"records": 0}
+        self.name = "metrics"
         self._facts = facts
         self._registry = self._prometheus.CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         self._prometheus.ProcessCollector(registry=self._registry)  # process_resident_memory_bytes and others
-        self._latency, self._confidence = _Histogram(LATENCY_BUCKETS_S), _Histogram(CONFIDENCE_BUCKETS)
+        self._latency, self._confidence = _Histogram(LATENCY_BUCKETS_S, 1e-9), _Histogram(CONFIDENCE_BUCKETS)
         self._labels: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
@@ -89,8 +92,10 @@ class MetricsSink:
         self._drift = Counter(dict.fromkeys(((kind, test) for kind in ADVICE for test in _TESTS), 0))
         self._overlays = Counter(dict.fromkeys(_OVERLAYS, 0))
         self._alerts: Counter[str] = Counter()
-        self._backend, self._last_s = "", 0.0
+        self._backend, self._records = "", 0
+        self._latest_ns, self._latest_s = 0, 0.0  # of the latest window
         self._waiting: deque[Record] = deque()
+        self.keep: Callable[[Record], None] = self._waiting.append
         self._counting = threading.Lock()
         self._make("Gauge", "fsq_edge_deadline_seconds").set(deadline_s)
         self._make("Gauge", "fsq_edge_run_info").labels(bundle, installed_version()).set(1)
@@ -98,13 +103,15 @@ class MetricsSink:
         self.port = self._server.port
 
     def write(self, record: Record) -> None:
-        """Take a record; it is counted with the next ones, or when Prometheus asks."""
-        self.counters["records"] += 1
-        self._waiting.append(record)
-        if isinstance(record, Decision):
-            self._last_s = time.time()
-        if len(self._waiting) >= MOST_WAITING:
-            self._count_waiting()
+        """Take a record; it is counted with others, or when Prometheus asks."""
+        self.keep(record)
+        self.relieve()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Records seen."""
+        with self._counting:
+            return {"records": self._records + len(self._waiting)}
 
     def close(self) -> None:
         """Stop serving."""
@@ -113,6 +120,10 @@ class MetricsSink:
     def collect(self) -> Iterator[Any]:
         """Yield the session's counters as Prometheus families, at the time they are asked for."""
         facts = self._facts()
+        latest_ns = facts.get("latest_ns", 0)
+        if latest_ns != self._latest_ns:
+            self._latest_ns = latest_ns
+            self._latest_s = time.time() - (time.monotonic_ns() - latest_ns) / 1e9
         yield self._family("fsq_edge_streams", {(): facts["streams"]})
         yield self._family("fsq_edge_samples", {(key,): facts[key] for key in _SAMPLES})
         yield self._family("fsq_edge_windows", {(key,): facts[key] for key in _WINDOWS})
@@ -138,11 +149,18 @@ class MetricsSink:
         if counts := {(kind,): value for kind, value in state.items() if isinstance(value, int)}:
             yield self._family("fsq_edge_device", counts)
 
+    def relieve(self) -> None:
+        """Count what waits, where it is worth the while."""
+        if len(self._waiting) >= COUNTED:
+            self._count_waiting()
+
     def _count_waiting(self) -> None:
         """Count in plain numbers: the client's own metrics lock and look up at every call, a tenth of a decision."""
         with self._counting:
             decisions = []
-            for _ in range(len(self._waiting)):
+            waiting = len(self._waiting)
+            self._records += waiting
+            for _ in range(waiting):
                 record = self._waiting.popleft()
                 if isinstance(record, Decision):
                     decisions.append(record)
@@ -165,7 +183,7 @@ class MetricsSink:
             confidence = [one.confidence or 0.0 for one in answered]
             self._missed.update(filter(None, columns.missed))
         self._labels.update(labels)
-        self._latency.observe([nanoseconds[-1] / 1e9 for nanoseconds in stages])
+        self._latency.observe([nanoseconds[-1] for nanoseconds in stages])
         self._confidence.observe(confidence)
         if any(columns.quality):
             self._flags.update([flag.partition(":")[0] for flags in columns.quality for flag in flags])
@@ -179,7 +197,7 @@ class MetricsSink:
         ):  # fmt: skip
             yield self._family(family, {(key,): value for key, value in table.copy().items()})
         yield self._family("fsq_edge_drift", self._drift.copy())
-        yield self._family("fsq_edge_last_window_timestamp_seconds", {(): self._last_s})
+        yield self._family("fsq_edge_last_window_timestamp_seconds", {(): self._latest_s})
         if self._backend:
             yield self._family("fsq_edge_backend", {(self._backend,): 1})
         for family, histogram in (

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import NamedTuple
 
+import numpy as np
+
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL
@@ -15,7 +17,7 @@ from fsq_edge_runtime.label_tail import against_thresholds
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.chains import Rows
 from fsq_edge_runtime.stream.cohort import Cohort
-from fsq_edge_runtime.stream.head import DecisionHead, StreamHead
+from fsq_edge_runtime.stream.head import Answer, DecisionHead, StreamHead
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG
 from fsq_edge_runtime.stream.records import Decision, StreamEvent
 from fsq_edge_runtime.stream.state import StreamState
@@ -169,8 +171,15 @@ class Answers:
     ) -> list[Decision]:
         """Return the records of the due windows of a cohort; arguments as of :meth:`answered`, codes 0 or more."""
         found = codes.tolist()
+        if cohort.chains.plain:
+            cohort.chains.take(np.asarray(head.raw)[codes], rows)
+            places = zip(*cohort.pass_on(rows), strict=True)
+            done = time.monotonic_ns()
+            stages = (*spent, (done - inferred) // len(found), done - arrived)
+            told = {code: (*self._plainly(head.answer(code)), stages, None, None) for code in set(found)}
+            return [new_tuple(Decision, place + told[code]) for place, code in zip(places, found, strict=True)]
         labels, smoothed, confidence = cohort.chains.step(head.scores[codes], rows)
-        names, seq, t_start, t_end = cohort.pass_on(rows)
+        seq, names, t_start, t_end = cohort.pass_on(rows)
         _, raw, probabilities = zip(*map(head.answer, found), strict=True)
         done = time.monotonic_ns()
         columns = zip(
@@ -192,6 +201,12 @@ class Answers:
             repeat(None),
         )
         return [new_tuple(Decision, row) for row in columns]
+
+    def _plainly(self, answer: Answer) -> tuple[object, ...]:
+        """Return the middle of a record whose label is the best class, from the label to the probabilities."""
+        code, raw, probabilities = answer
+        name = self._classes[raw]
+        return name, name, probabilities[raw], code, (), self._backend.name, None, probabilities, probabilities
 
     def unanswered(self, due: Place, missed: str | None) -> Decision:
         """Return the record of a window that abstained (None) or was lost for a reason."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -82,8 +83,7 @@ class QualityCheck:
         self.window: Float32Array = self._store.reshape(-1, *size)[0]
         if graph is None:
             self._squares = np.zeros(len(self._names), dtype=np.float32)
-            rows, columns = self.window[:, None], self.window[:, :, None]
-            self._measure = quiet_product(rows, columns, self._squares[:, None, None])
+            self._measure = quiet_product(self.window, self.window, self._squares)
         self._flat = self.window.reshape(-1)
         self._limit: Float32Array = np.ones(size, dtype=np.float32) * limit
         self._inverse: Float32Array = 1.0 / self._limit
@@ -92,9 +92,10 @@ class QualityCheck:
         self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
         # Every run of that length holds two adjacent samples of these, so where they differ there is none.
         step = self._step = max(1, self._stuck_run // 2)
-        self._later, self._earlier = self._flat[step::step], self._flat[:-step:step]
-        self._repeats = bytearray(len(self._later))
-        self._repeated = np.frombuffer(self._repeats, dtype=np.bool_)
+        later, earlier = self._flat[step::step], self._flat[:-step:step]
+        self._repeats = bytearray(len(later))
+        repeated = np.frombuffer(self._repeats, dtype=np.bool_)
+        self._find_repeats = functools.partial(np.equal, later, earlier, repeated)
         first, self._gravity = _accelerometer(config) if settings.check_gravity else (0, 0.0)
         self._triad = slice(first, first + 3)
         self._acceleration = first, first + 1, first + 2
@@ -132,7 +133,7 @@ class QualityCheck:
             if not np.absolute(self._relative, self._relative).max() < 1.0:
                 return False
         # Across the border of two channels as well: what is found there is not a run.
-        np.equal(self._later, self._earlier, self._repeated)
+        self._find_repeats()
         return 1 not in self._repeats or not self._has_run()
 
     def sound_rows(self, windows: Float32Array) -> BoolArray:

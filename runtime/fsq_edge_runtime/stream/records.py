@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import BackendSwitch
 
+RELIEF: Final = 64  # records between two times that a sink works off what it only kept: ``sinks.base.KeepsRecords``
 STAGES = ("grid", "preprocess", "inference", "decision", "total")
 HOST_STAGES = ("grid", "preprocess", "inference", "host", "decision", "total")  # of a network with a host graph
 

@@ -1,0 +1,121 @@
+"""Sinks that only keep a record when it is written: nothing is lost, the order stays, and what waits is bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fsq_edge_runtime.monitor.about import About
+from fsq_edge_runtime.monitor.feed import Feed
+from fsq_edge_runtime.runner import Runner
+from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.prometheus import MetricsSink
+from fsq_edge_runtime.sources.iterable import IterableSource
+from fsq_edge_runtime.stream.records import RELIEF, Decision, Record
+from tests.factories.bundles import motion, random_bundle
+
+pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
+WINDOWS = 700
+
+
+class FeedSink:
+    """What the page keeps, without its server."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.name, self.feed = "http", feed
+        self.keep, self.relieve = feed.keep, feed.relieve
+
+    def write(self, record: Record) -> None:
+        raise AssertionError("the runner keeps and relieves")
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return self.feed.counters
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def values(sink: MetricsSink) -> dict[str, float]:
+    """Return what is served, added up over labels; a histogram by its count."""
+    found: dict[str, float] = {}
+    for family in sink.collect():
+        for sample in family.samples:
+            if not sample.name.endswith(("_bucket", "_sum")):
+                found[sample.name] = found.get(sample.name, 0.0) + sample.value
+    return found
+
+
+@pytest.fixture
+def run() -> Iterator[tuple[list[Record], MetricsSink, Feed, list[dict[str, float]]]]:
+    """Return the records of a run, its metrics, its page's feed and what was scraped meanwhile."""
+    records: list[Record] = []
+    scraped: list[dict[str, float]] = []
+    samples = np.concatenate([motion(350, seed=seed) for seed in range(WINDOWS * 50 // 350 + 1)])
+    with random_bundle().open_session("onnx", deadline_ms=0.0) as session:
+        session.watch_drift()
+        feed = Feed(About.of(session))
+        source = IterableSource([samples[at : at + 50] for at in range(0, len(samples), 50)])
+        runner = Runner(session, [source], [CallbackSink(records.append), FeedSink(feed)])
+        metrics = MetricsSink("127.0.0.1", 0, runner.health)
+        runner.attach(metrics)
+        done = threading.Event()
+
+        def look_on() -> None:
+            while not done.wait(0.002):
+                scraped.append(values(metrics))
+                feed.collate()
+
+        thread = threading.Thread(target=look_on)
+        thread.start()
+        try:
+            runner.run(threading.Event())
+        finally:
+            done.set()
+            thread.join(10)
+            metrics.close()
+        yield records, metrics, feed, scraped
+
+
+def test_every_record_is_counted_once_while_others_read(run: Any) -> None:
+    records, metrics, feed, scraped = run
+    decided = sum(isinstance(record, Decision) and record.label is not None for record in records)
+    final = values(metrics)
+    assert decided > WINDOWS - 10
+    assert metrics.counters == {"records": len(records)}
+    assert feed.counters == {"records": len(records), "dropped": 0, "viewers": 0}
+    for name in ("fsq_edge_labels_total", "fsq_edge_decision_seconds_count", "fsq_edge_confidence_count"):
+        assert final[name] == decided
+    assert final["fsq_edge_last_window_timestamp_seconds"] > 0
+    for name in ("fsq_edge_labels_total", "fsq_edge_sink_total", "fsq_edge_confidence_count"):
+        course = [one.get(name, 0.0) for one in scraped]
+        assert course == sorted(course), f"{name} goes back, which Prometheus takes for a restart"
+
+
+def test_the_page_has_every_window_in_order(run: Any) -> None:
+    records, _, feed, _ = run
+    feed.collate()
+    past = feed.find(0)
+    assert past is not None
+    ends = [record.t_end for record in records if isinstance(record, Decision)]
+    assert past.view(None, 1e9, 10)["rows"]["t"][-len(ends) :] == pytest.approx(ends)
+
+
+def test_a_runner_relieves_sinks_so_that_no_more_than_their_bound_waits() -> None:
+    calls: list[int] = []
+    feed = Feed(About())
+
+    class Counting(FeedSink):
+        def __init__(self) -> None:
+            super().__init__(feed)
+            self.relieve = lambda: calls.append(len(records))
+
+    records: list[Record] = []
+    with random_bundle().open_session("onnx", deadline_ms=0.0) as session:
+        source = IterableSource([motion(50, seed=seed) for seed in range(200)])
+        Runner(session, [source], [CallbackSink(records.append), Counting()]).run(threading.Event())
+    assert calls == list(range(RELIEF, len(records) + 1, RELIEF))
