@@ -144,13 +144,9 @@ def command(output: Output, **given: Any) -> None:
         if not output.quiet:
             _say_where(sinks)
         alerts = None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop)
-<<<<<<< HEAD
-        runner = options.make_runner(session, sources, sinks, alerts, reloaders[0] if options.reload else None)
+        runner = options.make_runner(session, sources, sinks, alerts, reloader if options.reload else None)
         channels = ", ".join(f"{channel.name} in {channel.unit}" for channel in bundle.preprocess.channels[:12])
         tell_first_refusal(session, f"the bundle expects {channels}", notices.say)
-=======
-        runner = options.make_runner(session, sources, sinks, alerts, reloader if options.reload else None)
->>>>>>> main
         if options.metrics is not None:
             sinks.append(open_metrics(options.metrics, runner, session))
             runner.attach(sinks[-1])
