@@ -163,6 +163,23 @@ def test_an_hour_in_fast_motion_does_not_grow_the_page_and_can_be_scrolled_back(
     page.until(lambda: page.text("#where").endswith("1:00:00"), "live again")
 
 
+def test_what_comes_while_the_page_asks_for_the_past_is_not_lost(page: Page, monitor: MonitorSink) -> None:
+    for seq in range(100):
+        feed(monitor, 1, seq)
+    page.open(monitor.address)
+    page.until(lambda: page.run("return fsqEdge.held().rows") == 100, "all windows are there")
+    page.run(
+        "const f = window.fetch;"
+        "window.fetch = async (a) => { const r = await f(a); await new Promise(d => setTimeout(d, 900)); return r; }"
+    )
+    page.run("document.getElementById('pause').click()")
+    page.run("document.getElementById('pause').click()")
+    for seq in range(100, 104):
+        time.sleep(0.2)
+        feed(monitor, 1, seq)
+    page.until(lambda: page.run("return fsqEdge.held().rows") == 104, "the late ones, too")
+
+
 def test_two_hundred_streams_are_listed_searched_and_drawn(page: Page, monitor: MonitorSink) -> None:
     still = _frames_of_a_blank_page(page)
     page.open(monitor.address)

@@ -13,7 +13,7 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 let about = null, stretch = null, source = null, colors = palette();
 let flags = {}, events = [], changes = [], chosen = null, tick = 0, detailTick = 0, groups = [], canvases = {};
-let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false, asking = false;
+let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false, asking = false, late = [];
 let lastFrame = 0, lastCall = 0, usual = 16, interval = QUICKEST_MS, sinceLabel = null, shownLabel = null, generation = 0;
 const list = new StreamList($("streams"), $("count"), choose);
 // What tests and the curious may ask: frames drawn, windows seen, and how much is held.
@@ -25,13 +25,14 @@ async function load() {
   let state;
   try { state = await ask("state"); } catch (error) { return error.refused ? null : retry(mine); }
   if (mine !== generation) return;
+  if (state.full) return retry(mine, "as many pages are open as the run serves, waiting for one to close");
   const names = state.streams.map((stream) => stream[1]).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
   const wanted = names.includes(sessionStorage.getItem("stream")) ? sessionStorage.getItem("stream") : names[0];
   await connect(state.streams.find((stream) => stream[1] === wanted)?.[0] ?? null);
 }
 
-function retry(mine) {
-  setState("connection lost, trying again", false);
+function retry(mine, why = "connection lost, trying again") {
+  setState(why, false);
   setTimeout(() => { if (mine === generation) load(); }, 700);
 }
 
@@ -103,6 +104,15 @@ async function view(begin) {
   } catch { /* the news say that the connection is gone */ }
 }
 
+// The latest stretch as a whole, then what came while the server was asked for it.
+async function latest() {
+  if (asking) return;
+  asking = true;
+  await view(null);
+  asking = false;
+  for (const [at, detail] of late.splice(0)) takeDetail(at, detail);
+}
+
 function show(found, begin) {
   stretch.clear();
   stretch.take(found);
@@ -115,10 +125,7 @@ function show(found, begin) {
 
 function take({ news, detail }) {
   figures.ticks++;
-  if (detail && detail.number === chosen && news.tick > detailTick) {
-    detailTick = news.tick;
-    takeDetail(detail);
-  }
+  if (detail && asking) late.push([news.tick, detail]); else if (detail) takeDetail(news.tick, detail);
   if (news.tick > tick + 1) return connect(chosen);  // the page was too slow and lost some: start again
   if (news.tick <= tick) return;
   tick = news.tick;
@@ -135,11 +142,10 @@ function take({ news, detail }) {
   if (chosen === null && list.order.length) connect(list.order[0]);
 }
 
-function takeDetail(detail) {
-  if (detail.skipped) {  // a replay is far quicker than the eye: the latest stretch as a whole
-    if (!paused && !asking) { asking = true; view(null).finally(() => { asking = false; }); }
-    return;
-  }
+function takeDetail(at, detail) {
+  if (detail.number !== chosen || at <= detailTick) return;
+  detailTick = at;
+  if (detail.skipped) return paused || latest();  // a replay is far quicker than the eye
   figures.rows += detail.rows.t.length;
   let previous = stretch.label[stretch.label.length - 1];
   if (!paused) {
@@ -365,7 +371,7 @@ async function pause(on) {
   paused = on;
   showPause();
   dirty = true;
-  if (!on) await view(null);
+  if (!on) await latest();
 }
 
 async function scroll(to) {
@@ -378,7 +384,7 @@ async function setLength(seconds) {
   const end = span().to;
   length = seconds;
   $("length").value = String(seconds);
-  await view(paused ? end - length : null);
+  await (paused ? view(end - length) : latest());
 }
 
 $("pause").addEventListener("click", () => pause(!paused));
