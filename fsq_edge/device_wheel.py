@@ -26,8 +26,8 @@ PAGES = ["device-install", "exit-codes", "troubleshooting"]
 NO_BENCH = ["charts", "layers", "onnx_network", "page", "torch_backend"]  # they need an extra that a device has not
 NO_MEASURE = ["fixed_bundle", "onlookers", "twins"]  # only suites import them
 KEPT = re.compile(
-    rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
-    r"|report/(__init__|document|plain|terminal))\.py"
+    rf"fsq_edge/(__init__|__main__|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
+    r"|report/(__init__|document|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__|bench/(?!({'|'.join(NO_BENCH)})\.).*|measure/(?!({'|'.join(NO_MEASURE)})\.).*)\.py"
     r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.runner import Runner
+from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.sources import IterableSource
 from fsq_edge_runtime.stream.inference import Inference
 from fsq_edge_runtime.stream.relief import MAX_KNOWN, Relief
@@ -117,24 +118,53 @@ def test_batches_of_a_slow_network_are_shorter_than_the_deadline() -> None:
     assert engine.most == 250
 
 
+class SlowNetwork:
+    """Simulated time, of which every window that the network answers takes some.
+
+    Attributes:
+        now: nanoseconds.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, window_ms: int) -> None:
+        self.now, infer = 0, Inference.infer_rows
+
+        def slow(inference: Inference, windows: np.ndarray, frames: np.ndarray | None) -> object:
+            self.now += window_ms * 1_000_000 * len(windows if frames is None else frames)
+            return infer(inference, windows, frames)
+
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self.now)
+        monkeypatch.setattr(Inference, "infer_rows", slow)
+
+    def answered(self, session: Session, streams: int, samples: int, arrived_ns: int) -> set[str]:
+        """Return which streams were answered of those that send at the same moment."""
+        rows = {str(number): motion(samples, seed=number) for number in range(streams)}
+        found = session.push_many(rows, arrived_ns=arrived_ns)
+        return {decision.stream for decision in found if decision.missed is None}
+
+
 def test_the_first_of_a_slow_batch_are_answered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, infer = [0], Inference.infer_rows
-
-    def slow(self: Inference, windows: np.ndarray, frames: np.ndarray | None) -> object:
-        now[0] += 5_000_000 * len(windows if frames is None else frames)
-        return infer(self, windows, frames)
-
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
-    monkeypatch.setattr(Inference, "infer_rows", slow)
+    network = SlowNetwork(monkeypatch, window_ms=5)
     with random_bundle().open_session("onnx", deadline_ms=150.0) as session:
-
-        def answered(samples: int) -> int:
-            rows = {str(number): motion(samples, seed=number) for number in range(60)}
-            return sum(decision.missed is None for decision in session.push_many(rows, arrived_ns=now[0]))
-
-        assert answered(100) == 0, "60 windows take 300 ms, and all of a batch are answered together"
+        assert not network.answered(session, 60, 100, network.now), "60 windows take 300 ms, answered together"
         # Then a batch has the 7 for which 37 ms are enough, and the last one begins before the 112nd millisecond.
-        assert answered(50) == 4 * 7
+        assert len(network.answered(session, 60, 50, network.now)) == 4 * 7
+
+
+def test_in_a_session_streams_that_send_at_once_lose_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, streams, turns, settled = SlowNetwork(monkeypatch, window_ms=25), 60, 30, 5
+    shares = np.zeros(streams)
+    with random_bundle().open_session("onnx") as session:
+        network.answered(session, streams, 50, 0)
+        for turn in range(1, turns):
+            arrived = turn * 1_000_000_000
+            network.now = max(network.now, arrived)
+            found = network.answered(session, streams, 50, arrived)
+            shares[[int(name) for name in found]] += turn >= settled
+        assert session.totals.windows == streams * (turns - 1)
+    shares /= turns - settled
+    assert 0.5 < shares.mean() < 40 / 60, "a second is enough for 40 of the 60"
+    assert shares.min() > 0.75 * shares.mean()
+    assert jain(shares) > 0.98
 
 
 def test_streams_with_a_ration_are_bounded() -> None:
