@@ -20,14 +20,16 @@ MOST_BYTES = 600_000
 VERBS = (
     "alerts", "bench", "bundle", "completion", "docs", "doctor", "hef", "main", "output", "options", "run", "service",
 )  # fmt: skip
+# What a device runs with; any other extra needs modules that this wheel leaves out.
+EXTRAS = frozenset(("alerts", "metrics", "monitor", "mqtt", "oci", "parquet", "serial", "sign"))
 PAGES = ["device-install", "exit-codes", "troubleshooting"]
-NO_BENCH = ["charts", "layers", "page", "torch_backend"]  # they need an extra that a device has not
+NO_BENCH = ["charts", "layers", "onnx_network", "page", "torch_backend"]  # they need an extra that a device has not
+NO_MEASURE = ["fixed_bundle", "onlookers", "twins"]  # only suites import them
 KEPT = re.compile(
-    rf"fsq_edge/(__init__|__main__|pages|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
-    r"|cli/gate_report|deploy/__init__|deploy/foreign_formats|report/(__init__|document|plain|terminal))\.py"
+    rf"fsq_edge/(__init__|__main__|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
+    r"|report/(__init__|document|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
-    rf"|fsq_edge_benchmarks/(__init__\.py|bench/(?!({'|'.join(NO_BENCH)})\.py).*|measure/(?!onlookers\.py).*)"
-    r"|fsq_edge_compile/(__init__|checker/__init__|checker/targets)\.py"
+    rf"|fsq_edge_benchmarks/(__init__|bench/(?!({'|'.join(NO_BENCH)})\.).*|measure/(?!({'|'.join(NO_MEASURE)})\.).*)\.py"
     r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
 )
 
@@ -56,15 +58,22 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             name = entry.filename.replace(*renamed)
             content = source.read(entry)
             if name == f"{renamed[1]}METADATA":
-                fields = content.partition(b"\n\n")[0] + b"\n"  # the README that follows is left out
-                content = fields.replace(
-                    f"\nVersion: {version}\n".encode(), f"\nVersion: {version}+{LABEL}\n".encode(), 1
-                )
+                content = _metadata(content.decode(), version).encode()
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
             target.writestr(_copy_of(entry, name), content)
         name = f"{renamed[1]}RECORD"
         target.writestr(_copy_of(source.getinfo(f"{renamed[0]}RECORD"), name), "".join([*record, f"{name},,\n"]))
     return out
+
+
+def _metadata(whole: str, version: str) -> str:
+    """Return the fields of METADATA with the device's version and extras, without the README that follows them."""
+    lines = []
+    for line in whole.partition("\n\n")[0].splitlines():
+        extra = re.fullmatch(r"Provides-Extra: (.+)|Requires-Dist: .*extra == '(.+)'", line)
+        if extra is None or (extra[1] or extra[2]) in EXTRAS:
+            lines.append(f"{line}+{LABEL}\n" if line == f"Version: {version}" else f"{line}\n")
+    return "".join(lines)
 
 
 def _copy_of(entry: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fsq_edge import __version__
-from fsq_edge.device_wheel import device_wheel
+from fsq_edge.device_wheel import EXTRAS, device_wheel
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import new_folder, write_errors
@@ -24,8 +24,6 @@ PLATFORMS = ("aarch64", "x86_64")
 # Debian 12 (Bookworm, Raspberry Pi OS of 2023) has Python 3.11 and glibc 2.36; Debian 13 (Trixie) 3.13 and 2.41.
 GLIBC = {"3.11": 36, "3.12": 39, "3.13": 41, "3.14": 42}
 OLDEST_GLIBC = 17
-# What a device runs with; any other extra needs modules that the small wheel leaves out.
-DEVICE_EXTRAS = frozenset(("alerts", "metrics", "monitor", "mqtt", "oci", "parquet", "serial", "sign"))
 _TIMEOUT_S = 1800
 
 
@@ -78,7 +76,7 @@ def make_wheelhouse(
     with write_errors(folder), new_folder(folder) as building:
         whole = whole_wheel(building)
         own = whole
-        if set(extras) <= DEVICE_EXTRAS:
+        if set(extras) <= EXTRAS:
             own = device_wheel(whole, building)
             whole.unlink()
         wanted = f"{own}[{','.join(extras)}]" if extras else str(own)

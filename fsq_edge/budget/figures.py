@@ -17,7 +17,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from fsq_edge.budget.calendar import EARLIEST, LATEST, cut_at
 from fsq_edge.budget.decisions import ABSTAINED, MISSED
 from fsq_edge.budget.shares import UNCOVERED
-from fsq_edge.report.canvas import PALETTE, STYLE, legend_above, name_rows, new_figure, svg_text
+from fsq_edge.report.canvas import STYLE, legend_above, name_rows, new_figure, svg_text
+from fsq_edge.report.palette import class_color, class_hatch
 from fsq_edge_runtime.arrays import Float64Array, IntArray
 
 COLUMNS = 1500  # of an ethogram: more cannot be told apart on a screen
@@ -29,19 +30,37 @@ GREYS = {ABSTAINED: "#B0B0B0", MISSED: "#707070", UNCOVERED: "#88888833"}
 
 @dataclass(frozen=True, slots=True)
 class Colors:
-    """States in the order in which they are drawn, and their colors."""
+    """How states are drawn.
+
+    Attributes:
+        states: in the order in which they are drawn.
+        classes: whose place gives each behavior its color.
+    """
 
     states: tuple[str, ...]
+    classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, pieces: pd.DataFrame) -> Colors:
-        """Order the behaviors by their time, the longest first; what is no answer comes last."""
+    def of(cls, pieces: pd.DataFrame, classes: Sequence[str] = ()) -> Colors:
+        """Order the behaviors by their time, the longest first; what is no answer comes last.
+
+        Args:
+            pieces: table of ``read_decisions``.
+            classes: of the bundle in its order, which colors them as every other page does; without them the names in
+                their order, so that a behavior keeps its color from log to log.
+        """
         total = (pieces["end"] - pieces["start"]).groupby(pieces["state"]).sum().sort_values(ascending=False)
         names = [str(name) for name in total.index if name not in GREYS]
-        return cls((*names, *(name for name in GREYS if name in total.index)))
+        known = tuple(dict.fromkeys((*classes, *sorted(names))))
+        return cls((*names, *(name for name in GREYS if name in total.index)), known)
 
     def __getitem__(self, state: str) -> str:
-        return GREYS.get(state) or PALETTE[self.states.index(state) % len(PALETTE)]
+        return GREYS.get(state) or class_color(self.classes.index(state))
+
+    def look(self, state: str) -> dict[str, Any]:
+        """Return what matplotlib fills a state's bars with."""
+        hatch = "" if state in GREYS else class_hatch(self.classes.index(state))
+        return {"facecolor": self[state], "hatch": hatch or None, "edgecolor": "#FFFFFF", "linewidth": 0}
 
 
 def ethogram(pieces: pd.DataFrame, stream: str, colors: Colors, zone: str | None = None) -> str:
@@ -63,7 +82,7 @@ def ethogram(pieces: pd.DataFrame, stream: str, colors: Colors, zone: str | None
         for row, state in enumerate(rows):
             spans = _runs(found == colors.states.index(state))
             edges = [(at_s(low + (high - low) * a / COLUMNS), at_s(low + (high - low) * b / COLUMNS)) for a, b in spans]
-            axes.broken_barh([(a, b - a) for a, b in edges], (row - 0.4, 0.8), facecolor=colors[state], linewidth=0)
+            axes.broken_barh([(a, b - a) for a, b in edges], (row - 0.4, 0.8), **colors.look(state))
         name_rows(axes, np.arange(len(rows)), rows, "behavior")
         axes.set_ylim(len(rows) - 0.5, -0.5)  # a state that fills no pixel has its row, too
         axes.set_xlim(at_s(low), at_s(high))
@@ -95,7 +114,7 @@ def actogram(pieces: pd.DataFrame, stream: str, colors: Colors, zone: str | None
             found = dominant(today[today["end"] > today["start"]], edges, colors.states)
             for code, state in enumerate(colors.states):
                 bars = [(a * step / 3600, (b - a) * step / 3600) for a, b in _runs(found == code)]
-                axes.broken_barh(bars, (row - 0.42, 0.84), facecolor=colors[state], linewidth=0)
+                axes.broken_barh(bars, (row - 0.42, 0.84), **colors.look(state))
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, longest)
@@ -120,7 +139,7 @@ def budget_bars(budget: pd.DataFrame, colors: Colors, column: str = "stream") ->
         figure, axes = new_figure(9.0, 0.9 + 0.3 * len(table))
         left = np.zeros(len(table))
         for state in states:
-            axes.barh(range(len(table)), table[state], left=left, color=colors[state], height=0.7)
+            axes.barh(range(len(table)), table[state], left=left, height=0.7, **colors.look(state))
             left += table[state].to_numpy()
         name_rows(axes, range(len(table)), [str(name) for name in table.index], column)
         axes.set(xlim=(0, 100), xlabel="percent of the time")
@@ -188,12 +207,14 @@ def _label_axis(axes: Axes, unit: str, zone: ZoneInfo | None) -> None:
         make_formatter: Any = ConciseDateFormatter
         locator = make_locator(tz=zone)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(make_formatter(locator, tz=zone))
+        formatter = make_formatter(locator, tz=zone)
+        formatter.offset_formats = ["", "%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d %H:%M"]
+        axes.xaxis.set_major_formatter(formatter)
 
 
 def _legend(axes: Axes, states: Sequence[str], colors: Colors) -> None:
     for state in states:
-        axes.barh(0, 0, color=colors[state], label=state)
+        axes.barh(0, 0, label=state, **colors.look(state))
     if states:
         legend_above(axes, 5)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from fsq_edge.budget.figures import Colors, actogram, budget_bars, ethogram
 from fsq_edge.budget.shares import UNCOVERED
 from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, plural
 from fsq_edge.report.html import render
+from fsq_edge.report.times import duration
 
 MOST_STREAMS = 12  # that have pictures of their own
 MOST_ROWS = 400
@@ -42,7 +43,7 @@ TITLES = {
 
 
 def make_pictures(
-    pieces: pd.DataFrame, tables: Mapping[str, pd.DataFrame], zone: str | None
+    pieces: pd.DataFrame, tables: Mapping[str, pd.DataFrame], zone: str | None, classes: Sequence[str] = ()
 ) -> dict[str, list[Picture]]:
     """Return the pictures of a page by their section; each has a file name.
 
@@ -50,8 +51,9 @@ def make_pictures(
         pieces: table of ``read_decisions``.
         tables: by name; ``budget`` must be there.
         zone: of the clock; None counts from the first window.
+        classes: of the bundle in their order, which gives each its color, where they are known.
     """
-    colors = Colors.of(pieces)
+    colors = Colors.of(pieces, classes)
     streams = list(dict.fromkeys(pieces["stream"]))[:MOST_STREAMS]
     shown = tables["budget"][tables["budget"]["stream"].isin(streams)]
     caption = "Each bar is all the time of a stream, from its first to its last window."
@@ -124,30 +126,21 @@ def _unknown_percent(budget: pd.DataFrame) -> float:
     return float(100.0 * lost / budget["total_s"].sum())
 
 
-def duration(seconds: float) -> str:
-    """Return a duration in the unit that a person would choose.
-
-    Example:
-        >>> [duration(seconds) for seconds in (12.0, 600.0, 7200.0, 864000.0)]
-        ['12.0 s', '10.0 min', '2.0 h', '10.0 d']
-    """
-    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:,.1f} s"
-
-
 def _table(rows: pd.DataFrame) -> Table:
     left = len(rows) - MOST_ROWS
     caption = f"The first {MOST_ROWS} rows; {left:,} more are in the CSV file." if left > 0 else ""
-    cells = [tuple(_cell(cell) for cell in row) for row in rows.head(MOST_ROWS).itertuples(index=False)]
-    return Table([HEADINGS.get(str(name), str(name)) for name in rows.columns], cells, caption)
+    names = [str(name) for name in rows.columns]
+    cells = [
+        tuple(_cell(cell, 2 if name == "share" else 1) for name, cell in zip(names, row, strict=True))
+        for row in rows.head(MOST_ROWS).itertuples(index=False)
+    ]
+    return Table([HEADINGS.get(name, name) for name in names], cells, caption)
 
 
-def _cell(cell: object) -> Cell:
+def _cell(cell: object, decimals: int) -> Cell:
     if isinstance(cell, str):
         return cell
     number = float(cell)  # type: ignore[arg-type]  # every other cell is a number of pandas
     if math.isnan(number):
         return None
-    return int(number) if isinstance(cell, int) else f"{number:,.2f}"
+    return int(number) if isinstance(cell, int) else f"{number:,.{decimals}f}"

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.bench_layers import layers
 from fsq_edge.cli.bench_network import is_network, measure_network, windows_or_file
-from fsq_edge.cli.options import F, default_option, names_of, path_option
+from fsq_edge.cli.options import F, PartGroup, default_option, names_of, path_option
 from fsq_edge.cli.output import Output, need, output_options, write_report
 from fsq_edge_runtime.errors import UsageError
 
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 DEFAULT = "measure"
 
 
-class BenchGroup(click.Group):
+class BenchGroup(PartGroup):
     """``bench BUNDLE`` and its named commands: what is no command's name belongs to ``measure``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``measure`` in front of arguments that name no command, ``--help`` among them."""
-        if not args or args[0] not in self.commands:
+        if not args or args[0] not in (*self.commands, *self.elsewhere):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
@@ -73,12 +72,9 @@ GATE_EXITS = (
 )
 
 
-@click.group("bench", cls=BenchGroup)
+@click.group("bench", cls=BenchGroup, elsewhere={"layers": "fsq_edge.cli.layer_cost"})
 def command() -> None:
     """Measure a bundle or the layers of its network, or compare two results."""
-
-
-command.add_command(layers)
 
 
 @command.command(DEFAULT, cls=Measure, epilog=GATE_EXITS)

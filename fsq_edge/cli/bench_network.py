@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsq_edge.cli.output import need
-from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from fsq_edge_benchmarks.bench.bench import BenchSettings
+    from fsq_edge_benchmarks.bench.network_bench import NetworkFile
     from fsq_edge_benchmarks.bench.result import BenchResult, Mode
 
 MOST_WINDOWS = 4096
@@ -51,29 +51,40 @@ def measure_network(
         MissingInputError, DataError: a file does not fit.
         BackendError: no device.
     """
-    need("onnx", "compile")
-    from fsq_edge.deploy.foreign_set import read_frames
     from fsq_edge_benchmarks.bench.network_bench import bench_network
 
-    is_hef = path.suffix.lower() == ".hef"
-    if not is_hef:
-        require_onnx(path)
+    network = _opened(path, sizes["windows"], against)
     for name in ("seconds", "streams", "starts"):
         if sizes[name] is not None:
             raise UsageError(f"--{name} needs a bundle, {path.name} is a network alone")
-    if against is not None and Path(against).suffix.lower() != ".onnx":
-        raise UsageError(f"--against {against}: an ONNX file is raced against another one", hint="--against OTHER.onnx")
-    windows = sizes["windows"]
-    inputs = read_frames(windows) if isinstance(windows, Path) else None
     return bench_network(
-        path,
+        network,
         modes,
-        backends or (("hailo",) if is_hef else ("onnx",)),
+        backends,
         decisions=int(sizes["decisions"] or settings.decisions),
         rounds=settings.rounds,
-        windows=windows if isinstance(windows, int) else settings.windows,
-        inputs=inputs,
-        against=None if against is None else require_onnx(Path(against)),
+        windows=sizes["windows"] if isinstance(sizes["windows"], int) else settings.windows,
         quick=quick,
         say=say,
     )
+
+
+def _opened(path: Path, windows: int | Path | None, against: str | None) -> NetworkFile:
+    """Return the file; only an ONNX file needs the workstation's packages."""
+    if path.suffix.lower() == ".hef":
+        from fsq_edge_benchmarks.bench.network_bench import HefFile
+
+        if against is not None or isinstance(windows, Path):
+            raise UsageError("--against and a file of windows go with an ONNX file", hint="leave them out")
+        return HefFile(path)
+    from fsq_edge.deploy.foreign_formats import require_onnx
+
+    require_onnx(path)
+    need("onnx", "compile")
+    from fsq_edge.deploy.foreign_set import read_frames
+    from fsq_edge_benchmarks.bench.onnx_network import OnnxFile
+
+    if against is not None and Path(against).suffix.lower() != ".onnx":
+        raise UsageError(f"--against {against}: an ONNX file is raced against another one", hint="--against OTHER.onnx")
+    inputs = read_frames(windows) if isinstance(windows, Path) else None
+    return OnnxFile(path, inputs, None if against is None else Path(against))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ def command(
         from fsq_edge.budget import correct
 
         tables["corrected"] = correct(pieces, Correction.load(correction))
-    _write(pieces, tables, zone, folder, html, svg)
+    _write(pieces, tables, zone, _classes(logs), folder, html, svg)
     for name in SHOWN:
         if name in tables:
             rows = tables[name].round(2)
@@ -109,10 +110,20 @@ def _tables(
     return tables
 
 
+def _classes(logs: Sequence[Path]) -> tuple[str, ...]:
+    """Return the classes of the bundle that scored the first folder; a log of ``run`` does not say them."""
+    from fsq_edge.scoring.entry import HEADER
+    from fsq_edge.scoring.folder import read_header
+
+    root = next((log for log in logs if (log / HEADER).is_file()), None)
+    return () if root is None else read_header(root).classes
+
+
 def _write(
     pieces: pd.DataFrame,
     tables: dict[str, pd.DataFrame],
     zone: str | None,
+    classes: tuple[str, ...],
     folder: Path | None,
     html: Path | None,
     svg: Path | None,
@@ -125,7 +136,7 @@ def _write(
         return
     from fsq_edge.budget.page import make_page, make_pictures
 
-    pictures = make_pictures(pieces, tables, zone)
+    pictures = make_pictures(pieces, tables, zone, classes)
     if html is not None:
         write_file(html, make_page(pieces, tables, pictures, zone).encode())
     for picture in [picture for group in pictures.values() for picture in group] if svg is not None else ():

@@ -10,18 +10,14 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import MAX_KEY_BYTES, add_hef, sign
 from fsq_edge.cli.bundle_device import install, pull, push, rollback
-from fsq_edge.cli.bundle_onnx import network_options
-from fsq_edge.cli.gate_report import gate_options, stop_if_shut
-from fsq_edge.cli.options import bundle_option, default_option, path_option
-from fsq_edge.cli.output import Output, force_option, need, output_options, table
-from fsq_edge_compile.checker.targets import ARCHES
+from fsq_edge.cli.options import PartGroup, path_option
+from fsq_edge.cli.output import Output, output_options, table
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.install import verify_parts
-from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
 
 
-@click.group("bundle")
+@click.group("bundle", cls=PartGroup, elsewhere={"build": "fsq_edge.cli.build_bundle"})
 def command() -> None:
     """Build, verify, inspect, sign and install deployment bundles (.fsqb files or folders)."""
 
@@ -32,67 +28,6 @@ command.add_command(install)
 command.add_command(rollback)
 command.add_command(push)
 command.add_command(pull)
-
-
-@command.command(
-    epilog="Exit codes: 0 the bundle is written; 1 the check, the calibration audit or the parity ladder refuses it "
-    "and nothing is written, unless --force."
-)
-@click.argument("build", type=click.Path(path_type=Path), required=False)
-@network_options
-@bundle_option(
-    "--out", required=True, help="Write the bundle here: a file NAME.fsqb, or a folder, whose name has no suffix."
-)
-@click.option("--name", help="Call the model this (default: the name in export.json).")
-@default_option("--arch", "hailo8l", click.Choice(ARCHES), "Check the device graph for this chip.")
-@gate_options
-@force_option
-@output_options
-def build(
-    build: Path | None,
-    out: Path,
-    name: str | None,
-    arch: str,
-    min_code_agreement: float,
-    max_drop: float,
-    force: str,
-    output: Output,
-    **network: Any,
-) -> None:
-    """Make a bundle from the BUILD folder of export, calibrate and quantize, or from --onnx MODEL.
-
-    Before, the device graph is checked for the target, the calibration set is audited again, and the parity ladder is
-    climbed from torch to the int8 preview, and to the compiler's emulator where BUILD holds a compilation.
-
-    With --onnx, --preprocess and --windows, the network was trained elsewhere: it is rewritten as check --fix does,
-    checked, calibrated, previewed in int8 and compared with the file as it came, in one go.
-    """
-    need("onnx", "compile")
-    from fsq_edge_compile.build_folder import BuildFolder
-    from fsq_edge_compile.packing.bundle import build_bundle
-    from fsq_edge_compile.packing.gate import check_gate
-    from fsq_edge_compile.parity.ladder import Gates
-
-    if network["onnx"] is not None and build is None:
-        from fsq_edge.cli.own_network import build_own
-
-        own = build_own(network, output, name, arch, min_code_agreement, force)
-        own.save(out)
-        _show(own, output, f"wrote {out}")
-        output.say_next("fsq-edge", "run", out, "--source", "npz:FILE")
-        output.write_json(summary(own))
-        return
-    if build is None or network["onnx"] is not None:
-        raise UsageError("give a BUILD folder or --onnx MODEL, one of the two", hint="fsq-edge bundle build --help")
-    folder = BuildFolder(build)
-    gate = check_gate(folder, arch, force=force, parity=Gates(min_code_agreement, max_drop))
-    stop_if_shut(output, gate, "not built")
-    climbed = gate.ladder.to_dict() if gate.ladder else {}
-    bundle = build_bundle(folder, name=name, check={arch: gate.report.verdict}, parity=climbed, forced=gate.forced)
-    bundle.save(out)
-    _show(bundle, output, f"wrote {out}")
-    output.say_next("fsq-edge", "run", out, "--source", "npz:FILE")
-    output.write_json(summary(bundle))
 
 
 @command.command()
@@ -117,8 +52,7 @@ def verify(bundle: Path, key: Path | None, output: Output) -> None:
 def inspect(bundle: Path, output: Output) -> None:
     """Show what a bundle holds."""
     opened = Bundle.open(bundle)
-    _show(opened, output, str(bundle))
-    output.write_json(summary(opened))
+    show_bundle(opened, output, str(bundle))
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
@@ -131,7 +65,8 @@ def _signature_state(bundle: Bundle) -> str:
     return "signed (not checked: no --key)" if bundle.has("signature") else "not signed"
 
 
-def _show(bundle: Bundle, out: Any, title: str) -> None:
+def show_bundle(bundle: Bundle, out: Output, title: str) -> None:
+    """Print what a bundle holds, under a title, and write its JSON."""
     manifest, config = bundle.manifest, bundle.preprocess
     channels = ", ".join(f"{channel.name} [{channel.unit}]" for channel in config.channels)
     out.print(f"[bold]{escape(title)}[/bold]")
@@ -152,3 +87,4 @@ def _show(bundle: Bundle, out: Any, title: str) -> None:
             f"{bundle.events.reported_on} of {bundle.events.dataset}"
         )
     out.say(f"signature {_signature_state(bundle)}")
+    out.write_json(summary(bundle))

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from fsq_edge.cli.bundle_onnx import network_options
 from fsq_edge.cli.early import require_run
+from fsq_edge.cli.onnx_options import network_options
 from fsq_edge.cli.options import default_option, folder_option
 from fsq_edge.cli.output import Output, force_option, need, output_options
 from fsq_edge_compile.checker.targets import ARCHES

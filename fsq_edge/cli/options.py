@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +17,31 @@ _FILE_SUFFIXES = frozenset((
     ".csv", ".fsqb", ".gz", ".hef", ".html", ".json", ".md", ".npy", ".npz", ".onnx", ".pdf", ".tar", ".txt", ".yaml",
     ".yml", ".zip",
 ))  # fmt: skip
+
+
+class PartGroup(click.Group):
+    """A group with commands that only the whole package has; such a one is imported when it is called.
+
+    Args:
+        elsewhere: name of such a command -> the module that defines it as ``command``.
+        settings: as for ``click.Group``.
+    """
+
+    def __init__(self, *, elsewhere: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.elsewhere = elsewhere
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands that this installation has."""
+        there = [name for name, module in self.elsewhere.items() if importlib.util.find_spec(module)]
+        return sorted([*self.commands, *there])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; on a device, one that is elsewhere raises ``ModuleNotFoundError``."""
+        if cmd_name not in self.elsewhere:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(self.elsewhere[cmd_name]).command
+        return command
 
 
 def path_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:

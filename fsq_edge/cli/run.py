@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from fsq_edge_runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
-    from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import Runner
     from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.sinks import Sink
@@ -110,6 +110,7 @@ def command(output: Output, **given: Any) -> None:
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import close_together
     from fsq_edge_runtime.sources import Notices
+    from fsq_edge_runtime.sources.silence import tell_first_refusal
 
     options = RunOptions(**given)
     if output.json_to == "-" and options.writes_standard_output:
@@ -118,12 +119,12 @@ def command(output: Output, **given: Any) -> None:
     notices = Notices(lambda line: None if output.quiet else click.echo(f"note: {line}", err=True))
     stop, facts = threading.Event(), {}
     sinks: list[Sink] = []
-    reloaders: list[Reloader] = []  # empty until there is a session to give another bundle
+    reloaders: list[Callable[[], object]] = []  # empty until there is a session to give another bundle
     with ExitStack() as stack:
         endings = stack.enter_context(ending_signals(stop, partial(_reload, reloaders) if options.reload else None))
         sources = [_closing(stack, source) for source in options.open_sources(bundle, notices)]
         if options.workers > 1:
-            _share(bundle, options, sources, stop, endings, output)
+            _share(bundle, options, sources, stop, endings, output, reloaders)
             return
         live = any(source.live for source in sources)
         session = options.open_session(bundle, live)
@@ -131,7 +132,8 @@ def command(output: Output, **given: Any) -> None:
         def reopen(chosen: str | None) -> Session:
             return options.open_session(Bundle.open(options.bundle), live, chosen)
 
-        reloaders.append(_closing(stack, Reloader(session, reopen)))
+        reloader = _closing(stack, Reloader(session, reopen))
+        reloaders.append(reloader.request)
         if rules is not None:
             rules.check_classes(session.classes)
         if bundle.fingerprint.tells if options.drift is None else options.drift:
@@ -142,7 +144,9 @@ def command(output: Output, **given: Any) -> None:
         if not output.quiet:
             _say_where(sinks)
         alerts = None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop)
-        runner = options.make_runner(session, sources, sinks, alerts, reloaders[0] if options.reload else None)
+        runner = options.make_runner(session, sources, sinks, alerts, reloader if options.reload else None)
+        channels = ", ".join(f"{channel.name} in {channel.unit}" for channel in bundle.preprocess.channels[:12])
+        tell_first_refusal(session, f"the bundle expects {channels}", notices.say)
         if options.metrics is not None:
             sinks.append(open_metrics(options.metrics, runner, session))
             runner.attach(sinks[-1])
@@ -159,19 +163,30 @@ def command(output: Output, **given: Any) -> None:
         _report(facts, None if worker else bundle, options, output)
 
 
-def _reload(reloaders: list[Reloader]) -> None:
-    for reloader in reloaders:
-        reloader.request()
+def _reload(reloaders: list[Callable[[], object]]) -> None:
+    for reload in reloaders:
+        reload()
 
 
 def _share(
-    bundle: Bundle, options: RunOptions, sources: list[Source], stop: threading.Event, endings: Endings, output: Output
+    bundle: Bundle,
+    options: RunOptions,
+    sources: list[Source],
+    stop: threading.Event,
+    endings: Endings,
+    output: Output,
+    reloaders: list[Callable[[], object]],
 ) -> None:
     """Let workers answer, and report what they did together."""
     arguments = options.worker_arguments()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if options.workers > cores and not output.quiet:
+        few = "1 core" if cores == 1 else f"{cores} cores"
+        click.echo(f"note: {options.workers} workers on {few}: more workers than cores only take memory", err=True)
     endings.opening = False
-    facts = run_workers(options.workers, arguments, options.sink_texts, sources, stop)
-    _report(facts, bundle, options, output)
+    facts = run_workers(options.workers, arguments, options.sink_texts, sources, stop, reloaders)
+    if facts["workers"]:  # none left counters where who reads the output has enough, as `head` does
+        _report(facts, bundle, options, output)
     if signal.SIGINT in endings.received:
         raise KeyboardInterrupt
 

@@ -6,10 +6,12 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from fsq_edge.cli.options import overlays_by_stream
 from fsq_edge_runtime.errors import UsageError
@@ -61,7 +63,12 @@ def sink_of(text: str, worker: int) -> str:
 
 
 def run_workers(
-    count: int, arguments: Sequence[str], sink_texts: Sequence[str], sources: Sequence[Source], stop: threading.Event
+    count: int,
+    arguments: Sequence[str],
+    sink_texts: Sequence[str],
+    sources: Sequence[Source],
+    stop: threading.Event,
+    reloaders: list[Callable[[], object]],
 ) -> dict[str, Any]:
     """Run until the sources end or ``stop`` is set; return the counters of all workers together.
 
@@ -71,13 +78,14 @@ def run_workers(
         sink_texts: as given.
         sources: opened; read here.
         stop: ends the run.
+        reloaders: gets what lets the workers read the bundle again.
 
     Raises:
         UsageError: a sink that several processes cannot share.
-        BackendError: a worker ended with an error.
-        FsqEdgeError: a source failed for good.
+        FsqEdgeError: a worker ended with an error, or a source failed for good.
     """
     from fsq_edge_runtime.gateway import END_S, WorkerPool, add_facts, feed
+    from fsq_edge_runtime.systemd import Watchdog, notify
 
     sinks = [[sink_of(text, number) for text in sink_texts] for number in range(count)]
     live = int(any(source.live for source in sources))
@@ -95,10 +103,12 @@ def run_workers(
             ]
             return [sys.executable, "-m", "fsq_edge", "run", *arguments, *given, *source]
 
-        pool = WorkerPool(count, command)
+        pool = WorkerPool(count, command, lambda line: click.echo(line, err=True))
+        reloaders.append(pool.reload)
         try:
-            feed(pool, sources, stop)
+            feed(pool, sources, stop, Watchdog().beat)
         finally:
+            notify("STOPPING=1")
             pool.end(END_S if stop.is_set() else None)
         return add_facts([json.loads(path.read_text()) for path in results if path.exists()], sources)
 
@@ -161,14 +171,14 @@ class RunOptions:
         """
         given = {
             "--metrics": self.metrics is not None,
-            "--reload": self.reload,
             "--alerts": self.alert_file is not None,
+            "--stats": self.stats > 0,
         }
-        refuse_unshared({**given, "--stats": self.stats > 0})
+        refuse_unshared(given)
         words = [str(self.bundle), "--backend", self.backend, "--latency" if self.latency else "--no-latency"]
         words += [] if self.source_rate is None else ["--source-rate", str(self.source_rate)]
         words += ["--max-wait-ms", str(self.max_wait_ms)]
-        flags = {"--scores": self.scores, "--features": self.features, "--teach": self.teach}
+        flags = {"--scores": self.scores, "--features": self.features, "--teach": self.teach, "--reload": self.reload}
         flags |= {"--drift": self.drift is True, "--no-drift": self.drift is False}
         words += [flag for flag, on in flags.items() if on]
         return words + [part for text in self.overlay_texts for part in ("--overlay", text)]
@@ -244,7 +254,7 @@ def open_alerts(rules: AlertRules, sinks: list[Sink], *, queued: bool, stop: thr
     """Open what the rules write to, among the other sinks, and return what watches for them."""
     from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.sinks import open_sink
-    from fsq_edge_runtime.sinks.chosen import AlertsOnly
+    from fsq_edge_runtime.sinks.delivery import AlertsOnly
 
     for text in rules.sinks:
         sinks.append(AlertsOnly(open_sink(text, queued=queued, stop=stop)))

@@ -20,7 +20,7 @@ from fsq_edge.training.split import WindowSides, cut_sides
 from fsq_edge_benchmarks.bench.contestant import open_subject
 from fsq_edge_benchmarks.bench.modes.single import measure_single
 from fsq_edge_benchmarks.bench.result import ModeResult
-from fsq_edge_benchmarks.measure.fixed_bundle import small_bundle
+from fsq_edge_benchmarks.measure.fixed_network import small_bundle
 from fsq_edge_calibration import CalibrationSet, audit_set
 from fsq_edge_compile import check
 from fsq_edge_compile.build_folder import BuildFolder, ExportRecord

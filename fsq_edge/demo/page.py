@@ -71,7 +71,7 @@ def write_report(result: DemoResult, values: dict[str, Any], path: Path) -> None
     timeline, classes = result.timeline, result.run.classes
     stretch = Picture(timeline_figure(timeline.decisions, timeline.truth, classes), "True and predicted labels.")
     parts = [
-        Section("What was measured", UNPROVEN, tables=(Table(("", "value"), summary_rows(values)),)),
+        Section("What was measured", UNPROVEN, tables=(Table(("what", "value"), summary_rows(values)),)),
         Section(
             "A streamed stretch",
             f"Held-out data ({timeline.title}) streamed through the bundle. `window` is the label of each window "

@@ -61,12 +61,16 @@ def _rung(rung: RungResult) -> list[str | None]:
     score = rung.macro_f1
     return [
         rung.name,
-        None if rung.max_abs_difference is None else f"{rung.max_abs_difference:.1e}",
+        _difference(rung.max_abs_difference),
         _share(rung.code_agreement),
         _share(rung.label_agreement),
         None if score is None else f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})",
         f"not run: {rung.skipped}" if rung.skipped else "; ".join(rung.lost) or "holds",
     ]
+
+
+def _difference(value: float | None) -> str | None:
+    return "0" if value == 0 else None if value is None else f"{value:.1e}"
 
 
 def _share(value: float | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.reliability import ReliabilityBin
 from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, name_rows, new_figure, svg_text
+from fsq_edge.report.palette import class_color, class_hatch
 from fsq_edge_runtime.arrays import Float64Array, Int64Array
 
 MOST_CLASSES_WITH_NUMBERS = 20  # beyond, the numbers in the cells of a confusion matrix cannot be read
@@ -134,7 +136,10 @@ def timeline_figure(
         truth: (begin s, end s, label) stretches in order.
         classes: K names; they fix the colors.
     """
-    color_of = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(classes)}
+    look: dict[str, dict[str, Any]] = {
+        name: {"facecolor": class_color(i), "hatch": class_hatch(i) or None, "edgecolor": "#FFFFFF", "linewidth": 0}
+        for i, name in enumerate(classes)
+    }
     rows = {
         "true": list(truth),
         "window": stretches(decisions, "raw_label"),
@@ -144,8 +149,8 @@ def timeline_figure(
         figure, axes = new_figure(9.0, 2.3 + 0.2 * ((len(classes) - 1) // 5))
         for at, spans in enumerate(rows.values()):
             for begin, end, label in spans:
-                color = color_of.get(label, "#88888866")
-                axes.broken_barh([(begin, end - begin)], (at - 0.38, 0.76), facecolor=color, linewidth=0)
+                own = look.get(label, {"facecolor": "#88888866", "linewidth": 0})
+                axes.broken_barh([(begin, end - begin)], (at - 0.38, 0.76), **own)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set(xlabel="time, s", ylabel="label")
@@ -153,7 +158,7 @@ def timeline_figure(
         axes.tick_params(axis="y", length=0)
         shown = [name for name in classes if any(name == label for spans in rows.values() for _, _, label in spans)]
         for name in shown:
-            axes.barh(0, 0, color=color_of[name], label=name)
+            axes.barh(0, 0, label=name, **look[name])
         if shown:
             legend_above(axes, 5)
         return svg_text(figure, "True and predicted labels over time")

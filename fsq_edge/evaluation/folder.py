@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fsq_edge.evaluation.report import TITLE, sections, subtitle, verdict
 from fsq_edge.evaluation.run_evaluation import RunEvaluation, summary
-from fsq_edge.report.document import to_markdown
 from fsq_edge.report.html import render
 from fsq_edge.report.index import write_page
+from fsq_edge.report.markdown import to_markdown
 from fsq_edge_runtime.files import write_errors, write_file
 
 REPORT_FILE, PAGE_FILE = "evaluation_report.md", "evaluation.html"

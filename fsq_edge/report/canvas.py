@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fsq_edge.report.document import PALETTE as PALETTE
+from fsq_edge.report.palette import PALETTE as PALETTE
 
 INK = "#010203"  # becomes currentColor; no data colour comes near it
 

@@ -1,17 +1,16 @@
-"""A report as data: sections of text, facts, tables and pictures, written as Markdown here and as HTML in ``html``."""
+"""A report as data: sections of text, facts, tables and pictures; ``markdown``, ``html`` and ``terminal`` write it."""
 
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 PICTURE_FOLDER = "figures"
-# Okabe and Ito 2008: told apart with any common color vision. Black is left out: it vanishes on a dark ground.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
-_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,eE]|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
+_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,]|[eE][-+]?\d|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 
 Cell = str | int | float | None
 
@@ -160,37 +159,14 @@ def shown_cells(table: Table) -> tuple[list[list[str]], list[bool]]:
     return rows, [bool(column) and all(cell == "–" or _NUMBER.match(cell) for cell in column) for column in columns]
 
 
-def to_markdown(title: str, sections: Sequence[Section], *, subtitle: str = "", notices: Sequence[str] = ()) -> str:
-    """Write a report as Markdown.
-
-    Args:
-        title: first-level heading.
-        sections: second-level parts.
-        subtitle: one line below the title.
-        notices: what nobody may overlook, each one line; written as quotations above all else.
-
-    Returns:
-        UTF-8 text that ends with a line feed.
-    """
-    parts = [f"# {title}", subtitle, *(f"> **{notice}**" for notice in notices)]
-    for section in sections:
-        parts += [f"## {section.heading}", section.text.strip()]
-        parts.append("\n".join(_fact_line(fact) for fact in section.facts))
-        for table in section.tables:
-            parts += [f"**{table.caption}**" if table.caption else "", _markdown_table(table)]
-        parts += [f"![{picture.caption}]({picture.file_name})" for picture in section.figures if picture.name]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _fact_line(fact: Fact) -> str:
-    return f"- **{fact.name}**: {fact.value}" + (f" ({fact.note})" if fact.note else "")
-
-
-def _markdown_table(table: Table) -> str:
-    lines = [[_escaped(name) for name in table.columns], ["---"] * len(table.columns)]
-    lines += [[_escaped(cell_text(cell)) for cell in row] for row in table.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+def finite(value: Any) -> Any:
+    """Return ``value`` with numpy scalars and arrays as plain Python and non-finite numbers as None."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -23,6 +23,8 @@ AT_ONCE = {"rows": (40, 20), "tables": (4, 2), "pictures": (8, 6)}
 _WIDTH = re.compile(r'<svg [^>]*?width="([\d.]+)pt"')
 LEAST_SCALE = 0.93  # of a chart's own size: its text of 9 points then has 11 pixels on a phone, where the chart scrolls
 _INLINE = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\((https?://[^\s)]+|[\w./#-]+)\)")
+SHORT_CODE = 24  # letters: such code, an option as a rule, is never broken over two lines
+_PERCENT, _UNIT = re.compile(r"(?<=\d) ?%"), re.compile(r"(?<=\d) (?=(?:[nµm]?s|min|h|d|Hz|g|[kKMG]i?B|points)\b)")
 _LINK = re.compile(r"\[[^\]]+\]\([\w./#-]+\)")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/\s]+={0,2}\s*$")
 
@@ -57,7 +59,7 @@ def render(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(rich_text=_rich_text, slug=_slug, picture=_picture, shown=shown_cells)
-    environment.filters.update(cell=_cell, at_once=_at_once)
+    environment.filters.update(cell=_cell, at_once=_at_once, line=_line)
     look = resources.files("fsq_edge_compile").joinpath(LOOK).read_text(encoding="utf-8")
     parts = {"notices": list(notices), "sections": list(sections), "verdict": verdict, "made": made_line()}
     page = environment.from_string(source)
@@ -77,10 +79,18 @@ def _cell(text: str) -> Markup:
     return Markup(_inline(text)) if _LINK.fullmatch(text) else Markup(_escaped(text))  # noqa: S704 - escaped below
 
 
+def _line(text: str) -> Markup:
+    """Turn one line of the little Markdown into text."""
+    from markupsafe import Markup
+
+    return Markup(_inline(text))  # noqa: S704 - escaped piece by piece
+
+
 def _escaped(text: str) -> str:
+    """Return text as HTML; a number and the unit behind it stay on one line, and percent is written in one way."""
     from markupsafe import escape
 
-    return str(escape(text))
+    return _UNIT.sub("\u00a0", _PERCENT.sub("\u00a0%", str(escape(text))))
 
 
 def _rich_text(text: str) -> Markup:
@@ -104,15 +114,16 @@ def _inline(text: str) -> str:
     parts, end = [], 0
     for match in _INLINE.finditer(text):
         code, bold, label, address = match.groups()
-        parts.append(str(escape(text[end : match.start()])))
+        parts.append(_escaped(text[end : match.start()]))
         if code is not None:
-            parts.append(f"<code>{escape(code)}</code>")
+            kind = ' class="long"' if len(code) > SHORT_CODE else ""
+            parts.append(f"<code{kind}>{escape(code)}</code>")
         elif bold is not None:
-            parts.append(f"<strong>{escape(bold)}</strong>")
+            parts.append(f"<strong>{_escaped(bold)}</strong>")
         else:
             parts.append(f'<a href="{escape(address)}">{escape(label)}</a>')
         end = match.end()
-    parts.append(str(escape(text[end:])))
+    parts.append(_escaped(text[end:]))
     return "".join(parts)
 
 

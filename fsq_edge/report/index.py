@@ -88,7 +88,7 @@ def _index(name: str, found: list[Entry]) -> str:
 
 
 def _time_of(made: str) -> str:
-    return next((part for part in made.split(", ") if part.endswith("UTC")), made)
+    return next((part for part in made.split(", ") if part.endswith("UTC")), made).replace(" ", "\u00a0")
 
 
 def _link(folder: Path, index: str) -> None:

@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fsq_edge.report.document import Fact, Section, Table, Verdict, plural, to_markdown
+from fsq_edge.report.document import Fact, Section, Table, Verdict, plural
 from fsq_edge.report.html import render
+from fsq_edge.report.markdown import to_markdown
+from fsq_edge.report.times import duration
 from fsq_edge.scoring.folder import read_entries, read_header
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file
@@ -87,7 +89,7 @@ def _sections(found: dict[str, Any]) -> list[Section]:
     windows = found["decided"] + found["abstained"] + found["missed"]
     facts = [
         Fact("Recordings", f"{found['scored']:,}", f"of {found['recordings']:,}"),
-        Fact("Recorded time", f"{found['hours']:,.1f} h", "samples at their nominal rate"),
+        Fact("Recorded time", duration(HOUR_S * found["hours"]), "samples at their nominal rate"),
         Fact("Windows", f"{windows:,}", f"{found['abstained']:,} abstained, {found['missed']:,} missed"),
     ]
     rows = [(label, count, f"{100 * count / max(1, windows):.1f} %") for label, count in found["labels"].items()]

@@ -96,7 +96,7 @@ def tune_page(tuned: Tuned, report: EventReport) -> str:
             tables=[front_table(tuned.result, chosen=tuned.chosen)],
         ),
         Section("Classes", "Of the recordings reported on.", tables=[_classes(raw, best)]),
-        Section("How it was made", tables=[Table(("", "value"), _facts(report))]),
+        Section("How it was made", tables=[Table(("what", "value"), _facts(report))]),
     ]
     subtitle = f"{report.dataset}, {report.reported_on}, hop {report.hop_samples} samples ({report.hop_ms:g} ms)"
     return render(

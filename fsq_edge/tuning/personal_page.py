@@ -31,11 +31,10 @@ def personal_page(found: Personalization, bundle: str, wearer: str) -> str:
         for name, change in (("macro-F1", gain.macro_f1), ("log loss", gain.log_loss))
     ]
     gains = Table(("held out", "windows", "measure", "before", "after", "better, 95 %"), rows)
-    sections = [
-        Section("Gain", HELD_OUT if rows else "Nothing was fitted.", tables=[gains] if rows else ()),
-        Section("Classes", "On held-out blocks of time.", tables=[Table(CLASS_COLUMNS, class_rows(found))]),
-        Section("Fit", tables=[Table(("", "value"), _facts(found))]),
-    ]
+    sections = [Section("Gain", HELD_OUT, tables=[gains])] if rows else []
+    if classes := class_rows(found):
+        sections.append(Section("Classes", "On held-out blocks of time.", tables=[Table(CLASS_COLUMNS, classes)]))
+    sections.append(Section("Fit", tables=[Table(("what", "value"), _facts(found))]))
     return render("Personal head", sections, subtitle=f"{bundle} for {wearer}", verdict=_verdict(found))
 
 

@@ -96,7 +96,7 @@ def score_table(report: EventReport, caption: str = "") -> Table:
     if report.int8_preview is not None:
         rows.append(("int8 preview", report.int8_preview))
     rows += [("fit: raw argmax", report.fit_raw), ("fit: tuned", report.fit_tuned)]
-    columns = ("", "false/h (95 %)", "missed", "repeats", "delay s", "p90 s", "added s")
+    columns = ("decisions", "false/h (95 %)", "missed", "repeats", "delay s", "p90 s", "added s")
     return Table(columns, [[name, *_score_cells(score)] for name, score in rows], caption)
 
 

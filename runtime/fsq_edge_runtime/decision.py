@@ -81,6 +81,7 @@ class DecisionChain:
         label: index of the label now held, or ``UNKNOWN``.
         enter, leave, unknown_below: as in the settings.
         dwell, refractory: as in the settings, in hops.
+        plain: whether the label is always the class with the highest probability, so that :meth:`take` may serve.
         span: windows of the median; 1 is none.
         rate, weight: of the exponential mean: hops in its time constant, and the weight of a new window; 1.0 is none.
     """
@@ -96,6 +97,7 @@ class DecisionChain:
         "enter",
         "label",
         "leave",
+        "plain",
         "rate",
         "refractory",
         "span",
@@ -111,6 +113,8 @@ class DecisionChain:
         decays = settings.smoothing == "ema" and settings.smoothing_ms > 0
         self.rate = hop_ms / settings.smoothing_ms if decays else math.inf
         self.weight = -math.expm1(-self.rate)
+        limits = self.enter, self.leave, self.unknown_below, self.dwell, self.refractory
+        self.plain = self.span == 1 and not decays and not any(limits)
         self.reset()
 
     def reset(self) -> None:
@@ -163,6 +167,14 @@ class DecisionChain:
         else:
             self._candidate, self._lead = UNKNOWN, 0
         return (UNKNOWN if best < self.unknown_below else self.label), smoothed
+
+    def take(self, raw: int) -> int:
+        """Take the best class of the next window, the first of equals; return the label, as :meth:`step` would."""
+        if raw == self.label:
+            self._age += 1
+        else:
+            self.label, self._age = raw, 0
+        return raw
 
     def _smooth(self, probabilities: Sequence[float]) -> Sequence[float]:
         # Plain Python: on a handful of classes it is several times faster than arrays.

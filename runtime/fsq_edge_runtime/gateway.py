@@ -6,24 +6,22 @@ order. Workers are whole processes of ``fsq-edge run`` behind a pipe; they end w
 
 from __future__ import annotations
 
-import fcntl
-import os
-import select
-import subprocess
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from fsq_edge_runtime.errors import BackendError
+from fsq_edge_runtime.gateway_lane import Lane
 from fsq_edge_runtime.sources.base import Chunk, Source, worker_of
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM
-from fsq_edge_runtime.sources.pipe import encode_chunk
+from fsq_edge_runtime.sources.pipe import append_chunk
+from fsq_edge_runtime.systemd import notify
 
-PIPE_BYTES: Final = 1 << 20  # half a minute of a hundred sensors at 50 Hz: a worker that starts loses nothing
-READY_POLL_S: Final = 0.05
+GATHER_BYTES: Final = 1 << 15  # of recordings, written together: this process must leave the cores to the workers
+FLUSH_S: Final = 0.05  # what was gathered waits no longer
 END_S: Final = 1.5  # for workers to drain; a stop must not take longer than two seconds
-MAX_WORKERS: Final = 64
 
 
 class WorkerPool:
@@ -31,103 +29,108 @@ class WorkerPool:
 
     Args:
         count: how many.
-        command: the command line of a worker, from its number, the descriptor that it reads, and the one to which it
-            writes when it can answer.
+        command: the command line of a worker, see :class:`~fsq_edge_runtime.gateway_lane.Lane`.
+        tell: hears what workers write to standard error, line by line; None writes it there. The error that a worker
+            ends with is raised by :meth:`end` instead.
 
     Raises:
         OSError: a process cannot be started.
     """
 
-    def __init__(self, count: int, command: Callable[[int, int, int], Sequence[str]]) -> None:
-        self._pipes: list[int | None] = []
-        self._locks = [threading.Lock() for _ in range(count)]
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._ready: list[int] = []
-        self.lost = [0] * count
-        for number in range(count):
-            reading, writing = os.pipe()
-            told, tells = os.pipe()
-            self._pipes.append(writing)
-            self._ready.append(told)
-            _widen(writing)
-            try:
-                # A group of its own: Ctrl-C ends this process, which closes the pipes, and nothing is answered half.
-                arguments, given = command(number, reading, tells), (reading, tells)
-                process = subprocess.Popen(arguments, pass_fds=given, start_new_session=True)
-            finally:
-                os.close(reading)
-                os.close(tells)
-            self._processes.append(process)
+    def __init__(
+        self,
+        count: int,
+        command: Callable[[int, int, int], Sequence[str]],
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
+        told = tell or (lambda line: sys.stderr.write(f"{line}\n"))
+        self._lanes = [Lane(number, command, told) for number in range(count)]
+
+    @property
+    def lost(self) -> int:
+        """Samples that workers which had ended did not get."""
+        return sum(lane.lost for lane in self._lanes)
 
     def wait_ready(self, stop: threading.Event) -> None:
         """Wait until every worker can answer, has ended, or ``stop`` is set: samples read earlier would be late."""
-        waiting, self._ready = self._ready, []
-        for told in waiting:
-            while not stop.is_set() and not select.select([told], [], [], READY_POLL_S)[0]:
-                continue
-            os.close(told)
+        for lane in self._lanes:
+            lane.wait_ready(stop)
 
-    def put(self, chunk: Chunk) -> None:
+    def put(self, chunk: Chunk, *, gather: bool = False) -> None:
         """Hand a chunk to the worker of its stream; waits while that worker's pipe is full.
 
         Samples for a worker that has ended are counted as ``lost``.
-        """
-        number = worker_of(chunk.stream, len(self._pipes))
-        data = memoryview(encode_chunk(chunk))
-        with self._locks[number]:
-            pipe = self._pipes[number]
-            try:
-                while pipe is not None and data:
-                    data = data[os.write(pipe, data) :]
-            except BrokenPipeError:
-                self._close(number)
-            if self._pipes[number] is None:
-                self.lost[number] += len(chunk.samples)
 
-    def failed(self) -> int | None:
-        """Return the number of a worker that has ended with an error, if there is one."""
-        return next((at for at, process in enumerate(self._processes) if process.poll()), None)
+        Args:
+            chunk: of any stream.
+            gather: let it wait for others, until they fill ``GATHER_BYTES`` or :meth:`flush` is called.
+        """
+        lane = self._lanes[worker_of(chunk.stream, len(self._lanes))]
+        with lane.lock:
+            append_chunk(lane.waiting, chunk)
+            lane.samples += len(chunk.samples)
+            if not gather or len(lane.waiting) >= GATHER_BYTES:
+                lane.write()
+
+    def flush(self) -> None:
+        """Write what was gathered, as far as the pipes have room; waits for nothing."""
+        for lane in self._lanes:
+            if lane.lock.acquire(blocking=False):
+                try:
+                    lane.write(wait=False)
+                finally:
+                    lane.lock.release()
+
+    def over(self) -> bool:
+        """Return whether a worker has ended, which none does by itself unless it failed, or its reader has gone."""
+        return any(lane.process.poll() is not None for lane in self._lanes)
+
+    def reload(self) -> None:
+        """Let every worker that can answer read its bundle again."""
+        for lane in self._lanes:
+            if lane.started:
+                lane.process.send_signal(signal.SIGHUP)
 
     def end(self, within_s: float | None = None) -> None:
         """Close the pipes and wait until the workers have drained; kill those that take longer than ``within_s``.
 
         Raises:
-            BackendError: a worker ended with an error, which it has written to standard error.
+            FsqEdgeError: a worker ended with an error: its own words where it left any, under its exit code.
         """
-        for number, lock in enumerate(self._locks):
-            with lock:
-                self._close(number)
         deadline = None if within_s is None else time.monotonic() + within_s
-        for process in self._processes:
-            try:
-                process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        faulty = self.failed()
-        if faulty is not None:
-            code = self._processes[faulty].returncode
-            raise BackendError(
-                f"worker {faulty} ended with exit code {code}, {sum(self.lost)} samples were lost",
-                hint="its own message stands above; without --workers the error is shown in full",
-            )
-
-    def _close(self, number: int) -> None:
-        pipe, self._pipes[number] = self._pipes[number], None
-        if pipe is not None:
-            os.close(pipe)
+        for lane in self._lanes:
+            lane.deadline = deadline
+        for lane in self._lanes:
+            with lane.lock:
+                lane.write()
+                lane.close()
+        for lane in self._lanes:
+            lane.end()
+        for lane in self._lanes:
+            if (failure := lane.failure(self.lost)) is not None:
+                raise failure
 
 
-def feed(pool: WorkerPool, sources: Sequence[Source], stop: threading.Event) -> None:
+def feed(
+    pool: WorkerPool,
+    sources: Sequence[Source],
+    stop: threading.Event,
+    heartbeat: Callable[[], object] = lambda: None,
+) -> None:
     """Read every source on a thread of its own into the pool until all have ended or ``stop`` is set.
 
     With several sources, samples without a stream id belong to the stream named after their source's number, from 0.
 
+    ``heartbeat`` is called while this process and every worker live. A worker that ends ends the reading, too;
+    :meth:`WorkerPool.end` says what it failed of.
+
     Raises:
         FsqEdgeError: what a source failed of for good.
-        BackendError: a worker ended before the sources.
     """
     pool.wait_ready(stop)
+    if pool.over() or stop.is_set():
+        return
+    notify("READY=1")
     failures: list[Exception] = []
     halt = threading.Event()
 
@@ -135,7 +138,7 @@ def feed(pool: WorkerPool, sources: Sequence[Source], stop: threading.Event) -> 
         try:
             for chunk in source.chunks(halt):
                 alone = len(sources) == 1 or chunk.stream != DEFAULT_STREAM
-                pool.put(chunk if alone else chunk._replace(stream=str(number)))
+                pool.put(chunk if alone else chunk._replace(stream=str(number)), gather=not source.live)
                 if halt.is_set():
                     return
         except Exception as error:  # noqa: BLE001 - raised again by feed(), on the thread that can act on it
@@ -146,9 +149,12 @@ def feed(pool: WorkerPool, sources: Sequence[Source], stop: threading.Event) -> 
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads) and not halt.is_set():
-        threads[0].join(0.05) if threads[0].is_alive() else time.sleep(0.05)
-        if stop.is_set() or pool.failed() is not None:
+        threads[0].join(FLUSH_S) if threads[0].is_alive() else time.sleep(FLUSH_S)
+        pool.flush()
+        if stop.is_set() or pool.over():
             halt.set()
+        else:
+            heartbeat()
     if failures:
         raise failures[0]
 
@@ -163,10 +169,3 @@ def add_facts(parts: Sequence[dict[str, Any]], sources: Sequence[Source]) -> dic
             elif name == "sinks":
                 whole["sinks"] = [*whole.get("sinks", []), *value]
     return {**whole, "workers": len(parts), "sources": [dict(source.counters) for source in sources]}
-
-
-def _widen(pipe: int) -> None:
-    try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    except (AttributeError, OSError):  # not Linux, or above what users may have: a smaller pipe waits more often
-        return

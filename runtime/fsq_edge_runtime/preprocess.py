@@ -7,6 +7,7 @@ trained elsewhere may take the z-scores of each window (:class:`WindowZscore`) i
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import math
 from collections.abc import Callable
@@ -259,6 +260,8 @@ class FrameWriter:
     Args:
         preprocessor: what to apply.
         frames: (N, C', H, W) or (C', H, W) float32, C-contiguous: where every :meth:`write` puts its result.
+        scratch: (N, C, T) float32, C-contiguous, for the z-copies on their way: on many windows numpy is a third
+            faster there than between the channels of a frame. None does without.
 
     Attributes:
         raw: view (N, C, T) or (C, T) of the part of ``frames`` that takes the raw windows.
@@ -267,7 +270,7 @@ class FrameWriter:
     evicted by the network; hence few calls, of few kinds, over whole frames.
     """
 
-    def __init__(self, preprocessor: Preprocessor, frames: Float32Array) -> None:
+    def __init__(self, preprocessor: Preprocessor, frames: Float32Array, scratch: Float32Array | None = None) -> None:
         config = preprocessor.config
         channels, samples = len(config.channels), config.window_samples
         self._with = preprocessor
@@ -281,7 +284,8 @@ class FrameWriter:
         self._means, self._factors = self._mean[..., 0], self._spread[..., 0]
         self._write_means = preprocessor.means_into(self.raw[..., None, :], self._mean)
         if self._z is not None:
-            self._rows, self._columns = self._z[..., None, :], self._z[..., None]
+            self._work = self._z if scratch is None or self._alone else scratch
+            self._rows, self._columns = self._work[..., None, :], self._work[..., None]
 
     def write(self, windows: Float32Array) -> None:
         """Overwrite the frames with those of finite raw windows, (N, C, T) or (C, T) float32 as the frames are."""
@@ -303,17 +307,35 @@ class FrameWriter:
 
     def _write_zscore(self, z: Float32Array) -> None:
         # (x - mean) / (std + floor), with std = sqrt(sum of squares) / sqrt(T): both sides times sqrt(T).
-        spread, settings = self._spread, self._with
+        spread, settings, work = self._spread, self._with, self._work
         self._write_means()
-        np.subtract(self.raw, self._means, z)
+        np.subtract(self.raw, self._means, work)
         if self._alone:  # what rounding left of the mean goes too: beside a small epsilon it would count
             self._write_means()
-            np.subtract(z, self._means, z)
+            np.subtract(work, self._means, work)
         np.matmul(self._rows, self._columns, spread)
         np.sqrt(spread, spread)
         np.add(spread, settings._floor, spread)
         np.divide(settings._root_count, spread, spread)
-        np.multiply(z, self._factors, z)
+        np.multiply(work, self._factors, z)
+
+
+def quiet_product(rows: Float32Array, columns: Float32Array, out: Float32Array) -> Callable[[], object]:
+    """Return what writes the scalar products of rows and columns (N, T) to ``out`` (N,), without a warning.
+
+    Each is to the bit what ``matmul`` makes of its row and column. For one thread at a time.
+    """
+    if np.__version__.startswith("1."):  # without vecdot, and settings for errors belong to the thread
+        product = functools.partial(np.matmul, rows[:, None, :], columns[:, :, None], out[:, None, None])
+
+        def quietly() -> None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                product()
+
+        return quietly
+    context = contextvars.copy_context()  # what is set in there stays in there, and entering it costs nothing
+    context.run(np.seterr, over="ignore", invalid="ignore")
+    return functools.partial(context.run, np.vecdot, rows, columns, out)
 
 
 def fit_preprocess(windows: npt.ArrayLike, draft: PreprocessConfig) -> PreprocessConfig:

@@ -104,7 +104,7 @@ class Session:
         )
         self._roster: Roster | None = None
         if overlay is not None:
-            self._roster = self._open_roster(overlay)
+            self._wearers().give_all(overlay)
         self._input = SampleInput([channel.name for channel in config.channels])
         self._streams: dict[str, StreamState] = {}
         self._lockstep = Lockstep(config, len(bundle.classes) if self._classifier.in_columns else 0)
@@ -206,21 +206,24 @@ class Session:
             self._lockstep.part()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         classifier, decisions = self._classifier, []
-        answers, inference, drift = classifier.answers, classifier.inference, self._drift
+        drift = self._drift
         # What _take does, without the call.
         rows, times = self._input.read(samples, timestamps)
         for start in self._drop(state, rows) if self._paused else state.take(rows, times):
+            begun = begun or time.monotonic_ns()
             if drift is not None and state.seq % drift.EVERY == 0:
                 drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
             if self.on_record is not None:  # asked here, or every decision would pay for a call that does nothing
                 self._emit(decision)
-            if answers.events:
+            if classifier.answers.events:
                 self._say_events()
-            if inference.failure is not None:
-                inference.raise_failure()
-            self.latest_ns = begun = time.monotonic_ns()
+            if classifier.inference.failure is not None:
+                classifier.inference.raise_failure()
+            begun = 0
+        if decisions:
+            self.latest_ns = time.monotonic_ns()
         return decisions
 
     def push_many(
@@ -391,8 +394,7 @@ class Session:
         if network_digest(self.bundle) != network_digest(former.bundle) or not self._classifier.features:
             state.lesson = None
         elif lesson is not None and lesson.before and lesson.current is not None:
-            self._roster = self._roster or self._open_roster(None)
-            self._roster.give(lesson.current, state.name)
+            self._wearers().give(lesson.current, state.name)
 
     def close(self) -> None:
         """Release the backend; what :meth:`drain` would return is given up."""
@@ -417,15 +419,11 @@ class Session:
             UsageError: it reads features, and the session was opened without them.
         """
         self._lockstep.part()
-        if self._roster is None:
-            self._roster = self._open_roster(None)
-        if overlay is None:
-            self._roster.take_away(stream)
-        else:
-            self._roster.give(overlay, stream)
+        roster = self._wearers()
+        roster.give(overlay, stream)
         state = self._streams.get(stream)
         if state is not None:
-            state.wearer = self._roster.wearer_of(stream)
+            state.wearer = roster.wearer_of(stream)
             state.chain.reset()
 
     def teach(self, label: str | None, stream: str = "0") -> dict[str, object] | None:
@@ -449,13 +447,12 @@ class Session:
 
         self._lockstep.part()
         number = NO_LABEL if label is None else class_number(self.bundle, label)
-        if self._roster is None:
-            self._roster = self._open_roster(None)
+        roster = self._wearers()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         if state.lesson is None:
             if label is None:
                 return None
-            state.lesson = Lesson(self.bundle.tail.width, current=self._roster.overlay_of(stream))
+            state.lesson = Lesson(self.bundle.tail.width, current=roster.overlay_of(stream))
         state.lesson.begin(number, state.time)
         if label is not None:
             self._emit(StreamEvent("overlay", stream, {"action": "teach", "label": label, "t": state.time}))
@@ -482,10 +479,12 @@ class Session:
         self.set_overlay(stream, state.lesson.current)
         self._emit(StreamEvent("overlay", stream, {"t": state.time, **facts}))
 
-    def _open_roster(self, given: OverlayGiven | Mapping[str, OverlayGiven] | None) -> Roster:
-        from fsq_edge_runtime.personal.roster import open_roster  # only streams with an overlay pay for it
+    def _wearers(self) -> Roster:
+        if self._roster is None:
+            from fsq_edge_runtime.personal.roster import Roster  # only streams with an overlay pay for it
 
-        return open_roster(self.bundle, given, bool(self._classifier.features))
+            self._roster = Roster(self.bundle, bool(self._classifier.features))
+        return self._roster
 
     def _say_events(self) -> None:
         """Report what the latest window changed about the wearer."""

@@ -18,10 +18,10 @@ import yaml
 
 from fsq_edge import wheelhouse
 from fsq_edge.artefact_schemas import artefact_places, schema_of
+from fsq_edge.cli.docs import pages
 from fsq_edge.cli.main import GROUPS, VERBS, cli, grouped_verbs, run
 from fsq_edge.data import write_folder
 from fsq_edge.device_wheel import device_wheel
-from fsq_edge.pages import pages
 from fsq_edge.project.project import FILES
 from fsq_edge_runtime.alerts import read_rules
 from fsq_edge_runtime.errors import DataError
@@ -174,13 +174,26 @@ def test_a_wheelhouse_without_an_index_is_69_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+METADATA = """Metadata-Version: 2.4
+Name: fsq-edge
+Version: 0.1.0
+Requires-Dist: numpy>=1.24
+Provides-Extra: serial
+Requires-Dist: pyserial>=3.5; extra == 'serial'
+Provides-Extra: train
+Requires-Dist: torch>=2.6; extra == 'train'
+
+# The README
+"""
+
+
 def whole_wheel(folder: Path) -> Path:
     """A wheel of fsq-edge with three modules, one of which no device needs."""
     path, about = folder / "fsq_edge-0.1.0-py3-none-any.whl", "fsq_edge-0.1.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("fsq_edge/__init__.py", "fsq_edge_runtime/session.py", "fsq_edge/training/trainer.py"):
             archive.writestr(name, "x" * 1000)
-        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.4\nName: fsq-edge\nVersion: 0.1.0\n\n")
+        archive.writestr(f"{about}/METADATA", METADATA)
         archive.writestr(f"{about}/RECORD", "")
     return path
 
@@ -224,7 +237,8 @@ def test_the_wheel_of_a_device_is_sound_and_the_same_twice(tmp_path: Path) -> No
             content = archive.read(name)
             assert int(size) == len(content)
             assert digest == "sha256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        assert b"\nVersion: 0.1.0+device\n" in archive.read("fsq_edge-0.1.0+device.dist-info/METADATA")
+        fields = METADATA.partition("Provides-Extra: train")[0].replace("0.1.0", "0.1.0+device")
+        assert archive.read("fsq_edge-0.1.0+device.dist-info/METADATA").decode() == fields
     with pytest.raises(DataError, match="no wheel of fsq-edge"):
         device_wheel(tmp_path / "numpy-2.0.0-py3-none-any.whl", tmp_path)
 

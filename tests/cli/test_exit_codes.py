@@ -17,7 +17,7 @@ def commands() -> list[list[str]]:
     for verb in cli.list_commands(context):
         command = cli.get_command(context, verb)
         if isinstance(command, click.Group):
-            found += [[verb, name] for name in command.commands]
+            found += [[verb, name] for name in command.list_commands(context)]
         found.append([verb])
     return found
 

@@ -102,7 +102,8 @@ def verbs_with_json() -> set[str]:
     context = click.Context(cli)
     for verb in cli.list_commands(context):
         command = cli.get_command(context, verb)
-        named = {f"{verb} {name}": one for name, one in getattr(command, "commands", {}).items()}
+        names = command.list_commands(context) if isinstance(command, click.Group) else []
+        named = {f"{verb} {name}": command.get_command(context, name) for name in names}
         for name, one in {verb: command, **named}.items():
             if one is not None and any("--json" in parameter.opts for parameter in one.params):
                 found.add(name.removesuffix(" measure"))  # `bench` alone measures

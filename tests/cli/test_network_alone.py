@@ -1,6 +1,7 @@
 """Verbs on an ONNX file, a HEF or plain arrays, without a run, a BUILD folder or a bundle."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,12 @@ def test_bench_times_networks_alone(tmp_path, capsys):
         assert run(["bench", str(small), *words]) == 64, words
 
 
-def test_bench_takes_a_hef_and_refuses_kindly_without_a_device(tmp_path, capsys):
+def test_bench_takes_a_hef_with_a_devices_packages_and_refuses_kindly_without_one(tmp_path, capsys, monkeypatch):
+    for workstation in ("onnx", "fsq_edge_compile", "fsq_edge.deploy"):
+        for name in [name for name in sys.modules if name.startswith(f"{workstation}.")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, workstation, None)
+    monkeypatch.delitem(sys.modules, "fsq_edge_benchmarks.measure.fixed_bundle", raising=False)
     hef = tmp_path / "n.hef"
     hef.write_bytes(
         hef_bytes(arch="hailo8l", inputs=[TensorSpec("in", (1, 40, 6))], outputs=[TensorSpec("fc1", (4,), -9.0, 9.0)])

@@ -48,6 +48,16 @@ class Page:
         media = {"features": [{"name": "prefers-color-scheme", "value": name}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
+    def key(self, name: str) -> None:
+        """Press a key as a person does, on what has the focus."""
+        code = {"Enter": 13, "Tab": 9}.get(name, 0)
+        for kind in ("rawKeyDown", "char", "keyUp"):
+            if kind != "char" or name == "Enter":
+                event = {"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code}
+                self.driver.execute_cdp_cmd(
+                    "Input.dispatchKeyEvent", {**event, **({"text": "\r"} if kind == "char" else {})}
+                )
+
     def complaints(self) -> list[str]:
         """Return what the page's console says of errors."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]

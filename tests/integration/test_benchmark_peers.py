@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, motion_windows
+from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around
+from fsq_edge_benchmarks.measure.fixed_network import motion_windows
 from fsq_edge_benchmarks.suites.accuracy_parts.torch_loops import TorchLoops
 from fsq_edge_benchmarks.suites.peers import plain_onnxruntime, untrained_network
 from fsq_edge_benchmarks.suites.preprocessing import loop_fill, plain_zscore, windows_with_gaps

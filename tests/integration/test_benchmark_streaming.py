@@ -45,6 +45,7 @@ def test_workers_are_measured_against_one() -> None:
     result = gateway.run(quick=True)
     assert result["ratio"] == pytest.approx(result["windows_per_s"]["2"] / result["windows_per_s"]["1"])
     assert min(result["windows_per_s"].values()) > 0
+    assert 0 < result["bare_ratio"] == pytest.approx(result["ratio"] / result["of_bare"])
 
 
 def test_forty_minutes_keep_memory_descriptors_and_every_window() -> None:
@@ -67,9 +68,11 @@ def test_forty_minutes_keep_memory_descriptors_and_every_window() -> None:
 @pytest.mark.slow
 def test_streams_are_counted_below_and_beyond_the_capacity() -> None:
     result = overload.run(quick=True)
-    assert list(result["loads"]) == ["50%", "80%", "150%"]
-    for load in result["loads"].values():
+    assert list(result["loads"]) == ["50%", "80%", "150%", "300%"]
+    for load in (*result["loads"].values(), *result["at_once"].values()):
         assert load["windows"] == load["streams"] * 3
         assert 0.0 <= load["least"] <= load["median"] <= load["most"] <= 1.0
         assert load["least"] <= load["answered"] <= load["most"]
+        assert 1 / load["streams"] <= load["jain"] <= 1.0 + 1e-9
+    assert result["one_sends_most"]["windows"] == 3 * (result["one_sends_most"]["streams"] - 1)
     assert result["capacity"] > 0, "64 streams of one hop a second are answered on any machine, in part at least"

@@ -124,6 +124,7 @@ def test_the_page_comes_back_after_the_server_was_restarted(page: Page) -> None:
     page.until(lambda: "largest 200 µs of 1 in view" in page.text(".latency .head"), "one window has no percentile")
     first.close()
     page.until(lambda: "lost" in page.text("#state"), "the loss is said")
+    assert page.run("return Number(getComputedStyle(document.querySelector('main')).opacity)") < 1, "and seen"
     second = MonitorSink("127.0.0.1", first.port, ABOUT)
     try:
         feed(second, 1, 0, "rest")
@@ -160,6 +161,23 @@ def test_an_hour_in_fast_motion_does_not_grow_the_page_and_can_be_scrolled_back(
     assert page.text("#pause") == "Live"
     page.run("document.getElementById('pause').click()")
     page.until(lambda: page.text("#where").endswith("1:00:00"), "live again")
+
+
+def test_what_comes_while_the_page_asks_for_the_past_is_not_lost(page: Page, monitor: MonitorSink) -> None:
+    for seq in range(100):
+        feed(monitor, 1, seq)
+    page.open(monitor.address)
+    page.until(lambda: page.run("return fsqEdge.held().rows") == 100, "all windows are there")
+    page.run(
+        "const f = window.fetch;"
+        "window.fetch = async (a) => { const r = await f(a); await new Promise(d => setTimeout(d, 900)); return r; }"
+    )
+    page.run("document.getElementById('pause').click()")
+    page.run("document.getElementById('pause').click()")
+    for seq in range(100, 104):
+        time.sleep(0.2)
+        feed(monitor, 1, seq)
+    page.until(lambda: page.run("return fsqEdge.held().rows") == 104, "the late ones, too")
 
 
 def test_two_hundred_streams_are_listed_searched_and_drawn(page: Page, monitor: MonitorSink) -> None:
@@ -254,3 +272,55 @@ def test_keys_move_through_streams_and_time(page: Page, monitor: MonitorSink) ->
     assert page.text("#pause") == "Live"
     page.run("document.body." + press.format("p"))
     page.until(lambda: page.text("#where") == "0:30 – 1:30", "live")
+    page.run("document.body." + press.format(","))
+    page.until(
+        lambda: page.text("#readout").startswith("at 1:29.95: walk 90 %, 249 µs, code"), "the latest window is read"
+    )
+    page.run("document.body." + press.format(","))
+    page.until(lambda: page.text("#readout").startswith("at 1:29.85"), "the window before it")
+    assert page.run("return document.getElementById('cursor').hidden") is False
+
+
+def test_the_tab_key_stops_once_at_the_list_of_streams(page: Page, monitor: MonitorSink) -> None:
+    feed(monitor, 40, 0)
+    page.open(monitor.address)
+    page.until(lambda: page.text("#count") == "40 of 40 streams", "all are listed")
+    stops = (
+        "return [...document.querySelectorAll('#streams button')].filter(e => e.tabIndex === 0).map(e => e.innerText)"
+    )
+    page.until(lambda: len(page.run(stops)) == 1 and "dog 0" in page.run(stops)[0], "the chosen one")
+    page.run("document.querySelector('#streams button').focus()")
+    page.key("ArrowDown")
+    page.key("ArrowDown")
+    page.key("Enter")
+    page.until(lambda: page.text("#name") == "dog 2", "arrow keys move in the list, Enter chooses")
+    assert "dog 2" in page.run(stops)[0]
+
+
+def test_a_silent_stream_is_not_shown_as_if_it_spoke(
+    page: Page, monitor: MonitorSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monitor, 2, 0)
+    page.open(monitor.address)
+    page.until(lambda: page.text("#label") == "walk", "a label")
+    assert page.text("#since") == ""
+    monkeypatch.setattr("fsq_edge_runtime.monitor.past.monotonic", lambda: time.monotonic() + 600.0)
+    page.open(monitor.address)  # what the server knows of the time before this page
+    page.until(lambda: page.text("#since") == "no window for 10 min", "the silence is said")
+    page.until(lambda: page.text("#streams i") == "silent for 10 min, was walk", "in the list, too")
+    feed(monitor, 1, 1)
+    page.until(lambda: page.text("#since") == "" and page.text("#streams i") == "walk 90 %", "dog 0 speaks again")
+    page.run("const s = document.getElementById('which'); s.value = 'silent'; s.dispatchEvent(new Event('change'))")
+    page.until(lambda: page.text("#count") == "1 of 2 streams" and page.text("#streams b") == "dog 1", "the silent one")
+
+
+def test_a_past_shorter_than_the_span_leaves_the_slider_at_its_right_end(page: Page, monitor: MonitorSink) -> None:
+    for seq in range(100):
+        feed(monitor, 1, seq)
+    page.open(monitor.address)
+    page.until(lambda: page.run("return document.getElementById('position').disabled"), "nothing to go back to")
+    page.until(lambda: page.run("const s = document.getElementById('position'); return s.value === s.max"), "live")
+    entries = page.run("return [...document.querySelectorAll('#legend > span')].map(e => e.textContent)")
+    assert entries == ["walk", "trot", "rest", "unknown", "abstained", "missed", "gap", "▼drift"]
+    fills = page.run("return [...document.querySelectorAll('.swatch')].slice(1, 7).map(e => e.style.backgroundImage)")
+    assert len(set(fills)) == 6, "unknown, abstained and missed are told apart, too"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -79,6 +80,29 @@ def test_viewers_are_bounded_and_free_their_place(monitor: MonitorSink) -> None:
     assert monitor.counters["viewers"] > MAX_VIEWERS
 
 
+def test_a_viewer_that_never_reads_gives_its_place_back(monitor: MonitorSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsq_edge_runtime.monitor.web_server.STALL_S", 0.2)
+    with socket.socket() as never_reads:
+        never_reads.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        never_reads.connect(("127.0.0.1", monitor.port))
+        never_reads.sendall(b"GET /events?stream=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        held = [ask(monitor, "/events") for _ in range(MAX_VIEWERS - 1)]
+        eventually(lambda: json.load(ask(monitor, "/state"))["full"], "every place is taken")
+
+        def flooded() -> bool:
+            """Write until the kernel's buffers are full; return whether a place is free again."""
+            for number in range(200):
+                stream, stages = f"{number} {'x' * 99}", (0, 0, 0, 0, 0)
+                decision = Decision(0, stream, 0, 1, "walk", "walk", 1, 0, (), "onnx", None, None, None, stages)
+                monitor.write(decision)
+            return not json.load(ask(monitor, "/state"))["full"]
+
+        eventually(flooded, "it is given up")
+        assert ask(monitor, "/events").status == 200
+    for answer in held:
+        answer.close()
+
+
 def test_a_slow_viewer_loses_the_oldest_news() -> None:
     viewer = Viewer(None)
     for number in range(100):
@@ -90,7 +114,7 @@ def test_beyond_this_machine_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv(TOKEN_VARIABLE, "0123456789abcdef0123")
     sink = MonitorSink("0.0.0.0", 0)  # noqa: S104 - what is tested
     try:
-        assert sink.address.endswith("/?token=0123456789abcdef0123")
+        assert sink.address == f"http://{socket.gethostname()}:{sink.port}/?token=0123456789abcdef0123"
         for path in ("/", "/state", "/app.js", "/?token=0123456789abcdef0124", "/?token="):
             assert ask(sink, path).status == 401
         welcome = ask(sink, "/?token=0123456789abcdef0123", Host="board.local")

@@ -128,6 +128,7 @@ def test_push_pull_install_and_roll_back(
     assert pinned.endswith(digest_of(raw))
     assert answer.headers["Docker-Content-Digest"] == digest_of(raw)
     document = json.loads(raw)
+    assert document["schemaVersion"] == 2  # the image specification's; this registry takes any
     assert document["artifactType"] == "application/vnd.fsq-edge.bundle.v1"
     assert document["annotations"]["fsq-edge.sample-rate-hz"] == "50"
     assert document["annotations"]["fsq-edge.signed"] == "yes"

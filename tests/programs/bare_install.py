@@ -49,6 +49,8 @@ def main(folder: Path) -> None:
     (folder / "run").mkdir(exist_ok=True)
     call("train", "--data", "watch", "--out", str(folder / "none"), code=69)
     call("export", str(folder / "run"), "--out", str(folder / "none"), code=69)
+    call("bundle", "build", str(folder / "run"), "--out", str(folder / "none"), code=69)
+    call("bench", "layers", bundle, code=69)
     call("bench", bundle, "--quick", "--mode", "single", "--json", str(folder / "bench.json"))
     print(f"bare install: {len(verbs)} verbs, {count} decisions streamed, none of {', '.join(FORBIDDEN)} needed")
 

@@ -60,13 +60,13 @@ def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], opset: i
 
 
 def _without_weights(path: Path) -> None:
-    """Point the large weights of a large file into the side file."""
+    """Point the large float weights of a large file into the side file; integers may be indices, which count."""
     if path.stat().st_size <= INLINE_BYTES:
         return
     model = onnx.load(path, load_external_data=False)
     side, length = path.parent / SIDE_FILE, 0
     for weights in model.graph.initializer:
-        if len(weights.raw_data) > KEPT_BYTES:
+        if len(weights.raw_data) > KEPT_BYTES and weights.data_type == onnx.TensorProto.FLOAT:
             size, weights.data_location = len(weights.raw_data), onnx.TensorProto.EXTERNAL
             weights.ClearField("raw_data")
             for key, value in (("location", SIDE_FILE), ("offset", "0"), ("length", str(size))):

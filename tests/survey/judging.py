@@ -16,7 +16,7 @@ from typing import Any
 
 import onnx
 
-from fsq_edge_compile import check
+from fsq_edge_compile import check, fix
 from tests.survey.reliability import LEVELS, Level, level_of
 from tests.survey.scopes import scoped_names
 from tests.survey.truth import GENERATIONS, Answer, Network, read_networks
@@ -36,6 +36,8 @@ class Outcome:
         why: rules and nodes of the first error findings.
         cpu_s, peak_mb: processor time of the check with its helper processes, and peak memory of its own process.
         file_mb: size of the file.
+        fixed_expected, fixed: verdict on what ``check --fix`` writes, of the record and of the checker; empty where the
+            record decides on the file itself.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Outcome:
     cpu_s: float
     peak_mb: float
     file_mb: float
+    fixed_expected: str = ""
+    fixed: str = ""
 
     @property
     def right(self) -> bool:
@@ -75,12 +79,15 @@ def chips_of(network: Network, spelling: str) -> Iterator[str]:
 
 def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
     """Judge one file in a child process, whose time and memory are those of this check alone."""
+    answer = network.answer(spelling, chip)
+    fixed_expected = "" if answer.verdict else network.fixed
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         with os.fdopen(writing, "w") as pipe:
-            json.dump(_checked(path, chip, network.options.get("shapes")), pipe)
+            shapes = network.options.get("shapes")
+            json.dump(_checked(path, chip, shapes) | ({"fixed": _fixed(path, chip)} if fixed_expected else {}), pipe)
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
@@ -89,7 +96,6 @@ def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
     said: dict[str, Any] = (
         json.loads(text) if text else {"verdict": "error", "why": [f"the process ended with status {status}"]}
     )
-    answer = network.answer(spelling, chip)
     right = said["verdict"] == answer.verdict
     return Outcome(
         name=network.name,
@@ -106,6 +112,8 @@ def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
         cpu_s=said.get("cpu_s", 0.0),
         peak_mb=usage.ru_maxrss / 1024,
         file_mb=path.stat().st_size / 1e6,
+        fixed_expected=fixed_expected,
+        fixed=said.get("fixed", ""),
     )
 
 
@@ -133,6 +141,13 @@ def _checked(path: Path, chip: str, shapes: dict[str, list[int]] | None) -> dict
     }
 
 
+def _fixed(path: Path, chip: str) -> str:
+    try:
+        return check(fix(path, chip).model, chip).verdict
+    except Exception as problem:  # as for a check
+        return f"{type(problem).__name__}: {problem}"
+
+
 def _helpers_cpu_s() -> float:
     """Return the processor time of the processes that this one started and that still run."""
     ticks = 0
@@ -148,6 +163,7 @@ def line(outcome: Outcome) -> str:
     ends = "" if not outcome.ends_known else "ends right" if outcome.ends_right else f"ends {list(outcome.ends)[:4]}"
     mark = "     " if not outcome.expected else "right" if outcome.right else "WRONG"
     why = "" if outcome.right or not outcome.expected else ", ".join(outcome.why)
+    why += f"--fix: {outcome.fixed}, wanted {outcome.fixed_expected}" if outcome.fixed_expected else ""
     return (
         f"{mark} {outcome.name:<26} {outcome.spelling:<10} {outcome.chip:<9} {outcome.verdict:<5} {wanted:<6}"
         f"{outcome.confidence:<7}{outcome.cpu_s:5.1f} s {outcome.peak_mb:5.0f} MB  {ends}{why}".rstrip()
@@ -164,6 +180,7 @@ def summary(outcomes: list[Outcome]) -> str:
             f"{part}: {len({outcome.name for outcome in counted})} networks, verdict "
             f"{rate(outcome.right for outcome in counted)}, end nodes {rate(outcome.ends_right for outcome in ends)}"
         )
+    lines.append(f"with --fix, where the record has another spelling: {rate(after_fix(outcomes))}")
     lines += [f"confidence {name}: {level.text()}" for name, level in levels(outcomes).items()]
     times = sorted(outcome.cpu_s for outcome in outcomes)
     if times:
@@ -172,6 +189,11 @@ def summary(outcomes: list[Outcome]) -> str:
             f"largest memory {max(outcome.peak_mb for outcome in outcomes):.0f} MB"
         )
     return "\n".join(lines)
+
+
+def after_fix(outcomes: Iterable[Outcome]) -> list[bool]:
+    """Return whether each fixed copy got the record's verdict, where the record does not decide on the file itself."""
+    return [outcome.fixed == outcome.fixed_expected for outcome in outcomes if outcome.fixed_expected]
 
 
 def levels(outcomes: Iterable[Outcome]) -> dict[str, Level]:

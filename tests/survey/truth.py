@@ -47,7 +47,9 @@ class Network:
         options: further arguments of the builder.
         exports: how it is written, such as ``script-11`` or ``dynamo-18``.
         answers: by chip.
-        exceptions: verdicts of single spellings, where the record differs for them.
+        exceptions: verdicts of single spellings, where the record differs for them; empty where it does not decide.
+        fixed: verdict that the record has of the network in another spelling, which ``check --fix`` must come to where
+            it does not decide on the file as it is; empty where there is none.
         sources: addresses of the public records.
     """
 
@@ -59,6 +61,7 @@ class Network:
     answers: dict[str, Answer]
     sources: tuple[str, ...]
     exceptions: dict[str, str] = field(default_factory=dict)
+    fixed: str = ""
     family: str = ""
     group: str = ""
 
@@ -88,7 +91,7 @@ class Network:
     @property
     def counted(self) -> bool:
         """False where only a sound report is asked for."""
-        return any(answer.verdict for answer in self.answers.values())
+        return bool(self.fixed) or any(answer.verdict for answer in self.answers.values())
 
 
 def expand(pattern: str) -> list[str]:
@@ -136,6 +139,7 @@ def _network(row: dict[str, Any], table: dict[str, Any]) -> Network:
         "recorded",
         "chips",
         "except",
+        "fixed",
         "group",
     )
     settings = {key: row.pop(key) for key in known if key in row}
@@ -154,6 +158,7 @@ def _network(row: dict[str, Any], table: dict[str, Any]) -> Network:
         answers=answers,
         sources=tuple(address(source, table) for source in settings.get("sources", ())),
         exceptions=settings.get("except", {}),
+        fixed=settings.get("fixed", ""),
         family=_family(settings["name"], table["families"]),
         group=settings.get("group", ""),
     )

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsq_edge.budget import bouts, day_shares, read_decisions, time_budget, transitions
+from fsq_edge.budget.figures import Colors
 from fsq_edge.cli.main import run
+from fsq_edge.report.palette import class_color
 from fsq_edge_runtime.errors import DataError
 
 Row = tuple[float, float, str | None]
@@ -95,3 +98,13 @@ def test_the_verb_writes_tables_and_its_exit_codes(tmp_path: Path) -> None:
     assert run(["budget", str(_log(tmp_path / "zero", [(0, 2, "walk")])), "--zone", "UTC"]) == 65
     (tmp_path / "bad").write_text("walk\n")
     assert run(["budget", str(tmp_path / "bad")]) == 65
+
+
+def test_a_behavior_has_the_color_of_its_class_and_keeps_it_from_log_to_log(tmp_path: Path) -> None:
+    pieces = pd.DataFrame({"state": ["trot", "rest", "walk"], "start": [0.0, 9.0, 10.0], "end": [9.0, 10.0, 15.0]})
+    known = Colors.of(pieces, ("walk", "trot", "rest", "sit"))
+    assert known.states == ("trot", "walk", "rest")
+    assert [known[name] for name in ("walk", "trot", "rest")] == [class_color(number) for number in range(3)]
+    reversed_log = pieces.assign(state=["rest", "walk", "trot"])
+    for name in ("walk", "trot", "rest"):
+        assert Colors.of(pieces)[name] == Colors.of(reversed_log)[name]

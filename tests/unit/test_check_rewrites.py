@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,15 @@ import pytest
 from onnx import TensorProto, helper
 
 from fsq_edge_compile import check, fix
-from fsq_edge_compile.checker.rewrites import fixing
+from fsq_edge_compile.checker.rewrites import fixing, proving
 from fsq_edge_compile.checker.rewrites.fixing import PASSES
-from fsq_edge_compile.checker.rewrites.proving import Prover, largest_difference, random_feeds
+from fsq_edge_compile.checker.rewrites.proving import (
+    Prover,
+    largest_difference,
+    random_feeds,
+    responding,
+    with_random_weights,
+)
 from fsq_edge_compile.checker.rewrites.rewrite import OperatorRewrite
 from fsq_edge_compile.checker.rewrites.workbench import Workbench
 from fsq_edge_runtime.errors import DataError
@@ -199,11 +206,31 @@ def padded_pool(value: float = -np.inf) -> onnx.ModelProto:
     return graph.model(graph.add("MaxPool", padded, kernel_shape=[3, 3], strides=[2, 2]))
 
 
-def sum_of_stack() -> onnx.ModelProto:
-    graph = GraphFactory("x", [1, 4, 8, 8])
-    stack = [graph.add("Unsqueeze", graph.conv("x", 8), graph.ints(-1)) for _ in range(3)]
-    total = graph.add("ReduceSum", graph.add("Concat", *stack, axis=-1), graph.ints(-1), keepdims=0)
-    return graph.model(graph.add("Relu", total))
+def sum_of_stack(
+    *,
+    op: str = "ReduceSum",
+    move: str = "Unsqueeze",
+    weights: Any = None,
+    by: str = "Mul",
+    axis: int = -1,
+    keeps: bool = False,
+    squeezes: bool = True,
+) -> Callable[[], onnx.ModelProto]:
+    """Maps that are stacked along a new axis, scaled by constants or not, and summed over that axis."""
+
+    def build() -> onnx.ModelProto:
+        graph = GraphFactory("x", [1, 4, 8, 8])
+        shape = [1, 8, 8, 8]
+        shape.insert(axis if axis >= 0 else 5 + axis, 1)
+        parameter = graph.ints(axis) if move == "Unsqueeze" else graph.ints(*shape)
+        stack = graph.add("Concat", *(graph.add(move, graph.conv("x", 8), parameter) for _ in range(3)), axis=axis)
+        if weights is not None:
+            stack = graph.add(by, stack, graph.const(weights))
+        total = graph.add(op, stack, graph.ints(axis), keepdims=int(keeps))
+        total = graph.add("Squeeze", total, graph.ints(axis)) if keeps and squeezes else total
+        return graph.model(graph.add("Relu", total), opset=18 if op == "ReduceMean" else 17)
+
+    return build
 
 
 def mask_of_rank_3() -> onnx.ModelProto:
@@ -246,7 +273,13 @@ NEEDS: dict[str, tuple[Callable[[], onnx.ModelProto], str, str]] = {
     "expanded gate": (expanded_gate, "full", "drop-expand"),
     "mask of rank 3": (mask_of_rank_3, "full", "mask-rank"),
     "padded pool": (padded_pool, "full", "pad-into-pool"),
-    "sum of a stack": (sum_of_stack, "cut", "sum-of-stack"),
+    "sum of a stack": (sum_of_stack(), "cut", "sum-of-stack"),
+    "mean of a stack": (sum_of_stack(op="ReduceMean", axis=1), "cut", "sum-of-stack"),
+    "stack by reshapes": (sum_of_stack(move="Reshape", axis=2), "cut", "sum-of-stack"),
+    "weighted stack": (sum_of_stack(weights=[0.5, 2.0, -1.0]), "cut", "sum-of-stack"),
+    "weighted stack, axis 1": (sum_of_stack(weights=np.full((3, 1, 1, 1), 0.4), axis=1), "cut", "sum-of-stack"),
+    "divided stack": (sum_of_stack(weights=3.0, by="Div", axis=0), "cut", "sum-of-stack"),
+    "stack with its axis squeezed": (sum_of_stack(keeps=True), "cut", "sum-of-stack"),
     "new opset": (new_opset, "cut", "lower-opset"),
     "old opset": (old_opset, "full", "raise-opset"),
 }
@@ -334,6 +367,69 @@ def test_another_padding_in_front_of_a_max_pool_is_refused_and_left_alone() -> N
     model = padded_pool(-1e30)
     assert [finding.rule for finding in check(model).errors] == ["pad.value"]
     assert "pad-into-pool" not in {change.rewrite for change in fix(model).changes}
+
+
+def stack_with_computed_weights() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    stack = graph.add(
+        "Concat", *(graph.add("Unsqueeze", graph.conv("x", 8), graph.ints(-1)) for _ in range(2)), axis=-1
+    )
+    gate = graph.add("Reshape", graph.add("GlobalAveragePool", graph.conv("x", 2)), graph.ints(1, 1, 1, 1, 2))
+    return graph.model(graph.add("ReduceSum", graph.add("Mul", stack, gate), graph.ints(-1), keepdims=0))
+
+
+def sum_over_joined_channels() -> onnx.ModelProto:
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    joined = graph.add("Concat", graph.conv("x", 8), graph.conv("x", 8), axis=1)
+    return graph.model(graph.add("ReduceSum", joined, graph.ints(1), keepdims=0))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        sum_of_stack(keeps=True, squeezes=False),
+        sum_of_stack(weights=np.full((1, 8, 1, 1, 3), 0.5)),
+        sum_of_stack(weights=np.full((1, 8, 1, 1, 1), 0.5), by="Div"),
+        stack_with_computed_weights,
+        sum_over_joined_channels,
+    ],
+    ids=["axis kept", "a weight for each channel", "a divisor for each channel", "computed weights", "channels"],
+)
+def test_another_sum_is_not_taken_for_that_of_a_stack(build: Callable[[], onnx.ModelProto]) -> None:
+    assert "sum-of-stack" not in {change.rewrite for change in fix(build()).changes}
+
+
+@pytest.mark.parametrize(
+    ("wall", "here", "child", "late"),
+    [(2.0, 0.1, 0.1, False), (2.0, 1.1, 0.0, True), (2.0, 0.5, 0.6, True), (proving.PATIENCE + 0.1, 0.1, 0.1, True)],
+    ids=["busy machine", "long passes", "long runs", "stuck"],
+)
+def test_a_proof_is_late_by_processor_time(
+    wall: float, here: float, child: float, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times are parts of the budget: a machine that is busy with other work does not undo a rewrite."""
+    clock = SimpleNamespace(wall=0.0, here=0.0)
+    times = SimpleNamespace(monotonic=lambda: clock.wall, process_time=lambda: clock.here)
+    monkeypatch.setattr(proving, "time", times)
+    monkeypatch.setattr(proving, "_SHARED", SimpleNamespace(spent_s=7.0))
+    prover = Prover(conv1d())
+    budget = prover.left_s
+    clock.wall, clock.here = wall * budget, here * budget
+    proving._SHARED.spent_s += child * budget
+    assert (prover.left_s <= 0) == late
+
+
+def test_random_weights_leave_variances_positive() -> None:
+    """Ones or zeros stand for weights that are not there, and one tensor may be scale and variance."""
+    graph = GraphFactory("x", [1, 16, 8, 8])
+    ones, zeros = graph.const(np.ones(16)), graph.const(np.zeros(16))
+    first = graph.add("BatchNormalization", "x", ones, zeros, zeros, graph.add("Identity", ones))
+    model = graph.model(graph.add("BatchNormalization", first, ones, zeros, zeros, graph.const(np.zeros(16))))
+    feeds = random_feeds(model, 2, (-3.0, 3.0))
+    with Prover(model) as prover:
+        runs = prover.run(with_random_weights(model), feeds)
+    assert responding(runs)
+    assert all(np.isfinite(value).all() for run in runs for value in run.values())
 
 
 def test_scales_in_place_of_sizes_give_the_sizes() -> None:

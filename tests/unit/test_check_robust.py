@@ -121,3 +121,26 @@ def test_sequences_and_text_stay_on_the_host() -> None:
     text = GraphFactory("x", [2], TensorProto.STRING)
     last = text.add("StringNormalizer", "x")
     assert check(text.model(last, dtypes={last: TensorProto.STRING})).verdict == "none"
+
+
+@pytest.mark.parametrize(
+    ("op", "constants"),
+    [
+        ("ConstantOfShape", ([2**20, 2**20, 2**20],)),
+        ("Range", (0, 2**40, 1)),
+        ("Tile", ([1, 2, 3], [2**40])),
+        ("Expand", ([1], [2**31, 2**31])),
+    ],
+)
+def test_a_constant_that_no_machine_can_hold_is_not_given_to_the_simplifier(
+    op: str, constants: tuple[int | list[int], ...]
+) -> None:
+    """It would spend seconds and all the memory that it may have, and return nothing."""
+    names = [f"c{index}" for index in range(len(constants))]
+    nodes = [helper.make_node(op, names, ["made"]), helper.make_node("Cast", ["made"], ["cast"], to=TensorProto.FLOAT)]
+    model = model_of(*nodes, helper.make_node("Add", ["x", "cast"], ["y"]))
+    pairs = zip(constants, names, strict=True)
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(item, np.int64), name) for item, name in pairs)
+    report = check(model)
+    assert report.simplifier == "built-in"
+    assert report.verdict != "full"

@@ -87,3 +87,16 @@ def test_reset_forgets_everything():
 def test_thresholds_out_of_order_are_refused():
     with pytest.raises(ValidationError, match="above enter"):
         DecisionSettings(enter=0.3, leave=0.5)
+
+
+def test_a_plain_chain_takes_the_best_class_as_a_step_would():
+    rows = np.random.default_rng(5).dirichlet(np.ones(3), 200).tolist()
+    stepping, taking = DecisionChain(DecisionSettings(), 100.0), DecisionChain(DecisionSettings(), 100.0)
+    assert taking.plain
+    assert not DecisionChain(DecisionSettings(unknown_below=0.4), 100.0).plain
+    for at, row in enumerate([[0.5, 0.5, 0.0], *rows]):
+        if at % 17 == 3:
+            stepping.skip()
+            taking.skip()
+        assert taking.take(row.index(max(row))) == stepping.step(row)[0]
+        assert taking.state == stepping.state

@@ -6,7 +6,8 @@ from fsq_edge_runtime.drift import DriftWatch
 from fsq_edge_runtime.drift.codes import CodeReference, perplexity
 from fsq_edge_runtime.drift.looks import InputLooks, Look
 from fsq_edge_runtime.drift.page_hinkley import LEARNED, PageHinkley
-from fsq_edge_runtime.drift.past import BLOCK, LOOK_EVERY
+from fsq_edge_runtime.drift.past import BLOCK, LOOK_EVERY, StreamPast
+from fsq_edge_runtime.drift.subjects import _Group
 from fsq_edge_runtime.stream import Decision, StreamEvent
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 
@@ -202,6 +203,25 @@ def test_a_bias_from_the_start_is_found_where_the_subjects_of_training_are_known
         watch = DriftWatch(with_prints(random_bundle(), between=given))
         moved = named(blocks_of(watch, LEARNED, window))
         assert {name for name in moved if name.startswith("mean")} == channels
+
+
+def test_the_distance_to_few_subjects_is_in_their_own_deviations_and_those_of_all_figures():
+    # By hand, of five subjects: (4 * 0.1² + 4 * 0.05) / 8 * 1.2 + 0.02² = 0.0364, and 0.0844 with 0.3².
+    group = _Group((1.0, 2.0), (0.1, 0.3), subjects=5)
+    assert group.distance(np.array([1.0, 2.0])) == 0
+    assert group.distance(np.array([1.0 + np.sqrt(0.0364), 2.0])) == pytest.approx(np.sqrt(0.5))
+    assert group.distance(np.array([1.0, 2.0 - np.sqrt(0.0844)])) == pytest.approx(np.sqrt(0.5))
+
+
+def test_a_stream_that_learns_anew_keeps_nothing_of_its_past():
+    past = StreamPast(InputLooks(preprocess_config()), 5, np.full(3, 0.01))
+    past.counts[:], past.doubted = 7, {"offset"}
+    past.remember(np.ones(3))
+    for _ in range(LEARNED):
+        past.test.step(np.ones(3))
+    past.learn_anew()
+    assert past.counts.tolist() == [0] * 5
+    assert (past.test.seen, past.former, past.doubted) == (0, None, set())
 
 
 def test_an_offset_is_told_when_two_periods_in_a_row_have_it():

@@ -111,13 +111,14 @@ def test_no_order_of_the_outputs_and_no_contexts_outside_the_partial_groups() ->
     )
 
 
-def mux(announced: int, held: int) -> bytes:
-    """A multiplexed stream of two layers, of which so many are announced and so many there."""
-    data = hef_bytes(arch="hailo8", layout="classic", inputs=(FRAME,))
-    layers = [value for number, _, value in read(_edges(data)[0]) if number == 3]
-    base = next(value for number, _, value in read(layers[0]) if number == 2)
-    parts = [(5, 2, write([(1, 2, layers[0])]))] * held
-    made = write([(1, 2, b"fsq/mux"), (2, 2, base), (3, 2, write([(1, 0, varint(announced))])), *parts])
+def mux(announced: int, held: int, *, depth: int = 1, data: bytes = b"") -> bytes:
+    """A multiplexed stream of two layers, of which so many are announced and so many there; or one within another."""
+    data = data or hef_bytes(arch="hailo8", layout="classic", inputs=(FRAME,))
+    made = next(value for number, _, value in read(_edges(data)[0]) if number == 3)
+    base = next(value for number, _, value in read(made) if number == 2)
+    for level in range(depth):
+        parts = [(5, 2, write([(1 if level == 0 else 2, 2, made)]))] * held
+        made = write([(1, 2, b"fsq/mux"), (2, 2, base), (3, 2, write([(1, 0, varint(announced))])), *parts])
     edges = [write([(1, 0, b"\0"), (2, 0, b"\1"), (4, 2, made)]), *_edges(data)[1:]]
     return having(data, (2, 3, 3), write([(2, 2, edge) for edge in edges]))
 
@@ -143,6 +144,14 @@ def test_a_mux_must_hold_the_predecessors_that_it_announces() -> None:
     assert inspect_hef(mux(2, 2)).fault == ""
     assert "4294967295 predecessors announced, 2 are there" in inspect_hef(mux(0xFFFFFFFF, 2)).fault
     assert "1 predecessors announced, 0 are there" in inspect_hef(mux(1, 0)).fault
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_layer_within_a_mux_is_looked_at_as_any_other(depth: int) -> None:
+    data = hef_bytes(arch="hailo8", layout="classic", inputs=(FRAME,), extensions=(SCALE_PER_FEATURE,))
+    assert inspect_hef(mux(2, 2, depth=depth, data=data)).fault == ""
+    few = having(data, (2, 3, 3, 2, 3, 3, 6), bytes(8 * 11))
+    assert "11 scales for 12 features" in inspect_hef(mux(2, 2, depth=depth, data=few)).fault
 
 
 def test_a_picture_must_have_planes() -> None:

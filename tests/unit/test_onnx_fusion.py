@@ -1,16 +1,18 @@
 """The graph with its preprocessing inside gives what numpy and the device graph give, or is not used."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
 from fsq_edge_runtime.backends import window_graph
-from fsq_edge_runtime.backends.onnx import OnnxBackend
+from fsq_edge_runtime.backends.onnx import OnnxBackend, bound_run, open_onnx
 from fsq_edge_runtime.backends.window_graph import WindowGraph, open_window_graph
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.onnx_fusion import fuse_preprocess
-from fsq_edge_runtime.preprocess import Preprocessor
+from fsq_edge_runtime.preprocess import Preprocessor, quiet_product
 from fsq_edge_runtime.protobuf import FieldBudget, Message
 from fsq_edge_runtime.stream.head import NEAR, DecisionHead
 from fsq_edge_runtime.tail import BOUNDARY_MARGIN, FsqCodebook, FsqTail
@@ -67,6 +69,49 @@ def test_a_channel_at_rest_far_from_zero_keeps_its_digits():
     assert np.abs(fused.infer_batch(windows) - expected).max() < 1e-5
 
 
+@pytest.mark.parametrize("zscore", [True, False])
+def test_means_are_those_of_numpy_to_the_bit_and_squares_come_with_them(zscore):
+    config = preprocess_config(window_zscore=zscore)
+    preprocessor = Preprocessor(config)
+    fused = WindowGraph(fuse_preprocess(device_graph(config.frame_shape), config), preprocessor, len(LEVELS))
+    for window in windows_of(config) + np.float32(1013.25):
+        fused.windows[:] = window
+        fused.measure()
+        means = np.empty((len(window), 1, 1), np.float32)
+        preprocessor.means_into(window[:, None], means)()
+        if zscore:
+            assert np.array_equal(fused._center.ravel()[len(window) :], means.ravel())
+        np.testing.assert_allclose(fused.squares, (window.astype(np.float64) ** 2).sum(axis=1), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("version", [np.__version__, "1.26.4"])
+def test_a_quiet_product_says_nothing_of_what_overflows_and_leaves_the_settings_alone(version, monkeypatch):
+    monkeypatch.setattr(np, "__version__", version)
+    before = np.geterr()
+    rows, out = np.zeros((3, 4), np.float32), np.empty(3, np.float32)
+    measure = quiet_product(rows, np.ones_like(rows), out)
+    rows[0], rows[1, :2], rows[2] = 3e38, (np.inf, -np.inf), (1, 2, 3, np.nan)
+    measure()
+    assert np.isinf(out[0])
+    assert np.isnan(out[1:]).all()
+    assert np.geterr() == before
+
+
+def test_where_onnxruntime_has_other_inner_names_its_own_method_serves():
+    config = preprocess_config()
+    session = open_onnx(device_graph(config.frame_shape))
+    frame, found = np.ones((1, *config.frame_shape), np.float32), np.zeros((1, len(LEVELS)), np.float32)
+    binding = session.io_binding()
+    binding.bind_input("input", "cpu", 0, np.float32, frame.shape, frame.ctypes.data)
+    binding.bind_output("t", "cpu", 0, np.float32, found.shape, found.ctypes.data)
+    expected = session.run(None, {"input": frame})[0]
+    for one in (session, SimpleNamespace(run_with_iobinding=session.run_with_iobinding)):
+        found[:] = 0
+        bound_run(one, binding)()
+        assert np.array_equal(found, expected)
+
+
 def test_a_clash_of_names_an_old_opset_and_a_tiny_spread_are_said():
     config = preprocess_config()
     encoder = device_graph(config.frame_shape)
@@ -94,6 +139,20 @@ def test_a_graph_that_differs_is_not_used_and_the_session_answers_all_the_same(m
     with bundle.open_session("onnx") as session:
         assert session.backend.window_graph is None
         assert session.push(motion(100))[0].code is not None
+
+
+def test_a_large_network_is_loaded_once(monkeypatch):
+    bundle = random_bundle()
+    monkeypatch.setattr(window_graph, "MOST_BYTES", len(bundle.read("encoder")) - 1)
+    graph, reason = open_window_graph(bundle, OnnxBackend(bundle.read("encoder")))
+    assert graph is None
+    assert reason.startswith(f"of {len(bundle.read('encoder'))} bytes")
+    with bundle.open_session("onnx") as session:
+        plain = [decision.code for decision in session.push(motion(1000))]
+    monkeypatch.undo()
+    with bundle.open_session("onnx") as session:
+        assert session.backend.window_graph is not None
+        assert [decision.code for decision in session.push(motion(1000))] == plain
 
 
 def test_a_session_asks_the_fused_graph_and_only_near_a_boundary_the_reference():

@@ -3,11 +3,15 @@
 import base64
 import re
 from html.parser import HTMLParser
+from importlib import resources
 
 import pytest
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text, to_markdown
+from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text
 from fsq_edge.report.html import render
+from fsq_edge.report.markdown import to_markdown
+from fsq_edge.report.palette import class_color, class_hatch
+from fsq_edge.report.strip import svg_class
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'
 GOOD = Verdict("good", "holds")
@@ -149,3 +153,23 @@ def test_long_tables_and_many_pictures_are_mostly_behind_a_click():
     assert all(f'<th scope="col">{name}</th>' in few for name in "abcde")
     assert all(f">{k}</td>" in text for k in range(50))
     assert "<details>" not in render("r", [Section("s", tables=[Table(["a"], rows[:40])])], verdict=GOOD)
+
+
+def test_a_class_has_the_color_of_the_live_page_and_a_pattern_beyond_seven():
+    script = resources.files("fsq_edge_runtime.monitor").joinpath("page/labels.js").read_text()
+    colors = re.findall("#[0-9a-f]{6}", script.partition("const COLORS = [")[2].partition("]")[0])
+    assert [class_color(number).lower() for number in range(7)] == colors
+    looks = {(class_color(number), class_hatch(number)) for number in range(28)}
+    assert len(looks) == 28, "28 classes are told apart"
+    assert "dash" not in svg_class(0, 0, 10, 10, 6, "a")
+    assert 'stroke-dasharray="3 3"' in svg_class(0, 0, 10, 10, 14, "<b>")
+    assert "&lt;b&gt;" in svg_class(0, 0, 10, 10, 14, "<b>")
+
+
+def test_a_number_keeps_its_unit_on_its_line_and_percent_is_written_in_one_way():
+    facts = [Fact("Flips", "1.55%", "95 % of 968; 37 µs of `12 ms`")]
+    page = render("Units", [Section("Numbers", "Lasts 20 s, 5%.", facts)], verdict=Verdict("good", "ok", "in `a b`."))
+    assert "1.55\u00a0%" in page
+    assert "95\u00a0% of 968; 37\u00a0µs" in page
+    assert "Lasts 20\u00a0s, 5\u00a0%." in page
+    assert "in <code>a b</code>." in page

@@ -5,7 +5,7 @@ import pytest
 
 from fsq_edge_benchmarks.bench.bench import BenchSettings, run_bench
 from fsq_edge_benchmarks.bench.tables import bench_sections
-from fsq_edge_benchmarks.measure.fixed_bundle import small_bundle
+from fsq_edge_benchmarks.measure.fixed_network import small_bundle
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.survey.judging import chips_of, ends_agree, judge, rate
+from tests.factories.onnx_graphs import GraphFactory
+from tests.survey.judging import after_fix, chips_of, ends_agree, judge, rate
 from tests.survey.refusals import read_refusals
 from tests.survey.reliability import level_of
 from tests.survey.scopes import scoped_name
@@ -103,6 +104,22 @@ def test_a_file_is_judged_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert outcome.peak_mb > 1
     path.write_bytes(b"no model")
     assert judge(network, "file-13", path, "hailo8").verdict == "error"
+
+
+def test_where_no_record_decides_on_a_file_the_copy_of_fix_is_judged(tmp_path: Path) -> None:
+    path = tmp_path / "stack.onnx"
+    graph = GraphFactory("x", [1, 4, 8, 8])
+    stack = [graph.add("Unsqueeze", graph.conv("x", 8), graph.ints(-1)) for _ in range(2)]
+    onnx.save(
+        graph.model(graph.add("ReduceSum", graph.add("Concat", *stack, axis=-1), graph.ints(-1), keepdims=0)), path
+    )
+    spellings = ("file-17", "file-18")
+    answers = {"hailo8": Answer("cut")}
+    network = Network("stack", "x", "x", {}, spellings, answers, (), {"file-18": ""}, fixed="full")
+    decided, open_one = (judge(network, spelling, path, "hailo8") for spelling in spellings)
+    assert (decided.expected, decided.verdict, decided.fixed_expected, decided.fixed) == ("cut", "cut", "", "")
+    assert (open_one.expected, open_one.verdict, open_one.fixed_expected, open_one.fixed) == ("", "cut", "full", "full")
+    assert after_fix([decided, open_one]) == [True]
 
 
 def test_refused_constructs_are_valid_models_and_nearly_all_are_refused() -> None:

@@ -16,7 +16,7 @@ from fsq_edge_benchmarks.bench.modes.single import measure_single
 from fsq_edge_benchmarks.bench.pairing import race, race_checkout
 from fsq_edge_benchmarks.bench.placement import place
 from fsq_edge_benchmarks.bench.result import BenchResult, Mode, ModeResult, PairResult
-from fsq_edge_benchmarks.measure.fixed_bundle import small_bundle
+from fsq_edge_benchmarks.measure.fixed_network import small_bundle
 from fsq_edge_benchmarks.measure.machine import describe_machine
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.errors import UsageError

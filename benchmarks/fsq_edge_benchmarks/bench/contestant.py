@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -27,7 +24,6 @@ from fsq_edge_runtime.tail import FsqTail
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.backends.hailo.backend import HailoBackend
-    from fsq_edge_runtime.backends.hailo.process import HailoProcess
 
 Bare = tuple[Callable[[], object], str]  # one call of the comparison, and what it is
 
@@ -182,31 +178,13 @@ def fake_device(
     fake = fake_hailo_platform(4, graph=graph)
     if graph is None:
         fake.chip.compute_with(lambda frame: np.zeros(dimensions, dtype=np.float32))
-    return HailoBackend({"hailo8l": _hef(frame_shape, dimensions, limits)}, frame_shape, dimensions, binding=fake), fake
+    return HailoBackend(
+        {"hailo8l": fake_hef(frame_shape, dimensions, limits)}, frame_shape, dimensions, binding=fake
+    ), fake
 
 
-@contextmanager
-def isolated_fake_device(
-    frame_shape: tuple[int, int, int], dimensions: int, graph: bytes | None
-) -> Iterator[HailoProcess]:
-    """Open the device of :func:`fake_device` in a process of its own; arguments as there."""
-    from fsq_edge_runtime.backends.hailo.process import HailoProcess
-    from fsq_edge_runtime.testing import write_fake_package
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_fake_package(Path(folder), 4, graph=graph, zeros=0 if graph else dimensions)
-        sys.path.insert(0, folder)
-        try:
-            backend = HailoProcess({"hailo8l": _hef(frame_shape, dimensions)}, frame_shape, dimensions)
-        finally:
-            sys.path.remove(folder)
-        try:
-            yield backend
-        finally:
-            backend.close()
-
-
-def _hef(frame_shape: tuple[int, int, int], dimensions: int, limits: tuple[float, float] = TANH) -> bytes:
+def fake_hef(frame_shape: tuple[int, int, int], dimensions: int, limits: tuple[float, float] = TANH) -> bytes:
+    """Return a HEF of such a network for :func:`fake_device`; arguments as there."""
     from fsq_edge_runtime.testing import TensorSpec, hef_bytes
 
     channels, height, width = frame_shape

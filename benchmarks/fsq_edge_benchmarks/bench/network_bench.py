@@ -7,27 +7,22 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from fsq_edge_benchmarks.bench.modes.turns import mode_result, take_turns
-from fsq_edge_benchmarks.bench.pairing import race_calls
 from fsq_edge_benchmarks.bench.result import BenchResult, BundleFacts, Mode, ModeResult, PairResult
 from fsq_edge_benchmarks.measure.bare import bare_network
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.fixed_network import fixed_network
 from fsq_edge_benchmarks.measure.machine import describe_machine
-from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.base import Backend
-from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.files import read_bounded
-from fsq_edge_runtime.preprocess import Preprocessor
-
-if TYPE_CHECKING:
-    from fsq_edge_compile.foreign.reading import ForeignNetwork
+from fsq_edge_runtime.hef import HefReport, inspect_hef
 
 MAX_FILE_BYTES: Final = 512 << 20
 WARM_UP: Final = 100
@@ -37,11 +32,7 @@ REFERENCE_IS: Final = (
     "the fixed network of this project (59,000 parameters) in onnxruntime on this CPU, one thread: the same on every "
     "machine, so the ratio says how heavy the network is"
 )
-ONNX_BACKENDS: Final = ("onnx", "onnx-int8")
-HEF_BACKENDS: Final = ("hailo", "fake")
 MODES: Final[tuple[Mode, ...]] = ("single", "offline")
-RANDOM_NOTE: Final = "inputs are random (standard normal): times, not answers"
-INT8_NOTE: Final = "int8 is a preview in onnxruntime on this CPU, not a device"
 FAKE_NOTE: Final = "the device is a stand-in that answers zeros: what is timed is the way to it, not Hailo silicon"
 
 
@@ -62,30 +53,50 @@ class NetworkSubject:
     waits: bool = False
 
 
+class NetworkFile(Protocol):
+    """A network in a file, without a bundle.
+
+    Attributes:
+        path: the file.
+        backends: on which it can run; the first one by default.
+    """
+
+    path: Path
+    backends: tuple[str, ...]
+
+    def subject(self, backend: str, opened: ExitStack) -> NetworkSubject:
+        """Return the network on one of its backends; ``opened`` closes what must be closed."""
+        ...
+
+    def window(self) -> tuple[int, int]:
+        """Return what the network takes: channels, and values of a channel."""
+        ...
+
+    def race(self, backend: str, decisions: int) -> PairResult | None:
+        """Return how it does against another network, in turns; None without one."""
+        ...
+
+
 def bench_network(
-    path: Path,
+    network: NetworkFile,
     modes: Sequence[Mode],
-    backends: Sequence[str],
+    backends: Sequence[str] | None,
     *,
     decisions: int,
     rounds: int,
     windows: int,
-    inputs: AnyArray | None = None,
-    against: Path | None = None,
     quick: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> BenchResult:
     """Time a network alone.
 
     Args:
-        path: an ONNX file with one float32 input and output, or a HEF.
+        network: a HEF (:class:`HefFile`), or an ONNX file (``onnx_network.OnnxFile``).
         modes: ``single`` (one inference) or ``offline`` (many, one after the other).
-        backends: ``onnx`` and ``onnx-int8`` of an ONNX file; ``hailo`` and ``fake`` (a stand-in) of a HEF.
+        backends: some of the network's; None takes its first.
         decisions: inferences timed in ``single`` and in the race.
         rounds: of ``offline``.
         windows: in a round of ``offline``.
-        inputs: (N, ...) windows as the network takes them; None is random.
-        against: another ONNX file, raced with the first backend in turns A B B A.
         quick: fewer samples than a figure to keep should have.
         say: called with what is measured now.
 
@@ -94,86 +105,86 @@ def bench_network(
         MissingInputError, DataError: a file or the inputs do not fit.
         BackendError: no device.
     """
-    is_hef = path.suffix == ".hef"
-    _refuse(path, modes, backends, HEF_BACKENDS if is_hef else ONNX_BACKENDS)
-    if is_hef and (against is not None or inputs is not None):
-        raise UsageError("--against and a file of windows go with an ONNX file", hint="leave them out")
+    path, backends = network.path, backends or network.backends[:1]
+    _refuse(path, modes, backends, network.backends)
     data = read_bounded(path, MAX_FILE_BYTES, what="the network")
     runs = []
     with ExitStack() as opened:
         for backend in backends:
             say(f"{path.name} on {backend}")
-            subject = _hef_subject(data, backend, opened) if is_hef else onnx_subject(path, backend, inputs)
+            subject = network.subject(backend, opened)
             runs += [_measure(subject, mode, decisions, rounds, windows) for mode in modes]
+    channels, samples = network.window()
+    facts = BundleFacts(
+        name=path.name,
+        encoder_sha256=hashlib.sha256(data).hexdigest(),
+        channels=channels,
+        window_samples=samples,
+        hop_samples=0,
+        sample_rate_hz=0.0,
+    )
     return BenchResult(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe_machine(),
-        bundle=_facts(path, data, is_hef),
+        bundle=facts,
         quick=quick,
         runs=tuple(runs),
-        pair=None if against is None else _race(path, against, backends[0], inputs, decisions),
+        pair=network.race(backends[0], decisions),
     )
 
 
-def onnx_subject(path: Path, backend: str, inputs: AnyArray | None) -> NetworkSubject:
-    """Return an ONNX file on the CPU, as it is or as its int8 preview.
+class HefFile:
+    """A HEF, on a Hailo device or on a stand-in for one.
 
     Raises:
-        MissingInputError, DataError: the file or the inputs do not fit.
+        MissingInputError, DataError: the file is not there, or is no HEF; raised when it is first needed.
     """
-    from fsq_edge_compile.foreign.reading import read_network
-    from fsq_edge_compile.int8.plain import frames_for, preview_plain
 
-    network = read_network(path)
-    frames = frames_for(network, _random(network) if inputs is None else inputs)
-    notes = (RANDOM_NOTE,) if inputs is None else ()
-    if backend == "onnx-int8":
-        return NetworkSubject(backend, _bound(preview_plain(path, frames).model, network, frames), (*notes, INT8_NOTE))
-    return NetworkSubject(backend, _bound(network.model.SerializeToString(), network, frames), notes)
+    backends: tuple[str, ...] = ("hailo", "fake")
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-def _bound(model: bytes, network: ForeignNetwork, frames: Float32Array) -> Callable[[int], object]:
-    """Return a call with input and output bound once, as a session binds a device graph."""
-    session = open_onnx(model)
-    source = np.zeros(network.source_shape, dtype=np.float32)
-    answer = np.zeros(network.sink_shape, dtype=np.float32)
-    binding = session.io_binding()
-    binding.bind_input(network.source, "cpu", 0, np.float32, source.shape, source.ctypes.data)
-    binding.bind_output(network.sink, "cpu", 0, np.float32, answer.shape, answer.ctypes.data)
-    rows = [frame.reshape(network.source_shape) for frame in frames]
+    @cached_property
+    def _data(self) -> bytes:
+        return read_bounded(self.path, MAX_FILE_BYTES, what="the network")
 
-    def infer(index: int) -> object:
-        source[...] = rows[index % len(rows)]
-        session.run_with_iobinding(binding)
-        return answer
+    @cached_property
+    def _report(self) -> HefReport:
+        return inspect_hef(self._data)
 
-    return infer
+    def subject(self, backend: str, opened: ExitStack) -> NetworkSubject:
+        """Return the network on ``hailo``, or on ``fake``, a stand-in."""
+        from fsq_edge_runtime.backends.hailo.opening import open_hailo
 
-
-def _hef_subject(data: bytes, backend: str, opened: ExitStack) -> NetworkSubject:
-    from fsq_edge_runtime.backends.hailo.opening import open_hailo
-    from fsq_edge_runtime.hef import inspect_hef
-
-    report = inspect_hef(data)
-    if len(report.inputs) != 1 or len(report.outputs) != 1:
-        raise UsageError(
-            f"the HEF has {len(report.inputs)} inputs and {len(report.outputs)} outputs, one of each is timed"
+        report = self._report
+        if len(report.inputs) != 1 or len(report.outputs) != 1:
+            raise UsageError(
+                f"the HEF has {len(report.inputs)} inputs and {len(report.outputs)} outputs, one of each is timed"
+            )
+        height, width, channels = report.inputs[0].shape
+        shape, size = (channels, height, width), prod(report.outputs[0].shape)
+        hefs = {report.architecture.name: self._data}
+        device: Backend = (
+            open_hailo(hefs, shape, size) if backend == "hailo" else _fake(hefs, report.generation, shape, size)
         )
-    height, width, channels = report.inputs[0].shape
-    shape, size = (channels, height, width), prod(report.outputs[0].shape)
-    hefs = {report.architecture.name: data}
-    device: Backend = (
-        open_hailo(hefs, shape, size) if backend == "hailo" else _fake(hefs, report.generation, shape, size)
-    )
-    opened.callback(device.close)
-    low, high = report.inputs[0].quant.limit_min, report.inputs[0].quant.limit_max
-    draw = np.random.default_rng(SEED).uniform(low, max(high, low + 1e-6), (RANDOM_INPUTS, 1, *shape))
-    frames = draw.astype(np.float32)
-    notes: tuple[str, ...] = ("inputs are random, over the range that the HEF names: times, not answers",)
-    name = "hailo" if backend == "hailo" else "hailo-fake"
-    if backend == "fake":
-        notes = (*notes, FAKE_NOTE)
-    return NetworkSubject(name, lambda index: device.infer(frames[index % len(frames)]), notes, waits=True)
+        opened.callback(device.close)
+        low, high = report.inputs[0].quant.limit_min, report.inputs[0].quant.limit_max
+        draw = np.random.default_rng(SEED).uniform(low, max(high, low + 1e-6), (RANDOM_INPUTS, 1, *shape))
+        frames = draw.astype(np.float32)
+        notes: tuple[str, ...] = ("inputs are random, over the range that the HEF names: times, not answers",)
+        name = "hailo" if backend == "hailo" else "hailo-fake"
+        if backend == "fake":
+            notes = (*notes, FAKE_NOTE)
+        return NetworkSubject(name, lambda index: device.infer(frames[index % len(frames)]), notes, waits=True)
+
+    def window(self) -> tuple[int, int]:
+        """Return the channels of the input, and its height times its width."""
+        height, width, channels = self._report.inputs[0].shape
+        return channels, height * width
+
+    def race(self, backend: str, decisions: int) -> None:
+        """Return None: a HEF is raced against nothing."""
 
 
 def _fake(hefs: dict[str, bytes], generation: int, shape: tuple[int, int, int], size: int) -> Backend:
@@ -187,10 +198,9 @@ def _fake(hefs: dict[str, bytes], generation: int, shape: tuple[int, int, int], 
 
 def _measure(subject: NetworkSubject, mode: Mode, decisions: int, rounds: int, windows: int) -> ModeResult:
     many = mode == "offline"
-    bundle = fixed_bundle()
-    frames = Preprocessor(bundle.preprocess).frames(bundle.selftest.windows)
+    encoder, frames = fixed_network()
     count = windows if many else 1
-    reference = bare_network(bundle.read("encoder"), frames[np.arange(count) % len(frames)])
+    reference = bare_network(encoder, frames[np.arange(count) % len(frames)])
 
     def batch(index: int) -> None:
         for at in range(count):
@@ -209,11 +219,6 @@ def _measure(subject: NetworkSubject, mode: Mode, decisions: int, rounds: int, w
     )
 
 
-def _race(path: Path, other: Path, backend: str, inputs: AnyArray | None, decisions: int) -> PairResult:
-    sides = [onnx_subject(one, backend, inputs).infer for one in (path, other)]
-    return race_calls((sides[0], sides[1]), decisions, (path.name, other.name))
-
-
 def _refuse(path: Path, modes: Sequence[Mode], backends: Sequence[str], known: Sequence[str]) -> None:
     for mode in modes:
         if mode not in MODES:
@@ -221,30 +226,3 @@ def _refuse(path: Path, modes: Sequence[Mode], backends: Sequence[str], known: S
     for backend in backends:
         if backend not in known:
             raise UsageError(f"{path.name} cannot run on {backend!r}", hint="one of " + ", ".join(known))
-
-
-def _random(network: ForeignNetwork) -> Float32Array:
-    draw = np.random.default_rng(SEED).normal(size=(RANDOM_INPUTS, *network.source_shape[1:]))
-    return draw.astype(np.float32)
-
-
-def _facts(path: Path, data: bytes, is_hef: bool) -> BundleFacts:
-    if is_hef:
-        from fsq_edge_runtime.hef import inspect_hef
-
-        height, width, channels = inspect_hef(data).inputs[0].shape
-        samples = height * width
-    else:
-        from fsq_edge_compile.foreign.reading import read_network
-
-        shape = read_network(path).source_shape
-        channels = shape[1] if len(shape) > 1 else 1
-        samples = prod(shape) // channels
-    return BundleFacts(
-        name=path.name,
-        encoder_sha256=hashlib.sha256(data).hexdigest(),
-        channels=channels,
-        window_samples=samples,
-        hop_samples=0,
-        sample_rate_hz=0.0,
-    )

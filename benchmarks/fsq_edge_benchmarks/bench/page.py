@@ -80,7 +80,10 @@ def _median(run: ModeResult) -> str:
 def _distributions(run: ModeResult) -> Picture:
     durations = {"ours": run.ours, **({"bare": run.bare} if run.bare else {})}
     image = distribution_figure(durations, f"Distribution of {run.mode} on {run.backend}")
-    return Picture(image, f"{run.mode} on {run.backend}. Solid lines are medians, dashed ones p99.")
+    marked = any(found.p50 is not None for found in durations.values())
+    tail = any(found.p99 is not None for found in durations.values())
+    lines = f" Solid lines are medians{', dashed ones p99' if tail else ''}." if marked else ""
+    return Picture(image, f"{run.mode} on {run.backend}.{lines}")
 
 
 def _stages(runs: Sequence[ModeResult]) -> list[Picture]:
@@ -91,9 +94,10 @@ def _stages(runs: Sequence[ModeResult]) -> list[Picture]:
         stages = {
             f"{run.mode}, {run.backend}": {name: found for name, found in run.stages.items() if name != "total"}
             for run in group
+            if any(found.p50 is not None for found in run.stages.values())
         }
         bare = {f"{run.mode}, {run.backend}": run.bare.p50 if run.bare else None for run in group}
-        if group:
+        if stages:
             caption = "Medians end to end; the line is the median of the comparison."
             pictures.append(Picture(stages_figure(stages, bare), caption))
     return pictures
@@ -111,11 +115,12 @@ def _machine(result: BenchResult) -> Section:
         ["Board", machine.board or None],
         ["Instruction sets", ", ".join(machine.flags) or None],
         ["Cores, memory", f"{machine.cores}, {machine.memory_mb:,} MB{', virtual machine' if machine.virtual else ''}"],
-        ["Governor, highest clock", f"{machine.governor or 'not shown'}, {machine.max_mhz or 'not shown'}"],
+        ["Governor", machine.governor or None],
+        ["Highest clock", f"{machine.max_mhz:,} MHz" if machine.max_mhz else None],
         ["System", f"{machine.system}, Linux {machine.kernel}, {machine.architecture}"],
         ["Versions", ", ".join(f"{k} {v}" for k, v in {"Python": machine.python, **machine.versions}.items())],
         ["Network", f"{bundle.name}, encoder {bundle.encoder_sha256[:16]}"],
         ["Stream", f"{bundle.channels} channels, {bundle.sample_rate_hz:g} Hz, window {bundle.window_samples}, "
                    f"hop {bundle.hop_samples}" if bundle.hop_samples else None],
     ]  # fmt: skip
-    return Section("Machine", tables=[Table(["", "value"], rows)])
+    return Section("Machine", tables=[Table(["what", "value"], rows)])

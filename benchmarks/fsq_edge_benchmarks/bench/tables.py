@@ -147,7 +147,7 @@ def _comparison(comparison: Comparison) -> Section:
 
 
 def _resources(runs: Sequence[ModeResult]) -> Table:
-    columns = ["mode", "backend", "CPU", "RSS MB", "deg C", "MHz", "W", "preempted", "spin"]
+    columns = ["mode", "backend", "CPU", "RSS MB", "°C", "MHz", "W", "preempted", "spin"]
     rows: list[list[Cell]] = []
     for run in runs:
         used = run.resources

@@ -17,19 +17,24 @@ from __future__ import annotations
 import os
 import queue
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.bench.contestant import fake_device, isolated_fake_device
+from fsq_edge_benchmarks.bench.contestant import fake_device, fake_hef
 from fsq_edge_benchmarks.measure.distribution import percentile
 from fsq_edge_benchmarks.suites.command import run_command
+from fsq_edge_runtime.backends.hailo.process import HailoProcess
+from fsq_edge_runtime.testing import write_fake_package
 
 FRAME: Final = (12, 2, 50)
+CODE: Final = 3
 WARM_UP: Final = 100
 
 
@@ -72,6 +77,22 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
+@contextmanager
+def _isolated(graph: bytes | None) -> Iterator[HailoProcess]:
+    """Open the device of :func:`fake_device` in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_fake_package(Path(folder), 4, graph=graph, zeros=0 if graph else CODE)
+        sys.path.insert(0, folder)
+        try:
+            backend = HailoProcess({"hailo8l": fake_hef(FRAME, CODE)}, FRAME, CODE)
+        finally:
+            sys.path.remove(folder)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+
 @one_core()
 def run(quick: bool = False, graph: bytes | None = None) -> dict[str, Any]:
     """Time inferences through the backend, alternating with bare hand-offs.
@@ -87,7 +108,7 @@ def run(quick: bool = False, graph: bytes | None = None) -> dict[str, Any]:
         ``isolation_ratio``: their quotient.
     """
     calls = 300 if quick else 3000
-    backend, fake = fake_device(FRAME, 3, graph)
+    backend, fake = fake_device(FRAME, CODE, graph)
     hand_off = HandOff()
     frame = np.random.default_rng(0).normal(size=(1, *FRAME)).astype(np.float32)
     added, computing, trips = [], [], []
@@ -97,7 +118,7 @@ def run(quick: bool = False, graph: bytes | None = None) -> dict[str, Any]:
             trips.append(_took(hand_off.round_trip))
             computing.append(fake.chip.compute_ns[-1])
             added.append(took - computing[-1])
-        with isolated_fake_device(FRAME, 3, graph) as apart:
+        with _isolated(graph) as apart:
             turns = [(_took(backend.infer, frame), _took(apart.infer, frame)) for _ in range(calls + WARM_UP)]
     finally:
         backend.close()

@@ -13,7 +13,8 @@ import sys
 from typing import Any, Final
 
 from fsq_edge_benchmarks.measure.distribution import percentile
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, small_bundle
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.fixed_network import small_bundle
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_benchmarks.suites.streaming import WARM_UP, hops_and_network, single_stream

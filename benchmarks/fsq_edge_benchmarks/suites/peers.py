@@ -19,7 +19,8 @@ from fsq_edge.deploy.export import Exported, export_model
 from fsq_edge.model import Conv2dFSQ
 from fsq_edge.training.split import cut_sides
 from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around, fixed_preprocess
+from fsq_edge_benchmarks.measure.fixed_bundle import bundle_around
+from fsq_edge_benchmarks.measure.fixed_network import fixed_preprocess
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.accuracy_parts.contenders import forest, rocket

@@ -14,7 +14,8 @@ import onnx
 
 from fsq_edge_benchmarks.measure.bare import BARE_IS
 from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.fixed_bundle import CLASSES, fixed_bundle, motion_windows
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.fixed_network import CLASSES, motion_windows
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import heading, run_command

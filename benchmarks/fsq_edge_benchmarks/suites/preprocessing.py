@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_preprocess, motion_windows
+from fsq_edge_benchmarks.measure.fixed_network import fixed_preprocess, motion_windows
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import run_command

@@ -16,7 +16,8 @@ import numpy as np
 
 from fsq_edge.scoring.reading import CHUNK
 from fsq_edge_benchmarks.measure.children import child_environment
-from fsq_edge_benchmarks.measure.fixed_bundle import CHANNELS, RATE_HZ, fixed_bundle
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.fixed_network import CHANNELS, RATE_HZ
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.bundle.bundle import Bundle

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_windows
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle
+from fsq_edge_benchmarks.measure.fixed_network import motion_windows
 from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.runner import Runner

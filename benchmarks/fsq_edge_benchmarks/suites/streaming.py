@@ -19,7 +19,8 @@ import numpy as np
 
 from fsq_edge_benchmarks.measure.bare import BARE_IS, bare_batches
 from fsq_edge_benchmarks.measure.distribution import Distribution
-from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops, motion_windows
+from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops
+from fsq_edge_benchmarks.measure.fixed_network import motion_windows
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.stopwatch import in_turns
 from fsq_edge_benchmarks.suites.command import heading, run_command

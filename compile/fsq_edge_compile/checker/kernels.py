@@ -51,6 +51,15 @@ def compute(node: onnx.NodeProto, values: Sequence[AnyArray | None], opset: int)
     return results
 
 
+def result_bound(node: onnx.NodeProto, values: Sequence[AnyArray | None]) -> int:
+    """Return how many elements a node of shape arithmetic makes at most; 0 where that is not known."""
+    try:
+        bound = _BOUNDS.get(node.op_type)
+        return int(bound(values)) if bound is not None and not node.domain else 0
+    except Exception:  # noqa: BLE001 - a contradictory node may fail in any way; nothing is known of it
+        return 0
+
+
 def _as_model(node: onnx.NodeProto, opset: int) -> onnx.ModelProto:
     """Wrap one node, because the evaluator reads a bare node as of the newest opset."""
     graph = onnx.GraphProto(name="node")

@@ -24,7 +24,7 @@ from fsq_edge_compile.checker.native_worker import CHECK, CONVERT, HEADER, INFER
 
 # Graphs without their weights are small: 200,000 nodes need 5 s and 400 MB.
 TIMEOUT_S = 20.0
-MEMORY_BYTES = 640 << 20
+MEMORY_BYTES = 512 << 20
 # The limit is processor time: a busy machine makes no valid model invalid. The wait ends after so many times the limit.
 PATIENCE = 6.0
 _LOOK_S = 1.0
@@ -42,6 +42,9 @@ class Worker:
         timeout_s: most processor time for one answer; the child is killed after it.
         memory_bytes: limit on the child's data.
         patience: the child is killed after so many times that long by the clock, whatever time it got.
+
+    Attributes:
+        spent_s: processor time that all answers took so far.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Worker:
         self.timeout_s = timeout_s
         self.patience = patience
         self.memory_bytes = memory_bytes
+        self.spent_s = 0.0
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = 0
@@ -65,9 +69,12 @@ class Worker:
         """
         with self._lock:
             child = self._running()
+            deadline = _Deadline(child.pid, self.timeout_s, self.patience)
             try:
-                status, body = self._exchange(child, HEADER.pack(task, len(payload)) + payload)
+                status, body = self._exchange(child, HEADER.pack(task, len(payload)) + payload, deadline)
+                self.spent_s += deadline.used_s()
             except (OSError, EOFError, TimeoutError) as error:
+                self.spent_s += deadline.used_s()
                 code = self._kill(child)
                 late = isinstance(error, TimeoutError)
                 what = f"took over {self.timeout_s:.0f} s" if late else f"ended its process (code {code})"
@@ -94,10 +101,10 @@ class Worker:
             self._owner = os.getpid()
         return self._child
 
-    def _exchange(self, child: subprocess.Popen[bytes], request: bytes) -> tuple[int, bytes]:
+    @staticmethod
+    def _exchange(child: subprocess.Popen[bytes], request: bytes, deadline: _Deadline) -> tuple[int, bytes]:
         if child.stdin is None or child.stdout is None:
             raise EOFError
-        deadline = _Deadline(child.pid, self.timeout_s, self.patience)
         view = memoryview(request)
         while view:
             _wait(child.stdin.fileno(), deadline, write=True)
@@ -120,15 +127,17 @@ class _Deadline:
 
     def __init__(self, pid: int, limit_s: float, patience: float) -> None:
         self._pid, self._limit_s, self._patience = pid, limit_s, patience
-        self._started, self._used_s = time.monotonic(), _processor_s(pid) or 0.0
+        self._started, self._before_s = time.monotonic(), _processor_s(pid) or 0.0
+
+    def used_s(self) -> float:
+        """Return the processor time since then; the time by the clock where the system does not say."""
+        used = _processor_s(self._pid)
+        return time.monotonic() - self._started if used is None else used - self._before_s
 
     def left_s(self) -> float:
         """Return seconds until the child is certainly late; 0 when it is."""
         passed = time.monotonic() - self._started
-        used = _processor_s(self._pid)
-        if used is None:  # no /proc here: the clock alone
-            return max(0.0, self._limit_s - passed)
-        return max(0.0, min(self._limit_s - (used - self._used_s), self._patience * self._limit_s - passed))
+        return max(0.0, min(self._limit_s - self.used_s(), self._patience * self._limit_s - passed))
 
 
 def _processor_s(pid: int) -> float | None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import onnx
 
-from fsq_edge_compile.checker.folding import NEVER_FOLDED, fold
+from fsq_edge_compile.checker.folding import MAX_STAND_IN_ELEMENTS, NEVER_FOLDED, fold
 from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.inference import short_shapes
+from fsq_edge_compile.checker.kernels import result_bound
 from fsq_edge_compile.checker.loading import LightModel, lighten, opset_of
 from fsq_edge_compile.checker.native import NativeError, check_model, inline_functions
 from fsq_edge_compile.checker.simplify import simplify
@@ -230,7 +231,10 @@ def _with_computed_parameters(light: LightModel) -> list[str]:
 
 
 def _shape_arithmetic_left(light: LightModel) -> bool:
-    """Whether a node is left whose result does not depend on the values of any input, so that it ought to fold."""
+    """Whether a node is left whose result does not depend on the values of any input, so that it ought to fold.
+
+    A constant that no machine can hold does not count: to try costs the simplifier seconds and all its memory.
+    """
     depends = {value.name for value in light.proto.graph.input} - light.stand_ins.keys()
     left = False
     for node in light.proto.graph.node:
@@ -239,6 +243,7 @@ def _shape_arithmetic_left(light: LightModel) -> bool:
             node.op_type in NEVER_FOLDED
             or node.domain
             or (node.op_type not in ("Shape", "Size") and any(name in depends for name in reads))
+            or result_bound(node, [light.constants.get(name) for name in node.input]) > MAX_STAND_IN_ELEMENTS
         ):
             depends.update(node.output)
         else:

@@ -17,7 +17,7 @@ from fsq_edge_compile.checker.loading import LightModel, lighten
 from fsq_edge_compile.messages import copied
 
 TIMEOUT_S = 15.0
-MEMORY_BYTES = 768 << 20
+MEMORY_BYTES = 512 << 20
 
 # Address space is not what a process uses: native libraries reserve much more, so the data segment is limited too.
 _CHILD = """

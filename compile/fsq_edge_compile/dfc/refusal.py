@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from fsq_edge_compile.checker.report import CheckReport
 from fsq_edge_compile.checker.rulebook import rulebook
-from fsq_edge_compile.explain.reading import explain_line
+from fsq_edge_compile.explain.lines import explain_line
 
 _LINE = re.compile(r"^\s*(?P<kind>[A-Z]\w*(?:Error|Exception))(?: in op (?P<node>[^:\s]+))?: (?P<text>.+)$")
 _RECOMMENDED = re.compile(r"using these end node names:\s*(?P<names>.+)$")

@@ -29,6 +29,7 @@ class LogRow:
         confidence: how far the evidence carries.
         envelope: the line only repeats a failure whose cause stands in another line.
         explains: ids of rows, or ``hailort.CODE``, that follow from this one when both are in a log.
+        general: the row only repeats what the line says; it follows from any other finding of its stage.
     """
 
     id: str
@@ -41,6 +42,24 @@ class LogRow:
     confidence: Confidence
     envelope: bool
     explains: tuple[str, ...]
+    general: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the compiler, told by the Python package that raises its exceptions.
+
+    Attributes:
+        pattern: matched against the start of a module's dotted path.
+        stage: compiler stage, or load.
+        name: the step as a person says it.
+        fix: what can be done about an exception that no row names.
+    """
+
+    pattern: re.Pattern[str]
+    stage: Stage
+    name: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +86,30 @@ class LogTable:
         trouble: a line that matches one of these looks like an error.
         harmless: a line that matches one of these does not, whatever it holds.
         kinds: kinds of layer; the last takes every name.
+        layers: finds a layer's name, such as ``net/ew_add3_d0``, in any text.
+        errors: what a number of the kernel means, by number.
+        status_fixes: what to do when HailoRT's own words stand beside a status, by number, where the status's own
+            advice would be about something else.
+        steps: steps of the compiler; the first whose pattern matches a module's path counts.
     """
 
     rows: tuple[LogRow, ...]
     trouble: tuple[re.Pattern[str], ...]
     harmless: tuple[re.Pattern[str], ...]
     kinds: tuple[LayerKind, ...]
+    layers: re.Pattern[str]
+    errors: Mapping[str, str]
+    status_fixes: Mapping[str, str]
+    steps: tuple[Step, ...]
+
+    def layer_in(self, text: str) -> str:
+        """Return the first layer's name in a text; empty when it names none."""
+        found = self.layers.search(text)
+        return found[0] if found else ""
+
+    def step(self, module: str) -> Step | None:
+        """Return the step that a module's dotted path belongs to; None when it is no package of Hailo's."""
+        return next((step for step in self.steps if step.pattern.match(module)), None)
 
     def kind(self, layer: str) -> LayerKind:
         """Return the kind of a layer by its name, such as ``net/concat24``."""
@@ -100,6 +137,12 @@ def log_table() -> LogTable:
             LayerKind(re.compile(kind["pattern"], re.IGNORECASE), kind["name"], kind["advice"])
             for kind in table["layer_kinds"]
         ),
+        layers=re.compile(table["layer_names"]),
+        errors=table["errors"],
+        status_fixes=table["status_fixes"],
+        steps=tuple(
+            Step(re.compile(step["pattern"]), step["stage"], step["name"], step["fix"]) for step in table["steps"]
+        ),
     )
 
 
@@ -117,4 +160,5 @@ def _row(item: Mapping[str, Any], book: Rulebook, sources: Mapping[str, str]) ->
         confidence=rule.confidence if rule else item["confidence"],
         envelope=item.get("envelope", False),
         explains=tuple(item.get("explains", ())),
+        general=item.get("general", False),
     )

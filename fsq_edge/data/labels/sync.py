@@ -169,7 +169,7 @@ def propose_anchors(
 
 def recording_energy(dataset: Dataset, recording: Recording) -> Float64Array:
     """Return the energy of the recording's signal on the 25 Hz grid from its first sample on."""
-    signal, _ = signal_of(dataset, recording)
+    signal, _, _ = signal_of(dataset, recording)
     return energy_of(recording_times(dataset, recording), signal)
 
 

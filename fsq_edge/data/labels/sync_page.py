@@ -9,9 +9,11 @@ import numpy as np
 
 from fsq_edge.data.importing.packages import need_package
 from fsq_edge.data.labels.sync import GRID_HZ, SyncEntry
-from fsq_edge.report.document import PALETTE, Cell, Picture, Section, Table, Verdict, plural
+from fsq_edge.report.document import Cell, Picture, Section, Table, Verdict, plural
 from fsq_edge.report.html import render
+from fsq_edge.report.palette import PALETTE
 from fsq_edge.report.strip import svg_element, svg_span, svg_title
+from fsq_edge.report.times import elapsed
 
 WIDTH, ZOOM_WIDTH, ZOOM_S = 1080, 348, 5.0  # pixels: as wide as a page, and as a phone
 TOP, BOTTOM = 18, 110  # pixels of the drawing
@@ -25,13 +27,14 @@ def sync_html(entries: Sequence[SyncEntry]) -> str:
         UnavailableError: Jinja2 is not installed.
     """
     proposed = sum(len(entry.anchors) for entry in entries)
-    verdict = Verdict("warning", "no anchor proposed", "Give --reference, or read the anchors from the pictures.")
+    verdict = Verdict("warning", "no anchor proposed", "Give `--reference`, or read the anchors from the pictures.")
     if proposed:
         verdict = Verdict("good", f"{plural(proposed, 'anchor')} proposed", "Nothing was applied.")
-    columns = ("recording", "subject", "length, s", "bursts", "proposed anchors")
+    columns = ("recording", "subject", "length", "bursts", "proposed anchors")
     text = (
-        "Energy of the signal over seconds from the first sample. Red, dashed: bursts such as shakes and taps. Green: "
-        "where labels begin."
+        "Energy of the signal, as a share of the largest in the picture, over seconds from the first sample. Red, "
+        "dashed: bursts such as shakes and taps; the time of a burst is the SENSOR of an anchor. Green: where labels "
+        "begin."
     )
     pictures, used, left = [], 0, 0
     for image in (image for entry in sorted(entries, key=_is_quiet) for image in _images(entry)):
@@ -58,14 +61,15 @@ def _row(entry: SyncEntry) -> Sequence[Cell]:
         f"--anchor {entry.recording}={one.label:.2f}@{one.sensor:.2f}, correlation {one.correlation:.2f}"
         for one in entry.anchors
     ]
-    return (entry.recording, entry.subject, f"{len(entry.energy) / GRID_HZ:.1f}", len(entry.candidates),
+    return (entry.recording, entry.subject, elapsed(len(entry.energy) / GRID_HZ), len(entry.candidates),
             "; ".join(anchors) or None)  # fmt: skip
 
 
 def _images(entry: SyncEntry) -> Iterator[str]:
-    yield _svg(entry, 0.0, len(entry.energy) / GRID_HZ, WIDTH)
+    yield _svg(entry, f"{entry.recording} (subject {entry.subject})", 0.0, len(entry.energy) / GRID_HZ, WIDTH)
     for candidate in entry.candidates:
-        yield _svg(entry, candidate.at - ZOOM_S / 2, candidate.at + ZOOM_S / 2, ZOOM_WIDTH)
+        title = f"burst at {candidate.at:.2f} s, {entry.recording}"
+        yield _svg(entry, title, candidate.at - ZOOM_S / 2, candidate.at + ZOOM_S / 2, ZOOM_WIDTH)
 
 
 def sync_png(entry: SyncEntry) -> bytes:
@@ -87,7 +91,7 @@ def sync_png(entry: SyncEntry) -> bytes:
     return out.getvalue()
 
 
-def _svg(entry: SyncEntry, begin: float, end: float, width: int) -> str:
+def _svg(entry: SyncEntry, title: str, begin: float, end: float, width: int) -> str:
     """Draw the largest energy of each moment between two times."""
     first, last = max(0, int(begin * GRID_HZ)), min(len(entry.energy), int(end * GRID_HZ) + 1)
     part = entry.energy[first:last]
@@ -99,7 +103,7 @@ def _svg(entry: SyncEntry, begin: float, end: float, width: int) -> str:
         for i, values in enumerate(bins)
     )
     drawn = [
-        svg_title(f"{entry.recording} (subject {entry.subject})", width),
+        svg_title(title, width),
         f'<polyline points="{high}" fill="none" stroke="{PALETTE[0]}"/>',
         svg_span(f"{begin:.1f} s", f"{end:.1f} s", width, BOTTOM + 16),
     ]

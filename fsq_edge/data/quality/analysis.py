@@ -14,6 +14,7 @@ from fsq_edge.data.quality.timing import TimingCounter, rest_of
 from fsq_edge.data.quality.triad_runs import stuck_of_triads
 from fsq_edge.data.quality.units import NormSampler
 from fsq_edge.data.recording import Channel, Dataset, Recording
+from fsq_edge.report.document import plural
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, FloatArray
 
 BLOCK_VALUES = 1 << 19  # 2 MB of float32: the temporaries of a block stay in the cache
@@ -174,7 +175,7 @@ def analyze_dataset(dataset: Dataset, thresholds: QualityThresholds, name: str =
     for recording in dataset.recordings:
         analysis.add_recording(recording)
     shape = (len(dataset.recordings), dataset.n_samples, len(dataset.channels))
-    size = f"{shape[0]:,} recordings of {shape[2]} channels, {shape[1]:,} samples together"
+    size = f"{plural(shape[0], 'recording')} of {plural(shape[2], 'channel')}, {shape[1]:,} samples together"
     return analysis.metrics(name or dataset.name, shape, size, str(dataset.recordings[0].samples.dtype))
 
 

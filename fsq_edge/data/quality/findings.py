@@ -9,6 +9,8 @@ from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.quality.timing import TimingQuality
 from fsq_edge.data.triads import in_si
+from fsq_edge.report.document import plural
+from fsq_edge.report.times import elapsed
 from fsq_edge_runtime.findings import Finding, Severity, worst_first
 
 NOTICEABLE_SATURATION = 0.001  # share; below it a repeated extreme may be chance of a coarse sensor
@@ -82,11 +84,13 @@ def _timing(timing: TimingQuality, limits: QualityThresholds) -> Iterator[Findin
         message = f"the rate changes by {drift:+.2g} % within a recording"
         yield _finding("rate", abs(drift) > limit, "", message, drift, limit)
     if timing.n_gaps:
-        lost = f"{timing.gap_seconds:.3g} s together, the longest {timing.longest_gap_s:.3g} s"
-        message = f"{timing.n_gaps} gaps in time, {lost}"
+        lost = f"{elapsed(timing.gap_seconds)} together, the longest {elapsed(timing.longest_gap_s)}"
+        message = f"{plural(timing.n_gaps, 'gap')} in time, {lost}"
         yield _finding("gap", False, "", message, timing.gap_seconds)
     if timing.n_idle:
-        message = f"{timing.n_idle} of the gaps begin at rest ({timing.idle_seconds:.3g} s): idle sleep of the logger"
+        message = (
+            f"{timing.n_idle} of the gaps begin at rest ({elapsed(timing.idle_seconds)}): idle sleep of the logger"
+        )
         yield _finding("idle", False, "", message, timing.idle_seconds)
     for count, text in (
         (timing.n_backward, "timestamps step back"),

@@ -113,11 +113,14 @@ class RunsWindow(Protocol):
     """A graph that prepares its window itself, in the network's own run.
 
     Attributes:
-        windows: (K, C, T) float32, C-contiguous, raw units: where a sound window is put K times (once more for
-            z-copies) before :meth:`infer`.
+        windows: (K, C, T) float32, C-contiguous, raw units: where a window is put K times (once more for z-copies).
+        squares: (C,) float32, sums of squares of the window's channels.
+        measure: writes ``squares``, and what :meth:`infer` needs beside ``windows``; to be called before.
     """
 
     windows: Float32Array
+    squares: Float32Array
+    measure: Callable[[], object]
 
     def infer(self) -> Float32Array:
         """Return ``t`` (D,) as :meth:`Backend.infer` would, up to its last bits; a view that the next call overwrites.

@@ -61,6 +61,12 @@ def _driver(facts: Facts, device: PciDevice) -> Iterator[Finding]:
         return
     if device.driver is None:
         yield _no_driver(facts, device, chip)
+    elif not facts.files and facts.container:
+        yield error(
+            "device-file",
+            f"{device.driver} drives {device.address} on the host, but this container has no /dev/hailo* or /dev/h1x-*",
+            fix=repair(facts, "permission", path="/dev/hailo0" if chip.generation == 4 else "/dev/h1x-0"),
+        )
     elif not facts.files:
         yield error(
             "device-file",

@@ -65,7 +65,7 @@ class Facts:
         os_name: such as "Debian GNU/Linux 12 (bookworm)".
         codename: such as "bookworm".
         kernel: release of the running kernel.
-        board: the device tree's model, empty where there is none.
+        board: the device tree's model, or maker and product that the firmware names; empty where there is neither.
         machine: processor architecture.
         pci: Hailo devices on the PCI bus.
         modules: Hailo kernel modules that are loaded.
@@ -142,7 +142,7 @@ def gather(system: System) -> Facts:
         os_name=release.get("PRETTY_NAME", "unknown"),
         codename=release.get("VERSION_CODENAME", ""),
         kernel=kernel,
-        board=(system.read("/proc/device-tree/model") or "").strip(),
+        board=(system.read("/proc/device-tree/model") or _product(system)).strip(),
         machine=system.machine(),
         pci=pci,
         modules=kernel_modules(system),
@@ -170,6 +170,10 @@ def major(version: str | None) -> int | None:
     """Return the first number of a version; None where it has none."""
     head = (version or "").split(".")[0]
     return int(head) if head.isdigit() else None
+
+
+def _product(system: System) -> str:
+    return " ".join((system.read(f"/sys/class/dmi/id/{name}") or "").strip() for name in ("sys_vendor", "product_name"))
 
 
 def _pairs(text: str) -> dict[str, str]:

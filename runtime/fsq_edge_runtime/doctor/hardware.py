@@ -142,7 +142,7 @@ _IN_CONTAINER = re.compile(r"docker|containerd|kubepods|libpod|podman|/lxc|garde
 
 
 def system_kind(system: System, release: Mapping[str, str], kernel: str) -> str:
-    """Return ``raspberry-pi-os``, ``debian``, ``ubuntu``, ``fedora``, ``proxmox``, ``home-assistant-os`` or ``other``.
+    """Return the kind of system: a name in ``data/repairs.json``, or ``other``.
 
     A container counts as ``container``, except on Home Assistant OS, where the host's driver cannot be changed either.
 
@@ -154,6 +154,8 @@ def system_kind(system: System, release: Mapping[str, str], kernel: str) -> str:
     name, ident = release.get("PRETTY_NAME", "").lower(), release.get("ID", "").lower()
     if "-haos" in kernel or "home assistant" in name or ident in ("haos", "hassos"):
         return "home-assistant-os"
+    if "microsoft" in kernel.lower():
+        return "wsl"
     if in_container(system):
         return "container"
     if "proxmox" in name or kernel.endswith("-pve"):

@@ -7,20 +7,74 @@ from collections.abc import Iterator
 
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.repairs import chip_of, repair
-from fsq_edge_runtime.findings import Finding, error, warning
+from fsq_edge_runtime.findings import Finding, Severity, error, finding, warning
 
-_SIGNATURE = re.compile(r"required key not available|unsigned module is rejected|lockdown: .*unsigned module", re.I)
-_FIRMWARE = re.compile(
-    r"firmware file not found|direct firmware load for \S*hailo\S* failed|hailo.*(fw\S*\.bin.*|failed with error )-2\b",
-    re.I,
-)
-_FAULT = re.compile(r"find_vma|BUG: |Oops|\+0x[0-9a-f]+/0x[0-9a-f]+ \[hailo", re.I)
-_LOST = re.compile(r"hailo.*(device disconnected|device inaccessible)", re.I)
 _REFUSED = re.compile(r"hailo\S* .*(failed with error (?P<code>-\d+)|failed init pcie resources)", re.I)
-_TIMEOUT = re.compile(r"hailo.*(timeout|timed out).*firmware|hailo.*firmware.*(timeout|timed out)", re.I)
 _PAGES = re.compile(r"max_desc_page_size to (\d+)", re.I)
 PAGE_LIMIT = 4096
 LOG = "kernel log"
+POWER_CYCLE = "power the board off and on (a reboot may not reset the device)"
+_FAILS = re.compile(r"^.*hailo.*\b(?:fail\w*|error|mismatch|timed? ?out)\b.*$", re.I | re.M)
+# Rule, severity, what stands in one line of the log, message, and the fix or "=" with the name of the repair.
+_ROWS: tuple[tuple[str, Severity, str, str, str], ...] = (
+    (
+        "driver-signature",
+        "error",
+        r"required key not available|unsigned module is rejected|lockdown: .*unsigned module",
+        "Secure Boot refuses the unsigned driver",
+        "=signature",
+    ),
+    (
+        "firmware-missing",
+        "error",
+        r"firmware file not found|direct firmware load for \S*hailo\S* failed"
+        r"|hailo.*(fw\S*\.bin.*|failed with error )-2\b",
+        "the driver did not find the device's firmware in /lib/firmware/hailo{there}",
+        "=firmware",
+    ),
+    (
+        "firmware-version",
+        "error",
+        r"mismatch driver version pcie driver (?P<driver>[\d:]+) pci_ep driver (?P<device>[\d:]+)",
+        "the driver is {driver}, and the software that the device started from /lib/firmware/hailo is {device}",
+        "=firmware",
+    ),
+    (
+        "driver-fault",
+        "error",
+        r"find_vma|BUG: |Oops|\+0x[0-9a-f]+/0x[0-9a-f]+ \[hailo",
+        "the kernel reports a fault of {driver} on {kernel}{where}: the device may be lost under load",
+        "=newer-driver",
+    ),
+    (
+        "device-lost",
+        "error",
+        r"hailo.*\bD3\w+ to D0|hailo.*unable to change power state",
+        "the device does not wake up on the PCIe bus",
+        POWER_CYCLE + "; if it comes back: echo on | sudo tee /sys/bus/pci/devices/{address}/power/control",
+    ),
+    (
+        "device-lost",
+        "error",
+        r"hailo.*device (may be )?(disconnected|inaccessible)",
+        "the device vanished from the PCIe bus while it was in use",
+        "check the supply and the ribbon cable, then " + POWER_CYCLE,
+    ),
+    (
+        "pcie-interrupt",
+        "error",
+        r"failed to enable msi|\bmsi\b.*no space left",
+        "the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this",
+        "=interrupt",
+    ),
+    (
+        "firmware-load",
+        "warning",
+        r"hailo.*(timeout|timed out).*(firmware|\bsoc\b)|hailo.*firmware.*(timeout|timed out)",
+        "the kernel log has a firmware timeout of the device",
+        POWER_CYCLE,
+    ),
+)
 
 
 def kernel_findings(facts: Facts) -> Iterator[Finding]:
@@ -69,42 +123,39 @@ def _packages(facts: Facts) -> Iterator[Finding]:
 
 
 def _log(facts: Facts) -> Iterator[Finding]:
-    lines = facts.kernel_log or ()
-    text = "\n".join(lines)
-    if _SIGNATURE.search(text):
-        yield error(
-            "driver-signature", "Secure Boot refuses the unsigned driver", fix=repair(facts, "signature"), source=LOG
-        )
-    if _FIRMWARE.search(text):
-        message = "the driver did not find the device's firmware in /lib/firmware/hailo"
-        if facts.build.firmware:
-            message += f" (there: {', '.join(facts.build.firmware[:4])})"
-        yield error("firmware-missing", message, fix=repair(facts, "firmware"), source=LOG)
-    fault = next((line for line in lines if _FAULT.search(line)), None)
-    if fault is not None:
-        yield error("driver-fault", _fault_message(facts, text), fix=repair(facts, "newer-driver"), source=LOG)
-    if _LOST.search(text):
-        yield error(
-            "device-lost",
-            "the device vanished from the PCIe bus while it was in use",
-            fix="check the supply and the ribbon cable, then power the board off and on",
-            source=LOG,
-        )
+    """Yield what the kernel log says; a failure of the driver that no row knows is quoted."""
+    text = "\n".join(facts.kernel_log or ())
+    rules: set[str] = set()
+    for rule, severity, pattern, message, fix in _ROWS:
+        found = re.search(pattern, text, re.I)
+        if found and rule not in rules:
+            rules.add(rule)
+            known = _values(facts) | {
+                name: value.replace(":", ".") for name, value in found.groupdict().items() if value
+            }
+            advice = repair(facts, fix[1:]) if fix[0] == "=" else fix.format(**known)
+            yield finding(severity, rule, message.format(**known), advice, source=LOG)
     yield from _pages(facts, text)
-    lowered = text.lower()
-    if "failed to enable msi" in lowered or ("msi" in lowered and "no space left" in lowered):
-        message = "the driver could not get an interrupt (MSI); PCIe switches on a Raspberry Pi 5 do this"
-        yield error("pcie-interrupt", message, fix=repair(facts, "interrupt"), source=LOG)
-    if any(_TIMEOUT.search(line) for line in lines):
-        message = "the kernel log has a firmware timeout of the device"
-        fix = "power the board off and on (a reboot may not reset the device)"
-        yield warning("firmware-load", message, fix=fix, source=LOG)
+    quoted = _FAILS.search(text)
+    if quoted and not rules:
+        message = f"the driver reports a failure: {_unstamped(quoted[0])[:160]}"
+        yield warning(
+            "driver-log", message, f"sudo dmesg | grep -i hailo  # shows more; then {POWER_CYCLE}", source=LOG
+        )
 
 
-def _fault_message(facts: Facts, text: str) -> str:
-    driver = " ".join(f"{module.name} {module.version or ''}".strip() for module in facts.modules) or "the Hailo driver"
-    where = "find_vma without the lock that this kernel asks for" if "find_vma" in text else "a fault in its own code"
-    return f"the kernel reports a fault of {driver} on {facts.kernel} ({where}): the device may be lost under load"
+def _values(facts: Facts) -> dict[str, str]:
+    drivers = " ".join(f"{module.name} {module.version or ''}".strip() for module in facts.modules)
+    address = next((device.address for device in facts.pci), "ADDRESS")
+    locked = any("find_vma" in line for line in facts.kernel_log or ())
+    there = f" (there: {', '.join(facts.build.firmware[:4])})" if facts.build.firmware else ""
+    return {
+        "driver": drivers or "the Hailo driver",
+        "kernel": facts.kernel,
+        "address": address,
+        "there": there,
+        "where": " (find_vma without the lock that this kernel asks for)" if locked else "",
+    }
 
 
 def _pages(facts: Facts, text: str) -> Iterator[Finding]:
@@ -117,4 +168,8 @@ def _pages(facts: Facts, text: str) -> Iterator[Finding]:
 def refusal_in(lines: tuple[str, ...] | None) -> str:
     """Return the kernel's words on why the driver did not take the device, empty when the log has none."""
     found = [line for line in lines or () if _REFUSED.search(line)]
-    return re.sub(r"^\[\s*[\d.]+\]\s*", "", found[-1]).strip() if found else ""
+    return _unstamped(found[-1]) if found else ""
+
+
+def _unstamped(line: str) -> str:
+    return re.sub(r"^\[\s*[\d.]+\]\s*", "", line).strip()

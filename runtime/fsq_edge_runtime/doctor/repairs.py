@@ -11,6 +11,9 @@ from typing import Any
 from fsq_edge_runtime.doctor.facts import Facts
 from fsq_edge_runtime.doctor.hardware import CHIPS, Chip
 
+# What the kernels of a system's own archive are called; another name is the board maker's kernel.
+_KERNELS = {"ubuntu": r"-\d+-[a-z]", "debian": r"-(amd64|arm64|cloud|rt)|deb\d|rpt"}
+_VIRTUAL = re.compile(r"QEMU|KVM|VMware|VirtualBox|Xen|Virtual Machine|Parallels|Bochs")
 STACK_PACKAGES = ("hailo-all", "hailo-h10-all")
 
 
@@ -34,11 +37,24 @@ def repair(facts: Facts, name: str, **values: str) -> str:
         name: of the repair, such as ``rebuild``.
         values: what the rule knows beyond the facts; they fill ``{name}`` in the text.
     """
-    systems = _table()["systems"]
-    places = (facts.system, "any") if facts.system in systems else ("any",)
-    text: str = next(systems[place][name] for place in places if name in systems[place])
+    systems, names = _table()["systems"], (f"{name}.{chip_of(facts).generation}", f"{name}.{_host(facts)}", name)
+    rows = (systems.get(place, {}) for place in _places(facts))
+    text: str = next(row[variant] for row in rows for variant in names if variant in row)
     known = {**_values(facts), **values}
     return re.sub(r"\{(\w+)\}", lambda match: known.get(match[1], "?"), text)
+
+
+def _places(facts: Facts) -> tuple[str, ...]:
+    """Return where a repair is looked up: the kernel's maker, the release of the system, the system, any."""
+    own = _KERNELS.get(facts.system)
+    maker = ("vendor-kernel",) if own and not re.search(own, facts.kernel) else ()
+    return (*maker, f"{facts.system}/{facts.codename}", facts.system, "any")
+
+
+def _host(facts: Facts) -> str:
+    if "Raspberry" in facts.board or facts.system == "raspberry-pi-os":
+        return "raspberry"
+    return "virtual" if _VIRTUAL.search(facts.board) else "board"
 
 
 def _values(facts: Facts) -> dict[str, str]:

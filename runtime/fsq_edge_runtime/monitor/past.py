@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -40,6 +41,7 @@ class Past:
         self._windows = WindowHistory(budget)
         self._counts = [0, 0, 0]  # decided, abstained, missed
         self._t = 0.0
+        self._seen_s = monotonic()  # when the latest window came
         self.begin()
 
     @property
@@ -60,6 +62,7 @@ class Past:
 
     def see(self, rows: Rows) -> None:
         """Take windows."""
+        self._seen_s = monotonic()
         self._windows.add(rows)
         self._new_rows = np.concatenate([self._new_rows, rows])
         abstained, missed = int((rows["label"] == ABSTAINED).sum()), int((rows["label"] == MISSED).sum())
@@ -74,9 +77,9 @@ class Past:
         return [self._new_rows["label"][-RECENT:].tolist(), *self._now(self._new_rows)]
 
     def summary(self) -> list[Any]:
-        """Return number, name, the recent labels, and the rest as :meth:`latest` does."""
-        rows = self._windows.last(RECENT)
-        return [self.number, self.name, rows["label"].tolist(), *self._now(rows)]
+        """Return number, name, recent labels, the rest as :meth:`latest` does, and seconds since the last window."""
+        rows, silent_s = self._windows.last(RECENT), round(monotonic() - self._seen_s, 1)
+        return [self.number, self.name, rows["label"].tolist(), *self._now(rows), silent_s]
 
     def news(self) -> dict[str, Any]:
         """Return the new windows and bins of the stream that a viewer looks at.

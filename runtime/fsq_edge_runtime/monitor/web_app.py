@@ -72,7 +72,7 @@ class MonitorApp:
             viewer.changed.set()
 
     async def _state(self, request: Any) -> Any:
-        return self._responses.JSONResponse({**self._feed.state(), "tick": self._tick})
+        return self._responses.JSONResponse({**self._feed.state(), "tick": self._tick, "full": self._full})
 
     async def _view(self, request: Any) -> Any:
         query = request.query_params
@@ -86,13 +86,17 @@ class MonitorApp:
         return self._responses.JSONResponse({**past.view(begin, length, int(points)), "tick": self._tick})
 
     async def _events(self, request: Any) -> Any:
-        if len(self._viewers) >= MAX_VIEWERS:
+        if self._full:
             return self._responses.PlainTextResponse(f"{MAX_VIEWERS} pages are open already", 503)
         number = _number(request.query_params.get("stream"))
         viewer = Viewer(None if number is None else int(number))
         self._viewers.add(viewer)
         self._feed.viewers += 1
         return self._responses.StreamingResponse(self._stream(viewer), media_type="text/event-stream")
+
+    @property
+    def _full(self) -> bool:
+        return len(self._viewers) >= MAX_VIEWERS
 
     async def _stream(self, viewer: Viewer) -> AsyncIterator[str]:
         try:

@@ -16,6 +16,7 @@ from fsq_edge_runtime.ports import in_use_hint
 MAX_CONNECTIONS: Final = 32  # sixteen viewers of the page, and as many short requests
 REQUEST_S: Final = 5.0  # for the whole of a request, however slowly it comes
 REQUEST_BYTES: Final = 16 * 1024
+STALL_S: Final = 20.0  # without a byte taken: a phone that left would keep the place of another viewer
 CLOSE_S: Final = 0.7
 
 
@@ -80,13 +81,14 @@ class PageServer:
 
 
 def bounded_protocol() -> type:
-    """Return uvicorn's protocol with a bound on connections and on the time that a request may take to arrive."""
+    """Return uvicorn's protocol with bounds on connections and on how long one may say or take nothing."""
     module: Any = need("uvicorn.protocols.http.h11_impl", "monitor", "the live page")
 
     class BoundedProtocol(module.H11Protocol):  # type: ignore[misc]  # uvicorn is imported where it is needed
-        """One connection: it says its request in time or is closed."""
+        """One connection: it says its request in time and takes its answer, or is closed."""
 
         _patience: asyncio.TimerHandle | None = None
+        _stalled: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -94,11 +96,24 @@ def bounded_protocol() -> type:
                 transport.close()
                 return
             self._patience = self.loop.call_later(REQUEST_S, self._give_up)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux: the other side no longer confirms what it gets
+                milliseconds = round(1000 * STALL_S)
+                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._patience is not None:
-                self._patience.cancel()
+            for timer in (self._patience, self._stalled):
+                if timer is not None:
+                    timer.cancel()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stalled = self.loop.call_later(STALL_S, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            if self._stalled is not None:
+                self._stalled.cancel()
+            super().resume_writing()
 
         def _give_up(self) -> None:
             if self.cycle is None:

@@ -36,8 +36,9 @@ def refusals(evidence: Evidence, base: Int64Array, names: Sequence[str], known: 
     if not len(evidence):
         yield f"no usable window: {evidence.unusable} of {labelled} abstained for their quality"
         return
-    for label in given[counts[given] < least]:
-        yield f"only {counts[label]} windows of {names[label]!r}, at least {least} are needed"
+    if len(few := given[counts[given] < least]):
+        found = ", ".join(f"{counts[label]} windows of {names[label]!r}" for label in few)
+        yield f"only {found}, at least {least} are needed"
     if len(given) < 2 and given[0] < known:
         yield f"only one class, {names[given[0]]!r}: a head cannot learn what else there is"
     if evidence.unusable > MOST_UNUSABLE * labelled:

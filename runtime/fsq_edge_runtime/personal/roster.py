@@ -38,14 +38,23 @@ class Roster:
         self._heads: dict[str, PersonalHead] = {}
         self._made: dict[int, tuple[Overlay, PersonalHead]] = {}
 
-    def give(self, overlay: OverlayGiven, stream: str = ALL_STREAMS) -> PersonalHead:
-        """Give a stream, or all streams without one of their own, an overlay.
+    def give_all(self, given: OverlayGiven | Mapping[str, OverlayGiven]) -> None:
+        """Give one overlay to all streams, or one to each; arguments and errors as :meth:`give`."""
+        for stream, overlay in (given if isinstance(given, Mapping) else {ALL_STREAMS: given}).items():
+            self.give(overlay, stream)
+
+    def give(self, overlay: OverlayGiven | None, stream: str = ALL_STREAMS) -> None:
+        """Give a stream, or all streams without one of their own, an overlay; None takes it away.
 
         Raises:
             MissingInputError: no such file.
             DataError: damaged, or made for another network.
             UsageError: it reads features, and the session was opened without them.
         """
+        if overlay is None:
+            self._heads.pop(stream, None)
+            self._let_go()
+            return
         opened = overlay if isinstance(overlay, Overlay) else Overlay.open(Path(overlay))
         known = self._made.get(id(opened))
         if known is None:
@@ -58,7 +67,6 @@ class Roster:
             known = self._made[id(opened)] = (opened, PersonalHead(opened, self._tail))
         self._heads[stream] = known[1]
         self._let_go()
-        return known[1]
 
     def wearer_of(self, stream: str) -> Wearer | None:
         """Return a fresh state for a stream; None where it has no overlay."""
@@ -77,30 +85,7 @@ class Roster:
         head = self._heads.get(stream) or self._heads.get(ALL_STREAMS)
         return next((overlay for overlay, made in self._made.values() if made is head), None)
 
-    def take_away(self, stream: str) -> None:
-        """Take a stream's own overlay away."""
-        self._heads.pop(stream, None)
-        self._let_go()
-
     def _let_go(self) -> None:
         """Keep only overlays that a stream has: a stream that is taught again and again would fill the memory."""
         used = {id(head) for head in self._heads.values()}
         self._made = {key: made for key, made in self._made.items() if id(made[1]) in used}
-
-
-def open_roster(bundle: Bundle, given: OverlayGiven | Mapping[str, OverlayGiven] | None, features: bool) -> Roster:
-    """Return the roster of a session.
-
-    Args:
-        bundle: verified.
-        given: one overlay for every stream, overlays by stream (an empty name is all others), or None.
-        features: as in :class:`Roster`.
-
-    Raises:
-        As :meth:`Roster.give`.
-    """
-    roster = Roster(bundle, features)
-    if given is not None:
-        for stream, overlay in (given if isinstance(given, Mapping) else {ALL_STREAMS: given}).items():
-            roster.give(overlay, stream)
-    return roster

@@ -20,31 +20,36 @@ from fsq_edge_runtime.sources.base import POLL_S, Chunk
 
 _HEADER: Final = struct.Struct("<HHBIHq")  # bytes of name and lesson, flags, samples, channels, arrival in nanoseconds
 _TIMED, _TAUGHT = 1, 2
+_F4, _F8 = np.dtype("<f4"), np.dtype("<f8")
 READY: Final = b"r"
 MAX_TEXT: Final = 0xFFFF
 MAX_CHUNK_BYTES: Final = 64 << 20
 _READ_BYTES = 1 << 20
 
 
-def encode_chunk(chunk: Chunk) -> bytes:
-    """Return a chunk as bytes.
+def append_chunk(data: bytearray, chunk: Chunk) -> None:
+    """Append a chunk as bytes.
 
     Raises:
         DataError: its name is longer than a header can say.
     """
-    name, lesson = chunk.stream.encode(), (chunk.taught or "").encode()
+    stream, samples, times, arrived_ns, taught = chunk
+    name = stream.encode()
+    flags, lesson = _TIMED * (times is not None), b""
+    if taught is not None:
+        flags, lesson = flags | _TAUGHT, taught.encode()
     if len(name) > MAX_TEXT or len(lesson) > MAX_TEXT:
         raise DataError(f"a stream's name has {len(name)} bytes, at most {MAX_TEXT} go to a worker")
-    samples = np.ascontiguousarray(chunk.samples, dtype="<f4")
-    times = b"" if chunk.timestamps is None else np.ascontiguousarray(chunk.timestamps, dtype="<f8").tobytes()
-    flags = _TIMED * (chunk.timestamps is not None) + _TAUGHT * (chunk.taught is not None)
     count, channels = samples.shape if samples.ndim == 2 else (0, 0)
-    header = _HEADER.pack(len(name), len(lesson), flags, count, channels, chunk.arrived_ns)
-    return b"".join((header, name, lesson, samples.tobytes(), times))
+    data += _HEADER.pack(len(name), len(lesson), flags, count, channels, arrived_ns)
+    data += name + lesson
+    data += (samples if samples.dtype == _F4 else samples.astype(_F4)).tobytes()
+    if times is not None:
+        data += (times if times.dtype == _F8 else times.astype(_F8)).tobytes()
 
 
 class PipeSource:
-    """Reads chunks that :func:`encode_chunk` wrote to a pipe, until it is closed.
+    """Reads chunks that :func:`append_chunk` made and somebody wrote to a pipe, until it is closed.
 
     Args:
         descriptor: the pipe's end for reading; closed with the source.
@@ -72,23 +77,26 @@ class PipeSource:
             os.write(self._ready, READY)
             os.close(self._ready)
             self._ready = None
-        waiting = bytearray()
+        buffer, filled = bytearray(_READ_BYTES), 0
         while not stop.is_set() and self._descriptor is not None:
             if not select.select([self._descriptor], [], [], POLL_S)[0]:
                 continue
-            data = os.read(self._descriptor, _READ_BYTES)
-            if not data:
-                if waiting:
+            if filled == len(buffer):
+                buffer += bytes(len(buffer))
+            with memoryview(buffer) as view:
+                size = os.readv(self._descriptor, [view[filled:]])
+            if not size:
+                if filled:
                     raise DataError("the pipe of a worker ended within a chunk")
                 return
-            waiting += data
-            taken = 0
-            while (found := _decode(waiting, taken)) is not None:
+            filled, taken = filled + size, 0
+            while (found := _decode(buffer, taken, filled)) is not None:
                 chunk, taken = found
                 self.counters["chunks"] += 1
                 self.counters["samples"] += len(chunk.samples)
                 yield chunk
-            del waiting[:taken]
+            buffer[: filled - taken] = buffer[taken:filled]
+            filled -= taken
 
     def close(self) -> None:
         """Close the pipe."""
@@ -97,23 +105,23 @@ class PipeSource:
             os.close(descriptor)
 
 
-def _decode(data: bytearray, at: int) -> tuple[Chunk, int] | None:
-    """Return the chunk that begins at ``at`` and where the next one does; None while it is not whole."""
-    if len(data) - at < _HEADER.size:
+def _decode(data: bytearray, at: int, end: int) -> tuple[Chunk, int] | None:
+    """Return the chunk that begins at ``at`` and where the next one does; None while it is not whole before ``end``."""
+    begin = at + _HEADER.size
+    if end < begin:
         return None
     name, lesson, flags, count, channels, arrived_ns = _HEADER.unpack_from(data, at)
     values = 4 * count * channels
     size = name + lesson + values + (8 * count if flags & _TIMED else 0)
     if size > MAX_CHUNK_BYTES or flags & ~(_TIMED | _TAUGHT):
         raise DataError("the pipe of a worker holds something else than chunks")
-    begin = at + _HEADER.size
-    if len(data) - begin < size:
+    if end < begin + size:
         return None
-    body = bytes(data[begin : begin + size])
+    text = begin + name + lesson
     try:
-        stream, taught = body[:name].decode(), body[name : name + lesson].decode()
+        stream, taught = data[begin : begin + name].decode(), data[begin + name : text].decode()
     except UnicodeDecodeError as error:
         raise DataError("the pipe of a worker holds something else than chunks") from error
-    samples = np.frombuffer(body, "<f4", count * channels, name + lesson).reshape(count, channels).astype(np.float32)
-    times = np.frombuffer(body, "<f8", count, name + lesson + values).astype(np.float64) if flags & _TIMED else None
+    samples = np.ndarray((count, channels), _F4, data, text).astype(np.float32)
+    times = np.ndarray(count, _F8, data, text + values).astype(np.float64) if flags & _TIMED else None
     return Chunk(stream, samples, times, arrived_ns, taught if flags & _TAUGHT else None), begin + size

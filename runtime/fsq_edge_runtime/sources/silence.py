@@ -2,8 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from fsq_edge_runtime.stream.records import Decision, Record
+
+FIRST_WINDOWS = 20  # so many windows are looked at for one that is refused: a stream that starts well is left alone
+# What a flag of a window most often means for an input that was not made for this bundle.
+_MEANINGS = {
+    "units": "the acceleration is not of gravity's size in the bundle's unit (m/s2 where it expects g, or the reverse)",
+    "units:gyroscope": "the rotation does not fit the bundle's unit (deg/s where it expects rad/s, or the reverse)",
+    "range": "values are beyond any sensor of the bundle's unit, as raw counts are",
+    "rate": "the samples come at another rate than the source's (--source-rate), or the times are not seconds",
+    "missing": "values are missing",
+    "stuck": "the channel stands still beside others that move",
+    "clipped": "the channel sits at its full scale",
+    "imputed": "too much of the window had to be bridged",
+}
+
+
+class HandsOnRecords(Protocol):
+    """What hands on each record, as a session does."""
+
+    on_record: Callable[[Record], None] | None
+
+
+def tell_first_refusal(session: HandsOnRecords, expects: str, say: Callable[[str, str], None]) -> None:
+    """Say in words why one of the first windows is refused for its quality, once.
+
+    Args:
+        session: its ``on_record`` is put back after ``FIRST_WINDOWS`` windows.
+        expects: the bundle's channels with their units.
+        say: takes a key and a line.
+    """
+    passed, seen = session.on_record, 0
+
+    def look(record: Record) -> None:
+        nonlocal seen
+        if isinstance(record, Decision):
+            seen += 1
+            refused = record.label is None and record.missed is None and bool(record.quality)
+            if refused:
+                flags = "; ".join(_meaning(flag) for flag in record.quality[:3])
+                say("refused", f"window {record.seq} of stream {record.stream!r} gets no label: {flags}; {expects}")
+            if (refused or seen >= FIRST_WINDOWS) and session.on_record is look:
+                session.on_record = passed
+        if passed is not None:
+            passed(record)
+
+    session.on_record = look
+
+
+def _meaning(flag: str) -> str:
+    kind = flag.partition(":")[0]
+    return f"{flag}: {_MEANINGS.get(flag, _MEANINGS.get(kind, 'see the flags in docs/streaming.md'))}"
 
 
 def explain_silence(facts: Mapping[str, Any], window_s: float, max_gap_s: float) -> str:

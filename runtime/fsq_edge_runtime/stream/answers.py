@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import NamedTuple
 
+import numpy as np
+
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.base import Backend
 from fsq_edge_runtime.decision import UNKNOWN, UNKNOWN_LABEL
@@ -15,13 +17,16 @@ from fsq_edge_runtime.label_tail import against_thresholds
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.chains import Rows
 from fsq_edge_runtime.stream.cohort import Cohort
-from fsq_edge_runtime.stream.head import DecisionHead, StreamHead
+from fsq_edge_runtime.stream.head import Answer, DecisionHead, StreamHead
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG
 from fsq_edge_runtime.stream.records import Decision, StreamEvent
 from fsq_edge_runtime.stream.state import StreamState
 
 DOUBTED_WINDOWS = 20  # after one whose rotation shows another unit: a sensor does not change its unit
 NO_STAGES: tuple[int, ...] = (0, 0, 0, 0, 0)
+
+
+Place = tuple[StreamState, int, float, float, tuple[str, ...]]  # what a Due holds, at half the cost to make
 
 
 class Due(NamedTuple):
@@ -42,7 +47,7 @@ class Due(NamedTuple):
     flags: tuple[str, ...]
 
 
-new_tuple = tuple.__new__  # half the cost of Due(...), which is paid for every window
+new_tuple = tuple.__new__  # half the cost of Decision(...), which is paid for every window
 
 
 def place(state: StreamState, start: int, config: PreprocessConfig, flags: tuple[str, ...] = ()) -> Due:
@@ -51,7 +56,7 @@ def place(state: StreamState, start: int, config: PreprocessConfig, flags: tuple
     state.seq = seq + 1
     state.counters.windows += 1
     t0, rate = state.t0, config.sample_rate_hz
-    return new_tuple(Due, (state, seq, t0 + start / rate, t0 + (start + config.window_samples - 1) / rate, flags))
+    return Due(state, seq, t0 + start / rate, t0 + (start + config.window_samples - 1) / rate, flags)
 
 
 def doubted(due: Due) -> Due:
@@ -85,7 +90,7 @@ class Answers:
 
     def answered(
         self,
-        due: Due,
+        due: Place,
         head: StreamHead,
         mark: int,
         t: Float32Array,
@@ -108,8 +113,9 @@ class Answers:
             return self.unanswered(due, "backend")
         state, seq, t_start, t_end, flags = due
         probabilities: Sequence[float]
-        code, raw, probabilities = head.answer(mark, t)
-        classes, wearer = self._classes, state.wearer
+        smoothed: Sequence[float]
+        code, raw, probabilities = head.known.get(mark) or head.answer(mark, t)
+        classes, wearer, chain = self._classes, state.wearer, state.chain
         if state.lesson is not None:
             state.lesson.see(mark, t, t_start, t_end)
         if wearer is not None:
@@ -119,7 +125,12 @@ class Answers:
                 wearer.changed = False
                 self.events.append(StreamEvent("overlay", state.name, {"t": t_end, **wearer.facts()}))
         bars = head.thresholds
-        label, smoothed = state.chain.step(probabilities if bars is None else against_thresholds(probabilities, bars))
+        if bars is not None:
+            label, smoothed = chain.step(against_thresholds(probabilities, bars))
+        elif chain.plain:
+            label, smoothed = chain.take(raw), probabilities
+        else:
+            label, smoothed = chain.step(probabilities)
         state.counters.decided += 1
         if label == UNKNOWN:
             name, confidence = UNKNOWN_LABEL, max(smoothed)
@@ -160,8 +171,15 @@ class Answers:
     ) -> list[Decision]:
         """Return the records of the due windows of a cohort; arguments as of :meth:`answered`, codes 0 or more."""
         found = codes.tolist()
+        if cohort.chains.plain:
+            cohort.chains.take(np.asarray(head.raw)[codes], rows)
+            places = zip(*cohort.pass_on(rows), strict=True)
+            done = time.monotonic_ns()
+            stages = (*spent, (done - inferred) // len(found), done - arrived)
+            told = {code: (*self._plainly(head.answer(code)), stages, None, None) for code in set(found)}
+            return [new_tuple(Decision, place + told[code]) for place, code in zip(places, found, strict=True)]
         labels, smoothed, confidence = cohort.chains.step(head.scores[codes], rows)
-        names, seq, t_start, t_end = cohort.pass_on(rows)
+        seq, names, t_start, t_end = cohort.pass_on(rows)
         _, raw, probabilities = zip(*map(head.answer, found), strict=True)
         done = time.monotonic_ns()
         columns = zip(
@@ -184,7 +202,13 @@ class Answers:
         )
         return [new_tuple(Decision, row) for row in columns]
 
-    def unanswered(self, due: Due, missed: str | None) -> Decision:
+    def _plainly(self, answer: Answer) -> tuple[object, ...]:
+        """Return the middle of a record whose label is the best class, from the label to the probabilities."""
+        code, raw, probabilities = answer
+        name = self._classes[raw]
+        return name, name, probabilities[raw], code, (), self._backend.name, None, probabilities, probabilities
+
+    def unanswered(self, due: Place, missed: str | None) -> Decision:
         """Return the record of a window that abstained (None) or was lost for a reason."""
         state, seq, t_start, t_end, flags = due
         state.chain.skip()

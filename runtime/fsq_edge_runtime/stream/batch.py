@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -62,16 +63,19 @@ class WindowBatch:
     ) -> None:
         self._config, self._inference, self._check, self._answers = config, inference, check, answers
         self._patience_ns = patience_ns
-        self._relief = Relief(patience_ns)
+        self._period_ns = int(1e9 * config.hop_samples / config.sample_rate_hz)
+        self.expect_wait(0)
         self._entries: list[_Collected | _Ended] = []
         self._windows: Float32Array = np.zeros((MAX_BATCH, len(config.channels), config.window_samples), np.float32)
         self._filled = 0
         self._frames: Float32Array = np.zeros((0, *config.frame_shape), np.float32)  # as large as a cohort needs it
         self._writers: dict[tuple[int, int], FrameWriter] = {}
+        self._scratch: Float32Array = self._windows[:0]
 
     def expect_wait(self, wanted_ns: int) -> None:
         """Take it that samples wait so long on purpose, nanoseconds."""
-        self._relief = Relief(self._patience_ns, wanted_ns)
+        self._relief = Relief(self._patience_ns, wanted_ns, self._period_ns)
+        self._full = MAX_BATCH  # windows that a batch has at most
 
     def collect(self, state: StreamState, start: int) -> bool:
         """Add a window to the batch; True when the batch is full and must be decided before the next."""
@@ -86,7 +90,7 @@ class WindowBatch:
         self._windows[row] = window
         self._entries.append(_Collected(place(state, start, self._config, flags), row, checked))
         self._filled = row = row + 1
-        return row == MAX_BATCH
+        return row >= self._full
 
     def defer(self, state: StreamState, gap: Gap) -> bool:
         """Keep the end of a segment in its place among the windows collected; False if there are none to wait for."""
@@ -109,6 +113,7 @@ class WindowBatch:
         limit = arrived + self._patience_ns
         overrun = begun > limit or self._relief.skips(begun - arrived)
         entries, kept, plain = self._check_rows(entries, n)
+        refused = self._beyond_rations(entries, kept, begun, overrun) if self._relief.rations else set()
         some = self._windows[:n] if len(kept) == n else self._windows[kept]
         some = some[:0] if overrun else some
         frames = None if plain and inference.graph is not None else inference.preprocess.frames(some)
@@ -117,11 +122,12 @@ class WindowBatch:
         inferred = time.monotonic_ns()
         late = "overrun" if overrun else "deadline" if inferred > limit else None
         if not overrun:
-            self._relief.took(inferred - begun)
+            self._took(inferred - begun, len(kept))
+        self._relief.count(0 if late else len(kept), len(kept) if late else 0, arrived, inferred)
         spent: tuple[int, ...] = (0, (prepared - begun) // max(n, 1), (inferred - prepared) // max(n, 1))
         if inference.host is not None:
             spent = with_host(spent, inference.host.taken_ns // max(n, 1))
-        return self._records(entries, t, codes, reasons, late, spent, inferred, arrived)
+        return self._records(entries, t, codes, reasons, late, spent, inferred, arrived, refused)
 
     def decide_together(self, cohort: Cohort, arrived: int) -> list[Decision]:
         """Return the records of a cohort's due windows, in order, with nothing else collected; it parts if need be.
@@ -136,14 +142,16 @@ class WindowBatch:
         inference = self._inference
         begun = time.monotonic_ns()
         limit, head = arrived + self._patience_ns, inference.head
-        overrun = begun > limit or self._relief.skips(begun - arrived)
-        frames = None if overrun else self._frames_of(cohort, rows, n)
+        relief = self._relief
+        apart = begun > limit or n > relief.most or relief.rations or relief.skips(begun - arrived)
+        frames = None if apart else self._frames_of(cohort, rows, n)
         if frames is None or not isinstance(head, DecisionHead):
             return self._decide_apart(cohort, rows, arrived)
         prepared = time.monotonic_ns()
         t, codes, reasons = inference.infer_rows(self._windows[:0], frames)
         inferred = time.monotonic_ns()
-        self._relief.took(inferred - begun)
+        self._took(inferred - begun, n)
+        relief.count(*((n, 0) if inferred <= limit else (0, n)), arrived, inferred)
         spent = (0, (prepared - begun) // n, (inferred - prepared) // n)
         if inferred > limit or reasons or codes.min() < 0 or inference.head is not head:
             late = "deadline" if inferred > limit else None
@@ -164,12 +172,13 @@ class WindowBatch:
         """Return the frames (N, C', H, W) of a cohort's due windows; None where one has a fault."""
         if len(self._frames) < n:
             self._frames = np.zeros((len(cohort.states), *self._config.frame_shape), np.float32)
+            self._scratch = np.zeros((min(BLOCK, len(self._frames)), *self._windows.shape[1:]), np.float32)
             self._writers.clear()
         for at in range(0, n, BLOCK):
             end = min(n, at + BLOCK)
             writer = self._writers.get((at, end))
             if writer is None:
-                writer = FrameWriter(self._inference.preprocess, self._frames[at:end])
+                writer = FrameWriter(self._inference.preprocess, self._frames[at:end], self._scratch[: end - at])
                 self._writers[at, end] = writer
             cohort.read(slice(at, end) if isinstance(rows, slice) else rows[at:end], writer.raw)
             sound = self._check.sound_rows(writer.raw)
@@ -196,6 +205,7 @@ class WindowBatch:
         spent: tuple[int, ...],
         inferred: int,
         arrived: int,
+        refused: Collection[int] = (),
     ) -> list[Record]:
         """Return the records of windows and gaps, in order; ``t``, codes and reasons are of those to be answered."""
         answers, head, abstains = self._answers, self._inference.head, self._check.abstains
@@ -210,6 +220,9 @@ class WindowBatch:
             if due.flags and abstains(due.flags):
                 records.append(answers.unanswered(due, None))
                 continue
+            if entry.row in refused:
+                records.append(answers.unanswered(due, "overrun"))
+                continue
             reason = late or reasons.get(row)
             if reason:
                 records.append(answers.unanswered(due, reason))
@@ -220,6 +233,18 @@ class WindowBatch:
                     answers.events.clear()
             row += 1
         return records
+
+    def _took(self, batch_ns: int, windows: int) -> None:
+        self._relief.took(batch_ns, windows)
+        self._full = min(MAX_BATCH, self._relief.most)
+
+    def _beyond_rations(self, entries: list[_Collected | _Ended], kept: list[int], begun: int, lost: bool) -> set[int]:
+        """Take the rows whose streams have had their ration out of those kept, and return them."""
+        wanted, grants = set(kept), self._relief.grants
+        collected = [entry for entry in entries if isinstance(entry, _Collected) and entry.row in wanted]
+        refused = {entry.row for entry in collected if not grants(entry.due.state.name, begun, lost=lost)}
+        kept[:] = [row for row in kept if row not in refused]
+        return refused
 
     def _check_rows(
         self, entries: list[_Collected | _Ended], n: int

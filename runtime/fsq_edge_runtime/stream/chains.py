@@ -24,6 +24,7 @@ class DecisionChains:
 
     Attributes:
         decays: whether probabilities are smoothed.
+        plain: as of :class:`DecisionChain`.
     """
 
     def __init__(self, chains: Sequence[DecisionChain], classes: int) -> None:
@@ -34,7 +35,7 @@ class DecisionChains:
         self._age: Int64Array = np.asarray([state.age for state in states], dtype=np.int64)
         self._candidate: Int64Array = np.asarray([state.candidate for state in states], dtype=np.int64)
         self._lead: Int64Array = np.asarray([state.lead for state in states], dtype=np.int64)
-        self.decays = first.weight < 1.0
+        self.decays, self.plain = first.weight < 1.0, first.plain
         if self.decays:
             self._elapsed: Int64Array = np.asarray([state.elapsed for state in states], dtype=np.int64)
             self._known = np.asarray([state.smoothed is not None for state in states], dtype=np.bool_)
@@ -72,6 +73,11 @@ class DecisionChains:
         if settings.unknown_below > 0.0:
             label = np.where(best < settings.unknown_below, UNKNOWN, label)
         return label, smoothed, np.where(label == UNKNOWN, best, smoothed[numbers, label])
+
+    def take(self, raw: Int64Array, rows: Rows) -> None:
+        """Take the best class (N,) of the next window of the streams ``rows``, which are plain: it is the label."""
+        self._age[rows] = np.where(self._label[rows] == raw, self._age[rows] + 1, 0)
+        self._label[rows] = raw
 
     def settle(self) -> None:
         """Bring the chains up to date."""

@@ -6,7 +6,7 @@ and labels are equal, which ``tests/property/test_stream_properties.py`` holds.
 
 from __future__ import annotations
 
-import time
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from fsq_edge_runtime.backends.base import Backend, TakesFrame
 from fsq_edge_runtime.decision import UNKNOWN
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter
-from fsq_edge_runtime.stream.answers import Answers, Due, doubted, new_tuple, place, with_host
+from fsq_edge_runtime.stream.answers import Answers, Due, Place, doubted, place, with_host
 from fsq_edge_runtime.stream.batch import WindowBatch
 from fsq_edge_runtime.stream.head import NEAR, DecisionHead
 from fsq_edge_runtime.stream.inference import LOST, MAX_BATCH, Inference
@@ -64,12 +64,12 @@ class WindowClassifier:
         config = self._config = bundle.preprocess
         self._backend, self.features = backend, features
         inference = self.inference = Inference(bundle, backend, temperature, features=features)
-        self._graph, self._host = inference.graph, inference.host
+        self._graph, self._host, self._head = inference.graph, inference.host, inference.head
         frame = backend.frame if isinstance(backend, TakesFrame) else np.zeros((1, *config.frame_shape), np.float32)
         self._frame: Float32Array = frame
         self._writer = FrameWriter(inference.preprocess, frame[0])
         # A window is copied once, from its stream to where its frame is made, and checked there.
-        self._check = QualityCheck(config, settings, self._writer.raw if self._graph is None else self._graph.windows)
+        self._check = QualityCheck(config, settings, self._writer.raw, graph=self._graph)
         self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
         self.answers = Answers(bundle.classes, backend, host=self._host is not None, keep_features=keep_features)
@@ -85,33 +85,35 @@ class WindowClassifier:
             begun: monotonic nanoseconds at which the engine took the window's last samples.
             arrived: at which those had arrived.
         """
-        placed = time.monotonic_ns()
+        placed = monotonic_ns()
         # What answers.place does, without the call.
-        ring, check, seq = state.ring, self._check, state.seq
+        ring, check, seq, t0, rate = state.ring, self._check, state.seq, state.t0, self._rate
+        window = ring.views.get(start - ring.base)
+        if window is None:
+            window = ring.window(start)
         flags: tuple[str, ...] = ()
-        window = ring.window(start)
         if ring.irregular_until > start or not check.sound(window):
             flags = check.examine(window, ring, start)
         state.seq = seq + 1
         state.counters.windows += 1
-        t0, rate = state.t0, self._rate
-        due = new_tuple(Due, (state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags))
+        due: Place = state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags
         if flags or seq < state.doubted_until:
-            due = doubted(due)
-            if due.flags and check.abstains(due.flags):
+            due = doubted(Due(*due))
+            flags = due.flags
+            if flags and check.abstains(flags):
                 return self.answers.unanswered(due, None)
         limit = arrived + self._patience_ns
         if placed > limit:
             return self.answers.unanswered(due, "overrun")
-        graph, host, head, mark = self._graph, self._host, self.inference.head, NEAR
+        graph, host, head, mark = self._graph, self._host, self._head, NEAR
+        prepared = monotonic_ns()
         try:
-            prepared = time.monotonic_ns()
-            if graph is not None and not due.flags:
+            if graph is not None and not flags:
                 t = graph.infer()
                 mark = head.sure_code(t)
             if mark == NEAR:
                 self._prepare()
-                prepared = prepared if graph is not None else time.monotonic_ns()
+                prepared = prepared if graph is not None else monotonic_ns()
                 t = self._backend.infer(self._frame)
                 if host is not None:
                     t = host.scores(t)
@@ -119,7 +121,7 @@ class WindowClassifier:
                 mark = head.code(t[: head.tail.width] if self.features else t)
         except BackendError as error:
             return self.answers.unanswered(due, self.inference.reason(error))
-        inferred = time.monotonic_ns()
+        inferred = monotonic_ns()
         if inferred > limit:
             return self.answers.unanswered(due, "deadline")
         spent: tuple[int, ...] = (placed - begun, prepared - placed, inferred - prepared)

@@ -114,8 +114,8 @@ class Cohort:
         """Return the states of streams."""
         return self.states if isinstance(rows, slice) else [self.states[row] for row in rows.tolist()]
 
-    def pass_on(self, rows: Rows) -> tuple[list[str], list[int], list[float], list[float]]:
-        """Take the due windows off their streams, all decided: return names, numbers, source times of both ends."""
+    def pass_on(self, rows: Rows) -> tuple[list[int], list[str], list[float], list[float]]:
+        """Take the due windows off their streams, all decided: return numbers, names, source times of both ends."""
         start, seq, t0 = self._start[rows], self._seq[rows], self._t0[rows]
         places = t0 + start / self._rate, t0 + (start + (self._size - 1)) / self._rate
         numbers = seq.tolist()  # before they move on: with all streams these are views
@@ -127,7 +127,7 @@ class Cohort:
         for counters in counted:
             counters.windows += 1
             counters.decided += 1
-        return names, numbers, places[0].tolist(), places[1].tolist()
+        return numbers, names, places[0].tolist(), places[1].tolist()
 
     def part(self) -> None:
         """Bring the states up to date; windows that are due then are so there."""

@@ -37,10 +37,12 @@ class StreamHead(Protocol):
     Attributes:
         tail: what it was made of.
         thresholds: of each label, where several may be there at once; None where exactly one class is right.
+        known: by mark, answers that depend on nothing else and were asked for; to be read.
     """
 
     tail: Tail
     thresholds: tuple[float, ...] | None
+    known: dict[int, Answer]
 
     def code(self, t: Float32Array) -> int:
         """Return the mark of t (D,): the code, or the class where there are no codes; -1 if t is not a number."""
@@ -86,6 +88,7 @@ class ScoreHead:
         # One window at a time, plain numbers are several times faster than arrays of a handful of them.
         self._best, self._shares = tail.best, tail.shares
         self.thresholds = tail.thresholds if isinstance(tail, SigmoidTail) else None
+        self.known: dict[int, Answer] = {}
 
     def code(self, t: Float32Array) -> int:
         """Return the class of t (D,), -1 if a score is not a finite number."""
@@ -121,7 +124,7 @@ class DecisionHead:
         temperature: divides the logits.
 
     Attributes:
-        tail: as given.
+        tail, thresholds, known: as of any head.
         probabilities: (codes, classes) float32, read-only.
         raw: class with the highest probability, by code.
         scores: ``probabilities`` as float64.
@@ -135,7 +138,7 @@ class DecisionHead:
         self.probabilities.setflags(write=False)
         self.scores: Float64Array = self.probabilities.astype(np.float64)
         self.raw: list[int] = self.probabilities.argmax(axis=1).tolist()
-        self._answers: dict[int, Answer] = {}
+        self.known: dict[int, Answer] = {}
         thresholds = _exact_thresholds(tail.codebook)
         basis: list[int] = tail.codebook.basis.tolist()
         self._scale = list(zip(thresholds, basis, strict=True))
@@ -181,9 +184,9 @@ class DecisionHead:
 
     def answer(self, code: int, t: Float32Array | None = None) -> Answer:
         """Return the answer of one code; the same object every time."""
-        answer = self._answers.get(code)
+        answer = self.known.get(code)
         if answer is None:
-            answer = self._answers[code] = Answer(code, self.raw[code], tuple(self.probabilities[code].tolist()))
+            answer = self.known[code] = Answer(code, self.raw[code], tuple(self.probabilities[code].tolist()))
         return answer
 
     def judge(self, codes: Int64Array, t: Float32Array) -> tuple[Int64Array, Int64Array, Float32Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -9,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
+from fsq_edge_runtime.backends.base import RunsWindow
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing
+from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing, quiet_product
 from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS
@@ -41,7 +43,8 @@ class QualityCheck:
     Args:
         config: channels, units, rate, longest gap.
         settings: thresholds.
-        store: (C, T) or (K, C, T) float32, C-contiguous, where samples are put (K times) to be judged; None makes one.
+        store: (C, T) float32, C-contiguous, where samples are put to be judged; None makes one.
+        graph: takes the place of a store: it measures the samples that are put into its windows.
 
     Attributes:
         window: (C, T), the samples of the window that was looked at last; finite if they were sound.
@@ -53,7 +56,14 @@ class QualityCheck:
     contiguous and as wide as a window, since numpy is slow at broadcasting and slicing arrays of this size.
     """
 
-    def __init__(self, config: PreprocessConfig, settings: StreamSettings, store: Float32Array | None = None) -> None:
+    def __init__(
+        self,
+        config: PreprocessConfig,
+        settings: StreamSettings,
+        store: Float32Array | None = None,
+        *,
+        graph: RunsWindow | None = None,
+    ) -> None:
         self._config, self._settings = config, settings
         self._names = [channel.name for channel in config.channels]
         for key, named in (("full_scale", settings.full_scale), ("sensor_step", settings.sensor_step)):
@@ -68,7 +78,12 @@ class QualityCheck:
         limit = np.minimum(np.minimum(self._range, self._scale), np.float32(MOST))
         size = (len(self._names), config.window_samples)
         self._store: Float32Array = np.zeros(size, dtype=np.float32) if store is None else store
+        if graph is not None:
+            self._store, self._squares, self._measure = graph.windows, graph.squares, graph.measure
         self.window: Float32Array = self._store.reshape(-1, *size)[0]
+        if graph is None:
+            self._squares = np.zeros(len(self._names), dtype=np.float32)
+            self._measure = quiet_product(self.window, self.window, self._squares)
         self._flat = self.window.reshape(-1)
         self._limit: Float32Array = np.ones(size, dtype=np.float32) * limit
         self._inverse: Float32Array = 1.0 / self._limit
@@ -77,19 +92,20 @@ class QualityCheck:
         self._stuck_run = min(math.ceil(settings.stuck_ms * config.sample_rate_hz / 1000.0), size[1])
         # Every run of that length holds two adjacent samples of these, so where they differ there is none.
         step = self._step = max(1, self._stuck_run // 2)
-        self._later, self._earlier = self._flat[step::step], self._flat[:-step:step]
-        self._repeats = bytearray(len(self._later))
-        self._repeated = np.frombuffer(self._repeats, dtype=np.bool_)
+        later, earlier = self._flat[step::step], self._flat[:-step:step]
+        self._repeats = bytearray(len(later))
+        repeated = np.frombuffer(self._repeats, dtype=np.bool_)
+        self._find_repeats = functools.partial(np.equal, later, earlier, repeated)
         first, self._gravity = _accelerometer(config) if settings.check_gravity else (0, 0.0)
         self._triad = slice(first, first + 3)
-        self._accelerometer = self.window[self._triad].reshape(-1)
+        self._acceleration = first, first + 1, first + 2
         low, high = WINDOW_GRAVITY
         self._energy_low = (low * self._gravity) ** 2 * size[1]
         self._energy_high = (high * self._gravity) ** 2 * size[1]
         first, slow, fast = _gyroscope(config) if settings.check_gravity else (0, 0.0, math.inf)
         self.checks_rotation = fast < math.inf
         self._gyro_triad = slice(first, first + 3)
-        self._gyroscope = self.window[self._gyro_triad].reshape(-1)
+        self._rotation = first, first + 1, first + 2
         self._turn_low, self._turn_high = slow**2 * size[1], fast**2 * size[1]
         self._fastest = np.float32(fast)
         self._two_triads = self._gravity > 0.0 and self.checks_rotation and len(self._names) == 6
@@ -98,24 +114,26 @@ class QualityCheck:
     def sound(self, window: Float32Array) -> bool:
         """Take the samples (C, T) of a window into :attr:`window`; return whether they show no fault at all."""
         self._store[...] = window  # half the cost of copyto
-        vdot = np.vdot  # since dot warns when a square overflows
+        self._measure()
+        squares = self._squares.tolist()  # plain numbers add up and compare in half the time
         energy = turning = 0.0
         if self._gravity:
-            energy = float(vdot(self._accelerometer, self._accelerometer))  # plain numbers compare in half the time
+            x, y, z = self._acceleration
+            energy = squares[x] + squares[y] + squares[z]
             if not self._energy_low <= energy <= self._energy_high:
                 return False
         if self.checks_rotation:
-            turning = float(vdot(self._gyroscope, self._gyroscope))
+            x, y, z = self._rotation
+            turning = squares[x] + squares[y] + squares[z]
             if not self._turn_low <= turning <= self._turn_high and self._rotation_is_off():
                 return False
         # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it.
-        whole = energy + turning if self._two_triads else vdot(self._flat, self._flat)
-        if not whole < self._least_energy:
+        if not (energy + turning if self._two_triads else sum(squares)) < self._least_energy:
             np.multiply(self.window, self._inverse, self._relative)
             if not np.absolute(self._relative, self._relative).max() < 1.0:
                 return False
         # Across the border of two channels as well: what is found there is not a run.
-        np.equal(self._later, self._earlier, self._repeated)
+        self._find_repeats()
         return 1 not in self._repeats or not self._has_run()
 
     def sound_rows(self, windows: Float32Array) -> BoolArray:
@@ -124,15 +142,18 @@ class QualityCheck:
         same = flat[:, self._step :: self._step] == flat[:, : -self._step : self._step]
         with np.errstate(over="ignore", invalid="ignore"):
             # As in sound(): what a sum of squares proves costs no look at the values.
-            sound = np.asarray(_energies(flat) < 0.999 * self._least_energy)  # NaN and Inf are not
+            squares = np.matmul(windows[:, :, None, :], windows[..., None])[..., 0, 0].T.astype(np.float64)
+            sound = np.asarray(squares.sum(axis=0) < 0.999 * self._least_energy)  # NaN and Inf are not
             if not sound.all():
                 rest = np.flatnonzero(~sound)
                 sound[rest] = (np.absolute(windows[rest]) < self._limit).all(axis=(1, 2))
             if self._gravity:
-                energy = _energies(windows[:, self._triad].reshape(len(windows), -1))
+                x, y, z = self._acceleration
+                energy = squares[x] + squares[y] + squares[z]
                 sound &= (energy >= self._energy_low) & (energy <= self._energy_high)
             if self.checks_rotation:
-                energy = _energies(windows[:, self._gyro_triad].reshape(len(windows), -1))
+                x, y, z = self._rotation
+                energy = squares[x] + squares[y] + squares[z]
                 sound &= (energy >= self._turn_low) & (energy <= self._turn_high)
         if same.any():
             sound &= ~same.any(axis=1)
@@ -149,6 +170,7 @@ class QualityCheck:
         present = np.isfinite(window)
         filled = window if present.all() else fill_missing(window, self._config.max_gap_samples)
         np.copyto(self._store, filled)
+        self._measure()
         flags = self._name("missing", ~np.isfinite(filled).all(axis=1))
         imputed = int((np.isfinite(filled) & ~present).sum(axis=1).max())
         imputed += 0 if ring is None else ring.imputed(start)
@@ -158,7 +180,7 @@ class QualityCheck:
         flags += self._name("range", (magnitude >= np.minimum(self._range, MOST)).any(axis=1))
         clipped = (magnitude >= self._scale).mean(axis=1)
         flags += self._name("clipped", clipped > self._settings.max_clipped_share)
-        energy = float(np.vdot(self._accelerometer, self._accelerometer))
+        energy = float(self._squares[self._triad].sum(dtype=np.float64))
         if self._gravity and not flags and not self._energy_low <= energy <= self._energy_high:
             flags.append("units")
         measured = all(flag.startswith("range") for flag in flags)
@@ -175,7 +197,7 @@ class QualityCheck:
 
     def _rotation_is_off(self) -> bool:
         """Whether :attr:`window` turns faster than it can, or shakes without turning."""
-        energy = float(np.vdot(self._gyroscope, self._gyroscope))
+        energy = float(self._squares[self._gyro_triad].sum(dtype=np.float64))
         if energy > self._turn_high:
             three = self.window[self._gyro_triad]
             share = (np.einsum("ct,ct->t", three, three) > self._fastest**2).mean()
@@ -214,11 +236,6 @@ class QualityCheck:
 
     def _name(self, flag: str, faulty: npt.ArrayLike) -> list[str]:
         return [f"{flag}:{name}" for name, bad in zip(self._names, np.asarray(faulty), strict=True) if bad]
-
-
-def _energies(rows: Float32Array) -> Float32Array:
-    """Return the sum of squares (N,) of each row (N, K)."""
-    return np.asarray(np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0])
 
 
 def _other_axes(units: list[str]) -> list[list[int]]:

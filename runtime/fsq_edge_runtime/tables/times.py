@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Final, Literal
 
 import numpy as np
@@ -311,8 +311,3 @@ def _read_clock(cell: str) -> float:
     parts = cell.replace(",", ".").split(":", 2)
     hours, minutes, rest = parts if len(parts) == 3 else ("0", *parts)
     return int(hours) * 3600 + int(minutes) * 60 + float(rest.replace(":", "."))
-
-
-def utc_text(seconds: float) -> str:
-    """Return a time since 1970 as ISO 8601 in UTC, to the millisecond."""
-    return (datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

@@ -73,7 +73,7 @@ def measure_paced(subject: Subject, decisions: int) -> ModeResult:
     busy = cpu_ns / 1e9 / resources.wall_s
     notes = (
         f"the stream keeps a core busy for {busy:.2%} of the time",
-        f"samples were handed in {np.median(late_ns) / 1e3:.0f} us late at the median: the kernel's timer",
+        f"samples were handed in {np.median(late_ns) / 1e3:.0f} µs late at the median: the kernel's timer",
         NOTE,
         *missed_note(answers),
     )

@@ -98,7 +98,7 @@ def _count(value: int) -> str:
     """Return a count with three significant digits: 11.2 M."""
     for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if value >= size:
-            return f"{value / size:.3g} {unit}"
+            return f"{value / size:.3g}\u00a0{unit}"
     return str(value)
 
 

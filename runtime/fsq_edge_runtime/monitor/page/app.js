@@ -2,7 +2,7 @@
 import {
   LEFT, drawCodes, drawLatency, drawRibbon, drawScores, drawSignals, forgetWidths, lineOf, palette,
 } from "./draw.js";
-import { UNKNOWN, forgetFills, latencyText, nameOf, paintSwatch, timeText } from "./labels.js";
+import { UNKNOWN, forgetFills, latencyText, lengthText, nameOf, paintSwatch, timeText } from "./labels.js";
 import { Stretch } from "./store.js";
 import { StreamList } from "./streams.js";
 
@@ -13,7 +13,7 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 let about = null, stretch = null, source = null, colors = palette();
 let flags = {}, events = [], changes = [], chosen = null, tick = 0, detailTick = 0, groups = [], canvases = {};
-let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false, asking = false;
+let paused = false, from = 0, length = 60, edge = null, oldest = null, dirty = true, eventsDirty = true, pointer = null, ended = false, asking = false, late = [];
 let lastFrame = 0, lastCall = 0, usual = 16, interval = QUICKEST_MS, sinceLabel = null, shownLabel = null, generation = 0;
 const list = new StreamList($("streams"), $("count"), choose);
 // What tests and the curious may ask: frames drawn, windows seen, and how much is held.
@@ -25,13 +25,14 @@ async function load() {
   let state;
   try { state = await ask("state"); } catch (error) { return error.refused ? null : retry(mine); }
   if (mine !== generation) return;
+  if (state.full) return retry(mine, "as many pages are open as the run serves, waiting for one to close");
   const names = state.streams.map((stream) => stream[1]).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
   const wanted = names.includes(sessionStorage.getItem("stream")) ? sessionStorage.getItem("stream") : names[0];
   await connect(state.streams.find((stream) => stream[1] === wanted)?.[0] ?? null);
 }
 
-function retry(mine) {
-  setState("connection lost, trying again", false);
+function retry(mine, why = "connection lost, trying again") {
+  setState(why, false);
   setTimeout(() => { if (mine === generation) load(); }, 700);
 }
 
@@ -71,10 +72,11 @@ function begin(state, number) {
   const known = about && JSON.stringify(about) === JSON.stringify(state.about);
   figures.reloads++;
   about = state.about; flags = state.flags; events = state.events; changes = []; tick = state.tick; ended = state.ended;
-  $("bundle").textContent = about.bundle ? `· ${about.bundle}` : "";
+  $("bundle").textContent = $("bundle").title = about.bundle ? `· ${about.bundle}` : "";
   document.title = `${about.bundle || "fsq-edge"} live`;
   stretch = new Stretch(about.channels);
-  list.reset(state.streams, about.classes);
+  list.ended = ended;
+  list.reset(state.streams, about.classes, about.hop_s);
   if (!known) layOut();
   showHealth(state.health);
   for (const event of events) if (event.type === "backend") showBackend(event.text.split(":")[0].split("→").pop().trim());
@@ -102,6 +104,15 @@ async function view(begin) {
   } catch { /* the news say that the connection is gone */ }
 }
 
+// The latest stretch as a whole, then what came while the server was asked for it.
+async function latest() {
+  if (asking) return;
+  asking = true;
+  await view(null);
+  asking = false;
+  for (const [at, detail] of late.splice(0)) takeDetail(at, detail);
+}
+
 function show(found, begin) {
   stretch.clear();
   stretch.take(found);
@@ -114,10 +125,7 @@ function show(found, begin) {
 
 function take({ news, detail }) {
   figures.ticks++;
-  if (detail && detail.number === chosen && news.tick > detailTick) {
-    detailTick = news.tick;
-    takeDetail(detail);
-  }
+  if (detail && asking) late.push([news.tick, detail]); else if (detail) takeDetail(news.tick, detail);
   if (news.tick > tick + 1) return connect(chosen);  // the page was too slow and lost some: start again
   if (news.tick <= tick) return;
   tick = news.tick;
@@ -130,15 +138,14 @@ function take({ news, detail }) {
   }
   if (news.backend) showBackend(news.backend);
   if (news.health) showHealth(news.health);
-  if (news.ended) { ended = true; source.close(); setState("ended", null); }
+  if (news.ended) { ended = list.ended = true; source.close(); setState("ended", null); }
   if (chosen === null && list.order.length) connect(list.order[0]);
 }
 
-function takeDetail(detail) {
-  if (detail.skipped) {  // a replay is far quicker than the eye: the latest stretch as a whole
-    if (!paused && !asking) { asking = true; view(null).finally(() => { asking = false; }); }
-    return;
-  }
+function takeDetail(at, detail) {
+  if (detail.number !== chosen || at <= detailTick) return;
+  detailTick = at;
+  if (detail.skipped) return paused || latest();  // a replay is far quicker than the eye
   figures.rows += detail.rows.t.length;
   let previous = stretch.label[stretch.label.length - 1];
   if (!paused) {
@@ -161,6 +168,7 @@ function noteChange(before, label, t) {
 function setState(text, good) {
   $("state").textContent = text;
   $("state").className = "badge" + (good === null ? "" : good ? " good" : " bad");
+  document.body.classList.toggle("stale", good === false);  // what stands there is no longer so
 }
 function say(text) { $("note").textContent = text; $("note").hidden = !text; setState("refused", false); }
 
@@ -185,8 +193,8 @@ function layOut() {
   about.channels.forEach(([, unit], k) => byUnit.set(unit, [...(byUnit.get(unit) ?? []), k]));
   groups = [...byUnit.entries()];
   canvases = { groups: [] };
-  const root = $("charts");
-  root.replaceChildren();
+  const root = $("charts"), cursor = $("cursor");
+  root.replaceChildren(cursor);
   for (const [unit, channels] of groups) {
     const head = channels.map((k, place) => {
       const { color, dash } = lineOf(place, colors.dark), line = dash.length ? (dash[0] > 3 ? "dashed" : "dotted") : "solid";
@@ -206,6 +214,13 @@ function layOut() {
     entry.append(swatch, nameOf(label, about.classes));
     legend.append(entry);
   }
+  for (const [kind, sign, name] of [["gap", "", "gap"], ["mark", "▼", "drift"]]) {
+    const entry = document.createElement("span"), swatch = document.createElement("span");
+    swatch.className = `swatch ${kind}`; swatch.textContent = sign;
+    entry.append(swatch, name);
+    legend.append(entry);
+  }
+  legend.tabIndex = legend.scrollHeight > legend.clientHeight ? 0 : -1;
 }
 
 function chart(root, title, head, name) {
@@ -222,6 +237,7 @@ function chart(root, title, head, name) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", title);
   canvas.addEventListener("pointermove", (event) => { pointer = (event.offsetX - LEFT) / (canvas.clientWidth - LEFT - 4); showReadout(); });
+  canvas.addEventListener("pointerleave", () => { $("cursor").hidden = true; });
   box.append(line, canvas);
   root.append(box);
   return { canvas, note };
@@ -233,7 +249,9 @@ const span = () => paused ? { from, to: from + length } : { from: (edge ?? 0) - 
 function showReadout() {
   if (pointer === null || !stretch) return;
   const { from: begin, to } = span(), t = begin + pointer * (to - begin), at = stretch.rowAt(t, about.hop_s);
-  if (pointer < 0 || pointer > 1) return;
+  $("cursor").hidden = pointer < 0 || pointer > 1;
+  if ($("cursor").hidden) return;
+  $("cursor").style.left = `${LEFT + pointer * ($("charts").clientWidth - LEFT - 4)}px`;
   let text = `at ${timeText(t, true)}`;
   if (at >= 0) {
     text += `: ${nameOf(stretch.label[at], about.classes)}`;
@@ -244,6 +262,20 @@ function showReadout() {
   }
   $("readout").textContent = text;
 }
+
+// Without a pointer: the window before or after the one that is read, the latest first.
+function readNext(by) {
+  const step = about.hop_s / length;
+  pointer = pointer === null || pointer < 0 || pointer > 1 ? 1 - step / 2 : Math.max(0, Math.min(1, pointer + by * step));
+  showReadout();
+}
+
+// A stream that is silent brings no news of its own.
+setInterval(() => {
+  for (const number of list.visible) if (list.silent(list.streams.get(number) ?? {})) list.stale.add(number);
+  if (list.which === "silent") list.arrangeSoon();
+  dirty = true;
+}, 1000);
 
 function frame(now) {
   requestAnimationFrame(frame);
@@ -281,7 +313,7 @@ function drawDetail() {
   if (about.levels.length) {
     const seen = drawCodes($("map"), stretch, stretched.from, stretched.to, about.levels, about.trained, colors);
     $("map-note").textContent = `${seen.distinct} of ${about.trained.length.toLocaleString("en")} codes (${about.levels.join(" × ")}) in ${counted(seen.windows)}; ` +
-      `${counted(seen.strange)} with a code that training never had (ringed). Stronger is more frequent; the palest cells are codes that training never had.`;
+      `${counted(seen.strange)} with a code that training never had (ringed). Stronger is more frequent, the framed cell is the latest; training never had the palest ones.`;
   } else {
     $("map-note").textContent = `${drawScores($("map"), stretch, stretched.from, stretched.to, colors)} windows in view, by confidence (across) and number (up).`;
   }
@@ -293,7 +325,9 @@ function showNow() {
   if (label === undefined) return;
   if (label !== shownLabel) { shownLabel = label; paintSwatch($("swatch"), label); $("label").textContent = nameOf(label, about.classes); }
   $("confidence").textContent = label >= 0 || label === UNKNOWN ? `${(100 * stream.confidence).toFixed(0)} %` : "";
-  $("since").textContent = sinceLabel === null ? "" : `since ${timeText(sinceLabel)}`;
+  const silent = list.silent(stream);
+  $("since").textContent = silent ? `no window for ${lengthText(silent)}` : sinceLabel === null ? "" : `since ${timeText(sinceLabel)}`;
+  $("since").classList.toggle("silent", silent > 0);
   const why = flags[stream.flags] ?? [];
   $("flags").hidden = !why.length;
   $("flags").textContent = why.join(", ");
@@ -301,7 +335,8 @@ function showNow() {
   $("drifted").textContent = stream.drifted ? `Drift: ${stream.drifted}` : "";
   const { from: begin, to } = span(), slider = $("position");
   if (oldest !== null && stream.t !== null) {
-    slider.min = Math.min(oldest, stream.t - length); slider.max = stream.t - length;
+    slider.max = stream.t - length; slider.min = Math.min(oldest, slider.max - 1e-3);  // at its right end where there is no past
+    slider.disabled = oldest >= stream.t - length;
     if (document.activeElement !== slider || !paused) slider.value = paused ? from : slider.max;
     slider.setAttribute("aria-valuetext", `from ${timeText(begin)} to ${timeText(to)}`);
   }
@@ -328,7 +363,7 @@ function showEvents() {
   $("events").replaceChildren(...rows);
 }
 
-function showPause() { $("pause").setAttribute("aria-pressed", paused); $("pause").textContent = paused ? "Live" : "Pause"; }
+function showPause() { $("pause").textContent = paused ? "Live" : "Pause"; }
 
 async function pause(on) {
   if (on === paused) return;
@@ -336,7 +371,7 @@ async function pause(on) {
   paused = on;
   showPause();
   dirty = true;
-  if (!on) await view(null);
+  if (!on) await latest();
 }
 
 async function scroll(to) {
@@ -349,7 +384,7 @@ async function setLength(seconds) {
   const end = span().to;
   length = seconds;
   $("length").value = String(seconds);
-  await view(paused ? end - length : null);
+  await (paused ? view(end - length) : latest());
 }
 
 $("pause").addEventListener("click", () => pause(!paused));
@@ -365,6 +400,7 @@ addEventListener("keydown", (event) => {
   const options = [...$("length").options].map((option) => Number(option.value)), at = options.indexOf(length);
   const keys = { "/": () => $("search").focus(), j: () => list.step(1), k: () => list.step(-1), p: () => pause(!paused),
                  ArrowLeft: () => scroll(span().from - length / 2), ArrowRight: () => scroll(span().from + length / 2),
+                 ",": () => readNext(-1), ".": () => readNext(1),
                  "+": () => setLength(options[Math.max(0, at - 1)]), "-": () => setLength(options[Math.min(options.length - 1, at + 1)]) };
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
 });

@@ -188,7 +188,7 @@ export function drawLatency(canvas, height, frame, stretch, hop, deadlineMs, eve
   const most = Math.log10(Math.max(...shown, deadlineMs ? deadlineMs * 1000 : 0)) + 0.15;
   const yOf = (us) => bottom - (Math.log10(us) - least) / (most - least) * bottom;
   pen.textAlign = "right"; pen.textBaseline = "middle"; pen.strokeStyle = colors.grid; pen.fillStyle = colors.dim;
-  const skip = most - least > 3.2 ? 2 : 1;
+  const skip = Math.ceil(14 * (most - least) / bottom);  // a number needs 14 pixels
   for (let power = Math.ceil(least); power <= most; power += skip) {
     const y = Math.round(yOf(10 ** power)) + 0.5;
     pen.beginPath(); pen.moveTo(LEFT, y); pen.lineTo(width - 4, y); pen.stroke();
@@ -256,9 +256,11 @@ export function drawScores(canvas, stretch, from, to, colors) {
   bins.forEach((count, k) => {
     pen.fillStyle = colors.accent;
     pen.fillRect(LEFT + k * w, bottom - count / most * (bottom - 4), w - 2, count / most * (bottom - 4));
-    pen.fillStyle = colors.dim; pen.textAlign = "center";
-    if (k % 2 === 0) pen.fillText(`${k * 10} %`, LEFT + k * w, height - 6);
   });
+  for (let k = 0; k <= 10; k += 2) {
+    pen.fillStyle = colors.dim; pen.textAlign = k < 10 ? "center" : "right";
+    pen.fillText(`${k * 10} %`, LEFT + k * w, height - 6);
+  }
   return windows;
 }
 

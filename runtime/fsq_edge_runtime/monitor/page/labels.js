@@ -6,7 +6,7 @@ export const ABSTAINED = -1, MISSED = -2, UNKNOWN = -3;
 
 export const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 export const colorOf = (label) => label >= 0 ? COLORS[label % COLORS.length] : null;
-export const patternOf = (label) => label >= 0 ? PATTERNS[Math.floor(label / COLORS.length) % PATTERNS.length] : label === MISSED ? "cross" : "stripe";
+export const patternOf = (label) => label >= 0 ? PATTERNS[Math.floor(label / COLORS.length) % PATTERNS.length] : { [MISSED]: "cross", [UNKNOWN]: "dot" }[label] ?? "stripe";
 
 export function nameOf(label, classes) {
   if (label === ABSTAINED) return "abstained";
@@ -63,7 +63,9 @@ export function timeText(t, fine = false) {
   return h ? `${sign}${h}:${String(m).padStart(2, "0")}:${s}` : `${sign}${m}:${s}`;
 }
 
+export const lengthText = (s) => s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : `${Math.floor(s / 3600)} h`;
+
 export function latencyText(us) {
   if (us < 1000) return `${us.toFixed(0)} µs`;
-  return us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`;
+  return us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 && us % 1000 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`;
 }

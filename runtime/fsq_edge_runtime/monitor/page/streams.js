@@ -1,8 +1,9 @@
 // The list of streams with a strip of recent windows each, searchable; only what can be seen is drawn.
 import { drawRecent } from "./draw.js";
-import { ABSTAINED, MISSED, nameOf } from "./labels.js";
+import { ABSTAINED, MISSED, lengthText, nameOf } from "./labels.js";
 
 const RECENT = 60, MOST_SHOWN = 400;
+const SILENT_MS = 5000;  // without a window, and three hops at least: then the label is no longer news
 
 export class StreamList {
   constructor(root, count, choose) {
@@ -12,17 +13,23 @@ export class StreamList {
     this.query = ""; this.which = "all"; this.chosen = null; this.classes = [];
     this.stale = new Set();  // numbers whose button shows an older state
     this.visible = new Set();
+    this.silentMs = SILENT_MS;
     this.watcher = new IntersectionObserver((entries) => {
       for (const entry of entries) {
         const number = Number(entry.target.dataset.number);
         if (entry.isIntersecting) { this.visible.add(number); this.stale.add(number); } else this.visible.delete(number);
       }
     }, { root });
+    root.addEventListener("keydown", ({ key, target }) => {  // one stop of the tab key for the whole list
+      const item = target.closest("li"), next = { ArrowDown: item?.nextSibling, ArrowUp: item?.previousSibling }[key];
+      next?.firstChild.focus();
+    });
   }
 
-  reset(streams, classes) {
+  reset(streams, classes, hop) {
     this.streams.clear();
     this.classes = classes;
+    this.silentMs = Math.max(SILENT_MS, 3000 * hop);
     for (const [number, name, recent, ...now] of streams) this.put(number, name, recent, now);
     this.arrange();
   }
@@ -31,6 +38,7 @@ export class StreamList {
     const stream = this.streams.get(number) ?? { number, name, recent: [] };
     stream.recent = stream.recent.concat(recent).slice(-RECENT);
     [stream.t, stream.confidence, stream.latency, stream.flags, stream.counts, stream.drifted] = now;
+    stream.seen = performance.now() - 1000 * (now[6] ?? 0);
     this.streams.set(number, stream);
     if (this.visible.has(number)) this.stale.add(number);
     return stream;
@@ -45,8 +53,15 @@ export class StreamList {
     else if (this.which !== "all") this.arrangeSoon();
   }
 
+  // Seconds since the last window where that is long, else 0.
+  silent(stream) {
+    const ms = performance.now() - stream.seen;
+    return !this.ended && ms > this.silentMs ? Math.round(ms / 1000) : 0;
+  }
+
   wanted(stream) {
     if (this.query && !stream.name.toLowerCase().includes(this.query)) return false;
+    if (this.which === "silent") return this.silent(stream) > 0;
     if (this.which === "drifted") return Boolean(stream.drifted);
     return this.which === "all" || stream.recent.some((label) => label === ABSTAINED || label === MISSED);
   }
@@ -73,6 +88,7 @@ export class StreamList {
     const more = wanted.length - shown.length;
     this.count.textContent = `${wanted.length} of ${this.streams.size} stream${this.streams.size === 1 ? "" : "s"}${more ? `, ${more} not listed: search` : ""}`;
     this.order = shown.map((stream) => stream.number);
+    this.rove();
     if (this.onArranged) this.onArranged();
   }
 
@@ -92,10 +108,16 @@ export class StreamList {
     return button;
   }
 
+  rove() {
+    const stop = this.buttons.has(this.chosen) ? this.chosen : this.order?.[0];
+    for (const [number, button] of this.buttons) button.root.tabIndex = number === stop ? 0 : -1;
+  }
+
   mark(number) {
     this.buttons.get(this.chosen)?.root.removeAttribute("aria-current");
     this.chosen = number;
     this.buttons.get(number)?.root.setAttribute("aria-current", "true");
+    this.rove();
   }
 
   step(by) {
@@ -113,7 +135,9 @@ export class StreamList {
       if (!button || !stream || !this.visible.has(number)) continue;
       const label = stream.recent[stream.recent.length - 1];
       const text = label === undefined ? "no window yet" : nameOf(label, this.classes);
-      button.label.textContent = (stream.drifted ? "▲ " : "") + text + (label >= 0 ? ` ${Math.round(stream.confidence * 100)} %` : "");
+      const silent = this.silent(stream), sure = label >= 0 ? ` ${Math.round(stream.confidence * 100)} %` : "";
+      button.label.textContent = (stream.drifted ? "▲ " : "") + (silent ? `silent for ${lengthText(silent)}, was ${text}` : text + sure);
+      button.label.className = silent ? "silent" : "";
       drawRecent(button.strip, stream.recent, theme);
       if (++drawn > 60) break;  // the rest in the next frame
     }

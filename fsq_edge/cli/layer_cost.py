@@ -15,7 +15,7 @@ from fsq_edge_runtime.errors import DataError
 @click.command("layers")
 @click.argument("network", metavar="BUNDLE|MODEL", type=click.Path(path_type=Path))
 @output_options
-def layers(network: Path, output: Output) -> None:
+def command(network: Path, output: Output) -> None:
     """Show what each layer costs on this CPU: time, multiply-accumulates, parameters, activations.
 
     BUNDLE gives its device graph in float, on its self-test windows; MODEL.onnx runs on random inputs. The layers are
