@@ -23,14 +23,15 @@ VERBS = (
 # What a device runs with; any other extra needs modules that this wheel leaves out.
 EXTRAS = frozenset(("alerts", "metrics", "monitor", "mqtt", "oci", "parquet", "serial", "sign"))
 PAGES = ["device-install", "exit-codes", "troubleshooting"]
-NO_BENCH = ["charts", "layers", "onnx_network", "page", "torch_backend"]  # they need an extra that a device has not
+# They need an extra that a device has not, the stand-in for a device, or a checkout of the project.
+NO_BENCH = ["charts", "checkouts", "layers", "onnx_network", "page", "pair_block", "stand_in", "torch_backend"]
 NO_MEASURE = ["fixed_bundle", "onlookers", "twins"]  # only suites import them
 KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
     r"|report/(__init__|document|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__|bench/(?!({'|'.join(NO_BENCH)})\.).*|measure/(?!({'|'.join(NO_MEASURE)})\.).*)\.py"
-    r"|fsq_edge_runtime/(?!testing/|py\.typed|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
+    r"|fsq_edge_runtime/(?!testing/|py\.typed|doctor/recorded|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
 )
 
 
