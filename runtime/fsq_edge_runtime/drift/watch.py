@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.drift.arrival import ArrivalWatch
 from fsq_edge_runtime.drift.codes import COMMON_CODES, CodeReference, perplexity
 from fsq_edge_runtime.drift.looks import LEAST_SQUARE, InputLooks
 from fsq_edge_runtime.drift.page_hinkley import LEARNED
@@ -58,6 +59,7 @@ class DriftWatch:
 
     Attributes:
         EVERY: the input of windows is to be looked at whose number is a multiple of this.
+        arrival: watches the rate at which samples without timestamps come.
         seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
         due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, with more
             than 64 streams, at most 63 before.
@@ -90,6 +92,7 @@ class DriftWatch:
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
         self._channels = size
         self._streams: dict[str, StreamPast] = {}
+        self.arrival = ArrivalWatch()
         self.seen: list[Record] = []
         self.due = MOST_SEEN
         self._surely = BLOCK  # records to come complete no block before
