@@ -157,7 +157,7 @@ class CheckGate:
         return len(baseline.accepted)
 
     def _render(self, found: Sequence[Judged]) -> str:
-        from fsq_edge.report.plain import finite
+        from fsq_edge.report.document import finite
         from fsq_edge_compile.checker.formats import github_annotations, to_junit, to_sarif
 
         if self.form == "github":

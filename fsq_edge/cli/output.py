@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fsq_edge.cli.output_guard import refuse_own_input
-from fsq_edge.report.plain import finite as finite
+from fsq_edge.report.document import finite as finite
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need as need
 from fsq_edge_runtime.files import write_file

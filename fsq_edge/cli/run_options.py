@@ -254,7 +254,7 @@ def open_alerts(rules: AlertRules, sinks: list[Sink], *, queued: bool, stop: thr
     """Open what the rules write to, among the other sinks, and return what watches for them."""
     from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.sinks import open_sink
-    from fsq_edge_runtime.sinks.chosen import AlertsOnly
+    from fsq_edge_runtime.sinks.delivery import AlertsOnly
 
     for text in rules.sinks:
         sinks.append(AlertsOnly(open_sink(text, queued=queued, stop=stop)))

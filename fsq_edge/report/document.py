@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 PICTURE_FOLDER = "figures"
 _NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,]|[eE][-+]?\d|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
@@ -156,3 +157,16 @@ def shown_cells(table: Table) -> tuple[list[list[str]], list[bool]]:
         raise ValueError(f"a row has {len(wrong)} cells under {len(table.columns)} columns: {wrong}")
     columns = list(zip(*rows, strict=True)) or [()] * len(table.columns)
     return rows, [bool(column) and all(cell == "–" or _NUMBER.match(cell) for cell in column) for column in columns]
+
+
+def finite(value: Any) -> Any:
+    """Return ``value`` with numpy scalars and arrays as plain Python and non-finite numbers as None."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -13,9 +13,8 @@ from pydantic import Field, ValidationError, model_validator
 from fsq_edge.training.config import TrainConfig
 from fsq_edge_runtime.artefact import StrictModel
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.faults import first_fault
+from fsq_edge_runtime.faults import first_fault, yaml_problem
 from fsq_edge_runtime.files import read_bounded
-from fsq_edge_runtime.yaml_error import yaml_problem
 
 MAX_BYTES = 1 << 20
 MAX_SETTINGS = 50

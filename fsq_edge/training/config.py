@@ -13,9 +13,8 @@ from pydantic import Field, model_validator
 
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.faults import shown
+from fsq_edge_runtime.faults import shown, yaml_problem
 from fsq_edge_runtime.files import read_bounded
-from fsq_edge_runtime.yaml_error import yaml_problem
 
 MAX_CONFIG_BYTES = 1024 * 1024
 

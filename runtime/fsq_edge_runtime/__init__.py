@@ -7,6 +7,7 @@ numpy and pydantic.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.preprocess import PreprocessConfig, Preprocessor
     from fsq_edge_runtime.session import Session
     from fsq_edge_runtime.stream import Decision, StreamEvent, StreamSettings
+
+# From 1.29 on, onnxruntime reports each model that it opens to Microsoft, and keeps what it could not send in the home
+# folder. It looks here when it is imported; who has set the variable decides. Source: onnxruntime, docs/Privacy.md.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Bundle",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 
 from fsq_edge_runtime.errors import did_you_mean
+from fsq_edge_runtime.files import first_line
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -58,6 +59,20 @@ def first_fault(error: ValidationError, model: type[BaseModel] | None = None) ->
     # A misspelt key is a missing one, too: that it is misspelt says more.
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     return ".".join(str(part) for part in first["loc"]), _words(first), _meant(model, first)
+
+
+def yaml_problem(error: Exception, where: str) -> str:
+    """Return ``FILE, line L, column C: what is wrong``, lines and columns counted from 1.
+
+    Args:
+        error: what PyYAML raised; without a place in the file, its first line is returned.
+        where: name of the file.
+    """
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"{where}: not valid YAML: {first_line(error)}"
+    problem = " ".join(str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
+    return f"{where}, line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {problem}"
 
 
 def _words(fault: ErrorDetails) -> str:

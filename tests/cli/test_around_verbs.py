@@ -18,10 +18,10 @@ import yaml
 
 from fsq_edge import wheelhouse
 from fsq_edge.artefact_schemas import artefact_places, schema_of
+from fsq_edge.cli.docs import pages
 from fsq_edge.cli.main import GROUPS, VERBS, cli, grouped_verbs, run
 from fsq_edge.data import write_folder
 from fsq_edge.device_wheel import device_wheel
-from fsq_edge.pages import pages
 from fsq_edge.project.project import FILES
 from fsq_edge_runtime.alerts import read_rules
 from fsq_edge_runtime.errors import DataError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge.pages import pages
+from fsq_edge.cli.docs import pages
 from tests.figures.marks import LOOKS_MEASURED, MARK, ROOT, Mark, differences, marks_of, sections_of
 
 # Written by programs that have tests of their own, or lists of constants.

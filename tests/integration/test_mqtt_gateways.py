@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import paho.mqtt.client as paho
 import pytest
@@ -17,14 +18,14 @@ from tests.factories.live import PATIENCE_S, Broker, Reader, eventually
 DOGS, MESSAGES = 11, 40  # an odd number, or dealing out in turn would keep every dog with one gateway
 
 
-def publish(broker: Broker) -> None:
+def publish(broker: Broker, dogs: int = DOGS) -> None:
     """Publish one sample a message, in turns, every one of its own value."""
     sender = paho.Client(paho.CallbackAPIVersion.VERSION2)
     sender.connect("127.0.0.1", broker.port)
     sender.loop_start()
     sent = []
     for number in range(MESSAGES):
-        for dog in range(DOGS):
+        for dog in range(dogs):
             line = {"t": number / 50, "x": [number, dog, 1, 0, 0, 0]}
             sent.append(sender.publish(f"imu/dog{dog}", json.dumps(line), qos=1))
     for one in sent:
@@ -41,14 +42,13 @@ def taken(reader: Reader) -> dict[str, list[int]]:
     return found
 
 
-def open_two(broker: Broker, topic: str, queries: tuple[str, str]) -> tuple[MqttSource, MqttSource, Notices]:
+def open_all(broker: Broker, topic: str, queries: Sequence[str]) -> tuple[list[MqttSource], Notices]:
     notices = Notices(lambda line: None)
-    first, second = (MqttSource(MqttAddress.parse(broker.address(topic) + query), 6, notices) for query in queries)
-    return first, second, notices
+    return [MqttSource(MqttAddress.parse(broker.address(topic) + query), 6, notices) for query in queries], notices
 
 
 def test_two_parts_have_every_stream_whole_and_once(broker: Broker) -> None:
-    first, second, notices = open_two(broker, "imu/+", ("?part=1/2", "?part=2/2"))
+    (first, second), notices = open_all(broker, "imu/+", ("?part=1/2", "?part=2/2"))
     with Reader(first) as one, Reader(second) as two:
         publish(broker)
         whole = DOGS * MESSAGES
@@ -63,7 +63,7 @@ def test_two_parts_have_every_stream_whole_and_once(broker: Broker) -> None:
 
 
 def test_a_shared_subscription_hands_out_every_message_once_tears_streams_and_says_so(broker: Broker) -> None:
-    first, second, notices = open_two(broker, "$share/gateways/imu/+", ("", ""))
+    (first, second), notices = open_all(broker, "$share/gateways/imu/+", ("", ""))
     with Reader(first) as one, Reader(second) as two:
         publish(broker)
         whole = DOGS * MESSAGES
@@ -76,6 +76,36 @@ def test_a_shared_subscription_hands_out_every_message_once_tears_streams_and_sa
     assert torn, "Mosquitto deals messages out in turn; were it not so, the notice could go"
     assert len(notices.lines) == 1
     assert "?part=1/2" in notices.lines[0]
+
+
+@pytest.mark.parametrize("parted", [True, False])
+def test_when_one_of_three_gateways_leaves_the_streams_of_the_others_stay_whole_only_by_part(
+    broker: Broker, parted: bool
+) -> None:
+    topic = "imu/+" if parted else "$share/gateways/imu/+"
+    queries = [f"?part={at}/3" if parted else "" for at in (1, 2, 3)]
+    (first, second, third), _ = open_all(broker, topic, queries)
+    dogs, whole = 9, 9 * MESSAGES  # a multiple of three: dealt out in turn, every dog stays with one gateway at first
+    with Reader(first) as one, Reader(third) as three:
+        with Reader(second):
+            publish(broker, dogs)
+            eventually(
+                lambda: sum(each.counters["samples"] for each in (first, second, third)) == whole, "every sample"
+            )
+        before = [taken(reader) for reader in (one, three)]
+        publish(broker, dogs)
+        others = [worker_of(f"imu/dog{dog}", 3) != 1 for dog in range(dogs)]
+        more = MESSAGES * sum(others) if parted else whole
+        had = sum(len(numbers) for half in before for numbers in half.values())
+        eventually(
+            lambda: first.counters["samples"] + third.counters["samples"] == had + more, "every sample of theirs"
+        )
+    after = [taken(reader) for reader in (one, three)]
+    for half, whole_now in zip(before, after, strict=True):
+        assert all(numbers == list(range(MESSAGES)) for numbers in half.values()), "whole while there are three"
+        twice = [numbers == 2 * list(range(MESSAGES)) for numbers in whole_now.values()]
+        assert all(twice) == parted
+        assert any(twice) == parted, "dealt out among two, no dog of nine stays whole"
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/99999", ""])

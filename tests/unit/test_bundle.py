@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsq_edge_runtime.bundle.archive import decode_archive, encode_archive
+from fsq_edge_runtime.bundle.archive import FOLDER_DIGEST, MANIFEST, decode_archive, encode_archive
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.zip_form import is_safe_name
 from fsq_edge_runtime.errors import BundleError, MissingInputError, UsageError
@@ -68,6 +68,14 @@ def test_a_changed_file_in_a_folder_is_refused(tmp_path: Path) -> None:
         Bundle.open(tmp_path / "folder")
     (tmp_path / "folder" / "extra").write_bytes(b"")
     with pytest.raises(BundleError, match="extra"):
+        Bundle.open(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("name", [FOLDER_DIGEST, MANIFEST])
+def test_a_folder_without_its_manifest_or_the_digest_of_it_is_no_bundle(name: str, tmp_path: Path) -> None:
+    random_bundle().save(tmp_path / "folder")
+    (tmp_path / "folder" / name).unlink()
+    with pytest.raises(BundleError, match="is not a bundle folder"):
         Bundle.open(tmp_path / "folder")
 
 

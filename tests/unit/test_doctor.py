@@ -179,6 +179,7 @@ def test_permission_denied(check: Callable[..., Checkup]) -> None:
     checkup = check((files, record))
     assert rules(checkup) == {"device-permission": "error"}, "status 36 is the same fault seen from further away"
     assert "51-hailo-udev.rules" in fix(checkup, "device-permission")
+    assert "(mode 0600, owner 0, group 0)" in message(checkup, "device-permission")
 
 
 def test_a_holder_is_named(check: Callable[..., Checkup]) -> None:

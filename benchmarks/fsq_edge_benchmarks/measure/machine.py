@@ -9,7 +9,6 @@ from typing import Final
 
 from pydantic import Field
 
-from fsq_edge_benchmarks.measure.kernel_files import fields, number, text
 from fsq_edge_runtime.artefact import StrictModel
 from fsq_edge_runtime.made import installed_version
 
@@ -106,3 +105,29 @@ def _distribution() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "")
     except OSError:
         return ""
+
+
+def text(path: Path) -> str:
+    """Return a file's content without surrounding blanks, empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def number(path: Path) -> int | None:
+    """Return the whole number in a file, None where there is none."""
+    try:
+        return int(text(path))
+    except ValueError:
+        return None
+
+
+def fields(path: Path) -> dict[str, str]:
+    """Return the ``name: value`` lines of a file; the first of a name counts."""
+    found: dict[str, str] = {}
+    for line in text(path).splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(name.strip(), value.strip())
+    return found

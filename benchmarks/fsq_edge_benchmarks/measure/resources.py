@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from pydantic import Field
 
-from fsq_edge_benchmarks.measure.kernel_files import fields, number, text
+from fsq_edge_benchmarks.measure.machine import fields, number, text
 from fsq_edge_runtime.artefact import StrictModel
 
 # Bits of the Raspberry Pi's firmware word: under-voltage, clock capped, throttled, soft temperature limit; the upper

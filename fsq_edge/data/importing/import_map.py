@@ -12,11 +12,10 @@ from pydantic import Field, field_validator, model_validator
 from fsq_edge.data.importing.packages import need_package
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.faults import shown
+from fsq_edge_runtime.faults import shown, yaml_problem
 from fsq_edge_runtime.files import first_line, read_bounded
 from fsq_edge_runtime.tables.dialect import Dialect
 from fsq_edge_runtime.tables.units import UNITS
-from fsq_edge_runtime.yaml_error import yaml_problem
 
 MAX_MAP_BYTES = 1 << 20
 DEVICE = "device"  # the zone of a wall clock that nobody knows: times are taken as they stand

@@ -14,9 +14,9 @@ from fsq_edge_runtime.addresses import redacted
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import DataError, UsageError, did_you_mean
 from fsq_edge_runtime.extras import need
+from fsq_edge_runtime.faults import yaml_problem
 from fsq_edge_runtime.files import read_bounded
 from fsq_edge_runtime.tables.zones import open_zone
-from fsq_edge_runtime.yaml_error import yaml_problem
 
 MAX_RULES_BYTES: Final = 1 << 20
 WINDOWS_ONLY: Final = ("csv", "parquet")

@@ -43,7 +43,7 @@ _ROWS: tuple[tuple[str, Severity, str, str, str], ...] = (
         "driver-fault",
         "error",
         r"find_vma|BUG: |Oops|\+0x[0-9a-f]+/0x[0-9a-f]+ \[hailo",
-        "the kernel reports a fault of {driver} on {kernel}: the device may be lost under load",
+        "the kernel reports a fault of {driver} on {kernel}{where}: the device may be lost under load",
         "=newer-driver",
     ),
     (
@@ -147,8 +147,15 @@ def _log(facts: Facts) -> Iterator[Finding]:
 def _values(facts: Facts) -> dict[str, str]:
     drivers = " ".join(f"{module.name} {module.version or ''}".strip() for module in facts.modules)
     address = next((device.address for device in facts.pci), "ADDRESS")
+    locked = any("find_vma" in line for line in facts.kernel_log or ())
     there = f" (there: {', '.join(facts.build.firmware[:4])})" if facts.build.firmware else ""
-    return {"driver": drivers or "the Hailo driver", "kernel": facts.kernel, "address": address, "there": there}
+    return {
+        "driver": drivers or "the Hailo driver",
+        "kernel": facts.kernel,
+        "address": address,
+        "there": there,
+        "where": " (find_vma without the lock that this kernel asks for)" if locked else "",
+    }
 
 
 def _pages(facts: Facts, text: str) -> Iterator[Finding]:

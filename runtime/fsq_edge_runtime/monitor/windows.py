@@ -96,11 +96,10 @@ class WindowHistory:
         self._blocks.clear()
 
     def _kept(self, first: int = 0) -> Rows:
-        parts = []
-        for number, block in self._blocks.between(first, self._count):
-            parts.append(block[: max(0, min(BLOCK_WINDOWS, self._count - number * BLOCK_WINDOWS))])
+        parts = [block for _, block in self._blocks.between(first, self._count)]
         rows: Rows = np.concatenate(parts) if parts else np.empty(0, dtype=ROW)
-        kept: Rows = rows[~np.isnan(rows["t"])]  # a block that made way while it was being filled has a hole
+        # The newest block is not full, and one that made way while it was being filled has a hole.
+        kept: Rows = rows[~np.isnan(rows["t"])]
         return kept
 
 

@@ -16,7 +16,7 @@ SHOWN_NAMES = 12
 MAX_SHOWN = 160
 # Names under which loggers write the time of a row, in lower case, without their unit.
 _TIME_NAMES = re.compile(
-    r"time|t|times|time_?stamps?.*|time_.*|date_?time.*|epoch.*|unix_?.*|.*elapsed.*|millis|micros"
+    r"time|ts?|times|sample_?time.*|time_?stamps?.*|time_.*|date_?time.*|epoch.*|unix_?.*|.*elapsed.*|millis|micros"
 )
 
 
@@ -162,10 +162,21 @@ def _time(header: Sequence[str], channels: Sequence[int], origin: str) -> int | 
     return next((at for at in others if _TIME_NAMES.fullmatch(plain_name(header[at]))), None)
 
 
+def renaming(header: Sequence[str], wanted: Sequence[Wanted]) -> str:
+    """Return which columns may be channels under another name, such as ``'AccX' may be acc_x: rename it``."""
+    close: list[str] = []
+    for channel in wanted:
+        ours = name_column(channel.name).channel or plain_name(channel.name)
+        cell = next((cell for cell in header if name_column(cell).channel == ours), "")
+        if cell and not _positions(header, channel.name):
+            close.append(f"{cell!r} {'' if close else 'may be '}{channel.name}")
+    return f"{', '.join(close[:SHOWN_NAMES])}: rename {'them' if len(close) > 1 else 'it'}" if close else ""
+
+
 def _missing(name: str, header: Sequence[str], wanted: Sequence[Wanted], origin: str, written: str) -> DataError:
     hint = "the header must name the channels " + ", ".join(channel.name for channel in wanted)
-    close = next((cell for cell in header if name_column(cell).channel == plain_name(name)), "")
+    close = renaming(header, wanted)
     if close:
-        hint += f"; {close!r} may be {name}: rename it, or let fsq-edge data import --guess read the file"
+        hint += f"; {close}, or let fsq-edge data import --guess read the file"
     how = f" ({written})" if written else ""
     return DataError(f"{origin}: no column {name!r}; the header found{how} is: {shown(header) or 'empty'}", hint=hint)

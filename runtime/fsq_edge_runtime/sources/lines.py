@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.columns import Wanted, find_columns, names_channels, shown
+from fsq_edge_runtime.sources.named_values import JsonRows, NamedRows, named_in_text
 from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.parsing import (
     MAX_LINE_BYTES,
     CsvRows,
-    JsonRows,
     Row,
     RowError,
     Taught,
@@ -22,6 +22,7 @@ from fsq_edge_runtime.sources.parsing import (
     split_cells,
     to_chunks,
 )
+from fsq_edge_runtime.tables.dialect import is_number
 
 HEADER_WITHIN = 32  # lines in which a header must come: a preamble, or the rest of a line that was joined in the middle
 NONE_GOOD = 20  # so many lines without one sample are said aloud
@@ -93,7 +94,8 @@ class LineParser:
     ) -> None:
         self._wanted = as_wanted(channels)
         self._counters, self._origin, self._clock = counters, origin, clock
-        self._json = JsonRows(len(channels))
+        self._json = JsonRows(self._wanted, origin)
+        self._named = NamedRows(self._wanted, origin)
         self._needs_header = header
         self._csv = None if header else CsvRows(self._wanted, None, origin, None)
         self._notices = notices or Notices()
@@ -149,12 +151,16 @@ class LineParser:
 
     def _rows(self, line: bytes) -> list[Row | Taught]:
         text = line.decode("utf-8").removeprefix("\ufeff")
-        if text.lstrip().startswith("{"):
+        if text.lstrip().startswith(("{", "[")):
             rows = self._json.rows(text)
             self._speaks_json = True
             self._counters["malformed"] += len(self._before_header)  # such as the end of a line joined in its middle
             self._before_header = []
             return rows
+        has_header = self._csv is not None and self._csv.columns is not None
+        named = None if has_header else named_in_text(text)
+        if named is not None:
+            return [self._named.row(*named)]
         if self._csv is None and self._speaks_json:
             raise RowError("not JSON, as the lines before it were")  # and no header in the middle of a stream
         if self._csv is None:
@@ -184,6 +190,11 @@ class LineParser:
         first = self._before_header[0]
         if "\x00" in first:
             return DataError(f"{self._origin} is no UTF-8 text", hint="UTF-16, perhaps: convert it to UTF-8 first")
+        if self._named.refusal:
+            return DataError(self._named.refusal, hint="every line must hold each channel under its name")
+        bare = [split_cells(one, bare_delimiter(one)) for one in self._before_header if _is_bare(one)]
+        if len(bare) * 2 >= len(self._before_header):
+            return self._only_numbers(bare[-1])
         said = next((one for one in self._before_header if re.search(r"[a-zA-Z]", one)), first)
         try:
             cells = split_cells(said, bare_delimiter(said))
@@ -193,6 +204,20 @@ class LineParser:
         except RowError:
             pass
         return DataError(f"{self._origin}: no line names the channels; the first is {first[:SHOWN_LINE]!r}")
+
+    def _only_numbers(self, cells: Sequence[str]) -> DataError:
+        values = len(cells)
+        line = next(one for one in reversed(self._before_header) if _is_bare(one)).strip()
+        names = ",".join(channel.name for channel in self._wanted)
+        if values not in (len(self._wanted), len(self._wanted) + 1) or not all(map(is_number, map(str.strip, cells))):
+            hint = f"name every value in one line before them; the bundle needs {names}"
+        else:
+            hint = f"put the line {'timestamp,' * (values > len(self._wanted))}{names} before them, in their order"
+        return DataError(
+            f"{self._origin}: no line names the channels; its lines hold {values} values, such as "
+            f"{line[:SHOWN_LINE]!r}; the bundle has {len(self._wanted)} channels",
+            hint=hint,
+        )
 
     def _is_header(self, text: str) -> bool:
         """Whether a line among rows is a header; one that names the channels decides on their order from now on."""
@@ -228,6 +253,15 @@ class LineParser:
 
 def _is_word(cell: str) -> bool:
     return re.match(r"[^\W\d_]", cell) is not None and cell.lower() not in ("nan", "inf", "na", "null", "none")
+
+
+def _is_bare(line: str) -> bool:
+    """Whether most cells of a line are numbers."""
+    try:
+        cells = [cell.strip() for cell in split_cells(line, bare_delimiter(line)) if cell.strip()]
+    except RowError:
+        return False
+    return len(cells) > 1 and sum(is_number(cell) for cell in cells) * 2 > len(cells)
 
 
 def _is_sep(line: str) -> bool:

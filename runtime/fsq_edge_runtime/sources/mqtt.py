@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.mqtt_link import CONNECT_TIMEOUT_S, MqttAddress, MqttLink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, worker_of
+from fsq_edge_runtime.sources.columns import Wanted
+from fsq_edge_runtime.sources.named_values import JsonRows
 from fsq_edge_runtime.sources.notices import Notices
-from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, JsonRows, RowError, to_chunks
+from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, RowError, to_chunks
 
 MAX_WAITING = 10_000  # messages between the network thread and the reader
 MAX_WAITING_BYTES = 16 << 20  # their payloads together
@@ -34,7 +36,7 @@ class MqttSource:
 
     Args:
         address: broker and topic filter.
-        size: C, the number of channels.
+        channels: names in the model's order, or pairs of name and unit; or only their number.
         notices: hears when nothing that comes can be read.
 
     Attributes:
@@ -47,13 +49,15 @@ class MqttSource:
 
     live = True
 
-    def __init__(self, address: MqttAddress, size: int, notices: Notices | None = None) -> None:
+    def __init__(
+        self, address: MqttAddress, channels: int | Sequence[str | Wanted], notices: Notices | None = None
+    ) -> None:
         self.counters = dict.fromkeys(("messages", "samples", "malformed", "dropped", "connections"), 0)
-        self._address, self._rows = address, JsonRows(size)
+        self._address, self._rows = address, JsonRows(channels, address.topic)
         self._by_topic = "+" in address.topic or "#" in address.topic
         self._waiting: deque[tuple[str, bytes, int]] = deque()
         self._waiting_bytes = 0
-        self._size, self._notices = size, notices or Notices()
+        self._size, self._notices = channels if isinstance(channels, int) else len(channels), notices or Notices()
         if address.topic.startswith("$share/"):
             self._notices.say("mqtt shared", SHARED_NOTE)
         self._arrived = threading.Condition()

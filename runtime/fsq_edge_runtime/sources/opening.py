@@ -93,7 +93,7 @@ def _open_live(kind: str, place: str, wanted: tuple[Wanted, ...], text: str, not
         address = MqttAddress.parse(text)
         if address.home:
             raise UsageError(f"{redacted(text)!r}: homeassistant= is for a sink")
-        return MqttSource(address, len(wanted), notices)
+        return MqttSource(address, wanted, notices)
     raise UsageError(f"unknown source {redacted(text)!r}", hint=_form_of(text) or "one of " + ", ".join(FORMS))
 
 

@@ -1,12 +1,11 @@
-"""Lines of text to samples: CSV rows and JSON objects, from any transport. Input is not trusted."""
+"""Lines of text to samples: CSV rows, from any transport, and rows to chunks. Input is not trusted."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,55 +119,6 @@ def bare_delimiter(line: str) -> str:
     return next((mark for mark in (";", "\t", ",", "|") if mark in line), " ")
 
 
-class JsonRows:
-    """Reads objects ``{"t": seconds, "x": [C values], "stream": optional}``, or ``{"teach": class, "stream": ...}``.
-
-    ``t`` and ``x`` may also be lists of the same length, x then holding one list of C values per sample. ``t`` may be
-    left out or null. A value that is null is missing. A ``teach`` that is null ends the lesson.
-
-    Args:
-        size: C.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def rows(self, line: str | bytes, stream: str = DEFAULT_STREAM) -> list[Row | Taught]:
-        """Return the samples of one object, or what it teaches.
-
-        Args:
-            line: JSON.
-            stream: id where the object has none.
-
-        Raises:
-            RowError: not such an object.
-        """
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise RowError(f"not JSON: {error}") from error
-        if isinstance(value, dict) and "teach" in value and "x" not in value:
-            label = value["teach"] or ""
-            if not isinstance(label, str) or len(label) > MAX_STREAM_ID or not label.isprintable():
-                raise RowError('"teach" must be the name of a class, or null')
-            return [Taught(stream_id(value.get("stream", stream)), label)]
-        if not isinstance(value, dict) or not isinstance(value.get("x"), list):
-            raise RowError('not an object with "x"')
-        stream = stream_id(value.get("stream", stream))
-        x, t = value["x"], value.get("t")
-        if x and isinstance(x[0], list):
-            times = [None] * len(x) if t is None else t
-            if not isinstance(times, list) or len(times) != len(x):
-                raise RowError('"t" and "x" differ in length')
-            return [(stream, _json_time(at), self._values(values)) for at, values in zip(times, x, strict=True)]
-        return [(stream, _json_time(t), self._values(x))]
-
-    def _values(self, values: Any) -> list[float]:
-        if not isinstance(values, list) or len(values) != self._size:
-            raise RowError(f'"x" must hold {self._size} values a sample')
-        return [math.nan if value is None else _json_number(value) for value in values]
-
-
 def to_chunks(rows: Iterable[Row | Taught], arrived_ns: int) -> list[Chunk]:
     """Join consecutive rows of one stream, all with or all without a time, into chunks."""
     chunks: list[Chunk] = []
@@ -237,22 +187,4 @@ def _time(cell: str) -> float:
     at = _number(cell)
     if not math.isfinite(at):
         raise RowError(f"the time {cell[:40]!r} is not a finite number")
-    return at
-
-
-def _json_number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RowError(f"{str(value)[:40]!r} is not a number")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise RowError("a number is too large") from error
-
-
-def _json_time(value: Any) -> float | None:
-    if value is None:
-        return None
-    at = _json_number(value)
-    if not math.isfinite(at):
-        raise RowError("the time is not finite")
     return at

@@ -15,7 +15,7 @@ from fsq_edge_runtime.stream.answers import Answers, Due, doubted, place, with_h
 from fsq_edge_runtime.stream.chains import Rows
 from fsq_edge_runtime.stream.cohort import Cohort
 from fsq_edge_runtime.stream.head import DecisionHead
-from fsq_edge_runtime.stream.inference import MAX_BATCH, Inference
+from fsq_edge_runtime.stream.inference import FEW, MAX_BATCH, Inference
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Record
 from fsq_edge_runtime.stream.relief import Relief
@@ -254,7 +254,8 @@ class WindowBatch:
         Returns:
             The batch, the rows that deserve an answer, and whether none of these has a flag.
         """
-        check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
+        check = self._check
+        sound = [False] * n if n <= FEW else check.sound_rows(self._windows[:n]).tolist()  # surely; others may be
         kept: list[int] = []
         plain = True
         for at, entry in enumerate(entries):

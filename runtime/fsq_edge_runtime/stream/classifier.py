@@ -88,7 +88,9 @@ class WindowClassifier:
         placed = monotonic_ns()
         # What answers.place does, without the call.
         ring, check, seq, t0, rate = state.ring, self._check, state.seq, state.t0, self._rate
-        window = ring.window(start)
+        window = ring.views.get(start - ring.base)
+        if window is None:
+            window = ring.window(start)
         flags: tuple[str, ...] = ()
         if ring.irregular_until > start or not check.sound(window):
             flags = check.examine(window, ring, start)
