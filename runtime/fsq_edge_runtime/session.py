@@ -155,6 +155,15 @@ class Session:
 
         self._drift = DriftWatch(self.bundle)
 
+    def look_at_arrival(self) -> None:
+        """Report streams whose samples, without timestamps, do not come at the rate that they are counted at.
+
+        For samples that are pushed as a sensor takes them, now and then; nothing where drift is not watched.
+        """
+        if self._drift is not None:
+            for event in self._drift.arrival.look(self._streams.values(), time.monotonic_ns()):
+                self._emit(event)
+
     def expect_wait(self, wait_s: float) -> None:
         """Say how long samples wait on purpose before they are pushed, seconds; 0 at first.
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.sources.json_rows import JsonRows
 from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
+from fsq_edge_runtime.sources.named_values import JsonRows
 from fsq_edge_runtime.sources.parsing import RowError
 from tests.factories.bundles import random_bundle
 
