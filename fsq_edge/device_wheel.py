@@ -23,14 +23,15 @@ VERBS = (
 # What a device runs with; any other extra needs modules that this wheel leaves out.
 EXTRAS = frozenset(("alerts", "metrics", "monitor", "mqtt", "oci", "parquet", "serial", "sign"))
 PAGES = ["device-install", "exit-codes", "troubleshooting"]
-NO_BENCH = ["charts", "layers", "onnx_network", "page", "torch_backend"]  # they need an extra that a device has not
+# They need an extra that a device has not, the stand-in for a device, or a checkout of the project.
+NO_BENCH = ["charts", "checkouts", "layers", "onnx_network", "page", "pair_block", "stand_in", "torch_backend"]
 NO_MEASURE = ["fixed_bundle", "onlookers", "twins"]  # only suites import them
 KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
     r"|report/(__init__|document|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__|bench/(?!({'|'.join(NO_BENCH)})\.).*|measure/(?!({'|'.join(NO_MEASURE)})\.).*)\.py"
-    r"|fsq_edge_runtime/(?!testing/|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
+    r"|fsq_edge_runtime/(?!testing/|py\.typed|doctor/recorded|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
 )
 
 
@@ -59,6 +60,8 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             content = source.read(entry)
             if name == f"{renamed[1]}METADATA":
                 content = _metadata(content.decode(), version).encode()
+            elif entry.filename.endswith((".js", ".css", ".html")):
+                content = _page(content.decode()).encode()
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
             target.writestr(_copy_of(entry, name), content)
         name = f"{renamed[1]}RECORD"
@@ -74,6 +77,12 @@ def _metadata(whole: str, version: str) -> str:
         if extra is None or (extra[1] or extra[2]) in EXTRAS:
             lines.append(f"{line}+{LABEL}\n" if line == f"Version: {version}" else f"{line}\n")
     return "".join(lines)
+
+
+def _page(text: str) -> str:
+    """Return a part of the live page without indentation and lines of comment: no reader, only browsers, get it."""
+    lines = (line.strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 
 def _copy_of(entry: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:

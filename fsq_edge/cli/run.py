@@ -110,7 +110,7 @@ def command(output: Output, **given: Any) -> None:
     from fsq_edge_runtime.reloading import Reloader
     from fsq_edge_runtime.runner import close_together
     from fsq_edge_runtime.sources import Notices
-    from fsq_edge_runtime.sources.silence import tell_first_refusal
+    from fsq_edge_runtime.sources.notices import tell_first_refusal
 
     options = RunOptions(**given)
     if output.json_to == "-" and options.writes_standard_output:
@@ -194,7 +194,7 @@ def _share(
 def _report(facts: Mapping[str, Any], bundle: Bundle | None, options: RunOptions, output: Output) -> None:
     """Say in one line what a run did, why it said nothing where that is so, and write its counters as JSON."""
     if bundle is not None:
-        from fsq_edge_runtime.sources.silence import explain_silence
+        from fsq_edge_runtime.sources.notices import explain_silence
 
         config = bundle.preprocess
         silent = explain_silence(facts, config.window_samples / config.sample_rate_hz, config.max_gap_ms / 1000.0)

@@ -264,7 +264,8 @@ def test_rows_of_numbers_and_missing_values_are_no_header_of_a_port() -> None:
     parser = LineParser(NAMES, dict[str, int](), header=False, origin="port", notices=Notices(said.append))
     chunks = parser.parse([b"1,2,3,4,5,6", b"nan,nan,nan,nan,nan,nan", b"NA,null,none,inf,NaN,7"])
     assert sum(len(chunk.samples) for chunk in chunks) == 3
-    assert said == []
+    assert parser.parse([b"1,2,3,4,5,6,7,8,9", b"nan,NA,null,none,inf,nan,nan,nan,nan"]) == []
+    assert said == [], "rows of another width are malformed, not a header"
     assert parser.parse([b"left,right,up,down,in,out"]) == []
     assert "does not name the channels" in said[0]
 

@@ -12,7 +12,7 @@ import pytest
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.feed import Feed
 from fsq_edge_runtime.runner import Runner
-from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.base import CallbackSink
 from fsq_edge_runtime.sinks.prometheus import MetricsSink
 from fsq_edge_runtime.sources.iterable import IterableSource
 from fsq_edge_runtime.stream.records import RELIEF, Decision, Record

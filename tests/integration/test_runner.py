@@ -16,7 +16,7 @@ from fsq_edge_runtime.errors import BackendError, DataError, UsageError
 from fsq_edge_runtime.runner import ChunkQueue, Runner
 from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.sinks import open_sink
-from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.base import CallbackSink
 from fsq_edge_runtime.sinks.files import CsvSink, JsonlSink, Output
 from fsq_edge_runtime.sinks.queued import QueuedSink
 from fsq_edge_runtime.sources.base import Chunk

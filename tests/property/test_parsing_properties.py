@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
-from fsq_edge_runtime.sources.parsing import JsonRows, RowError
+from fsq_edge_runtime.sources.named_values import JsonRows
+from fsq_edge_runtime.sources.parsing import RowError
 from tests.factories.bundles import random_bundle
 
 OFTEN = settings(max_examples=150, deadline=None, derandomize=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge.device_wheel import KEPT
+from fsq_edge.device_wheel import KEPT, _page
 
 ROOT = Path(__file__).parents[2]
 PLACES = (ROOT, ROOT / "runtime", ROOT / "compile", ROOT / "calibration", ROOT / "benchmarks")
@@ -58,3 +58,12 @@ def test_what_is_imported_at_the_top_is_in_the_wheel(device: dict[str, ast.Modul
         f"{name}: {one}" for name, tree in device.items() for one in imported(tree.body) & set(whole) - set(device)
     }
     assert sorted(lacking) == []
+
+
+def test_the_page_loses_only_indentation_and_comments() -> None:
+    for path in sorted((ROOT / "runtime/fsq_edge_runtime/monitor/page").glob("*.*")):
+        text = path.read_text()
+        assert not [line for line in text.splitlines() if line.count("`") % 2], "a text over several lines"
+        assert "<pre" not in text
+        code = [line.split() for line in text.splitlines() if line.strip() and not line.strip().startswith("//")]
+        assert [line.split() for line in _page(text).splitlines()] == code

@@ -11,11 +11,10 @@ from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.sources import Notices
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.columns import Wanted
-from fsq_edge_runtime.sources.json_rows import JsonRows
 from fsq_edge_runtime.sources.lines import NONE_GOOD, LineParser
-from fsq_edge_runtime.sources.named_values import MAX_VALUES, named_in_object, named_in_text
+from fsq_edge_runtime.sources.named_values import MAX_VALUES, JsonRows, named_in_object, named_in_text
+from fsq_edge_runtime.sources.notices import FIRST_WINDOWS, tell_first_refusal
 from fsq_edge_runtime.sources.parsing import RowError
-from fsq_edge_runtime.sources.silence import FIRST_WINDOWS, tell_first_refusal
 from fsq_edge_runtime.stream.records import Decision, Record
 
 CHANNELS = (Wanted("acc_x", "g"), Wanted("acc_y", "g"), Wanted("gyr_x", "rad/s"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.sources import Chunk, IterableSource, Notices
-from fsq_edge_runtime.sources.silence import explain_silence
+from fsq_edge_runtime.sources.notices import explain_silence
 from fsq_edge_runtime.sources.watch import WatchedSource
 from tests.factories.bundles import motion
 

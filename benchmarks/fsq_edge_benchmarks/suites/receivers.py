@@ -31,8 +31,7 @@ from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_benchmarks.suites.watching import PAUSE_S, in_blocks
 from fsq_edge_runtime.arrays import Float32Array
 from fsq_edge_runtime.bundle.bundle import Bundle
-from fsq_edge_runtime.sinks.base import Sink
-from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.base import CallbackSink, Sink
 from fsq_edge_runtime.sinks.opening import open_sink
 
 NOWHERE: Final = "nowhere"

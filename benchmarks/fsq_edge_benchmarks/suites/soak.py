@@ -23,7 +23,7 @@ from fsq_edge_benchmarks.measure.fixed_network import motion_windows
 from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.runner import Runner
-from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.base import CallbackSink
 from fsq_edge_runtime.sinks.files import JsonlSink, Output
 from fsq_edge_runtime.sources.iterable import IterableSource
 from fsq_edge_runtime.stream.records import Decision, Gap, Record

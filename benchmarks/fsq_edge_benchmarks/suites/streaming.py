@@ -29,7 +29,7 @@ from fsq_edge_runtime.backends.onnx import open_onnx
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.runner import Runner
-from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.base import CallbackSink
 from fsq_edge_runtime.sources.iterable import IterableSource
 
 WARM_UP: Final = 300

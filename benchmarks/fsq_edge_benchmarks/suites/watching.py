@@ -27,8 +27,7 @@ from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.sink import MonitorSink
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.session import Session
-from fsq_edge_runtime.sinks.base import Sink
-from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.base import CallbackSink, Sink
 from fsq_edge_runtime.sinks.prometheus import MetricsSink
 from fsq_edge_runtime.sources import IterableSource
 

@@ -1,7 +1,6 @@
 """Where records go: JSON lines, CSV, MQTT, a page in the browser, a Python function."""
 
-from fsq_edge_runtime.sinks.base import Sink
-from fsq_edge_runtime.sinks.callback import CallbackSink
+from fsq_edge_runtime.sinks.base import CallbackSink, Sink
 from fsq_edge_runtime.sinks.opening import open_sink
 from fsq_edge_runtime.sinks.queued import QueuedSink
 

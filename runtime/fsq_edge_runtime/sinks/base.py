@@ -33,6 +33,27 @@ class Sink(Protocol):
         """Deliver what is left, within a bounded time, and let go; a second call does nothing."""
 
 
+class CallbackSink:
+    """Calls a function with every record.
+
+    Args:
+        call: the function; it runs on the engine's thread unless the sink is wrapped in a ``QueuedSink``.
+        name: for counters and messages.
+    """
+
+    def __init__(self, call: Callable[[Record], None], name: str = "callback") -> None:
+        self.name, self._call = name, call
+        self.counters = {"records": 0}
+
+    def write(self, record: Record) -> None:
+        """Call the function."""
+        self._call(record)
+        self.counters["records"] += 1
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 @runtime_checkable
 class KeepsRecords(Protocol):
     """A sink that can leave the work of :meth:`Sink.write` for later, so that a decision pays next to nothing for it.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from fsq_edge_runtime.files import first_line
 from fsq_edge_runtime.sinks.base import Sink
-from fsq_edge_runtime.sources.backoff import Backoff
+from fsq_edge_runtime.sources.base import Backoff
 from fsq_edge_runtime.stream.records import Record, StreamEvent
 
 CLOSE_TIMEOUT_S = 0.8

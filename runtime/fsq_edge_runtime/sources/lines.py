@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.columns import Wanted, find_columns, names_channels, shown
-from fsq_edge_runtime.sources.json_rows import JsonRows
-from fsq_edge_runtime.sources.named_values import NamedRows, named_in_text
+from fsq_edge_runtime.sources.named_values import JsonRows, NamedRows, named_in_text
 from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.parsing import (
     MAX_LINE_BYTES,
@@ -158,7 +157,8 @@ class LineParser:
             self._counters["malformed"] += len(self._before_header)  # such as the end of a line joined in its middle
             self._before_header = []
             return rows
-        named = named_in_text(text)
+        has_header = self._csv is not None and self._csv.columns is not None
+        named = None if has_header else named_in_text(text)
         if named is not None:
             return [self._named.row(*named)]
         if self._csv is None and self._speaks_json:

@@ -12,7 +12,7 @@ from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.mqtt_link import CONNECT_TIMEOUT_S, MqttAddress, MqttLink
 from fsq_edge_runtime.sources.base import POLL_S, Chunk, worker_of
 from fsq_edge_runtime.sources.columns import Wanted
-from fsq_edge_runtime.sources.json_rows import JsonRows
+from fsq_edge_runtime.sources.named_values import JsonRows
 from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, RowError, to_chunks
 

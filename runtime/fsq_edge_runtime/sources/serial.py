@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.extras import need
-from fsq_edge_runtime.sources.backoff import Backoff
-from fsq_edge_runtime.sources.base import POLL_S, Chunk
+from fsq_edge_runtime.sources.base import POLL_S, Backoff, Chunk
 from fsq_edge_runtime.sources.columns import Wanted
 from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
 from fsq_edge_runtime.sources.notices import Notices
