@@ -88,7 +88,9 @@ def _index(name: str, found: list[Entry]) -> str:
 
 
 def _time_of(made: str) -> str:
-    return next((part for part in made.split(", ") if part.endswith("UTC")), made).replace(" ", "\u00a0")
+    """Return the time alone, as one piece that no line breaks."""
+    found = next((part for part in made.split(", ") if part.endswith("UTC")), made)
+    return found.replace(" ", "\u00a0").replace("-", "\u2011")
 
 
 def _link(folder: Path, index: str) -> None:
