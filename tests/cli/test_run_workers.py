@@ -179,6 +179,18 @@ def test_under_overload_the_newest_win_and_every_stream_loses_alike() -> None:
     assert {float(chunk.samples[0, 0]) for chunk in chunks} == set(map(float, range(80, 100)))
 
 
+def test_chunks_that_wait_are_bounded_by_their_memory() -> None:
+    queue = ChunkQueue(limit=1000)
+    for number in range(200):
+        queue.put(Chunk(str(number), np.zeros((50, 6), np.float32), None, 0))
+    assert queue.waiting == 50 * (1000 // 13), "longer chunks hold four times as many samples"
+    queue.put(Chunk("big", np.zeros((10_000, 6), np.float32), None, 0))
+    lost, chunks = queue.take(0.0)
+    assert [chunk.stream for chunk in chunks] == ["big"], "the newest stays, however large"
+    assert sum(lost.values()) == 200 * 50
+    assert queue.waiting == 0
+
+
 def test_facts_add_up() -> None:
     parts = [{"decided": 3, "sinks": [{"name": "a"}], "sources": [{}]}, {"decided": 4, "sinks": [{"name": "b"}]}]
     whole = add_facts(parts, [IterableSource([])])

@@ -86,7 +86,7 @@ def test_a_stream_too_many_closes_the_one_that_was_silent_longest(monkeypatch: p
 
 
 def test_the_queue_between_sources_and_engine_is_bounded_and_the_newest_wins() -> None:
-    queue = ChunkQueue(limit=100)
+    queue = ChunkQueue(limit=25)  # thirty samples that come together take the place of eight that come alone
     for number in range(10):
         queue.put(chunk("dog", np.full((30, 6), number, np.float32)))
     lost, chunks = queue.take(0.0)
