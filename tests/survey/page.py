@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from fsq_edge_runtime.scores import wilson
+from fsq_edge_runtime.counted_scores import wilson
 from tests.survey.judging import Outcome, after_fix, levels
 from tests.survey.refusals import Refusal, read_refusals
 from tests.survey.reliability import LEVELS, level_of
