@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.options import files_option
 from fsq_edge.cli.output import Output, output_options, table, write_text
+from fsq_edge.cli.workstation_options import files_option
+from fsq_edge.report.parts import plural
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _guess(paths: tuple[Path, ...], target: Path, name: str, force: bool, output
         raise UsageError(f"{target} is there already", hint="give another --map, or --force to replace it")
     guessed = guess_map(paths, name or "imported")
     write_text(target, guessed.text)
-    output.say(f"wrote {target}: {guessed.files} files, {len(guessed.doubts)} lines to check")
+    output.say(f"wrote {target}: {plural(guessed.files, 'file')}, {plural(len(guessed.doubts), 'line')} to check")
     for doubt in guessed.doubts:
         output.say(f"  {doubt}")
     for line in left_out(guessed.passed_over):
@@ -127,7 +128,9 @@ def _show(record: ImportRecord, out: Path, shown: Output) -> None:
         shown.say(line)
     if record.passed_over:
         shown.say(f"{len(record.passed_over)} files fit no pattern, such as {record.passed_over[0]}")
-    shown.say(f"wrote {len(record.recordings)} recordings to {out}; {out / 'import.json'} accounts for every file")
+    shown.say(
+        f"wrote {plural(len(record.recordings), 'recording')} to {out}; {out / 'import.json'} accounts for every file"
+    )
     shown.say_next("fsq-edge", "data", "qa", f"folder:{out}")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-# Okabe and Ito 2008: told apart with any common color vision. Black is left out: it vanishes on a dark ground.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F")
+# Okabe and Ito 2008, told apart with any common color vision. For their black and yellow, which vanish on a dark and on
+# a light ground, stands a violet.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7048E8", "#7F7F7F")
 CLASS_COLORS = 7  # of the palette; its grey is no class
 HATCHES = ("", "////", "...", "xxxx")  # of every seven classes, as on the live page: a color alone would come again
 

@@ -100,12 +100,17 @@ class WorkerPool:
         deadline = None if within_s is None else time.monotonic() + within_s
         for lane in self._lanes:
             lane.deadline = deadline
-        for lane in self._lanes:
-            with lane.lock:
-                lane.write()
-                lane.close()
-        for lane in self._lanes:
-            lane.end()
+        try:
+            for lane in self._lanes:
+                with lane.lock:
+                    lane.write()
+                    lane.close()
+            for lane in self._lanes:
+                lane.end()
+        except KeyboardInterrupt:  # the second one: nobody waits for a worker that hangs
+            for lane in self._lanes:
+                lane.process.kill()
+            raise
         for lane in self._lanes:
             if (failure := lane.failure(self.lost)) is not None:
                 raise failure

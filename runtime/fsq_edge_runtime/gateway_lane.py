@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -157,7 +158,8 @@ class Lane:
             if kind in ("error", "hint"):
                 self._said[kind == "hint"] = rest
             else:
-                self._tell(text)
+                with contextlib.suppress(OSError, ValueError):  # nobody hears it, and the worker must not wait for that
+                    self._tell(text)
         stream.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -10,6 +12,16 @@ import pytest
 from fsq_edge.cli import output
 from fsq_edge.cli.shapes import SUFFIX, output_places
 from tests.factories.json_outputs import validator_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_arrive() -> Iterator[None]:
+    """A shell that runs the tests in the background has them ignore SIGINT, and with them all that they start."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

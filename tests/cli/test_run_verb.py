@@ -11,7 +11,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,9 +48,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "OMP_NUM_THREADS": "1"}
 
 
-def started(place: Path, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(place, *arguments), env=environment(), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]  # fmt: skip
+@contextmanager
+def started(place: Path, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    with subprocess.Popen(command(place, *arguments), env=environment(), **pipes) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()  # or the block would wait for a stream that nobody ends
+            raise
 
 
 def lines_of(text: bytes | str) -> list[dict[str, object]]:

@@ -127,9 +127,13 @@ def test_a_full_pipe_does_not_hold_up_a_stop() -> None:
     assert time.monotonic() - begun < 10, "not the minute that the worker sleeps"
 
 
-def test_an_interrupt_twice_ends_all_with_one_line(running: subprocess.Popen[bytes]) -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+def test_an_interrupt_twice_ends_all_with_one_line(running: subprocess.Popen[bytes], hangs: bool) -> None:
     children = workers_of(running)
+    for worker in children if hangs else ():
+        os.kill(worker, signal.SIGSTOP)
     running.send_signal(signal.SIGINT)
+    time.sleep(0.1)  # else the two may be one
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130

@@ -11,7 +11,7 @@ import pytest
 
 from fsq_edge_runtime.backends.base import BackendSwitch, Missed
 from fsq_edge_runtime.backends.fallback import FallbackBackend
-from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
+from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy, ParityError
 from fsq_edge_runtime.backends.onnx import OnnxBackend
 from fsq_edge_runtime.backends.selection import open_backend, select_backend
 from fsq_edge_runtime.errors import BackendError, UsageError
@@ -182,6 +182,18 @@ def test_one_stall_of_the_cpu_does_not_stop_it_for_ever() -> None:
             served.append("missed")
     assert served.count("missed") <= 5
     assert set(served[10:]) == {"onnx"}
+    backend.close()
+
+
+def test_a_device_that_agrees_in_just_the_share_that_is_asked_for_is_taken_back() -> None:
+    rig = make_rig(4, n=8)
+    backend = rig.fallback(FallbackPolicy(parity_agreement=0.75))
+    expected = rig.codes.copy()
+    expected[:2] += 1
+    backend._repeat(rig.device(), rig.frames, expected)
+    expected[2] += 1
+    with pytest.raises(ParityError, match="on 5 of 8 windows"):
+        backend._repeat(rig.device(), rig.frames, expected)
     backend.close()
 
 

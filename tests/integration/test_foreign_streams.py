@@ -259,6 +259,26 @@ def test_standard_input_with_a_preamble_and_times_as_texts() -> None:
     assert counters["malformed"] == 1
 
 
+def test_rows_of_numbers_and_missing_values_are_no_header_of_a_port() -> None:
+    said: list[str] = []
+    parser = LineParser(NAMES, dict[str, int](), header=False, origin="port", notices=Notices(said.append))
+    chunks = parser.parse([b"1,2,3,4,5,6", b"nan,nan,nan,nan,nan,nan", b"NA,null,none,inf,NaN,7"])
+    assert sum(len(chunk.samples) for chunk in chunks) == 3
+    assert parser.parse([b"1,2,3,4,5,6,7,8,9", b"nan,NA,null,none,inf,nan,nan,nan,nan"]) == []
+    assert said == [], "rows of another width are malformed, not a header"
+    assert parser.parse([b"left,right,up,down,in,out"]) == []
+    assert "does not name the channels" in said[0]
+
+
+@pytest.mark.parametrize(("above", "told"), [("", False), ("Device: tag 7\n", True)])
+def test_what_stands_above_a_header_is_said_to_be_skipped(above: str, told: bool, tmp_path: Path) -> None:
+    path = tmp_path / "walk.csv"
+    path.write_text(above + "\n".join(["timestamp," + ",".join(NAMES), *PLAIN]))
+    said: list[str] = []
+    open_source(f"csv:{path}", CONFIG, notices=Notices(said.append))
+    assert any("the header is line 2; what is above it" in line for line in said) == told, said
+
+
 def test_lines_over_the_limit_are_counted() -> None:
     buffer, counters = LineBuffer(), dict[str, int]()
     parser = LineParser(NAMES, counters, header=False, origin="port")

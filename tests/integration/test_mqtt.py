@@ -181,6 +181,28 @@ def test_a_flood_is_bounded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> 
     talker.loop_stop()
 
 
+@pytest.mark.parametrize(
+    ("answer", "says"), [(b"\x20\x02\x00\x05", "refuses: Not authorized"), (b"", "does not answer")]
+)
+def test_a_broker_that_refuses_or_says_nothing_is_unavailable(
+    answer: bytes, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsq_edge_runtime.mqtt_link.CONNECT_TIMEOUT_S", 30.0 if answer else 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as client:
+                client.recv(1024)
+                client.sendall(answer)  # CONNACK with return code 5 (MQTT 3.1.1, 3.2.2.3), or nothing
+                client.recv(1024)  # until the client goes
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(UnavailableError, match=says):
+            MqttSink(MqttAddress.parse(f"mqtt://127.0.0.1:{server.getsockname()[1]}/dogs"))
+        thread.join(10)
+
+
 def test_no_broker_is_unavailable_and_a_bad_address_is_usage() -> None:
     address = MqttAddress.parse(f"mqtt://127.0.0.1:{free_port()}/dogs")
     for make in (lambda: MqttSink(address), lambda: MqttSource(address, 6)):

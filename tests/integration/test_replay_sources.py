@@ -52,6 +52,37 @@ def test_npz_and_csv_give_the_recording(tmp_path: Path, timed: bool, chunk: int)
         assert found is None if times is None else np.array_equal(found, times)
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_recording_of_a_dataset_folder_has_the_channels_and_units_of_its_description(
+    tmp_path: Path, deep: bool
+) -> None:
+    rows, file = motion(60), "rex/day.npz" if deep else "rex.npz"
+    (tmp_path / "rex").mkdir()
+    np.savez(tmp_path / file, samples=np.concatenate([rows[:, ::-1], rows[:, :1]], axis=1))
+    units = {channel.name: channel.unit for channel in CONFIG.channels}
+    channels = [{"name": name, "unit": units.get(name, "uT")} for name in (*NAMES[::-1], "mag_x")]
+    described = {"channels": channels, "recordings": [{"file": file}]}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    samples, _ = read(open_source(f"npz:{tmp_path / file}", CONFIG))
+    assert np.array_equal(samples, rows), "in the model's order, without the magnetometer"
+    channels[0]["unit"] = "deg/s"
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match="'gyr_z' is in deg/s, the bundle expects gyr_z in rad/s") as caught:
+        open_source(f"npz:{tmp_path / file}", CONFIG)
+    assert "channels: {gyr_z: rad/s}" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "[" * 5000, '{"recordings": 3}', '{"recordings": [{"file": "other.npz"}], "channels": []}']
+)
+def test_a_description_of_something_else_is_left_alone(tmp_path: Path, text: str) -> None:
+    rows = motion(60)
+    np.savez(tmp_path / "rex.npz", samples=rows)
+    (tmp_path / "dataset.json").write_text(text)
+    samples, _ = read(open_source(f"npz:{tmp_path / 'rex.npz'}", CONFIG))
+    assert np.array_equal(samples, rows)
+
+
 def test_missing_cells_are_nan_and_streams_are_kept(tmp_path: Path) -> None:
     (tmp_path / "two.csv").write_text(
         "stream," + ",".join(NAMES) + "\na,1,,nan,NA,null,2\nb,1,2,3,4,5,6\na,0,0,0,0,0,0\n"

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.sources.lines import LineBuffer, LineParser
+from fsq_edge_runtime.sources.named_values import JsonRows
+from fsq_edge_runtime.sources.parsing import RowError
 from tests.factories.bundles import random_bundle
 
 OFTEN = settings(max_examples=150, deadline=None, derandomize=True)
@@ -43,6 +45,36 @@ def test_no_line_breaks_the_parser(lines, header):
             assert chunk.timestamps is None or np.isfinite(chunk.timestamps).all()
             assert chunk.stream
             assert chunk.stream.isprintable()
+
+
+several = st.one_of(
+    st.floats(width=32), st.sampled_from([0.5, 1e300, float("nan"), 3, 10**320, None, True, "1", [1.0]])
+)
+plain = st.floats(-10, 10)
+
+
+@OFTEN
+@given(
+    x=st.lists(
+        st.one_of(st.lists(plain, min_size=6, max_size=6), st.lists(several, min_size=5, max_size=7)), max_size=5
+    ),
+    t=st.one_of(st.none(), st.lists(st.one_of(plain, several), max_size=5)),
+)
+def test_several_samples_in_an_object_are_what_they_are_one_by_one(x, t):
+    rows = JsonRows(6)
+
+    def read(samples, times):
+        try:
+            return rows.rows(json.dumps({"stream": "rex", "t": times, "x": samples}))
+        except RowError:
+            return None
+
+    singly = [read(sample, None if t is None else at) for sample, at in zip(x, t or [None] * len(x), strict=False)]
+    if not x or (t is not None and len(t) != len(x)) or None in singly:
+        expected = None
+    else:
+        expected = [row for found in singly for row in found]
+    assert repr(read(x, t)) == repr(expected)  # NaN is NaN there
 
 
 @OFTEN

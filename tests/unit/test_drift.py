@@ -86,8 +86,7 @@ def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to
     correlations = np.corrcoef(inner.transpose(1, 0, 2).reshape(6, -1))[np.triu_indices(6, 1)]
     np.testing.assert_allclose(np.tanh(figures.axes), correlations, atol=1e-3)
     np.testing.assert_allclose(looks.series(look), np.concatenate(figures[:3]), atol=1e-6)
-    lengths = np.linalg.norm(windows[:, :3].mean(axis=2), axis=1)
-    assert looks.longest(look) == pytest.approx(lengths.max(), rel=1e-4)
+    np.testing.assert_allclose(looks.within(look), (inner**2).mean(axis=2), rtol=1e-3)
     parts = looked(windows[:1]).plus(looked(windows[1:]))
     np.testing.assert_allclose(np.concatenate(looks.figures(parts)), np.concatenate(figures), atol=1e-5)
     np.testing.assert_allclose(looks.sphere(parts), looks.sphere(look), rtol=1e-5)
@@ -287,3 +286,53 @@ def test_a_fingerprint_of_few_windows_says_nothing_of_codes_that_it_lacks():
     bundle.__dict__["tail"] = object()  # scores, no code book
     alarms = blocks_of(DriftWatch(bundle), LEARNED, code=None, raw_label="class-5")
     assert not named(alarms) & {"unseen", "codes"}
+
+
+def test_gravity_is_read_in_calm_windows_from_the_center_of_its_sphere():
+    config = preprocess_config()
+    looks, noise = InputLooks(config), np.random.default_rng(0).normal(0, 0.01, (6, WINDOW))
+
+    def gravity(*vectors, center=(0.0, 0.0, 0.0), shaken=0.0) -> float | None:
+        room = looks.room(len(vectors))
+        for row, vector in zip(room, vectors, strict=True):
+            row[:6] = noise + shaken * np.sign(noise)
+            row[:3] += np.array(vector)[:, None] - row[:3].mean(axis=1, keepdims=True)
+        look = looks.look(room)
+        return looks.gravity(look, looks.within(look), np.array(center))
+
+    assert gravity((0, 0, 1.2), (0, 0.9, 0)) == pytest.approx(1.2, abs=1e-3)
+    assert gravity((0, 0, 1.1), (0, 0, -0.9), center=(0, 0, 0.1)) == pytest.approx(1.0, abs=1e-3)
+    assert gravity((0, 0, 1.2), shaken=0.6) is None, "a swinging limb adds to gravity"
+    assert np.isnan(gravity((0, 0, 0.9), (0, 0, 0.05))), "a still window without gravity"
+    assert gravity((0, 0, 0.01), (0, 0, 0.001)) == pytest.approx(0.01, abs=1e-3), "a dead sensor"
+
+
+def still_blocks(window: np.ndarray, blocks: int = LEARNED, **changes) -> set[str]:
+    return named(blocks_of(DriftWatch(with_prints(random_bundle())), blocks, window, **changes))
+
+
+def test_of_a_wearer_who_rests_only_gravity_and_rate_are_judged():
+    window = still_window(random_bundle(), {0: 3.0})
+    resting = window.mean(axis=1, keepdims=True) + np.float32(0.1) * (window - window.mean(axis=1, keepdims=True))
+    upright = np.zeros((6, 1), np.float32)
+    upright[2] = 1.0
+    assert {"mean:acc_x", "perplexity"} <= still_blocks(window)
+    assert still_blocks(resting) <= {"gravity"}
+    assert still_blocks(resting - resting.mean(axis=1, keepdims=True) + upright) == set()
+    assert "rate" in still_blocks(resting, rate=0.8)
+    assert "gravity" in still_blocks(np.zeros_like(resting), label=None, raw_label=None, code=None, confidence=None)
+
+
+def test_a_series_that_is_not_judged_keeps_what_it_learned():
+    test = PageHinkley(np.full(2, 0.01))
+    draw = np.random.default_rng(0)
+    for _ in range(LEARNED):
+        test.step(draw.normal(size=2))
+    usual = test.usual.copy()
+    for _ in range(LEARNED):
+        assert not test.step(draw.normal(size=2) + np.array([50.0, 0.0]), 1)
+    assert test.usual[0] == usual[0]
+    assert test.usual[1] != usual[1]
+    assert test.seen == LEARNED
+    moved = (test.step(np.array([3.0, 0.0])) for _ in range(60))
+    assert next(found for found in moved if found)[0].series == 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.budget import Blocks, Budget
-from fsq_edge_runtime.monitor.feed import MAX_EVENTS, MAX_RECORDS, MAX_SAMPLES, EventList, Feed
+from fsq_edge_runtime.monitor.feed import HEALTH_S, MAX_EVENTS, MAX_RECORDS, MAX_SAMPLES, EventList, Feed
 from fsq_edge_runtime.monitor.signals import BIN_S, BLOCK_BINS, SignalHistory
 from fsq_edge_runtime.monitor.windows import ABSTAINED, MISSED, ROW, WindowHistory
 from fsq_edge_runtime.stream.records import Decision, Gap, StreamEvent
@@ -109,6 +110,21 @@ def test_news_say_what_came_and_nothing_twice() -> None:
     assert again["streams"] == again["new"] == again["events"] == []
     assert feed.state()["streams"][0][2] == [1, ABSTAINED, MISSED, -3]
     assert past.view(None, 60.0, 100)["rows"]["t"] == [2.0, 3.0, 4.0, 5.0]
+    feed.keep(decision(0, "tom"))
+    assert feed.collate()["new"] == [[1, "tom"]]
+
+
+def test_counters_are_news_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("fsq_edge_runtime.monitor.feed.time.monotonic", lambda: now[0])
+    feed = Feed(ABOUT)
+    assert "health" not in feed.collate(), "nobody gives counters"
+    feed.facts = lambda: {"sources": [], "sinks": []}
+    said = []
+    for _ in range(9):
+        said.append("health" in feed.collate())
+        now[0] += HEALTH_S / 4
+    assert said == [True, False, False, False] * 2 + [True]
 
 
 def test_the_news_of_a_quick_replay_have_a_bound() -> None:

@@ -14,6 +14,7 @@ from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.onnx_fusion import fuse_preprocess
 from fsq_edge_runtime.preprocess import Preprocessor, quiet_product
 from fsq_edge_runtime.protobuf import FieldBudget, Message
+from fsq_edge_runtime.stream import batch, inference
 from fsq_edge_runtime.stream.head import NEAR, DecisionHead
 from fsq_edge_runtime.tail import BOUNDARY_MARGIN, FsqCodebook, FsqTail
 from tests.factories.bundles import LEVELS, device_graph, motion, preprocess_config, random_bundle
@@ -80,7 +81,7 @@ def test_means_are_those_of_numpy_to_the_bit_and_squares_come_with_them(zscore):
         means = np.empty((len(window), 1, 1), np.float32)
         preprocessor.means_into(window[:, None], means)()
         if zscore:
-            assert np.array_equal(fused._center.ravel()[len(window) :], means.ravel())
+            assert np.array_equal(fused.center.ravel()[len(window) :], means.ravel())
         np.testing.assert_allclose(fused.squares, (window.astype(np.float64) ** 2).sum(axis=1), rtol=1e-6)
 
 
@@ -165,6 +166,20 @@ def test_a_session_asks_the_fused_graph_and_only_near_a_boundary_the_reference()
         assert session.backend.window_graph is not None
     assert len(codes) == 99
     assert len(asked) <= 3  # 1e-4 on either side of 16 boundaries: some windows in a thousand
+
+
+def test_a_few_windows_one_by_one_have_the_codes_of_many(monkeypatch):
+    bundle, found = random_bundle(), []
+    for few, near in ((0, False), (16, False), (16, True)):
+        for module in (inference, batch):
+            monkeypatch.setattr(module, "FEW", few)
+        if near:
+            monkeypatch.setattr(DecisionHead, "sure_code", lambda _, t: NEAR)
+        with bundle.open_session("onnx") as session:
+            pushed = {str(seed): motion(100, seed=seed) for seed in range(5)}
+            found.append([decision.code for _ in range(4) for decision in session.push_many(pushed)])
+    assert len(found[0]) == 35
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("levels", [(8, 6, 5), (3, 3), (256, 255)])

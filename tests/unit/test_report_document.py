@@ -4,13 +4,16 @@ import base64
 import re
 from html.parser import HTMLParser
 from importlib import resources
+from itertools import combinations
 
+import numpy as np
 import pytest
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text
+from fsq_edge.report.document import Section, Table, cell_text
 from fsq_edge.report.html import render
 from fsq_edge.report.markdown import to_markdown
 from fsq_edge.report.palette import class_color, class_hatch
+from fsq_edge.report.parts import Fact, Picture, Verdict
 from fsq_edge.report.strip import svg_class
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'
@@ -173,3 +176,29 @@ def test_a_number_keeps_its_unit_on_its_line_and_percent_is_written_in_one_way()
     assert "95\u00a0% of 968; 37\u00a0µs" in page
     assert "Lasts 20\u00a0s, 5\u00a0%." in page
     assert "in <code>a b</code>." in page
+
+
+def _seen(color, missing):
+    """Return a color in CIE Lab as an eye sees it that lacks one kind of cone (Vienot, Brettel and Mollon 1999)."""
+    share = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    cones = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
+    long, medium, short = cones @ linear
+    if missing == "medium":
+        medium = 0.494207 * long + 1.24827 * short
+    elif missing == "long":
+        long = 2.02344 * medium - 2.52581 * short
+    linear = np.clip(np.linalg.solve(cones, [long, medium, short]), 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    x, y, z = np.cbrt(np.maximum(xyz / [0.9505, 1.0, 1.089], 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("missing", ["none", "medium", "long"])
+def test_colors_are_told_apart_with_any_common_color_vision(missing):
+    script = resources.files("fsq_edge_runtime.monitor").joinpath("page/draw.js").read_text()
+    lines = [re.findall("#[0-9a-f]{6}", part) for part in re.findall(r"(?:light|dark): \[(.*?)\]", script)]
+    assert [len(colors) for colors in lines] == [6, 6]
+    for colors in ([class_color(number) for number in range(7)], *lines):
+        for one, other in combinations(colors, 2):
+            assert np.linalg.norm(_seen(one, missing) - _seen(other, missing)) > 14, f"{one} and {other}"

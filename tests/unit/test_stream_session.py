@@ -17,6 +17,13 @@ from tests.factories.bundles import motion, preprocess_config, random_bundle
 from tests.factories.streams import Scripted, batched, counters, lines, stream
 
 
+def test_the_deadline_is_a_hop_unless_the_settings_say_another():
+    config = preprocess_config()
+    assert (config.hop_samples, config.sample_rate_hz) == (50, 50.0)
+    found = [StreamSettings(deadline_ms=given).deadline_ns(config) for given in (None, 20.0, 0.0)]
+    assert found == [1_000_000_000, 20_000_000, None]
+
+
 def codes_of(bundle, windows):
     """The one reference: preprocess, the batch-1 graph, the tail."""
     frames = Preprocessor(bundle.preprocess).frames(windows)
@@ -95,12 +102,16 @@ def test_a_backend_that_is_gone_for_good_ends_a_batch_with_a_record_for_every_wi
     assert session.totals.windows == session.totals.missed == 6
 
 
-def test_an_answer_after_the_deadline_is_missed_and_never_a_label():
+def test_an_answer_after_the_deadline_is_missed_and_never_a_label(monkeypatch):
+    now = [1]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
+    monkeypatch.setattr("fsq_edge_runtime.stream.classifier.monotonic_ns", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + round(seconds * 1e9)))
     bundle = random_bundle()
-    session = Session(bundle, Scripted(bundle, [0.05, None]), deadline_ms=20)
-    first, second = session.push(motion(150))
-    assert (first.missed, first.label) == ("deadline", None)
-    assert second.missed is None
+    session = Session(bundle, Scripted(bundle, [0.05, 0.02, 0.020001]), deadline_ms=20)
+    found = session.push(motion(200))
+    assert [decision.missed for decision in found] == ["deadline", None, "deadline"]
+    assert [decision.label is None for decision in found] == [True, False, True]
 
 
 def test_windows_that_waited_too_long_are_skipped_without_inference():

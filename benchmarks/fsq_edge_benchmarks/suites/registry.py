@@ -131,6 +131,7 @@ SUITES: Final = (
         "`run --workers`: 128 streams through pipes to one and to two workers, at full speed, without their start.",
         Figure("two workers / one", "ratio", "x", at_least=1.8),
         Figure("two processes with the bare network / one", "bare_ratio", "x"),
+        Figure("the first in parts of the second", "of_bare", "x"),
         Figure("two workers, windows a second", "windows_per_s/2"),
     ),
     suite(

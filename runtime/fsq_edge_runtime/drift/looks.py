@@ -14,6 +14,9 @@ from fsq_edge_runtime.preprocess import PreprocessConfig
 GRAVITY: Final = {"g": 1.0, "m/s2": 9.80665}
 LEAST_GRAVITY: Final = 0.5  # of the mean square in training, or the data had gravity removed
 LEAST_SQUARE: Final = 1e-8  # of a spread in training sigmas: a dead channel's logarithm stays a number
+SWAYING: Final = 0.5  # g, standard deviation within a window: beyond it a swinging limb adds to gravity
+STILL: Final = 0.25  # g
+WEIGHTLESS: Final = 0.3  # of the longest mean acceleration, itself above 0.3 g: what rests and reads less has none
 MOST_PAIRED: Final = 16  # channels: of more, the pairs would cost more than a decision
 MOST_CORRELATED: Final = 0.99  # beyond it Fisher's transform is not a number
 
@@ -82,6 +85,7 @@ class InputLooks:
         self.has_gravity = self.is_known and len(axes) == 3 and square > LEAST_GRAVITY * self._unit**2
         self.axes = tuple(config.channels[at].name for at in axes) if self.has_gravity else ()
         self._axes = np.array(axes, dtype=np.int64)
+        self._axis_variance = np.square(self._std[axes] / self._unit)
         self._axis_mean = np.asarray(config.mean, dtype=np.float64)[axes] * self._samples  # as moments are
         pairs = np.triu_indices(size, 1) if size <= MOST_PAIRED else (np.empty(0, np.int64),) * 2
         self._pairs, self.pairs = pairs, len(pairs[0])
@@ -132,10 +136,30 @@ class InputLooks:
             steps.append(0.5 * math.log(max(LEAST_SQUARE, move * scale)) - spread)
         return means + spreads + steps
 
-    def longest(self, look: Look) -> float:
-        """Return the length of the longest mean acceleration over standard gravity: the stillest window's, 1."""
-        vectors = look.moments[0][:, self._axes] + self._axis_mean
-        return max(map(math.hypot, *vectors.T.tolist())) / (self._samples * self._unit)
+    def within(self, look: Look) -> Float64Array:
+        """Return the variance (n, C) of each channel within each window of a block, training's variance being 1."""
+        own, square = look.moments[0][:, : self._channels], look.moments[0][:, self._channels :]
+        return np.maximum(square - own * own / self._samples, 0.0) / (self._samples * self._std**2)
+
+    def gravity(self, look: Look, within: Float64Array, center: Float64Array) -> float | None:
+        """Return the length of the longest mean acceleration over standard gravity: the stillest window's, 1.
+
+        Args:
+            look: of a block.
+            within: (n, C) variance in each of its windows, as :meth:`within` returns it.
+            center: (3,) offset of the accelerometer, g: of a sensor with one, the length depends on the posture.
+
+        Returns:
+            None where every window moves too much; NaN where a still one shows that the data are without gravity.
+        """
+        vectors = (look.moments[0][:, self._axes] + self._axis_mean) / (self._samples * self._unit) - center
+        moved = (within[:, self._axes] @ self._axis_variance).tolist()
+        lengths = [math.hypot(*vector) for vector in vectors.tolist()]
+        calm = [length for length, variance in zip(lengths, moved, strict=True) if variance < SWAYING**2]
+        still = [length for length, variance in zip(lengths, moved, strict=True) if variance < STILL**2]
+        if still and min(still) < WEIGHTLESS * max(lengths) and max(lengths) > WEIGHTLESS:
+            return math.nan
+        return max(calm, default=None)
 
     def figures(self, look: Look) -> Figures:
         """Return what windows look like together."""

@@ -49,8 +49,8 @@ class PageHinkley:
 
     @property
     def seen(self) -> int:
-        """Values of each series since the last reset."""
-        return self._seen
+        """Values of the first series since the last reset."""
+        return int(self._seen[0])
 
     @property
     def usual(self) -> Float64Array:
@@ -60,34 +60,36 @@ class PageHinkley:
     def reset(self) -> None:
         """Forget the past: the next values become what is usual."""
         size = len(self._floors)
-        self._seen = 0
+        self._seen = np.zeros(size)
         self._mean = np.zeros(size)
         self._variance = np.zeros(size)
         self._sums = np.zeros((2, size))
         self._ages = np.zeros((2, size), dtype=np.int64)
 
-    def step(self, values: Float64Array) -> list[Change]:
-        """Take one value (K,) of each series; return the series that moved, the surest first."""
+    def step(self, values: Float64Array, first: int = 0) -> list[Change]:
+        """Take one value (K,) of each series from ``first`` on; return the series that moved, the surest first."""
         found: list[Change] = []
-        move = values - self._mean
-        if self._seen >= LEARNED:
-            sums = self._sums
-            z = move / np.maximum(np.sqrt(self._variance), self._floors)
+        part = slice(first, None)
+        seen, mean, variance, sums = self._seen[part], self._mean[part], self._variance[part], self._sums[:, part]
+        move = values[part] - mean
+        self._ages += 1
+        if seen[-1] >= LEARNED:
+            z = move / np.maximum(np.sqrt(variance), self._floors[part])
             np.minimum(np.maximum(z, -LARGEST_STEP, out=z), LARGEST_STEP, out=z)
+            z *= seen >= LEARNED
             sums += z * _SIDES
             sums -= ALLOWANCE
             np.maximum(sums, 0.0, out=sums)
-            self._ages += 1
-            self._ages *= sums > 0
+            self._ages *= self._sums > 0
             if sums.max() > THRESHOLD:
                 found = self._changes()
-        self._seen += 1
-        rate = 1.0 / min(self._seen, MEMORY)
-        self._mean += rate * move
+        seen += 1
+        rate = 1.0 / np.minimum(seen, MEMORY)
+        mean += rate * move
         move *= move
         move *= rate
-        self._variance += move
-        self._variance *= 1.0 - rate
+        variance += move
+        variance *= 1.0 - rate
         return found
 
     def _changes(self) -> list[Change]:

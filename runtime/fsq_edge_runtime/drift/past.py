@@ -32,15 +32,18 @@ class StreamPast:
     Attributes:
         test: of its series against their own past.
         counts: by code, or by bin, since last held against training.
+        center: offset of the accelerometer as far as it is known, g.
         codes: of the block's windows, or ``ABSTAINED`` or ``NO_PLACE``.
         confidence: of the block, added up.
         begins: source time at which the block began, seconds.
+        blocks: that ended since the last change.
         doubted: series of the accelerometer's offset that had moved in the latest period.
+        weightless: blocks whose data turned out to be without gravity.
         former: of the periods that ended, what :func:`fsq_edge_runtime.drift.sphere.fit_offset` takes, added up.
     """
 
-    __slots__ = ("_held", "_held_as", "_looks", "_period", "_reported", "_starts", "begins", "codes", "confidence",
-                 "counts", "doubted", "former", "test")  # fmt: skip
+    __slots__ = ("_held", "_held_as", "_looks", "_period", "_reported", "_starts", "begins", "blocks", "center",
+                 "codes", "confidence", "counts", "doubted", "former", "test", "weightless")  # fmt: skip
 
     def __init__(self, looks: InputLooks, codes: int, floors: Float64Array) -> None:
         self.test = PageHinkley(floors)
@@ -50,10 +53,11 @@ class StreamPast:
         self._reported: set[Any] = set()  # beyond a limit against training when last judged
         self._starts: list[float] = []  # when the latest 64 blocks since the last change began
         self.former: Float64Array | None = None
+        self.center, self.weightless = np.zeros(3), 0
         self.doubted: set[Any] = set()
         self._period: Look | None = None
         self.codes: list[int] = []
-        self.confidence, self.begins = 0.0, math.nan
+        self.confidence, self.begins, self.blocks = 0.0, math.nan, 0
 
     def hold(self, seq: int, window: Float32Array, rate: float | None) -> None:
         """Keep window (C, T) of number ``seq`` until its block ends."""
@@ -82,6 +86,7 @@ class StreamPast:
 
     def end_block(self) -> None:
         """Begin the next block."""
+        self.blocks += 1
         self._starts.append(self.begins)
         del self._starts[:-BLOCK]
         self.codes.clear()
@@ -115,6 +120,7 @@ class StreamPast:
         self.test.reset()
         self.counts[:] = 0
         self._starts.clear()
+        self.blocks = 0
         self.former = None
         self.doubted = set()
         self.end_period()

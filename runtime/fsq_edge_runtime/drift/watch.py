@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.drift.arrival import ArrivalWatch
 from fsq_edge_runtime.drift.codes import COMMON_CODES, CodeReference, perplexity
 from fsq_edge_runtime.drift.looks import LEAST_SQUARE, InputLooks
 from fsq_edge_runtime.drift.page_hinkley import LEARNED
 from fsq_edge_runtime.drift.past import ABSTAINED, BLOCK, LOOK_EVERY, NO_PLACE, StreamPast
 from fsq_edge_runtime.drift.series import (
-    ADVICE,
     FLOORS,
     LIMITS,
     MAX_LOG_PERPLEXITY,
     MAX_STABILITY_INDEX,
     OTHERS,
     RELEASED,
-    UNITS,
+    REST,
+    RESTING,
     Series,
 )
 from fsq_edge_runtime.drift.sphere import fit_offset
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
+MOST_WEIGHTLESS: Final = 3  # blocks that show data without gravity, until it is judged no more
+MOST_ERROR: Final = 0.02  # g: of an offset that is taken off before the length of gravity is judged
 MOST_SEEN: Final = 64  # records kept until they are taken, all at once: only one decision in 64 pays for it
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
 MAX_COUNTED_CODES: Final = 4096  # of a larger code book no perplexity is kept: it would take too much of every stream
@@ -53,6 +57,7 @@ class DriftWatch:
 
     Attributes:
         EVERY: the input of windows is to be looked at whose number is a multiple of this.
+        arrival: watches the rate at which samples without timestamps come.
         seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
         due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, with more
             than 64 streams, at most 63 before.
@@ -85,6 +90,7 @@ class DriftWatch:
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
         self._channels = size
         self._streams: dict[str, StreamPast] = {}
+        self.arrival = ArrivalWatch()
         self.seen: list[Record] = []
         self.due = MOST_SEEN
         self._surely = BLOCK  # records to come complete no block before
@@ -141,14 +147,14 @@ class DriftWatch:
         return past
 
     def _judge(self, past: StreamPast, last: Decision) -> StreamEvent | None:
-        values = self._values(past, last.seq)
+        values, first = self._values(past, last.seq)
         past.end_block()
         found: list[Found] = [
             (self._series[change.series], float(values[change.series]), change.usual, change.score, change.values)
-            for change in past.test.step(values)
+            for change in past.test.step(values, first)
         ]
         test, codes = "change", {}
-        if not found and past.test.seen % LEARNED == 0:
+        if not found and past.blocks % LEARNED == 0:
             found, beyond = self._against_subjects(past)
             if not found:
                 codes = self._code_facts(past)
@@ -164,17 +170,29 @@ class DriftWatch:
             past.learn_anew()
         return StreamEvent("drift", last.stream, facts)
 
-    def _values(self, past: StreamPast, seq: int) -> Float64Array:
-        """Return the series (K,) of the block that ends with window ``seq``; unknown ones take their usual value."""
+    def _values(self, past: StreamPast, seq: int) -> tuple[Float64Array, int]:
+        """Return the series (K,) of the block that ends with window ``seq``; unknown ones take their usual value.
+
+        Returns:
+            The series, and the first that counts: of a wearer who rests, posture, codes and abstentions say nothing.
+        """
         values = past.test.usual.copy()
         look, rates = past.look(seq)
+        within = None
         place = self._place
         if look is not None and look.windows >= LEAST_LOOKS:
             values[: 3 * self._channels] = self._input.series(look)
-            if self._input.has_gravity:  # the stillest look of a block is nearest to gravity
-                values[place["gravity"]] = math.log(max(LEAST_SQUARE, self._input.longest(look)))
+            within = self._input.within(look)
+            if self._input.has_gravity and past.weightless < MOST_WEIGHTLESS:
+                length = self._input.gravity(look, within, past.center)
+                if length is not None and math.isnan(length):
+                    past.weightless += 1
+                elif length is not None:
+                    values[place["gravity"]] = math.log(max(LEAST_SQUARE, length))
         if len(rates) >= LEAST_LOOKS and sum(rates) > 0:
             values[place["rate"]] = math.log(sum(rates) / len(rates))
+        if within is not None and np.count_nonzero(within.max(axis=1) < REST**2) >= RESTING * len(within):
+            return values, place["gravity"]
         codes = np.array(past.codes)
         decided = len(codes) - past.codes.count(ABSTAINED)
         if min(past.codes) < 0:
@@ -187,7 +205,7 @@ class DriftWatch:
                 values[place["unseen"]], values[place["surprise"]] = strange.tolist()
                 values[place["confidence"]] = past.confidence / decided
         values[place["abstained"]] = 1.0 - decided / len(past.codes)
-        return values
+        return values, 0
 
     def _against_subjects(self, past: StreamPast) -> tuple[list[Found], list[Found]]:
         """Return what of the latest 32 blocks moved against the stream's own past, and what lies beyond subjects."""
@@ -207,6 +225,8 @@ class DriftWatch:
                 offset = None
             else:
                 past.remember(sphere)
+                if offset is not None and offset.error.max() < MOST_ERROR:
+                    past.center = offset.center
         return [], _since(self._subjects.beyond(self._input.figures(period), offset))
 
     def _code_facts(self, past: StreamPast) -> dict[str, float]:
@@ -228,12 +248,13 @@ class DriftWatch:
     def _against_training(self, past: StreamPast, codes: dict[str, float]) -> list[Found]:
         """Return how all that was seen lies against the limits of training; a score is 1 at the limit."""
         usual, size = past.test.usual.tolist(), self._channels
+        first = 0 if past.test.seen >= LEAST_DECIDED else self._place["gravity"]  # a wearer who only rested
         # Where every channel moves less, the wearer rests: each is held against the liveliest then.
         rest = min(0.0, max(usual[size : 2 * size]))
         usual[size : 2 * size] = [value - rest for value in usual[size : 2 * size]]
         found: list[Found] = [
             (series, value, 0.0, abs(value) / limit, LEARNED)
-            for series, value, limit in zip(self._series, usual, self._limits, strict=True)
+            for series, value, limit in islice(zip(self._series, usual, self._limits, strict=True), first, None)
             if limit < math.inf
         ]
         index = codes.get("stability_index", 0.0)
@@ -246,19 +267,8 @@ class DriftWatch:
 
     def _facts(self, test: str, found: list[Found], past: StreamPast, last: Decision) -> dict[str, object]:
         series, value, usual, score, blocks = found[0]
-        return {
-            "seq": last.seq,
-            "t_start": past.began(blocks),
-            "t_end": last.t_end,
-            "test": test,
-            "what": series.name,
-            "value": round(value, 4),
-            "usual": round(usual, 4),
-            "unit": UNITS[series.kind],
-            "score": round(score, 3),
-            "also": [other[0].name for other in found[1:]],
-            "advice": ADVICE[series.kind],
-        }
+        also = [other[0].name for other in found[1:]]
+        return series.facts(last.seq, past.began(blocks), last.t_end, test, value, usual, score, also)
 
 
 def _since(beyond: list[Beyond], blocks: int = LEARNED) -> list[Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
@@ -55,6 +56,8 @@ class MonitorSink:
         self._server = PageServer(host, port, guarded, app.tick, TICK_S)
         self.port = self._server.port
         shown = f"[{host}]" if ":" in host else host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - what is asked for; no browser can open it
+            shown = socket.gethostname()
         self.address = f"http://{shown}:{self.port}/" + (f"?token={token}" if token else "")
 
     def write(self, record: Record) -> None:
@@ -68,7 +71,7 @@ class MonitorSink:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Counters by name, now."""
+        """Return what happened so far, by name."""
         return self._feed.counters
 
     def read_facts(self, facts: Callable[[], dict[str, Any]]) -> None:

@@ -119,7 +119,8 @@ def check_unit(stated: str, channel: Wanted, where: str) -> None:
     if not same:
         raise DataError(
             f"{where} is in {theirs}, the bundle expects {channel.name} in {channel.unit}",
-            hint="convert the values first: fsq-edge data import --guess writes a map that does",
+            hint="fsq-edge data import converts them, told by its map's line "
+            f"`channels: {{{channel.name}: {channel.unit}}}`",
         )
 
 

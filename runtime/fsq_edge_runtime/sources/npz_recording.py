@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -13,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
-from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.files import first_line
+from fsq_edge_runtime.errors import DataError, FsqEdgeError
+from fsq_edge_runtime.files import first_line, read_bounded
 from fsq_edge_runtime.sources.columns import Wanted, check_unit, find_columns, shown
 from fsq_edge_runtime.sources.notices import Notices
 
 BLOCK_ROWS = 4096
 MAX_MEMBERS = 256
+MAX_DESCRIPTION_BYTES = 16 << 20
 MAX_CHANNELS = 4096
 MAX_WHOLE_BYTES = 64 << 20  # an array in Fortran order must be read whole
 MAX_RATIO = 100  # unpacked to packed; motion packs 2 to 10 times, constants a thousand times
@@ -181,6 +183,20 @@ class _Member:
             )
         data = _exactly(self._file, size, self._name)
         return np.frombuffer(data, self.dtype).reshape(self.shape, order="F")
+
+
+def described_columns(path: Path) -> tuple[Wanted, ...]:
+    """Return names and units of the columns of a recording in a dataset folder; empty where it is in none.
+
+    The ``dataset.json`` beside the file, or in the folder above, must name the file.
+    """
+    path = path.resolve()
+    for folder in path.parents[:2]:
+        with suppress(FsqEdgeError, ValueError, TypeError, KeyError, RecursionError):  # another program's, or none
+            described = json.loads(read_bounded(folder / "dataset.json", MAX_DESCRIPTION_BYTES))
+            if path.relative_to(folder).as_posix() in [one["file"] for one in described["recordings"]]:
+                return tuple(Wanted(str(one["name"]), str(one["unit"])) for one in described["channels"])
+    return ()
 
 
 def as_numbers(times: AnyArray) -> AnyArray:

@@ -57,11 +57,13 @@ def open_source(
     if paced:
         chunk = max(1, min(chunk, int(rate * PACED_CHUNK_S)))
     if kind in ("npz", "csv") and place:
+        from fsq_edge_runtime.sources.npz_recording import described_columns
         from fsq_edge_runtime.sources.replay import Replay
 
+        path = Path(place)
         gap_s = config.max_gap_ms / 1000.0
         replay = Replay(wanted, rate, chunk=chunk, max_gap_s=gap_s, paced=paced, notices=notices)
-        return replay.npz(Path(place)) if kind == "npz" else replay.csv(Path(place))
+        return replay.npz(path, described_columns(path)) if kind == "npz" else replay.csv(path)
     if kind == "pipe":  # from `run --workers` to its workers
         from fsq_edge_runtime.sources.pipe import PipeSource
 

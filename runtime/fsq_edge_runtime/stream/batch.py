@@ -15,7 +15,7 @@ from fsq_edge_runtime.stream.answers import Answers, Due, doubted, place, with_h
 from fsq_edge_runtime.stream.chains import Rows
 from fsq_edge_runtime.stream.cohort import Cohort
 from fsq_edge_runtime.stream.head import DecisionHead
-from fsq_edge_runtime.stream.inference import MAX_BATCH, Inference
+from fsq_edge_runtime.stream.inference import FEW, MAX_BATCH, Inference
 from fsq_edge_runtime.stream.quality import QualityCheck
 from fsq_edge_runtime.stream.records import Decision, Gap, Record
 from fsq_edge_runtime.stream.relief import Relief
@@ -116,7 +116,9 @@ class WindowBatch:
         refused = self._beyond_rations(entries, kept, begun, overrun) if self._relief.rations else set()
         some = self._windows[:n] if len(kept) == n else self._windows[kept]
         some = some[:0] if overrun else some
-        frames = None if plain and inference.graph is not None else inference.preprocess.frames(some)
+        frames = (
+            None if plain and inference.graph is not None and len(some) <= FEW else inference.preprocess.frames(some)
+        )
         prepared = time.monotonic_ns()
         t, codes, reasons = inference.infer_rows(some, frames)
         inferred = time.monotonic_ns()
@@ -254,7 +256,8 @@ class WindowBatch:
         Returns:
             The batch, the rows that deserve an answer, and whether none of these has a flag.
         """
-        check, sound = self._check, self._check.sound_rows(self._windows[:n]).tolist()
+        check = self._check
+        sound = [False] * n if n <= FEW else check.sound_rows(self._windows[:n]).tolist()  # surely; others may be
         kept: list[int] = []
         plain = True
         for at, entry in enumerate(entries):

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
-from fsq_edge_runtime.backends.base import Backend, HasWindowGraph, Missed
+from fsq_edge_runtime.backends.base import Backend, HasWindowGraph, Missed, RunsWindow
 from fsq_edge_runtime.backends.host import open_host
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.feature_statistics import STEPS
 from fsq_edge_runtime.preprocess import Preprocessor
-from fsq_edge_runtime.stream.head import StreamHead, head_of
+from fsq_edge_runtime.stream.head import NEAR, StreamHead, head_of
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 MAX_BATCH = 64  # windows that are collected
 NETWORK_BATCH = 32  # of one run of the network: the best of 8 to 256 on a quiet Xeon (results/streaming.json)
+FEW = 16  # windows up to which one call for each is faster than calls for all, as many as those are
 LOST = -1  # in place of a code: no inference
 STEP_MARGIN = 2e-4  # in steps; a batch of another size may round a feature otherwise by 1e-6, which is 64e-6 steps
 
@@ -65,7 +66,7 @@ class Inference:
 
         Args:
             windows: (N, C, T) raw units, finite; not looked at where frames are given.
-            frames: theirs; None where all are sound and the graph that prepares windows itself is to run.
+            frames: theirs; None where all are sound and the graph that prepares windows itself is to run, one by one.
 
         Raises:
             Missed: some window was lost.
@@ -76,17 +77,26 @@ class Inference:
         if not n:
             return np.empty((0, width + self.features), dtype=np.float32), np.empty(0, dtype=np.int64)
         if frames is None and graph is not None:
-            t = graph.infer_batch(windows)
-        else:
-            frames = self.preprocess.frames(windows) if frames is None else frames
-            t = self._infer_batches(frames)
+            return self._infer_few(graph, windows)
+        frames = self.preprocess.frames(windows) if frames is None else frames
+        t = self._infer_batches(frames)
         codes, near = head.codes(t[:, :width])
         if self.features:
             near = np.union1d(near, _near_a_step(t[:, width:]))
         for row in near.tolist():
-            exact = self.preprocess.frames(windows[row : row + 1]) if frames is None else frames[row : row + 1]
-            t[row] = self.backend.infer(exact)
+            t[row] = self.backend.infer(frames[row : row + 1])
             codes[row] = head.code(t[row])
+        return t, codes
+
+    def _infer_few(self, graph: RunsWindow, windows: Float32Array) -> tuple[Float32Array, Int64Array]:
+        """Return ``t`` (N, D) and codes (N,) of a few sound windows, one after the other."""
+        head, t = self.head, graph.infer_batch(windows)
+        codes = np.empty(len(windows), dtype=np.int64)
+        for row in range(len(windows)):
+            codes[row] = head.sure_code(t[row])
+            if codes[row] == NEAR:
+                t[row] = self.backend.infer(self.preprocess.frames(windows[row : row + 1]))
+                codes[row] = head.code(t[row])
         return t, codes
 
     def _infer_batches(self, frames: Float32Array) -> Float32Array:

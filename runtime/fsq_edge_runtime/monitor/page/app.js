@@ -324,7 +324,7 @@ function showNow() {
   const stream = list.streams.get(chosen), label = stream?.recent[stream.recent.length - 1];
   if (label === undefined) return;
   if (label !== shownLabel) { shownLabel = label; paintSwatch($("swatch"), label); $("label").textContent = nameOf(label, about.classes); }
-  $("confidence").textContent = label >= 0 || label === UNKNOWN ? `${(100 * stream.confidence).toFixed(0)} %` : "";
+  $("confidence").textContent = label >= 0 || label === UNKNOWN ? `${(100 * stream.confidence).toFixed(0)}\u00a0%` : "";
   const silent = list.silent(stream);
   $("since").textContent = silent ? `no window for ${lengthText(silent)}` : sinceLabel === null ? "" : `since ${timeText(sinceLabel)}`;
   $("since").classList.toggle("silent", silent > 0);

@@ -2,7 +2,7 @@
 import { fillOf, latencyText, nameOf, timeText, variable } from "./labels.js";
 import { first } from "./store.js";
 
-const LINES = { light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07800", "#56b4e9"], dark: ["#56b4e9", "#ff9a4d", "#2fc792", "#e39ac6", "#e6c300", "#9ab8ff"] };
+const LINES = { light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7048e8", "#56b4e9"], dark: ["#56b4e9", "#ff9a4d", "#2fc792", "#e39ac6", "#e6c300", "#8a7dff"] };
 const DASHES = [[], [6, 3], [2, 2]];
 const MOST_SEGMENTS = 60, AXIS = 16, FONT = "11px system-ui, sans-serif";
 export const LEFT = 52;

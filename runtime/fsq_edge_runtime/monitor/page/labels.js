@@ -1,6 +1,6 @@
-// Colors and names of what a window can end as. Colors are those of Okabe and Ito (2008), told apart with any common
-// color vision; beyond seven classes a pattern is added, and the name always stands beside the color.
-const COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800"];
+// Colors and names of what a window can end as. Colors are those of Okabe and Ito (2008) and a violet for their yellow,
+// told apart with any common color vision; beyond seven classes a pattern is added, and the name stands beside the color.
+const COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7048e8"];
 const PATTERNS = ["", "stripe", "dot", "cross"];
 export const ABSTAINED = -1, MISSED = -2, UNKNOWN = -3;
 
