@@ -18,6 +18,15 @@ ALL_FLAGS: tuple[Flag, ...] = ("missing", "imputed", "stuck", "clipped", "range"
 # Source: full scales of high-g (ADXL375, 200 g) and high-rate (ICM-45686, 4000 deg/s) parts, doubled.
 RANGE_LIMITS = {"g": 400.0, "m/s2": 4000.0, "rad/s": 140.0, "deg/s": 8000.0, "uT": 10_000.0}
 
+# A sensor repeats a value while its body moves by less than its step; a still body does so for minutes. So on one axis,
+# in streams and recordings alike, a repeated value is a fault where another axis of that sensor moves meanwhile. Noise
+# needs no estimate: where it is large against the step, that of the other axes is movement enough.
+EXPLAINED = 0.05  # the share of cases in which a live axis may keep its value so long
+# A movement in a random direction has a part along one axis that is uniform between none and all of it (Archimedes'
+# theorem on the sphere), so a live axis stays within its step in one of twenty movements by twenty steps.
+LIVE_STEPS = 1 / EXPLAINED
+ALL_STILL = 4  # times `stuck_ms` that a living body keeps all axes still: 0.4 % of a night in steps of 1/64 g
+
 
 class StreamSettings(Artefact):
     """What a session does with imperfect input. A bundle without ``stream.json`` gets these defaults.
