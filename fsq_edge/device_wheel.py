@@ -52,7 +52,7 @@ def device_wheel(whole: Path, folder: Path) -> Path:
     out = folder / f"fsq_edge-{version}+{LABEL}-{tags}.whl"
     renamed = (f"fsq_edge-{version}.dist-info/", f"fsq_edge-{version}+{LABEL}.dist-info/")
     record = []
-    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(out, "w") as target:
         for entry in source.infolist():
             if KEPT.fullmatch(entry.filename) is None:
                 continue
@@ -63,9 +63,10 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             elif entry.filename.endswith((".js", ".css", ".html")):
                 content = _page(content.decode()).encode()
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
-            target.writestr(_copy_of(entry, name), content)
+            target.writestr(_copy_of(entry, name), content, compresslevel=9)
         name = f"{renamed[1]}RECORD"
-        target.writestr(_copy_of(source.getinfo(f"{renamed[0]}RECORD"), name), "".join([*record, f"{name},,\n"]))
+        whole_record = "".join([*record, f"{name},,\n"])
+        target.writestr(_copy_of(source.getinfo(f"{renamed[0]}RECORD"), name), whole_record, compresslevel=9)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Whether samples without timestamps arrive as often as they are counted to: the clock on the wall says so at once."""
+"""Whether samples without timestamps arrive as often as they are counted to."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from fsq_edge_runtime.drift.series import ADVICE, LIMITS, RELEASED, UNITS
+from fsq_edge_runtime.drift.series import LIMITS, RELEASED, Series
 from fsq_edge_runtime.stream.records import StreamEvent
 
 if TYPE_CHECKING:
     from fsq_edge_runtime.stream.state import StreamState
 
-LOOK_S: Final = 15.0  # between two looks at what was received: a radio hands over its packets in bursts
-AGREEING: Final = 4  # looks in a row that must agree: a sensor that is silent now and then gives another rate each time
-MOST_APART: Final = 0.05  # of the logarithm of the rate, between looks that agree
+LOOK_S: Final = 15.0  # between two looks: a radio hands over its packets in bursts
+AGREEING: Final = 4  # looks in a row: a sensor that is silent now and then gives another rate each time
+MOST_APART: Final = 0.05  # logarithms of the rates that agree
 
 
 class ArrivalWatch:
-    """Compares what every stream received with its nominal rate. Only for samples that come as they are taken."""
+    """Compares what every stream received with its nominal rate."""
 
     def __init__(self) -> None:
         self._looked_ns = 0
@@ -27,12 +27,7 @@ class ArrivalWatch:
         self._reported: set[str] = set()
 
     def look(self, states: Iterable[StreamState], now_ns: int) -> list[StreamEvent]:
-        """Return a ``drift`` record for each stream whose rate turned out wrong; call it as often as you like.
-
-        Args:
-            states: of all streams.
-            now_ns: nanoseconds of the monotonic clock.
-        """
+        """Return a ``drift`` record for each stream whose rate turned out wrong; ``now_ns`` is monotonic."""
         elapsed_s = (now_ns - self._looked_ns) / 1e9
         if elapsed_s < LOOK_S:
             return []
@@ -65,17 +60,6 @@ class ArrivalWatch:
         if score <= 1.0 or state.name in self._reported:
             return None
         self._reported.add(state.name)
-        facts = {
-            "seq": max(0, state.seq - 1),
-            "t_start": max(state.t0, state.time - AGREEING * elapsed_s * math.exp(rate)),
-            "t_end": state.time,
-            "test": "training",
-            "what": "rate",
-            "value": round(rate, 4),
-            "usual": 0.0,
-            "unit": UNITS["rate"],
-            "score": round(score, 3),
-            "also": [],
-            "advice": ADVICE["rate"],
-        }
+        begun = max(state.t0, state.time - AGREEING * elapsed_s * math.exp(rate))
+        facts = Series("rate", "").facts(max(0, state.seq - 1), begun, state.time, "training", rate, 0.0, score, [])
         return StreamEvent("drift", state.name, facts)

@@ -15,7 +15,6 @@ from fsq_edge_runtime.drift.looks import LEAST_SQUARE, InputLooks
 from fsq_edge_runtime.drift.page_hinkley import LEARNED
 from fsq_edge_runtime.drift.past import ABSTAINED, BLOCK, LOOK_EVERY, NO_PLACE, StreamPast
 from fsq_edge_runtime.drift.series import (
-    ADVICE,
     FLOORS,
     LIMITS,
     MAX_LOG_PERPLEXITY,
@@ -24,7 +23,6 @@ from fsq_edge_runtime.drift.series import (
     RELEASED,
     REST,
     RESTING,
-    UNITS,
     Series,
 )
 from fsq_edge_runtime.drift.sphere import fit_offset
@@ -269,19 +267,8 @@ class DriftWatch:
 
     def _facts(self, test: str, found: list[Found], past: StreamPast, last: Decision) -> dict[str, object]:
         series, value, usual, score, blocks = found[0]
-        return {
-            "seq": last.seq,
-            "t_start": past.began(blocks),
-            "t_end": last.t_end,
-            "test": test,
-            "what": series.name,
-            "value": round(value, 4),
-            "usual": round(usual, 4),
-            "unit": UNITS[series.kind],
-            "score": round(score, 3),
-            "also": [other[0].name for other in found[1:]],
-            "advice": ADVICE[series.kind],
-        }
+        also = [other[0].name for other in found[1:]]
+        return series.facts(last.seq, past.began(blocks), last.t_end, test, value, usual, score, also)
 
 
 def _since(beyond: list[Beyond], blocks: int = LEARNED) -> list[Found]:
