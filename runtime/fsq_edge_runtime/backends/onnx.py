@@ -44,7 +44,8 @@ class OnnxBackend:
     ) -> None:
         self.name = name
         self.window_graph: RunsWindow | None = None
-        self._session: Any = _load(model)
+        check_size(model, "the device graph")
+        self._session: Any = open_plainly(model, "the device graph")
         self._batched = batched
         self._batch_session: Any = None
         self.input_shape, sizes = self._signature()
@@ -89,7 +90,7 @@ class OnnxBackend:
     def _infer_together(self, frames: Float32Array) -> Float32Array:
         if self._batch_session is None and self._batched is not None:
             check_size(self._batched, "the batched graph", batch=len(frames))
-            self._batch_session = _open(self._batched)
+            self._batch_session = open_plainly(self._batched, "the device graph")
         try:
             parts: list[Float32Array] = self._batch_session.run(self._outputs, {"input": frames})
         except Exception as error:
@@ -169,16 +170,12 @@ def bound_run(session: Any, binding: Any) -> Callable[[], object]:
     return partial(run, bound, ort.RunOptions())
 
 
-def _load(model: bytes) -> Any:
-    check_size(model, "the device graph")
-    return _open(model)
-
-
-def _open(model: bytes) -> Any:
+def open_plainly(model: bytes, what: str) -> Any:
+    """Return :func:`open_onnx` of a model; ``DataError`` with its name where onnxruntime cannot load it."""
     try:
         return open_onnx(model, log_severity=4)  # what it says is in the error
     except Exception as error:
-        raise DataError(f"the device graph cannot be loaded by onnxruntime: {first_line(error)}") from error
+        raise DataError(f"{what} cannot be loaded by onnxruntime: {first_line(error)}") from error
 
 
 if TYPE_CHECKING:
