@@ -157,6 +157,8 @@ def measure(
     from fsq_edge_runtime.bundle.bundle import Bundle
 
     if html is not None:
+        import fsq_edge.report.parts  # noqa: F401 - a device's install has no pages, and no extra that brings them
+
         need("jinja2", "report")
         need("matplotlib", "report")
     earlier = BenchResult.load(baseline) if baseline else None
