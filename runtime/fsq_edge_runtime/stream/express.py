@@ -4,7 +4,8 @@ Record for record what a session does for it step by step, which ``tests/propert
 All else is left to those steps.
 
 Cost: beside a small network the steps' calls and their looks at attributes count, since the network has emptied the
-caches: this saves 0.7 of 5 us. So it is longer than other functions, and the names that it needs are its own.
+caches: this saves 1.6 of 18.5 us where sessions take turns. So it is longer than other functions, and the names that it
+needs are its own.
 """
 
 from __future__ import annotations
