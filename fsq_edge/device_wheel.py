@@ -31,7 +31,8 @@ KEPT = re.compile(
     r"|report/(__init__|document|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__|bench/(?!({'|'.join(NO_BENCH)})\.).*|measure/(?!({'|'.join(NO_MEASURE)})\.).*)\.py"
-    r"|fsq_edge_runtime/(?!testing/|py\.typed|doctor/recorded|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
+    r"|fsq_edge_runtime/(?!testing/|py\.typed|counted_scores\.|doctor/recorded|metrics/.*\.(json|yml)).*"
+    r"|[^/]+\.dist-info/(?!RECORD).*"
 )
 
 

@@ -58,7 +58,7 @@ def command(
     if report is not None:
         from fsq_edge.deploy.int8_page import parity_page
 
-        write_report(report, parity_page(str(bundle), ladder))
+        write_report(report, parity_page("/".join(bundle.resolve().parts[-2:]), ladder))
         output.say(f"wrote {report}")
     output.write_json({**ladder.to_dict(), "bundle": str(bundle)})
     if not ladder.passed:

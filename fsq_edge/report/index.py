@@ -11,8 +11,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from fsq_edge.report.document import Section, Table, Verdict
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import SIBLINGS, render
+from fsq_edge.report.parts import Verdict
 from fsq_edge_runtime.files import write_file
 
 INDEX: Final = "index.html"
@@ -88,7 +89,9 @@ def _index(name: str, found: list[Entry]) -> str:
 
 
 def _time_of(made: str) -> str:
-    return next((part for part in made.split(", ") if part.endswith("UTC")), made).replace(" ", "\u00a0")
+    """Return the time alone, as one piece that no line breaks."""
+    found = next((part for part in made.split(", ") if part.endswith("UTC")), made)
+    return found.replace(" ", "\u00a0").replace("-", "\u2011")
 
 
 def _link(folder: Path, index: str) -> None:

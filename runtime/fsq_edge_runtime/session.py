@@ -223,14 +223,15 @@ class Session:
         if self._express is not None and not self._paused and (drift is None or state.seq % drift.EVERY):
             found = self._express(state, rows, times, begun, begun if arrived_ns is None else arrived_ns)
             if found is not None:
-                if self.on_record is not None:
-                    self._emit(found)
-                if classifier.answers.events:
-                    self._say_events()
-                if classifier.inference.failure is not None:
-                    classifier.inference.raise_failure()
-                self.latest_ns = time.monotonic_ns()
-                return [found]
+                if found:
+                    if self.on_record is not None:
+                        self._emit(found[0])
+                    if classifier.answers.events:
+                        self._say_events()
+                    if classifier.inference.failure is not None:
+                        classifier.inference.raise_failure()
+                    self.latest_ns = time.monotonic_ns()
+                return found
         for start in self._drop(state, rows) if self._paused else state.take(rows, times):
             begun = begun or time.monotonic_ns()
             if drift is not None and state.seq % drift.EVERY == 0:

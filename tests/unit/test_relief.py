@@ -126,6 +126,30 @@ def test_rations_end_with_the_overload_and_a_stall_brings_none() -> None:
     assert not engine.rations
 
 
+def test_an_engine_that_is_never_idle_but_lets_nothing_wait_answers_all_again() -> None:
+    engine, now, batches, size = Relief(PATIENCE), 0, 100, 5
+    step = PATIENCE // batches
+
+    def second(lost: bool) -> float:
+        """Take batches back to back, each of samples that came while the one before ran."""
+        nonlocal now
+        answered = 0
+        for batch in range(batches):
+            engine.skips(2 * PATIENCE if lost else step)
+            names = [str(batch * size + number) for number in range(size)]
+            granted = sum(not engine.rations or engine.grants(name, now, lost=lost) for name in names)
+            now += step
+            engine.count(*((0, size) if lost else (granted, 0)), now - 2 * step, now)
+            answered += 0 if lost else granted
+        return answered / (batches * size)
+
+    for _ in range(12):  # the processor is away
+        second(lost=True)
+    found = [second(lost=False) for _ in range(20)]
+    assert found[0] < 0.2
+    assert found[-3:] == [1.0, 1.0, 1.0]
+
+
 def test_batches_of_a_slow_network_are_shorter_than_the_deadline() -> None:
     engine = Relief(PATIENCE)
     assert engine.most >= 64, "nothing is known yet"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.backends.onnx import OnnxBackend, bound_run, open_onnx
+from fsq_edge_runtime.backends.onnx import OnnxBackend, bound_run, open_plainly
 from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.files import first_line
 from fsq_edge_runtime.onnx_fusion import CENTER, WINDOW, centers, fuse_preprocess
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 PROOF_WINDOWS: Final = 16
-# A fused graph saves some microseconds of every window, and costs a second load of the network and its memory: of
-# a network of this size 3 % of a window (5 of 160 us on an EPYC) against half of the start.
+# A fused graph costs a second load of the network; of one of this size it saves 3 % of a window (5 of 160 us).
 MOST_BYTES: Final = 2 << 20
 PROOF_SHARE: Final = 0.25  # of the margin from a rounding boundary: the largest difference that is let pass
 
@@ -66,7 +65,7 @@ class WindowGraph:
         rows, columns = (one.reshape(-1, config.window_samples) for one in (self.windows, block[:copies]))
         self.measure = quiet_product(rows, columns, moments[channels:])
         self._row: Float32Array = np.zeros(dimensions, dtype=np.float32)
-        session = self._open(model)
+        session = open_plainly(model, "the fused graph")
         binding = session.io_binding()
         for name, array in ((WINDOW, frame), (CENTER, self.center)):
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
@@ -98,16 +97,6 @@ class WindowGraph:
             found[row] = self.infer()
         return found
 
-    def close(self) -> None:
-        """Drop the session."""
-        self._run = None
-
-    def _open(self, model: bytes) -> Any:
-        try:
-            return open_onnx(model, log_severity=4)  # what it says is in the error
-        except Exception as error:
-            raise DataError(f"the fused graph cannot be loaded by onnxruntime: {first_line(error)}") from error
-
 
 def open_window_graph(bundle: Bundle, reference: OnnxBackend) -> tuple[WindowGraph | None, str]:
     """Return the fused graph of a bundle once it is proven, and why there is none.
@@ -133,7 +122,6 @@ def open_window_graph(bundle: Bundle, reference: OnnxBackend) -> tuple[WindowGra
         return None, error.message
     worst = _largest_difference(graph, reference, preprocessor, bundle.selftest.windows[:PROOF_WINDOWS], tail)
     if not worst <= PROOF_SHARE * BOUNDARY_MARGIN:  # NaN is not
-        graph.close()
         return None, f"the fused graph differs from the reference by {worst:.2g} of a quantisation step"
     return graph, ""
 

@@ -1,4 +1,4 @@
-"""The common push in one function: it completes one window of a plain stream, and that window has no fault.
+"""The common push in one function: regular samples of a plain stream, and at most one window, which has no fault.
 
 Record for record what a session does for it step by step, which ``tests/property/test_express_properties.py`` holds.
 All else is left to those steps.
@@ -20,7 +20,7 @@ from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.records import Decision
 from fsq_edge_runtime.stream.state import StreamState
 
-Express = Callable[[StreamState, Float32Array, Float64Array | None, int, int], Decision | None]
+Express = Callable[[StreamState, Float32Array, Float64Array | None, int, int], list[Decision] | None]
 
 
 def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Express | None:
@@ -32,8 +32,8 @@ def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Expr
 
     Returns:
         A function of a stream, samples (n, C) float32, their times (n,) or None, and the monotonic nanoseconds at which
-        the engine took them and at which they had arrived. It returns the record of the window; None where it is no
-        such push, and then it has done nothing.
+        the engine took them and at which they had arrived. It returns the record of the window, if one became due; None
+        where it is no such push, and then it has done nothing.
     """
     graph, head = classifier.inference.graph, classifier.inference.head
     if graph is None or not isinstance(head, DecisionHead):
@@ -45,10 +45,10 @@ def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Expr
 
     def express(
         state: StreamState, samples: Float32Array, times: Float64Array | None, begun: int, arrived: int
-    ) -> Decision | None:
+    ) -> list[Decision] | None:
         ring, start, seq, n = state.ring, state.next_start, state.seq, len(samples)
         end = ring.end + n
-        if not size <= end - start < size + hop or not 0 < n <= ring.room or state.resampler is not None:
+        if end - start >= size + hop or not 0 < n <= ring.room or state.resampler is not None:
             return None
         if ring.irregular_until > start or seq < state.doubted_until or not state.grid.follow(n, times):
             return None
@@ -56,27 +56,30 @@ def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Expr
         if at + n > ring.capacity:
             at = ring.move_to_front(start)
         ring.rows[at : at + n] = samples
-        ring.end, state.ahead, state.next_start = end, True, start + hop
+        ring.end, state.ahead = end, True
+        if end - start < size:
+            return []
+        state.next_start = start + hop
         limit, placed = arrived + patience_ns, monotonic_ns()
         window = ring.views.get(start - ring.base)
         if placed > limit or not sound(ring.window(start) if window is None else window):
-            return decide(state, start, begun, arrived)
+            return [decide(state, start, begun, arrived)]
         prepared = monotonic_ns()
         try:
             t = infer()
         except Exception:  # noqa: BLE001 - the step that is taken instead meets it again and says what it is
-            return decide(state, start, begun, arrived)
+            return [decide(state, start, begun, arrived)]
         code = sure.get(tuple(map(bisect_right, ends, t.tolist())))
         if code is None:  # near a boundary, or not met before
-            return decide(state, start, begun, arrived)
+            return [decide(state, start, begun, arrived)]
         inferred = monotonic_ns()
         state.seq = seq + 1
         state.counters.windows += 1
         t0 = state.t0
         due = state, seq, t0 + start / rate, t0 + (start + last) / rate, ()
         if inferred > limit:
-            return answers.unanswered(due, "deadline")
+            return [answers.unanswered(due, "deadline")]
         spent = placed - begun, prepared - placed, inferred - prepared
-        return answers.answered(due, head, code, t, spent, inferred, arrived)
+        return [answers.answered(due, head, code, t, spent, inferred, arrived)]
 
     return express

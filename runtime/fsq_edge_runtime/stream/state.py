@@ -123,13 +123,9 @@ class StreamState:
         if self.resampler is not None or not 0 < n <= ring.room or not self.grid.follow(n, times):
             return self._place(self._pieces(samples, times))
         start = self.next_start
-        at = ring.end - ring.base  # what ring.extend does, without the call
-        if at + n > ring.capacity:
-            at = ring.move_to_front(start)
-        ring.rows[at : at + n] = samples
-        ring.end = end = ring.end + n
+        ring.extend(samples, n, start)
         self.ahead = True
-        beyond = end - start - self._size
+        beyond = ring.end - start - self._size
         if beyond < 0:
             return ()
         if beyond < self._hop:  # one, as when a push is a hop
