@@ -85,7 +85,10 @@ class InputLooks:
         self.has_gravity = self.is_known and len(axes) == 3 and square > LEAST_GRAVITY * self._unit**2
         self.axes = tuple(config.channels[at].name for at in axes) if self.has_gravity else ()
         self._axes = np.array(axes, dtype=np.int64)
-        self._axis_variance = np.square(self._std[axes] / self._unit)
+        self._gravities = np.zeros(size)  # training's variance of each axis, g squared; 0 for other channels
+        self._gravities[axes] = np.square(self._std[axes] / self._unit)
+        self._share, self._per_gravity = np.float32(1.0 / self._samples), 1.0 / (self._samples * self._unit)
+        self._per_variance = 1.0 / (self._samples * np.square(self._std))
         self._axis_mean = np.asarray(config.mean, dtype=np.float64)[axes] * self._samples  # as moments are
         pairs = np.triu_indices(size, 1) if size <= MOST_PAIRED else (np.empty(0, np.int64),) * 2
         self._pairs, self.pairs = pairs, len(pairs[0])
@@ -139,7 +142,7 @@ class InputLooks:
     def within(self, look: Look) -> Float64Array:
         """Return the variance (n, C) of each channel within each window of a block, training's variance being 1."""
         own, square = look.moments[0][:, : self._channels], look.moments[0][:, self._channels :]
-        return np.maximum(square - own * own / self._samples, 0.0) / (self._samples * self._std**2)
+        return np.asarray((square - own * own * self._share) * self._per_variance)
 
     def gravity(self, look: Look, within: Float64Array, center: Float64Array) -> float | None:
         """Return the length of the longest mean acceleration over standard gravity: the stillest window's, 1.
@@ -152,14 +155,17 @@ class InputLooks:
         Returns:
             None where every window moves too much; NaN where a still one shows that the data are without gravity.
         """
-        vectors = (look.moments[0][:, self._axes] + self._axis_mean) / (self._samples * self._unit) - center
-        moved = (within[:, self._axes] @ self._axis_variance).tolist()
-        lengths = [math.hypot(*vector) for vector in vectors.tolist()]
-        calm = [length for length, variance in zip(lengths, moved, strict=True) if variance < SWAYING**2]
-        still = [length for length, variance in zip(lengths, moved, strict=True) if variance < STILL**2]
-        if still and min(still) < WEIGHTLESS * max(lengths) and max(lengths) > WEIGHTLESS:
-            return math.nan
-        return max(calm, default=None)
+        vectors = look.moments[0][:, self._axes] * self._per_gravity + (self._axis_mean * self._per_gravity - center)
+        longest, calm, least = 0.0, None, math.inf
+        for length, variance in zip(
+            map(math.hypot, *vectors.T.tolist()), (within @ self._gravities).tolist(), strict=True
+        ):
+            longest = max(longest, length)
+            if variance < SWAYING**2:
+                calm = max(calm or 0.0, length)
+                if variance < STILL**2:
+                    least = min(least, length)
+        return math.nan if least < WEIGHTLESS * longest > WEIGHTLESS**2 else calm
 
     def figures(self, look: Look) -> Figures:
         """Return what windows look like together."""

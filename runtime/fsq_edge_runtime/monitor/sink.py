@@ -46,6 +46,7 @@ class MonitorSink:
         self.name = "http"
         feed = self._feed = Feed(about or About())
         self.keep, self.relieve = feed.keep, feed.relieve
+        self.take_samples = feed.take_samples  # type: ignore[method-assign]  # one call less for every chunk
         local = _is_local(host)
         token = None if local else _token()
         app = MonitorApp(feed)
