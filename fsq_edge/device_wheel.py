@@ -23,14 +23,16 @@ VERBS = (
 # What a device runs with; any other extra needs modules that this wheel leaves out.
 EXTRAS = frozenset(("alerts", "metrics", "monitor", "mqtt", "oci", "parquet", "serial", "sign"))
 PAGES = ["device-install", "exit-codes", "troubleshooting"]
-NO_BENCH = ["charts", "layers", "onnx_network", "page", "torch_backend"]  # they need an extra that a device has not
+# They need an extra that a device has not, the stand-in for a device, or a checkout of the project.
+NO_BENCH = ["charts", "checkouts", "layers", "onnx_network", "page", "pair_block", "stand_in", "torch_backend"]
 NO_MEASURE = ["fixed_bundle", "onlookers", "twins"]  # only suites import them
 KEPT = re.compile(
     rf"fsq_edge/(__init__|__main__|cli/__init__|cli/({'|'.join(VERBS)})(_\w+)?|cli/endings"
     r"|report/(__init__|document|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__|bench/(?!({'|'.join(NO_BENCH)})\.).*|measure/(?!({'|'.join(NO_MEASURE)})\.).*)\.py"
-    r"|fsq_edge_runtime/(?!testing/|py\.typed|metrics/.*\.(json|yml)).*|[^/]+\.dist-info/(?!RECORD).*"
+    r"|fsq_edge_runtime/(?!testing/|py\.typed|counted_scores\.|doctor/recorded|metrics/.*\.(json|yml)).*"
+    r"|[^/]+\.dist-info/(?!RECORD).*"
 )
 
 
@@ -51,7 +53,7 @@ def device_wheel(whole: Path, folder: Path) -> Path:
     out = folder / f"fsq_edge-{version}+{LABEL}-{tags}.whl"
     renamed = (f"fsq_edge-{version}.dist-info/", f"fsq_edge-{version}+{LABEL}.dist-info/")
     record = []
-    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(out, "w") as target:
         for entry in source.infolist():
             if KEPT.fullmatch(entry.filename) is None:
                 continue
@@ -62,9 +64,10 @@ def device_wheel(whole: Path, folder: Path) -> Path:
             elif entry.filename.endswith((".js", ".css", ".html")):
                 content = _page(content.decode()).encode()
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
-            target.writestr(_copy_of(entry, name), content)
+            target.writestr(_copy_of(entry, name), content, compresslevel=9)
         name = f"{renamed[1]}RECORD"
-        target.writestr(_copy_of(source.getinfo(f"{renamed[0]}RECORD"), name), "".join([*record, f"{name},,\n"]))
+        whole_record = "".join([*record, f"{name},,\n"])
+        target.writestr(_copy_of(source.getinfo(f"{renamed[0]}RECORD"), name), whole_record, compresslevel=9)
     return out
 
 

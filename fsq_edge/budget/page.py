@@ -10,8 +10,9 @@ import pandas as pd
 from fsq_edge.budget.decisions import ABSTAINED, MISSED
 from fsq_edge.budget.figures import Colors, actogram, budget_bars, ethogram
 from fsq_edge.budget.shares import UNCOVERED
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, plural
+from fsq_edge.report.document import Cell, Section, Table
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Fact, Picture, Verdict, plural
 from fsq_edge.report.times import duration
 
 MOST_STREAMS = 12  # that have pictures of their own

@@ -9,8 +9,9 @@ import click
 
 from fsq_edge.cli.check_gate import CheckGate, gate_options
 from fsq_edge.cli.check_show import show_fix, show_report, show_rules, show_split
-from fsq_edge.cli.options import default_option, dfc_option
+from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import Output, need, output_options, write_report
+from fsq_edge.cli.workstation_options import dfc_option
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import FsqEdgeError, UsageError

@@ -13,8 +13,9 @@ import click
 
 from fsq_edge import __version__
 from fsq_edge.cli.check_show import plain, show_report
-from fsq_edge.cli.options import path_option, together
+from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import Output, write_text
+from fsq_edge.cli.workstation_options import together
 from fsq_edge_runtime.errors import FsqEdgeError
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from rich.markup import escape
 
 from fsq_edge.cli.bundle_change import show_findings
 from fsq_edge.cli.gate_report import stop_if_shut
-from fsq_edge.cli.options import default_option, dfc_option, folder_option, path_option
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, finite, force_option, need, output_options, write_text
 from fsq_edge.cli.quantize import calibration_or_windows
+from fsq_edge.cli.workstation_options import dfc_option, folder_option
 from fsq_edge.deploy.foreign_formats import require_onnx
 from fsq_edge_calibration import CalibrationSet
 from fsq_edge_compile.build_folder import BuildFolder

@@ -12,8 +12,9 @@ from fsq_edge.cli.data_export import export_command
 from fsq_edge.cli.data_import import import_command
 from fsq_edge.cli.data_label import label_command
 from fsq_edge.cli.data_sync import sync_command
-from fsq_edge.cli.options import default_option, files_option, folder_option, path_option, together
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, output_options, table, write_report
+from fsq_edge.cli.workstation_options import files_option, folder_option, together
 
 DEFAULT_OUT = Path("quadruped_data/processed")
 

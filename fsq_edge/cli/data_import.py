@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsq_edge.cli.options import files_option
 from fsq_edge.cli.output import Output, output_options, table, write_text
-from fsq_edge.report.document import plural
+from fsq_edge.cli.workstation_options import files_option
+from fsq_edge.report.parts import plural
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsq_edge.cli.options import default_option, files_option, path_option
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, output_options, table
+from fsq_edge.cli.workstation_options import files_option
 from fsq_edge_runtime.errors import UsageError
 
 if TYPE_CHECKING:

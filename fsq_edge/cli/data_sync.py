@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.options import default_option, files_option, path_option
+from fsq_edge.cli.options import default_option, path_option
 from fsq_edge.cli.output import Output, output_options, table, write_text
+from fsq_edge.cli.workstation_options import files_option
 from fsq_edge_runtime.files import write_file
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from fsq_edge.cli.options import default_option, folder_option, names_of
+from fsq_edge.cli.options import default_option, names_of
 from fsq_edge.cli.output import Output, need, output_options, table, write_json
+from fsq_edge.cli.workstation_options import folder_option
 
 TEST_SUBJECTS: dict[str, tuple[str, ...]] = {"watch": ("5", "6"), "quadruped": ("5", "6")}
 QUICK_EPOCHS = 6

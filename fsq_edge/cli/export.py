@@ -9,8 +9,9 @@ import click
 
 from fsq_edge.cli.early import require_run
 from fsq_edge.cli.onnx_options import network_options
-from fsq_edge.cli.options import default_option, folder_option
+from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import Output, force_option, need, output_options
+from fsq_edge.cli.workstation_options import folder_option
 from fsq_edge_compile.checker.targets import ARCHES
 from fsq_edge_runtime.errors import UsageError
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsq_edge.cli.options import default_option, together
+from fsq_edge.cli.options import default_option
 from fsq_edge.cli.output import Output
+from fsq_edge.cli.workstation_options import together
 
 if TYPE_CHECKING:
     from fsq_edge_compile.packing.gate import Gate

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from fsq_edge.cli.options import default_option, path_option, together
+from fsq_edge.cli.options import default_option, path_option
+from fsq_edge.cli.workstation_options import together
 
 #: What ``bundle build`` and ``export`` need for a network that was trained elsewhere.
 network_options = together(

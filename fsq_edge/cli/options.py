@@ -1,4 +1,4 @@
-"""Options that many verbs have: a path, and a value whose default the help shows."""
+"""Options that many verbs have, on a device too: a path, a bundle, and a value whose default the help shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from fsq_edge_runtime.errors import UsageError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
-_FILE_SUFFIXES = frozenset((
+FILE_SUFFIXES = frozenset((
     ".csv", ".fsqb", ".gz", ".hef", ".html", ".json", ".md", ".npy", ".npz", ".onnx", ".pdf", ".tar", ".txt", ".yaml",
     ".yml", ".zip",
 ))  # fmt: skip
@@ -73,45 +73,11 @@ def backend_option(default: str, help: str) -> Callable[[F], F]:
     return default_option("--backend", default, click.Choice(["auto", "hailo", "onnx", "onnx-int8"]), help)
 
 
-def files_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
-    """Add an option that takes a file and may be given again."""
-    return click.option(*names, multiple=True, type=click.Path(path_type=Path, dir_okay=False), help=help, **settings)
-
-
-dfc_option = click.option(
-    "--dfc",
-    metavar="VERSION",
-    help="Check for this compiler version, for example 3.33 (default: the chip's generation).",
-)
-
-
-def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
-    """Return several options as one decorator; the help shows them in this order."""
-
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-def folder_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
-    """Add an option that takes a folder to write to; what is or looks like a file is refused before any work."""
-
-    def check(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-        if value is not None and (value.is_file() or value.suffix.lower() in _FILE_SUFFIXES):
-            raise click.BadParameter(f"{value} names a file, a folder is written", ctx, param)
-        return value
-
-    return path_option(*names, help=help, callback=check, **settings)
-
-
 def bundle_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:
     """Add an option that takes a bundle to write: a file ``NAME.fsqb``, or a folder without a suffix."""
 
     def check(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-        if value is not None and value.suffix.lower() in _FILE_SUFFIXES - {".fsqb"} and not value.is_dir():
+        if value is not None and value.suffix.lower() in FILE_SUFFIXES - {".fsqb"} and not value.is_dir():
             meant = value.with_suffix(".fsqb")
             raise click.BadParameter(f"{value} does not name a bundle, did you mean {meant}?", ctx, param)
         return value

@@ -14,9 +14,10 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsq_edge.cli.early import require_file
-from fsq_edge.cli.options import folder_option, names_of
+from fsq_edge.cli.options import names_of
 from fsq_edge.cli.output import Output, need, output_options, table
 from fsq_edge.cli.train_budget import choose_size, leave_if_broken, read_budget
+from fsq_edge.cli.workstation_options import folder_option
 from fsq_edge.data.sources import check_source
 from fsq_edge_runtime.errors import UsageError
 

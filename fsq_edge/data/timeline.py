@@ -10,8 +10,9 @@ import numpy as np
 
 from fsq_edge.data.recording import Dataset, Recording
 from fsq_edge.data.triads import find_triads
-from fsq_edge.report.document import Picture, Section, Table, plural
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.palette import PALETTE
+from fsq_edge.report.parts import Picture, plural
 from fsq_edge.report.strip import svg_class, svg_element, svg_span, svg_title
 from fsq_edge.report.times import elapsed
 from fsq_edge_runtime.arrays import Float64Array

@@ -10,9 +10,10 @@ from fsq_edge.evaluation.figures import timeline_figure
 from fsq_edge.evaluation.report import sections, verdict
 from fsq_edge.evaluation.run_evaluation import summary
 from fsq_edge.evaluation.training_page import write_training_page
-from fsq_edge.report.document import Picture, Section, Table
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
 from fsq_edge.report.index import write_page
+from fsq_edge.report.parts import Picture
 
 UNPROVEN = (
     "The int8 figures are a preview: onnxruntime's arithmetic, not Hailo's. Nothing here ran on Hailo silicon; "

@@ -13,8 +13,9 @@ from fsq_edge.deploy.int8_figures import (
     rung_figure,
 )
 from fsq_edge.deploy.int8_tables import channel_table, layer_table, preview_facts, rung_table
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, plural
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Fact, Picture, Verdict, plural
 from fsq_edge_calibration import CalibrationAudit, compare_channels
 from fsq_edge_compile.build_folder import BuildFolder
 from fsq_edge_compile.int8.preview import Int8Preview

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from fsq_edge.report.document import Fact, Table
+from fsq_edge.report.document import Table
+from fsq_edge.report.parts import Fact
 from fsq_edge_calibration.comparison import ChannelComparison
 from fsq_edge_compile.int8.layer_errors import LayerError, short_name
 from fsq_edge_compile.int8.preview import Int8Preview

@@ -16,10 +16,11 @@ from fsq_edge.evaluation.folder import write_evaluation
 from fsq_edge.evaluation.metrics import Evaluation, evaluate_predictions
 from fsq_edge.evaluation.report import verdict_of
 from fsq_edge.evaluation.run_evaluation import RunEvaluation, evaluate_run
-from fsq_edge.report.document import Fact, Section, Table, finite, plural, shown_time
+from fsq_edge.report.document import Section, Table, finite
 from fsq_edge.report.html import render
 from fsq_edge.report.index import write_page
 from fsq_edge.report.markdown import to_markdown
+from fsq_edge.report.parts import Fact, plural, shown_time
 from fsq_edge.training import Run, TrainConfig, load_run, train
 from fsq_edge.training.record import EpochRecord
 from fsq_edge.training.run import RUN_FILE

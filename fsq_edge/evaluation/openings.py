@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from fsq_edge.report.document import shown_time
+from fsq_edge.report.parts import shown_time
 from fsq_edge_runtime.artefact import Artefact, StrictModel
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file

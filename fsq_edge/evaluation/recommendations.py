@@ -6,7 +6,7 @@ import numpy as np
 
 from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.run_evaluation import RunEvaluation
-from fsq_edge.report.document import plural
+from fsq_edge.report.parts import plural
 
 WEAK_CLASS = 0.10  # F1 this far below the mean
 WEAK_SUBJECT = 0.15  # accuracy this far below the mean

@@ -7,7 +7,8 @@ from fsq_edge.evaluation.metrics import Evaluation
 from fsq_edge.evaluation.recommendations import NOTHING, recommendations
 from fsq_edge.evaluation.run_evaluation import RunEvaluation
 from fsq_edge.evaluation.training_page import configuration_section, history_section
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, plural, shown_time
+from fsq_edge.report.document import Cell, Section, Table
+from fsq_edge.report.parts import Fact, Picture, Verdict, plural, shown_time
 from fsq_edge_runtime.scores import Interval
 
 TITLE = "Model Evaluation Report"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsq_edge.evaluation import figures
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, plural
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
 from fsq_edge.report.index import write_page
+from fsq_edge.report.parts import Fact, Picture, Verdict, plural
 from fsq_edge.training.gate import code_warnings
 from fsq_edge.training.run import Run
 

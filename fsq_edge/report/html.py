@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from fsq_edge.report.document import Picture, Section, Verdict, shown_cells
+from fsq_edge.report.document import Section, shown_cells
+from fsq_edge.report.parts import Picture, Verdict
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.made import made_line
 

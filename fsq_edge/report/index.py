@@ -11,8 +11,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from fsq_edge.report.document import Section, Table, Verdict
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import SIBLINGS, render
+from fsq_edge.report.parts import Verdict
 from fsq_edge_runtime.files import write_file
 
 INDEX: Final = "index.html"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fsq_edge.report.document import Fact, Section, Table, cell_text
+from fsq_edge.report.document import Section, Table, cell_text
+from fsq_edge.report.parts import Fact
 
 
 def to_markdown(title: str, sections: Sequence[Section], *, subtitle: str = "", notices: Sequence[str] = ()) -> str:

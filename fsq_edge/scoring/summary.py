@@ -6,9 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fsq_edge.report.document import Fact, Section, Table, Verdict, plural
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
 from fsq_edge.report.markdown import to_markdown
+from fsq_edge.report.parts import Fact, Verdict, plural
 from fsq_edge.report.times import duration
 from fsq_edge.scoring.folder import read_entries, read_header
 from fsq_edge_runtime.errors import UnavailableError

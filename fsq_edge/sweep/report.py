@@ -13,9 +13,10 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from fsq_edge.deploy.trial import OBJECTIVES
-from fsq_edge.report.document import Fact, Section, Table, Verdict, plural
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
 from fsq_edge.report.markdown import to_markdown
+from fsq_edge.report.parts import Fact, Verdict, plural
 from fsq_edge.sweep.study import Sweep
 from fsq_edge_runtime.errors import UnavailableError
 from fsq_edge_runtime.files import write_file

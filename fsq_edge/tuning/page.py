@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 
 from fsq_edge.report.canvas import INK, PALETTE, STYLE, legend_above, new_figure, svg_text
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict
+from fsq_edge.report.document import Cell, Section, Table
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Fact, Picture, Verdict
 from fsq_edge.tuning.scores import front_table, score_table, seconds, settings_text
 from fsq_edge.tuning.search import SearchResult
 from fsq_edge.tuning.tune import Tuned

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fsq_edge.report.document import Section, Table, Verdict, plural
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Verdict, plural
 from fsq_edge_runtime.personal.fitting import Personalization
 from fsq_edge_runtime.scores import Interval
 

@@ -12,8 +12,8 @@ from fsq_edge.tuning.events import Tally, Truth
 from fsq_edge.tuning.search import SearchResult
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.bundle.event_report import ClassEvents, EventReport, EventScore
+from fsq_edge_runtime.counted_scores import poisson, wilson
 from fsq_edge_runtime.decision import DecisionSettings
-from fsq_edge_runtime.scores import poisson, wilson
 
 P90_EVENTS: Final = 64  # fewer cannot place a 90th percentile at 99 % confidence
 _DIGITS: Final = 6

@@ -80,16 +80,11 @@ def fuse_preprocess(encoder: bytes, config: PreprocessConfig) -> bytes:
     return root.encoded(without=(7,)) + whole
 
 
-def centers(config: PreprocessConfig, n: int) -> Float32Array:
-    """Return (n, C', 1, 1) float32: what is subtracted from each channel; zero for the z-copies, to be filled in.
-
-    Args:
-        config: the preprocessing.
-        n: windows.
-    """
-    found = np.zeros((n, config.graph_channels, 1, 1), dtype=np.float32)
+def centers(config: PreprocessConfig) -> Float32Array:
+    """Return (1, C', 1, 1) float32: what is subtracted from each channel; zero for the z-copies, to be filled in."""
+    found = np.zeros((1, config.graph_channels, 1, 1), dtype=np.float32)
     channels = len(config.channels)
-    found[:, :channels, 0, 0] = np.asarray(config.mean[:channels], dtype=np.float32)
+    found[0, :channels, 0, 0] = np.asarray(config.mean[:channels], dtype=np.float32)
     return found
 
 

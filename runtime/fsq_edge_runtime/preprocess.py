@@ -260,8 +260,8 @@ class FrameWriter:
     Args:
         preprocessor: what to apply.
         frames: (N, C', H, W) or (C', H, W) float32, C-contiguous: where every :meth:`write` puts its result.
-        scratch: (N, C, T) float32, C-contiguous, for the z-copies on their way: on many windows numpy is a third
-            faster there than between the channels of a frame. None does without.
+        scratch: (N, C, T) float32, C-contiguous, where numpy makes the z-copies of many windows faster; None does
+            without.
 
     Attributes:
         raw: view (N, C, T) or (C, T) of the part of ``frames`` that takes the raw windows.

@@ -254,6 +254,7 @@ class Runner:
             lost, chunks = self._queue.take(*((0.0,) if finished else (POLL_S, self._gather_s)))
             self._take_in(lost, chunks, stop)
             self._heartbeat()
+            self._session.look_at_arrival()
             self._reload()
             if self._alerts is not None:
                 for alert in self._alerts.tick():

@@ -18,6 +18,7 @@ from fsq_edge_runtime.decision import DecisionChain, DecisionSettings
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
+from fsq_edge_runtime.stream.express import open_express
 from fsq_edge_runtime.stream.lockstep import Lockstep, Part, Pushed
 from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record, StreamEvent
 from fsq_edge_runtime.stream.samples import SampleInput
@@ -102,6 +103,7 @@ class Session:
             features=bundle.features if features else 0,
             keep_features=keep_features and features,
         )
+        self._express = open_express(self._classifier, config)
         self._roster: Roster | None = None
         if overlay is not None:
             self._wearers().give_all(overlay)
@@ -152,6 +154,15 @@ class Session:
         from fsq_edge_runtime.drift import DriftWatch
 
         self._drift = DriftWatch(self.bundle)
+
+    def look_at_arrival(self) -> None:
+        """Report streams whose samples, without timestamps, do not come at the rate that they are counted at.
+
+        For samples that are pushed as a sensor takes them, now and then; nothing where drift is not watched.
+        """
+        if self._drift is not None:
+            for event in self._drift.arrival.look(self._streams.values(), time.monotonic_ns()):
+                self._emit(event)
 
     def expect_wait(self, wait_s: float) -> None:
         """Say how long samples wait on purpose before they are pushed, seconds; 0 at first.
@@ -209,6 +220,18 @@ class Session:
         drift = self._drift
         # What _take does, without the call.
         rows, times = self._input.read(samples, timestamps)
+        if self._express is not None and not self._paused and (drift is None or state.seq % drift.EVERY):
+            found = self._express(state, rows, times, begun, begun if arrived_ns is None else arrived_ns)
+            if found is not None:
+                if found:
+                    if self.on_record is not None:
+                        self._emit(found[0])
+                    if classifier.answers.events:
+                        self._say_events()
+                    if classifier.inference.failure is not None:
+                        classifier.inference.raise_failure()
+                    self.latest_ns = time.monotonic_ns()
+                return found
         for start in self._drop(state, rows) if self._paused else state.take(rows, times):
             begun = begun or time.monotonic_ns()
             if drift is not None and state.seq % drift.EVERY == 0:

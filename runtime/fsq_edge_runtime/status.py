@@ -322,19 +322,3 @@ def describe(code: int) -> Status:
         f"HailoRT status {code} is not in this table (0 to {max(STATUS)}); it may be newer than this project",
         "read the library's own text: sudo dmesg | grep -i hailo, and the HailoRT release notes",
     )
-
-
-def markdown() -> str:
-    """Return the table as Markdown; ``docs/hailort-status.md`` is its output."""
-    cells = ((entry, entry.fix.replace("|", "\\|")) for entry in STATUS.values())
-    rows = "".join(f"| {entry.code} | `{entry.name}` | {entry.cause} | {fix} |\n" for entry, fix in cells)
-    return (
-        "# HailoRT status codes\n\n"
-        "Made by `python -m fsq_edge_runtime.status`. Errors, `fsq-edge doctor` and `fsq-edge explain` read the same "
-        "table. None of these was provoked on silicon by this project.\n\n"
-        f"| code | name | usual cause | what fixes it |\n|---:|---|---|---|\n{rows}"
-    )
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -67,7 +67,7 @@ def test_tables_fit_80_columns_and_break_no_word(
     assert heads == [
         ["mode", "backend", "p50", "p90", "p95", "p99", "p99.9", "most", "n"],
         ["mode", "backend", "ours", "bare", "ratio", "95", "%", "windows/s", "valid"],
-        ["mode", "backend", "CPU", "RSS", "MB", "deg", "C", "MHz", "W", "preempted", "spin"],
+        ["mode", "backend", "CPU", "RSS", "MB", "°C", "MHz", "W", "preempted", "spin"],
     ]
     text = "\n".join(lines)
     assert "A dash: too few samples; needed: p50 11, p90 64, p95 130, p99 662, p99.9 6,636" in text

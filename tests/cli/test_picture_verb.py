@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fsq_edge.cli.main import run
-from fsq_edge.report.document import Fact, Section, Verdict
+from fsq_edge.report.document import Section
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Fact, Verdict
 from fsq_edge_runtime.errors import UnavailableError
 
 pytest.importorskip("jinja2", reason="the report extra is not installed")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict
+from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Fact, Picture, Verdict
 from tests.factories.browser import Page, chromium
 from tests.factories.page_faults import CUT_OFF, TOO_FAINT, TOO_SMALL, UNLABELLED
 from tests.factories.report_pages import NAMES, make_pages

@@ -6,6 +6,7 @@ import argparse
 import collections
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -92,7 +93,7 @@ def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
     os.close(writing)
     with os.fdopen(reading) as pipe:
         text = pipe.read()
-    _, status, usage = os.wait4(child, 0)
+    _, status = os.waitpid(child, 0)
     said: dict[str, Any] = (
         json.loads(text) if text else {"verdict": "error", "why": [f"the process ended with status {status}"]}
     )
@@ -110,7 +111,7 @@ def judge(network: Network, spelling: str, path: Path, chip: str) -> Outcome:
         ends=tuple(said.get("scoped", [])),
         why=tuple(said["why"]),
         cpu_s=said.get("cpu_s", 0.0),
-        peak_mb=usage.ru_maxrss / 1024,
+        peak_mb=said.get("peak_mb", 0.0),
         file_mb=path.stat().st_size / 1e6,
         fixed_expected=fixed_expected,
         fixed=said.get("fixed", ""),
@@ -138,6 +139,7 @@ def _checked(path: Path, chip: str, shapes: dict[str, list[int]] | None) -> dict
         "scoped": [scopes.get(name, name) for name in report.end_nodes],
         "why": [f"{finding.rule} at {finding.node}" for finding in report.errors[:3]],
         "cpu_s": cpu_s,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 

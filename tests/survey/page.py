@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from fsq_edge_runtime.scores import wilson
+from fsq_edge_runtime.counted_scores import wilson
 from tests.survey.judging import Outcome, after_fix, levels
 from tests.survey.refusals import Refusal, read_refusals
 from tests.survey.reliability import LEVELS, level_of
@@ -51,8 +51,12 @@ def overview(outcomes: list[Outcome], refusals: list[Refusal]) -> list[str]:
         lines.append(f"| {title} | {names} | {rate(outcome.right for outcome in counted)} | {ends} |")
     refused = rate(not refusal.mistake() for refusal in refusals)
     fixed = [outcome for outcome in outcomes if outcome.fixed_expected]
+    strict = [outcome for outcome in outcomes if outcome.expected or outcome.fixed_expected]
+    all_right = rate(outcome.verdict == (outcome.expected or outcome.fixed_expected) for outcome in strict)
     names = len({outcome.name for outcome in fixed})
     lines += [
+        f"| both, and the files of the last row as they are, held against the record of another spelling | "
+        f"{len({outcome.name for outcome in strict})} | {all_right} | |",
         f"| refused constructs | {len(refusals)} | {refused} | |",
         f"| as `check --fix` writes them | {names} | {rate(after_fix(fixed))} | |",
         "",

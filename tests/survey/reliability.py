@@ -6,7 +6,7 @@ import collections
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fsq_edge_runtime.scores import wilson
+from fsq_edge_runtime.counted_scores import wilson
 
 LEVELS = ("high", "medium", "low")
 

@@ -233,6 +233,25 @@ def sum_of_stack(
     return build
 
 
+def guarded_attention(*, mask: float = 0.0, fill: float = 0.0, folded_to: Sequence[int] = (2, 6, 8)) -> onnx.ModelProto:
+    """Attention as torch's newer exporter writes ``scaled_dot_product_attention``: keys turned at rank 3, a guard."""
+    graph = GraphFactory("x", [1, 6, 16])
+    heads = []
+    for _ in range(3):
+        split = graph.add("Reshape", graph.add("MatMul", "x", graph.weights(16, 16)), graph.ints(1, 6, 2, 8))
+        heads.append(graph.add("Transpose", split, perm=[0, 2, 1, 3]))
+    folded = graph.add("Reshape", heads[1], graph.ints(*folded_to))
+    keys = graph.add("Reshape", graph.add("Transpose", folded, perm=[0, 2, 1]), graph.ints(1, 2, 8, 6))
+    scores = graph.add("Mul", graph.add("MatMul", heads[0], keys), graph.const(0.35))
+    values = np.zeros((1, 1, 6, 6))
+    values[..., 0, :] = mask
+    share = graph.add("Softmax", graph.add("Add", scores, graph.const(values)), axis=-1)
+    share = graph.add("Where", graph.add("IsNaN", share), graph.const(fill), share)
+    mixed = graph.add("Transpose", graph.add("MatMul", share, heads[2]), perm=[0, 2, 1, 3])
+    merged = graph.add("Reshape", mixed, graph.ints(1, 6, 16))
+    return graph.model(graph.add("MatMul", merged, graph.weights(16, 16)))
+
+
 def mask_of_rank_3() -> onnx.ModelProto:
     graph = GraphFactory("x", [1, 6, 16])
     heads = []
@@ -273,6 +292,8 @@ NEEDS: dict[str, tuple[Callable[[], onnx.ModelProto], str, str]] = {
     "expanded gate": (expanded_gate, "full", "drop-expand"),
     "mask of rank 3": (mask_of_rank_3, "full", "mask-rank"),
     "padded pool": (padded_pool, "full", "pad-into-pool"),
+    "guarded attention": (guarded_attention, "cut", "drop-nan-guard"),
+    "keys turned at rank 3": (guarded_attention, "cut", "turn-at-rank-4"),
     "sum of a stack": (sum_of_stack(), "cut", "sum-of-stack"),
     "mean of a stack": (sum_of_stack(op="ReduceMean", axis=1), "cut", "sum-of-stack"),
     "stack by reshapes": (sum_of_stack(move="Reshape", axis=2), "cut", "sum-of-stack"),
@@ -397,6 +418,17 @@ def sum_over_joined_channels() -> onnx.ModelProto:
 )
 def test_another_sum_is_not_taken_for_that_of_a_stack(build: Callable[[], onnx.ModelProto]) -> None:
     assert "sum-of-stack" not in {change.rewrite for change in fix(build()).changes}
+
+
+@pytest.mark.parametrize("changes", [{"mask": -np.inf}, {"fill": 1.0}], ids=["an empty row", "another value"])
+def test_a_guard_that_may_be_needed_stays(changes: dict[str, float]) -> None:
+    result = fix(guarded_attention(**changes))
+    assert "drop-nan-guard" not in {change.rewrite for change in result.changes}
+
+
+def test_a_turn_that_mixes_heads_stays_at_rank_3() -> None:
+    result = fix(guarded_attention(folded_to=(4, 3, 8)))
+    assert "turn-at-rank-4" not in {change.rewrite for change in result.changes}
 
 
 @pytest.mark.parametrize(

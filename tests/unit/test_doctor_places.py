@@ -109,6 +109,30 @@ MACHINES: dict[str, tuple[Callable[[], Machine], str, str, str]] = {
         "M.2 slot must carry PCIe",
         "ribbon",
     ),
+    "both-drivers": (
+        lambda: (
+            ten()
+            .stack("5.2.0")
+            .driver("hailo1x_pci", "5.2.0", bound=False)
+            .with_file("proc/modules", "hailo_pci 131072 0 - Live 0x0\nhailo1x_pci 147456 0 - Live 0x0\n")
+            .log("[ 5.3] hailo1x 0001:01:00.0: Failed reading device BARs, device may be disconnected")
+        ),
+        "driver-claimed",
+        "blacklist hailo_pci",
+        "ribbon",
+    ),
+    "driver-alone": (
+        lambda: machine("Ubuntu 22.04.5 LTS", "6.1.141").driver("hailo_pci", "4.21.0"),
+        "library-missing",
+        "the driver is 4.21.0.*library.*4.21.0 from Hailo's Developer Zone",
+        "dkms",
+    ),
+    "driver-of-another-generation-alone": (
+        lambda: ten().driver("hailo_pci", "4.20.0", bound=False),
+        "driver-generation",
+        "needs hailo1x_pci",
+        "4.20.0 from",
+    ),
 }
 
 

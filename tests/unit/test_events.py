@@ -3,7 +3,7 @@ import pytest
 
 from fsq_edge.tuning.events import NO_ANSWER, NO_EVENT, Event, Truth, label_events, tally_events
 from fsq_edge.tuning.scores import event_score
-from fsq_edge_runtime.scores import poisson, wilson
+from fsq_edge_runtime.counted_scores import poisson, wilson
 
 PERIOD_S = 0.1  # one sample, and one decision, every 100 ms
 A, B, C, OTHER, NONE = 0, 1, 2, 3, -1

@@ -481,6 +481,136 @@ Hailo devices not found
         ("driver", "lspci|modprobe|dkms"),
         (),
     ),
+    "u01": (
+        "notes of a chat UI on Hailo-10H (multi-turn)",
+        """\
+[HailoRT] [error] CHECK failed - System role messages can only be provided on the first prompt
+[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_INVALID_OPERATION(6)
+""",
+        ("system message", "first|clear"),
+        (),
+    ),
+    "u02": (
+        "notes on own LLM HEFs, hailortcli logs runtime",
+        """\
+[llm_inference_manager.cpp:31] [create] CHECK failed - Model doesnt have NG with name-suffix '__prefill'
+[llm_server.cpp:201] [operator()] CHECK_SUCCESS failed with status=HAILO_INTERNAL_FAILURE(8)
+""",
+        ("__prefill", "network group|HEF|compil"),
+        ("power off",),
+    ),
+    "u03": (
+        "notes of a two-camera service",
+        """\
+[HailoRT] [error] CHECK_SUCCESS failed with status=HAILO_DEVICE_IN_USE(73)
+visiond: model refused: HailoRT could not open /opt/yolov8n.hef: error 73 (HAILO_DEVICE_IN_USE)
+""",
+        ("in use|uses|holds|open", "group_id|share|stop|one VDevice|close"),
+        (),
+    ),
+    "u04": (
+        "ruvector ADR-167",
+        """\
+Traceback (most recent call last):
+  File "compile.py", line 40, in <module>
+    runner.optimize(calib)
+  File "/venv/lib/python3.10/site-packages/hailo_sdk_client/runner/client_runner.py", line 2093, in optimize
+  File "/venv/lib/python3.10/site-packages/hailo_model_optimization/algorithms/stats_collection.py", line 210,\
+ in build
+KeyError: 'minilm_encoder/input_layer1'
+""",
+        ("minilm_encoder/input_layer1", "calibration|input", "name|key"),
+        (),
+    ),
+    "u05": (
+        "ruvector ADR-167",
+        """\
+Traceback (most recent call last):
+  File "/venv/lib/python3.10/site-packages/hailo_sdk_client/runner/client_runner.py", line 2093, in optimize
+  File "/venv/lib/python3.10/site-packages/keras/src/saving/serialization_lib.py", line 800, in _retrieve_clas\
+s_or_fn
+TypeError: Could not locate class 'ElementwiseAddDirectOp'. Make sure custom classes are decorated with `@kera\
+s.saving.register_keras_serializable()`.
+""",
+        ("ElementwiseAddDirectOp", "keras|tensorflow", "release|version|install"),
+        (),
+    ),
+    "u06": (
+        "notes on a plate reader, DFC 3.x",
+        """\
+pyparsing.ParseException: Expected end of text, found 'n'  (at char 0), (line:1, col:1)
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/venv/lib/python3.10/site-packages/hailo_sdk_client/sdk_backend/script_parser/model_script_parser.py",\
+ line 389, in parse_script
+    raise BackendScriptParserException(f"Parsing failed at:\\n{e.markInputline()}")
+hailo_sdk_client.sdk_backend.sdk_backend_exceptions.BackendScriptParserException: Parsing failed at:
+>!<normalization([127.5,127.5,127.5],[127.5,127.5,127.5])
+""",
+        ("model script|\\.alls|script", "normalization\\(\\[127"),
+        (),
+    ),
+    "u07": (
+        "a bytetrack port, RTX 3070",
+        """\
+hailo_model_optimization.acceleras.utils.acceleras_exceptions.AccelerasResourceError: GPU memory has been exha\
+usted. Please try to use Quantization-Aware Fine-Tuning with lower batch size or run on CPU.
+""",
+        ("GPU", "batch|CPU|CUDA_VISIBLE"),
+        (),
+    ),
+    "u08": (
+        "github.com/hailo-ai/hailo-apps, issue 140",
+        """\
+ninja: error: '/usr/lib/aarch64-linux-gnu/libgsthailometa.so.5.1.0', needed by 'cpp/libyolo_hailortpp_postproc\
+ess.so', missing
+""",
+        ("libgsthailometa\\.so\\.5\\.1\\.0|TAPPAS", "tappas"),
+        (),
+    ),
+    "u09": (
+        "github.com/hailo-ai/hailo-rpi5-examples, issue 80",
+        """\
+Traceback (most recent call last):
+  File "/home/guest/hailodfc/bin/hailomz", line 33, in <module>
+    from hailo_model_zoo.main_driver import compile, evaluate, optimize, parse, profile
+  File "/home/guest/hailo_model_zoo/hailo_model_zoo/core/infer/infer_factory.py", line 14, in <module>
+ModuleNotFoundError: No module named 'hailo_platform'
+""",
+        ("Python binding", "HailoRT", "pip install|wheel|package"),
+        (),
+    ),
+    "u10": (
+        "github.com/hailo-ai/hailo-rpi5-examples, issue 63",
+        """\
+Could not load lib /home/pi/hailo-rpi5-examples/resources/libyolo_hailortpp_postprocess.so: cannot open shared\
+ object file: No such file or directory
+Cannot load symbol: /lib/aarch64-linux-gnu/gstreamer-1.0/libgsthailotools.so: undefined symbol: filter
+Speicherzugriffsfehler
+""",
+        ("libyolo_hailortpp_postprocess\\.so", "install|compile|download|build"),
+        (),
+    ),
+    "u11": (
+        "github.com/hailo-ai/hailo-rpi5-examples, issue 3",
+        """\
+Error: gst-resource-error-quark: XVideo extension is not available (1), ../sys/xvimage/xvimagesink.c(1928): gs\
+t_xv_image_sink_open (): /GstPipeline:pipeline0/GstFPSDisplaySink:hailo_display/GstXvImageSink:xvimagesink0
+""",
+        ("display|X server|screen|ssh|VNC", "sink"),
+        (),
+    ),
+    "u12": (
+        "notes on a convtas network",
+        """\
+hailo_sdk_common.hailo_nn.exceptions.UnsupportedModelError: Unsupported dimensions: layer convtas/conv12 (tran\
+slated from /sep/PRelu) has shape [-1, 1, 1999, 262144]
+""",
+        ("PRelu", "C, 1, 1"),
+        (),
+    ),
 }
 
 
@@ -529,6 +659,18 @@ def test_a_choice_of_a_text_is_left_out_where_the_line_lacks_its_words() -> None
 def test_a_severity_word_before_a_bar_is_no_name_of_a_container() -> None:
     line = "ERROR | Group 'retrain' not found in config"  # github.com/hailo-ai/hailo-apps, issue 159
     assert explain_log([line]).unexplained == ((1, line),)
+
+
+def test_the_source_of_a_raise_statement_is_no_error_of_its_own() -> None:
+    log = (
+        "Traceback (most recent call last):",
+        '  File "job.py", line 3, in <module>',
+        '    raise RuntimeError(f"status = HAILO_TIMEOUT(4) {why}")',
+        "RuntimeError: nothing that a table knows",
+    )
+    report = explain_log(log)
+    assert [finding.id for finding in report.findings] == ["traceback"]
+    assert report.unexplained == ((4, log[3]),)
 
 
 @pytest.mark.parametrize("prefix", ["web  | ", "[node-1] ", "Feb  3 04:05:06 host prog[7]: ", "[] [] "])

@@ -81,7 +81,7 @@ def test_means_are_those_of_numpy_to_the_bit_and_squares_come_with_them(zscore):
         means = np.empty((len(window), 1, 1), np.float32)
         preprocessor.means_into(window[:, None], means)()
         if zscore:
-            assert np.array_equal(fused._center.ravel()[len(window) :], means.ravel())
+            assert np.array_equal(fused.center.ravel()[len(window) :], means.ravel())
         np.testing.assert_allclose(fused.squares, (window.astype(np.float64) ** 2).sum(axis=1), rtol=1e-6)
 
 

@@ -9,10 +9,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fsq_edge.report.document import Fact, Picture, Section, Table, Verdict, cell_text
+from fsq_edge.report.document import Section, Table, cell_text
 from fsq_edge.report.html import render
 from fsq_edge.report.markdown import to_markdown
 from fsq_edge.report.palette import class_color, class_hatch
+from fsq_edge.report.parts import Fact, Picture, Verdict
 from fsq_edge.report.strip import svg_class
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><title>x</title></svg>'

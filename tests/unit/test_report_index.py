@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge.report.document import Fact, Section, Verdict
+from fsq_edge.report.document import Section
 from fsq_edge.report.html import render
 from fsq_edge.report.index import INDEX, entries, write_index, write_page
+from fsq_edge.report.parts import Fact, Verdict
 
 PARTS = [Section("All", facts=[Fact("a", "1")])]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge_runtime.status import STATUS, describe, markdown
+from fsq_edge_runtime.status import STATUS, describe
+from tests.programs.status_page import markdown
 
 NAMED_IN_THE_CONTRACT = [
     *(2, 3, 4, 6, 7, 13, 14, 15, 16, 18, 26, 36, 48, 61, 62, 63, 69, 73, 74, 76, 82, 85, 86, 87, 89, 91, 92, 93, 96),
@@ -44,4 +45,6 @@ def test_an_unknown_code_says_so(code: int) -> None:
 
 def test_the_page_in_the_documentation_is_this_table() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "hailort-status.md"
-    assert page.read_text(encoding="utf-8") == markdown(), "python -m fsq_edge_runtime.status > docs/hailort-status.md"
+    assert page.read_text(encoding="utf-8") == markdown(), (
+        "python -m tests.programs.status_page > docs/hailort-status.md"
+    )

@@ -8,8 +8,7 @@ from fsq_edge.data.quality import QualityControl, triad_runs
 from fsq_edge.data.quality.triad_runs import stuck_samples, triad_step
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.stream.quality import QualityCheck
-from fsq_edge_runtime.stream.settings import StreamSettings
-from fsq_edge_runtime.stream.stuck import EXPLAINED, LIVE_STEPS
+from fsq_edge_runtime.stream.settings import EXPLAINED, LIVE_STEPS, StreamSettings
 from tests.factories.bundles import motion, preprocess_config
 
 STEP = 1 / 64

@@ -13,7 +13,7 @@ from fsq_edge_benchmarks.bench.modes import cold
 from fsq_edge_benchmarks.bench.modes.batches import measure_multi, measure_offline
 from fsq_edge_benchmarks.bench.modes.paced import measure_paced
 from fsq_edge_benchmarks.bench.modes.single import measure_single
-from fsq_edge_benchmarks.bench.pairing import race, race_checkout
+from fsq_edge_benchmarks.bench.pairing import race
 from fsq_edge_benchmarks.bench.placement import place
 from fsq_edge_benchmarks.bench.result import BenchResult, Mode, ModeResult, PairResult
 from fsq_edge_benchmarks.measure.fixed_network import small_bundle
@@ -153,6 +153,8 @@ def _pair(
             return race(a, b, settings.decisions, (a.name, b.name))
     path = Path(against)
     if (path / "runtime").is_dir():
+        from fsq_edge_benchmarks.bench.checkouts import race_checkout  # a device's install has no part in it
+
         return race_checkout(bundle, backend, path, settings.decisions)
     with open_subject(bundle, backend, run) as a, open_subject(Bundle.open(path), backend, run) as b:
         return race(a, b, settings.decisions, (bundle.manifest.name, b.bundle.manifest.name))

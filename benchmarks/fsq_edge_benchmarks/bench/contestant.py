@@ -6,29 +6,24 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 
 from fsq_edge_benchmarks.bench.result import BundleFacts
 from fsq_edge_benchmarks.measure.bare import BARE_IS, HOST_IS, LOOP_IS, bare_batches, bare_network
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.backends import Backend, OnnxBackend
+from fsq_edge_runtime.backends import Backend
 from fsq_edge_runtime.backends.selection import open_backend
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.bundle.manifest import Role
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.preprocess import Preprocessor
 from fsq_edge_runtime.session import Session
-from fsq_edge_runtime.tail import FsqTail
-
-if TYPE_CHECKING:
-    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
 
 Bare = tuple[Callable[[], object], str]  # one call of the comparison, and what it is
 
 BACKENDS: Final = ("onnx", "onnx-int8", "hailo", "fake", "torch")
-TANH: Final = (-1.0, 1.0)
 FAKE_NOTE: Final = "the device is a stand-in that computes on this CPU: not a measurement of Hailo silicon"
 
 
@@ -83,8 +78,7 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
 
         opened, bare_is = TorchBackend(run, bundle), "the same network in eager PyTorch on ready frames, one thread"
     else:
-        graph = bundle.preprocess.frame_shape, bundle.device_width, bundle.read("encoder")
-        opened = open_backend(bundle, "hailo") if backend == "hailo" else fake_device(*graph, _range(bundle))[0]
+        opened = open_backend(bundle, "hailo") if backend == "hailo" else _stand_in(bundle)
         bare_is = "the same device on ready frames, through the backend alone"
 
     def bare(frames: Float32Array) -> Bare:
@@ -93,6 +87,12 @@ def open_subject(bundle: Bundle, backend: str, run: Path | None = None) -> Subje
 
     notes = (FAKE_NOTE,) if opened.name == "hailo-fake" else ()
     return Subject(opened.name, bundle, Session(bundle, opened), bare, notes, waits=backend != "torch")
+
+
+def _stand_in(bundle: Bundle) -> Backend:
+    from fsq_edge_benchmarks.bench.stand_in import stand_in_for  # a device's install has none
+
+    return stand_in_for(bundle)
 
 
 def _onnx_bare(bundle: Bundle, backend: str) -> Callable[[Float32Array], Bare]:
@@ -146,50 +146,4 @@ def bundle_facts(bundle: Bundle) -> BundleFacts:
         window_samples=config.window_samples,
         hop_samples=config.hop_samples,
         sample_rate_hz=config.sample_rate_hz,
-    )
-
-
-def _range(bundle: Bundle) -> tuple[float, float]:
-    """Return the limits that a compiler would give the output: a Tanh's, or those of the self-test windows."""
-    if isinstance(bundle.tail, FsqTail):
-        return TANH
-    t = OnnxBackend(bundle.read("encoder")).infer_batch(Preprocessor(bundle.preprocess).frames(bundle.selftest.windows))
-    spare = max(float(np.ptp(t)), 1.0)  # other windows reach further
-    return float(t.min()) - spare, float(t.max()) + spare
-
-
-def fake_device(
-    frame_shape: tuple[int, int, int],
-    dimensions: int,
-    graph: bytes | None,
-    limits: tuple[float, float] = TANH,
-) -> tuple[HailoBackend, Any]:
-    """Open the Hailo backend on a stand-in device, which is returned too.
-
-    Args:
-        frame_shape: (C', H, W).
-        dimensions: of the network's output.
-        graph: encoder.onnx that the device computes; None lets it answer zeros.
-        limits: least and greatest value of the output.
-    """
-    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
-    from fsq_edge_runtime.testing import fake_hailo_platform
-
-    fake = fake_hailo_platform(4, graph=graph)
-    if graph is None:
-        fake.chip.compute_with(lambda frame: np.zeros(dimensions, dtype=np.float32))
-    return HailoBackend(
-        {"hailo8l": fake_hef(frame_shape, dimensions, limits)}, frame_shape, dimensions, binding=fake
-    ), fake
-
-
-def fake_hef(frame_shape: tuple[int, int, int], dimensions: int, limits: tuple[float, float] = TANH) -> bytes:
-    """Return a HEF of such a network for :func:`fake_device`; arguments as there."""
-    from fsq_edge_runtime.testing import TensorSpec, hef_bytes
-
-    channels, height, width = frame_shape
-    return hef_bytes(
-        arch="hailo8l",
-        inputs=[TensorSpec("input_layer1", (height, width, channels))],
-        outputs=[TensorSpec("fc1", (dimensions,), *limits)],
     )

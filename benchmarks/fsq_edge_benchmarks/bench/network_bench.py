@@ -166,7 +166,7 @@ class HefFile:
         shape, size = (channels, height, width), prod(report.outputs[0].shape)
         hefs = {report.architecture.name: self._data}
         device: Backend = (
-            open_hailo(hefs, shape, size) if backend == "hailo" else _fake(hefs, report.generation, shape, size)
+            open_hailo(hefs, shape, size) if backend == "hailo" else _silent(hefs, report.generation, shape, size)
         )
         opened.callback(device.close)
         low, high = report.inputs[0].quant.limit_min, report.inputs[0].quant.limit_max
@@ -187,13 +187,10 @@ class HefFile:
         """Return None: a HEF is raced against nothing."""
 
 
-def _fake(hefs: dict[str, bytes], generation: int, shape: tuple[int, int, int], size: int) -> Backend:
-    from fsq_edge_runtime.backends.hailo.backend import HailoBackend
-    from fsq_edge_runtime.testing import fake_hailo_platform
+def _silent(hefs: dict[str, bytes], generation: int, shape: tuple[int, int, int], size: int) -> Backend:
+    from fsq_edge_benchmarks.bench.stand_in import silent_device  # a device's install has none
 
-    fake = fake_hailo_platform(generation, devices=tuple(hefs))
-    fake.chip.compute_with(lambda _: np.zeros(size, dtype=np.float32))
-    return HailoBackend(hefs, shape, size, binding=fake)
+    return silent_device(hefs, generation, shape, size)
 
 
 def _measure(subject: NetworkSubject, mode: Mode, decisions: int, rounds: int, windows: int) -> ModeResult:

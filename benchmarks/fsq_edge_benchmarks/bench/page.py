@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fsq_edge.report.document import Cell, Fact, Picture, Section, Table, Verdict, shown_time
+from fsq_edge.report.document import Cell, Section, Table
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Fact, Picture, Verdict, shown_time
 from fsq_edge_benchmarks.bench.charts import distribution_figure, stages_figure
 from fsq_edge_benchmarks.bench.result import BenchResult, ModeResult, PairResult
 from fsq_edge_benchmarks.bench.tables import bench_sections

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fsq_edge_benchmarks.bench.contestant import fake_device, fake_hef
+from fsq_edge_benchmarks.bench.stand_in import fake_device, fake_hef
 from fsq_edge_benchmarks.measure.distribution import percentile
 from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_runtime.backends.hailo.process import HailoProcess

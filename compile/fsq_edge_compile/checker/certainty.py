@@ -14,11 +14,12 @@ from fsq_edge_compile.checker.graph import Graph
 from fsq_edge_compile.checker.judge import Judgement
 from fsq_edge_compile.checker.report import CONFIDENCE_ORDER
 from fsq_edge_compile.checker.statistics import node_size
+from fsq_edge_compile.checker.targets import Target
 from fsq_edge_runtime.findings import Confidence, NodeFinding
 
-# The networks of the public record were exported at opsets 11 to 17; what newer exporters write for the same moves of
-# data, attention above all, nobody has reported.
-LAST_RECORDED_OPSET = 17
+# The networks that 3.x was reported to take were exported at opsets 11 to 17, and the documents of 5.3 list 15 to 21.
+# What exporters write at a newer one for the same moves of data, attention above all, nobody has reported.
+LAST_RECORDED_OPSET = {"3.x": 17, "5.x": 21}
 # A cut that leaves more of the weights than this to the host goes through the network, not behind its heads.
 WEIGHTS_ON_HOST = 1e-3
 # Rules that refuse a move because of where the channels seem to be: as right as that deduction.
@@ -26,7 +27,6 @@ _LAYOUT_RULES = (
     "reshape.",
     "transpose.",
     "squeeze.",
-    "unsqueeze.",
     "gather.batch",
     "slice.",
     "split.",
@@ -39,7 +39,7 @@ _LEVELS: tuple[Confidence, ...] = ("high", "medium", "low")
 
 
 def confidence_of(
-    graph: Graph, judgement: Judgement, cut: Cut, file_findings: list[NodeFinding]
+    graph: Graph, judgement: Judgement, cut: Cut, file_findings: list[NodeFinding], target: Target
 ) -> tuple[Confidence, str]:
     """Return the confidence of a verdict and what lowers it.
 
@@ -54,13 +54,13 @@ def confidence_of(
         return _of_doubts(list(_doubts_of_refusal(max(errors, key=_rank))))
     blockers = first_blockers(graph, judgement)
     if not blockers or cut.complete:
-        return _of_doubts(list(_doubts_of_device(graph, judgement, cut)))
+        return _of_doubts(list(_doubts_of_device(graph, judgement, cut, target)))
     surest = max(blockers, key=_rank)
     doubts = list(_doubts_of_refusal(surest))
     if all(finding.rule.startswith(_LAYOUT_RULES) for finding in blockers) and _cuts_through(graph, cut):
         doubts.append(f"{surest.node} ({surest.rule}): the network is cut by its layout alone")
-        if graph.opset > LAST_RECORDED_OPSET:
-            doubts.append(f"{surest.node} ({surest.op}): {_unrecorded(graph)}")
+        if unrecorded := _unrecorded(graph, target):
+            doubts.append(f"{surest.node} ({surest.op}): {unrecorded}")
     return _of_doubts(doubts)
 
 
@@ -74,7 +74,7 @@ def _doubts_of_refusal(finding: NodeFinding) -> Iterator[str]:
     yield from [where] * (2 - _rank(finding))
 
 
-def _doubts_of_device(graph: Graph, judgement: Judgement, cut: Cut) -> Iterator[str]:
+def _doubts_of_device(graph: Graph, judgement: Judgement, cut: Cut, target: Target) -> Iterator[str]:
     """Yield a doubt for evidence from elsewhere, and one for a spelling that no report has."""
     nodes = [node for node in graph.nodes if node.name in cut.device]
     foreign = next((node for node in nodes if node.name in judgement.foreign), None)
@@ -84,12 +84,14 @@ def _doubts_of_device(graph: Graph, judgement: Judgement, cut: Cut) -> Iterator[
     elif weak is not None:
         yield f"{weak.name} ({weak.op}): no run was reported"
     moving = next((node for node in nodes if node.op == "Transpose"), None)
-    if moving is not None and graph.opset > LAST_RECORDED_OPSET:
-        yield f"{moving.name} ({moving.op}): {_unrecorded(graph)}"
+    if moving is not None and (unrecorded := _unrecorded(graph, target)):
+        yield f"{moving.name} ({moving.op}): {unrecorded}"
 
 
-def _unrecorded(graph: Graph) -> str:
-    return f"written at opset {graph.opset}, and public reports end at {LAST_RECORDED_OPSET}"
+def _unrecorded(graph: Graph, target: Target) -> str:
+    """Return in words that the opset is newer than any in the compiler's record; an empty string when it is not."""
+    last = LAST_RECORDED_OPSET[target.generation]
+    return f"written at opset {graph.opset}, and public reports end at {last}" if graph.opset > last else ""
 
 
 def _cuts_through(graph: Graph, cut: Cut) -> bool:

@@ -110,7 +110,7 @@ def judge_normalised(normalised: Normalised, name: str, target: Target, *, from_
         breach = Breach("cut.little-left", f"{100 * work.share:.2g} %", blocker[0].node if blocker else "")
         file_findings += [finding for finding in [make_finding(rulebook(), breach, target)] if finding is not None]
     findings = worst_first(file_findings + judgement.findings)
-    confidence, reason = confidence_of(graph, judgement, cut, file_findings)
+    confidence, reason = confidence_of(graph, judgement, cut, file_findings, target)
     return CheckReport(
         model=name,
         arch=target.arch,

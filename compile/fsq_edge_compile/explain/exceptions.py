@@ -50,7 +50,7 @@ def explain_exception(number: int, line: str, frame: Frame | None, table: LogTab
     raised = _RAISED.match(line)
     if raised is None:
         return None
-    step = table.step(raised["path"]) or (table.step(frame.module) if frame else None)
+    step = table.step(f"{raised['path']}{raised['name']}", frame.module if frame else "")
     if step is None:
         return None
     layer = table.layer_in(raised["said"] or "")

@@ -26,13 +26,16 @@ _STAMPS = re.compile(
     r"|\[[\w.-]+-\d+\] |(?!ERROR|CRITICAL|FATAL)[\w.-]+ +\| |\| |\[\] )+"
 )
 _END_NODES = re.compile(r"(?:using these|recommendations? for) end node names:\s*(?P<names>.+)", re.IGNORECASE)
-# "[HailoRT] [error] [infer_model.cpp:868] [run_async] CHECK failed - what it says", "status=X(6) - what it says"
+# "[HailoRT] [error] [infer_model.cpp:868] [run_async] CHECK failed - what it says", and as the device's own log has it,
+# "[llm_server.cpp:31] [create] CHECK failed - what it says"; "status=X(6) - what it says"
 _OWN_WORDS = re.compile(
-    r"\[HailoRT[^]]*\]\s*\[(?:error|critical)\]\s*(?:\[[^]]*\]\s*)*(?:CHECK\w* failed - )?(?P<said>\w.+)"
+    r"(?:\[HailoRT[^]]*\]\s*\[(?:error|critical)\]\s*(?:\[[^]]*\]\s*)*(?:CHECK\w* failed - )?"
+    r"|\[\w+\.cpp:\d+\]\s*(?:\[[^]]*\]\s*)*CHECK\w* failed - )(?P<said>\w.+)"
 )
 _WORDS_BEHIND = re.compile(r"\bstatus\s*=\s*\S+\s+- (?P<said>\w.{3,})")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(?::|$)")
+_RAISE_STATEMENT = re.compile(r"\s+raise \w")  # the program's source, whose words are not yet filled in
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class _Reading:
         """Read one line."""
         line = _STAMPS.sub("", raw[:MAX_LINE].rstrip())
         raised = self._ends_traceback(line)
+        if self.in_traceback and _RAISE_STATEMENT.match(line):
+            return
         recommended = _END_NODES.search(line)
         if recommended:
             names = (name.strip(" .'\"[]") for name in recommended["names"].split(","))

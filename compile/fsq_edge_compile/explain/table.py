@@ -107,9 +107,9 @@ class LogTable:
         found = self.layers.search(text)
         return found[0] if found else ""
 
-    def step(self, module: str) -> Step | None:
-        """Return the step that a module's dotted path belongs to; None when it is no package of Hailo's."""
-        return next((step for step in self.steps if step.pattern.match(module)), None)
+    def step(self, *modules: str) -> Step | None:
+        """Return the most exact step that dotted paths belong to; None when none is in a package of Hailo's."""
+        return next((step for step in self.steps if any(map(step.pattern.match, modules))), None)
 
     def kind(self, layer: str) -> LayerKind:
         """Return the kind of a layer by its name, such as ``net/concat24``."""

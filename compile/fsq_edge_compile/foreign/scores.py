@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.counted_scores import wilson
 from fsq_edge_runtime.score_tails import Tail
-from fsq_edge_runtime.scores import Interval, wilson
+from fsq_edge_runtime.scores import Interval
 
 LEAST = 1e-12  # of a probability, so that its logarithm is a number
 

@@ -17,8 +17,9 @@ from fsq_edge_compile.int8.ranges import RangeMethod
 from fsq_edge_compile.messages import copied
 from fsq_edge_runtime.arrays import AnyArray, Float32Array
 from fsq_edge_runtime.backends.onnx import open_onnx
+from fsq_edge_runtime.counted_scores import wilson
 from fsq_edge_runtime.errors import DataError
-from fsq_edge_runtime.scores import Interval, wilson
+from fsq_edge_runtime.scores import Interval
 
 USUAL_INPUT: Final = "input"  # what probes and quantiser call a graph's input
 TRANSPOSE_HINT: Final = "turn the last two axes: numpy.save(FILE, windows.transpose(0, 2, 1))"

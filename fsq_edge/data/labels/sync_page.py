@@ -9,9 +9,10 @@ import numpy as np
 
 from fsq_edge.data.importing.packages import need_package
 from fsq_edge.data.labels.sync import GRID_HZ, SyncEntry
-from fsq_edge.report.document import Cell, Picture, Section, Table, Verdict, plural
+from fsq_edge.report.document import Cell, Section, Table
 from fsq_edge.report.html import render
 from fsq_edge.report.palette import PALETTE
+from fsq_edge.report.parts import Picture, Verdict, plural
 from fsq_edge.report.strip import svg_element, svg_span, svg_title
 from fsq_edge.report.times import elapsed
 

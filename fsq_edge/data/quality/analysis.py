@@ -14,7 +14,7 @@ from fsq_edge.data.quality.timing import TimingCounter, rest_of
 from fsq_edge.data.quality.triad_runs import stuck_of_triads
 from fsq_edge.data.quality.units import NormSampler
 from fsq_edge.data.recording import Channel, Dataset, Recording
-from fsq_edge.report.document import plural
+from fsq_edge.report.parts import plural
 from fsq_edge_runtime.arrays import Float32Array, Float64Array, FloatArray
 
 BLOCK_VALUES = 1 << 19  # 2 MB of float32: the temporaries of a block stay in the cache

@@ -9,7 +9,7 @@ from fsq_edge.data.quality.metrics import ChannelQuality, QualityMetrics
 from fsq_edge.data.quality.thresholds import QualityThresholds
 from fsq_edge.data.quality.timing import TimingQuality
 from fsq_edge.data.triads import in_si
-from fsq_edge.report.document import plural
+from fsq_edge.report.parts import plural
 from fsq_edge.report.times import elapsed
 from fsq_edge_runtime.findings import Finding, Severity, worst_first
 

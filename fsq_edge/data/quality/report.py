@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsq_edge.data.quality.metrics import QualityMetrics
-from fsq_edge.report.document import Fact, Section, Table, Verdict, finite, plural, shown_time
+from fsq_edge.report.document import Section, Table, finite
 from fsq_edge.report.html import render
+from fsq_edge.report.parts import Fact, Verdict, plural, shown_time
 from fsq_edge_runtime.findings import Finding
 
 Entry = tuple[QualityMetrics, Sequence[Finding]]

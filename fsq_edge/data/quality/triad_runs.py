@@ -10,7 +10,7 @@ from fsq_edge.data.recording import Channel
 from fsq_edge.data.sensors import least_step
 from fsq_edge.data.triads import find_triads
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Float64Array, Int64Array
-from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS
+from fsq_edge_runtime.stream.settings import ALL_STILL, LIVE_STEPS
 
 SAMPLES_LOOKED_AT = 1 << 16  # of a recording, for its step
 BLOCK = 1 << 17

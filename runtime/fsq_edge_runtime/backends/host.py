@@ -13,8 +13,8 @@ import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Int64Array
 from fsq_edge_runtime.backends.graph_size import check_size
-from fsq_edge_runtime.backends.onnx import open_onnx
-from fsq_edge_runtime.errors import BackendError, DataError
+from fsq_edge_runtime.backends.onnx import open_plainly
+from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.files import first_line
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ class HostGraph:
 
     def __init__(self, model: bytes) -> None:
         check_size(model, "the host graph")
-        try:
-            self._session: Any = open_onnx(model, log_severity=4)
-        except Exception as error:
-            raise DataError(f"the host graph cannot be loaded by onnxruntime: {first_line(error)}") from error
+        self._session: Any = open_plainly(model, "the host graph")
         self.taken_ns = 0
 
     def scores(self, t: Float32Array) -> Float32Array:

@@ -44,7 +44,8 @@ class OnnxBackend:
     ) -> None:
         self.name = name
         self.window_graph: RunsWindow | None = None
-        self._session: Any = _load(model)
+        check_size(model, "the device graph")
+        self._session: Any = open_plainly(model, "the device graph")
         self._batched = batched
         self._batch_session: Any = None
         self.input_shape, sizes = self._signature()
@@ -89,10 +90,9 @@ class OnnxBackend:
     def _infer_together(self, frames: Float32Array) -> Float32Array:
         if self._batch_session is None and self._batched is not None:
             check_size(self._batched, "the batched graph", batch=len(frames))
-            self._batch_session = _open(self._batched)
-            self._run_batch = plain_run(self._batch_session)
+            self._batch_session = open_plainly(self._batched, "the device graph")
         try:
-            parts: list[Float32Array] = self._run_batch(self._outputs, {"input": frames})
+            parts: list[Float32Array] = self._batch_session.run(self._outputs, {"input": frames})
         except Exception as error:
             raise BackendError(f"onnxruntime failed: {first_line(error)}") from error
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -156,39 +156,26 @@ def open_onnx(
 def bound_run(session: Any, binding: Any) -> Callable[[], object]:
     """Return what runs an onnxruntime session on what is bound to it, once everything is bound.
 
-    Cost: onnxruntime's own method looks at options of other processors first and makes new run options every time,
-    together 0.7 us on a Xeon. Where its inner objects have other names, that method serves.
+    Cost: onnxruntime's own method looks at options of other processors and makes new run options every time, 0.7 us on
+    a Xeon. It serves where the inner objects have other names.
     """
     import onnxruntime as ort
 
-    run, bound = _inner(session, "run_with_iobinding"), getattr(binding, "_iobinding", None)
+    run, bound = (
+        getattr(getattr(session, "_sess", None), "run_with_iobinding", None),
+        getattr(binding, "_iobinding", None),
+    )
     if run is None or bound is None:
         return partial(session.run_with_iobinding, binding)
     return partial(run, bound, ort.RunOptions())
 
 
-def plain_run(session: Any) -> Callable[..., list[Float32Array]]:
-    """Return ``session.run`` of an onnxruntime session, for names and feeds that are known to be right, as above."""
-    import onnxruntime as ort
-
-    run, options = _inner(session, "run"), ort.RunOptions()
-    return session.run if run is None else lambda names, feeds: run(names, feeds, options)
-
-
-def _inner(session: Any, name: str) -> Any:
-    return getattr(getattr(session, "_sess", None), name, None)
-
-
-def _load(model: bytes) -> Any:
-    check_size(model, "the device graph")
-    return _open(model)
-
-
-def _open(model: bytes) -> Any:
+def open_plainly(model: bytes, what: str) -> Any:
+    """Return :func:`open_onnx` of a model; ``DataError`` with its name where onnxruntime cannot load it."""
     try:
         return open_onnx(model, log_severity=4)  # what it says is in the error
     except Exception as error:
-        raise DataError(f"the device graph cannot be loaded by onnxruntime: {first_line(error)}") from error
+        raise DataError(f"{what} cannot be loaded by onnxruntime: {first_line(error)}") from error
 
 
 if TYPE_CHECKING:

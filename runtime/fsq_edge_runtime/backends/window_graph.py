@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array
-from fsq_edge_runtime.backends.graph_size import check_size
-from fsq_edge_runtime.backends.onnx import OnnxBackend, bound_run, open_onnx
+from fsq_edge_runtime.backends.onnx import OnnxBackend, bound_run, open_plainly
 from fsq_edge_runtime.errors import BackendError, DataError
 from fsq_edge_runtime.files import first_line
 from fsq_edge_runtime.onnx_fusion import CENTER, WINDOW, centers, fuse_preprocess
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from fsq_edge_runtime.bundle.bundle import Bundle
 
 PROOF_WINDOWS: Final = 16
-# A fused graph saves some microseconds of every window, and costs a second load of the network and its memory: of
-# a network of this size 3 % of a window (5 of 160 us on an EPYC) against half of the start.
+# A fused graph costs a second load of the network; of one of this size it saves 3 % of a window (5 of 160 us).
 MOST_BYTES: Final = 2 << 20
 PROOF_SHARE: Final = 0.25  # of the margin from a rounding boundary: the largest difference that is let pass
 
@@ -36,46 +34,42 @@ class WindowGraph:
 
     Args:
         model: of :func:`fuse_preprocess`, for one window.
-        preprocessor: makes the means.
+        preprocessor: whose frames the graph makes for itself.
         dimensions: D, the values of ``t``.
-        batched: the same for any number of windows; loaded when first needed. None runs one window after the other.
 
     Attributes:
         windows: (K, C, T) float32, C-contiguous, raw units: where a window is put K times.
         measure: to be called before :meth:`infer`: writes the means of its channels for the graph, and
             :attr:`squares`, silent on values that overflow.
         squares: (C,) float32, each channel's sum of squares.
+        center: (1, C', 1, 1) float32, what the graph subtracts.
 
     Raises:
         DataError: onnxruntime cannot load the graph.
     """
 
-    def __init__(
-        self, model: bytes, preprocessor: Preprocessor, dimensions: int, *, batched: bytes | None = None
-    ) -> None:
+    def __init__(self, model: bytes, preprocessor: Preprocessor, dimensions: int) -> None:
         config = preprocessor.config
         copies, channels = config.graph_channels // len(config.channels), len(config.channels)
-        self._preprocessor, self._batched = preprocessor, batched
-        self._batch_session: Any = None
-        self._flat = copies, channels, config.window_samples
         # Means and squares come out of one product of rows and columns: in front of the copies lies what averages.
-        block: Float32Array = np.full((copies, *self._flat[1:]), 1.0 / config.window_samples, dtype=np.float32)
+        block: Float32Array = np.full(
+            (copies, channels, config.window_samples), 1.0 / config.window_samples, dtype=np.float32
+        )
         block = np.concatenate([block[1:], np.zeros_like(block)])
         self.windows: Float32Array = block[copies - 1 :]
-        self._frame: Float32Array = self.windows.reshape(1, *config.frame_shape)
-        given = centers(config, 1).ravel()
+        frame: Float32Array = self.windows.reshape(1, *config.frame_shape)
+        given = centers(config).ravel()
         moments = np.concatenate([given, np.zeros(channels, dtype=np.float32)])
-        self._center: Float32Array = moments[: len(given)].reshape(1, -1, 1, 1)
+        self.center: Float32Array = moments[: len(given)].reshape(1, -1, 1, 1)
         self.squares: Float32Array = moments[len(given) :]
         rows, columns = (one.reshape(-1, config.window_samples) for one in (self.windows, block[:copies]))
         self.measure = quiet_product(rows, columns, moments[channels:])
-        self._t: Float32Array = np.zeros((1, dimensions), dtype=np.float32)
-        self._row: Float32Array = self._t[0]
-        session = self._open(model)
+        self._row: Float32Array = np.zeros(dimensions, dtype=np.float32)
+        session = open_plainly(model, "the fused graph")
         binding = session.io_binding()
-        for name, array in ((WINDOW, self._frame), (CENTER, self._center)):
+        for name, array in ((WINDOW, frame), (CENTER, self.center)):
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        binding.bind_output("t", "cpu", 0, np.float32, self._t.shape, self._t.ctypes.data)
+        binding.bind_output("t", "cpu", 0, np.float32, (1, dimensions), self._row.ctypes.data)
         self._run: Any = bound_run(session, binding)
 
     def infer(self) -> Float32Array:
@@ -96,39 +90,12 @@ class WindowGraph:
         Raises:
             BackendError: onnxruntime failed.
         """
-        n = len(windows)
-        if self._batched is None or n < 2:
-            out = np.empty((n, self._t.shape[1]), dtype=np.float32)
-            for row, window in enumerate(windows):
-                np.copyto(self.windows, window)
-                self.measure()
-                out[row] = self.infer()
-            return out
-        if self._batch_session is None:
-            check_size(self._batched, "the batched graph", batch=n)
-            self._batch_session = self._open(self._batched)
-        frames = np.empty((n, *self._frame.shape[1:]), dtype=np.float32)
-        np.copyto(frames.reshape(n, *self._flat), windows[:, None])
-        center = centers(self._preprocessor.config, n)
-        copies, channels, samples = self._flat
-        if copies > 1:
-            rows = frames.reshape(n, copies, channels, 1, samples)[:, -1]
-            self._preprocessor.means_into(rows, center.reshape(n, copies, channels, 1, 1)[:, -1])()
-        try:
-            t: Float32Array = self._batch_session.run(["t"], {WINDOW: frames, CENTER: center})[0]
-        except Exception as error:
-            raise BackendError(f"onnxruntime failed: {first_line(error)}") from error
-        return t
-
-    def close(self) -> None:
-        """Drop the sessions."""
-        self._batch_session = self._run = None
-
-    def _open(self, model: bytes) -> Any:
-        try:
-            return open_onnx(model, log_severity=4)  # what it says is in the error
-        except Exception as error:
-            raise DataError(f"the fused graph cannot be loaded by onnxruntime: {first_line(error)}") from error
+        found = np.empty((len(windows), len(self._row)), dtype=np.float32)
+        for row, window in enumerate(windows):
+            self.windows[...] = window
+            self.measure()
+            found[row] = self.infer()
+        return found
 
 
 def open_window_graph(bundle: Bundle, reference: OnnxBackend) -> tuple[WindowGraph | None, str]:
@@ -150,15 +117,11 @@ def open_window_graph(bundle: Bundle, reference: OnnxBackend) -> tuple[WindowGra
         return None, f"of {len(encoder)} bytes: beside so large a network preprocessing is nothing"
     try:
         model = fuse_preprocess(encoder, bundle.preprocess)
-        batched = None
-        if bundle.has("encoder-batch"):
-            batched = fuse_preprocess(bundle.read("encoder-batch"), bundle.preprocess)
-        graph = WindowGraph(model, preprocessor, tail.width, batched=batched)
+        graph = WindowGraph(model, preprocessor, tail.width)
     except DataError as error:
         return None, error.message
     worst = _largest_difference(graph, reference, preprocessor, bundle.selftest.windows[:PROOF_WINDOWS], tail)
     if not worst <= PROOF_SHARE * BOUNDARY_MARGIN:  # NaN is not
-        graph.close()
         return None, f"the fused graph differs from the reference by {worst:.2g} of a quantisation step"
     return graph, ""
 

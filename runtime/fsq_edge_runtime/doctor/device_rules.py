@@ -106,8 +106,10 @@ def _conflict(facts: Facts) -> Iterator[Finding]:
     needed = {device.chip.module for device in facts.pci if device.chip}
     spare = next((module.name for module in facts.modules if module.name not in needed), None)
     if spare is not None:
-        yield warning(
-            "driver-conflict",
+        bound = all(device.driver for device in facts.pci)
+        yield finding(
+            "warning" if bound else "error",
+            "driver-conflict" if bound else "driver-claimed",
             f"both hailo_pci and hailo1x_pci are loaded; {spare} is not needed here and may claim the device",
             fix=repair(facts, "blacklist", module=spare),
         )

@@ -118,6 +118,15 @@ def _binding(facts: Facts, chip: Chip | None) -> Iterator[Finding]:
             source="PEP 668",
         )
         return
+    driver = next((module.version for module in facts.modules if module.version), None)
+    if driver and facts.library_version is None and (chip is None or major(driver) == chip.generation):
+        yield error(
+            "library-missing",
+            f"the driver is {driver}, but neither HailoRT's library nor its Python binding is installed",
+            fix=repair(facts, "same-release", library=driver),
+            source="HailoRT status 76",
+        )
+        return
     yield finding(
         "error" if chip else "warning",
         "binding-missing",

@@ -20,7 +20,7 @@ MAX_SUBJECT_SIGMAS: Final = 4.5  # standard deviations between the subjects of t
 # Root mean square distance of all figures of a kind to training's subjects, in standard deviations between them.
 GROUP_LIMITS: Final = {"posture": 2.4, "motion": 3.6, "tempo": 2.8, "axes": 1.6}
 REST: Final = 0.25  # of training's standard deviation: in a window where no channel moves as much, the wearer rests
-RESTING: Final = 0.75  # of a block's windows: of such a block only gravity and rate are judged
+RESTING: Final = 0.75  # of a block's windows
 RELEASED: Final = 0.8  # of a limit: what falls below it may be reported again
 
 # The least standard deviation of each series between blocks: what moves less is of no practical interest.
@@ -64,3 +64,29 @@ class Series(NamedTuple):
     def name(self) -> str:
         """As a record names it."""
         return f"{self.kind}:{self.channel}" if self.channel else self.kind
+
+    def facts(
+        self,
+        seq: int,
+        t_start: float,
+        t_end: float,
+        test: str,
+        value: float,
+        usual: float,
+        score: float,
+        also: list[str],
+    ) -> dict[str, object]:
+        """Return what a record says of it, see docs/drift.md."""
+        return {
+            "seq": seq,
+            "t_start": t_start,
+            "t_end": t_end,
+            "test": test,
+            "what": self.name,
+            "value": round(value, 4),
+            "usual": round(usual, 4),
+            "unit": UNITS[self.kind],
+            "score": round(score, 3),
+            "also": also,
+            "advice": ADVICE[self.kind],
+        }

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
+from fsq_edge_runtime.drift.arrival import ArrivalWatch
 from fsq_edge_runtime.drift.codes import COMMON_CODES, CodeReference, perplexity
 from fsq_edge_runtime.drift.looks import LEAST_SQUARE, InputLooks
 from fsq_edge_runtime.drift.page_hinkley import LEARNED
 from fsq_edge_runtime.drift.past import ABSTAINED, BLOCK, LOOK_EVERY, NO_PLACE, StreamPast
 from fsq_edge_runtime.drift.series import (
-    ADVICE,
     FLOORS,
     LIMITS,
     MAX_LOG_PERPLEXITY,
@@ -23,7 +23,6 @@ from fsq_edge_runtime.drift.series import (
     RELEASED,
     REST,
     RESTING,
-    UNITS,
     Series,
 )
 from fsq_edge_runtime.drift.sphere import fit_offset
@@ -58,6 +57,7 @@ class DriftWatch:
 
     Attributes:
         EVERY: the input of windows is to be looked at whose number is a multiple of this.
+        arrival: watches the rate at which samples without timestamps come.
         seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
         due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, with more
             than 64 streams, at most 63 before.
@@ -90,6 +90,7 @@ class DriftWatch:
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
         self._channels = size
         self._streams: dict[str, StreamPast] = {}
+        self.arrival = ArrivalWatch()
         self.seen: list[Record] = []
         self.due = MOST_SEEN
         self._surely = BLOCK  # records to come complete no block before
@@ -266,19 +267,8 @@ class DriftWatch:
 
     def _facts(self, test: str, found: list[Found], past: StreamPast, last: Decision) -> dict[str, object]:
         series, value, usual, score, blocks = found[0]
-        return {
-            "seq": last.seq,
-            "t_start": past.began(blocks),
-            "t_end": last.t_end,
-            "test": test,
-            "what": series.name,
-            "value": round(value, 4),
-            "usual": round(usual, 4),
-            "unit": UNITS[series.kind],
-            "score": round(score, 3),
-            "also": [other[0].name for other in found[1:]],
-            "advice": ADVICE[series.kind],
-        }
+        also = [other[0].name for other in found[1:]]
+        return series.facts(last.seq, past.began(blocks), last.t_end, test, value, usual, score, also)
 
 
 def _since(beyond: list[Beyond], blocks: int = LEARNED) -> list[Found]:

@@ -121,7 +121,7 @@ class Feed:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Records taken, what was dropped, and viewers; a record that is just being worked on may be missing."""
+        """Return what happened so far, by name."""
         self._counted = max(self._counted, self._shown + self._lost + len(self._records))
         return {"records": self._counted, "dropped": self.dropped, "viewers": self.viewers}
 
@@ -141,7 +141,7 @@ class Feed:
             self._drop_samples()
 
     def _drop_samples(self) -> None:
-        """Drop the oldest chunks where too many wait, but for the last."""
+        """Drop the oldest chunks, but for the last."""
         with suppress(IndexError):  # the page's thread may have taken them away
             while self._given - self._worked > MAX_SAMPLES and len(self._chunks) > 1:
                 self._given -= len(self._chunks.popleft()[1])

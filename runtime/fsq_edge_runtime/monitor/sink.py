@@ -71,7 +71,7 @@ class MonitorSink:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Counters by name, now."""
+        """Return what happened so far, by name."""
         return self._feed.counters
 
     def read_facts(self, facts: Callable[[], dict[str, Any]]) -> None:

@@ -109,7 +109,7 @@ class MetricsSink:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Records seen."""
+        """Return what happened so far, by name."""
         with self._counting:
             return {"records": self._records + len(self._waiting)}
 
@@ -150,7 +150,7 @@ class MetricsSink:
             yield self._family("fsq_edge_device", counts)
 
     def relieve(self) -> None:
-        """Count what waits, where it is worth the while."""
+        """Count what waits, once it is much."""
         if len(self._waiting) >= COUNTED:
             self._count_waiting()
 

@@ -63,6 +63,7 @@ class WebServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # past 5, as socketserver has it, a burst is dropped, and who knocked waits seconds
 
     def __init__(
         self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], paths: Mapping[str, Answer]

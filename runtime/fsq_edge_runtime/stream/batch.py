@@ -116,7 +116,9 @@ class WindowBatch:
         refused = self._beyond_rations(entries, kept, begun, overrun) if self._relief.rations else set()
         some = self._windows[:n] if len(kept) == n else self._windows[kept]
         some = some[:0] if overrun else some
-        frames = None if plain and inference.graph is not None else inference.preprocess.frames(some)
+        frames = (
+            None if plain and inference.graph is not None and len(some) <= FEW else inference.preprocess.frames(some)
+        )
         prepared = time.monotonic_ns()
         t, codes, reasons = inference.infer_rows(some, frames)
         inferred = time.monotonic_ns()

@@ -17,7 +17,7 @@ from fsq_edge_runtime.backends.base import Backend, TakesFrame
 from fsq_edge_runtime.decision import UNKNOWN
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.preprocess import FrameWriter
-from fsq_edge_runtime.stream.answers import Answers, Due, Place, doubted, place, with_host
+from fsq_edge_runtime.stream.answers import Answers, doubted, place, with_host
 from fsq_edge_runtime.stream.batch import WindowBatch
 from fsq_edge_runtime.stream.head import NEAR, DecisionHead
 from fsq_edge_runtime.stream.inference import LOST, MAX_BATCH, Inference
@@ -46,7 +46,9 @@ class WindowClassifier:
     Attributes:
         answers: makes the records; its ``events`` are those of the latest window.
         batch: decides windows together.
+        check: judges windows.
         features: as given.
+        patience_ns: the longest time from a window's last sample to its answer.
         in_columns: whether the answers of a :class:`fsq_edge_runtime.stream.cohort.Cohort` can be made at once.
         inference: runs the network; its ``failure`` is what the backend failed of for good.
     """
@@ -69,12 +71,11 @@ class WindowClassifier:
         self._frame: Float32Array = frame
         self._writer = FrameWriter(inference.preprocess, frame[0])
         # A window is copied once, from its stream to where its frame is made, and checked there.
-        self._check = QualityCheck(config, settings, self._writer.raw, graph=self._graph)
-        self._patience_ns = settings.deadline_ns(config) or FOREVER_NS
-        self._last, self._rate = config.window_samples - 1, config.sample_rate_hz
+        self.check = QualityCheck(config, settings, self._writer.raw, graph=self._graph)
+        self.patience_ns = settings.deadline_ns(config) or FOREVER_NS
         self.answers = Answers(bundle.classes, backend, host=self._host is not None, keep_features=keep_features)
         self.in_columns = isinstance(inference.head, DecisionHead) and self._host is None and not keep_features
-        self.batch = WindowBatch(config, inference, self._check, self.answers, self._patience_ns)
+        self.batch = WindowBatch(config, inference, self.check, self.answers, self.patience_ns)
 
     def decide(self, state: StreamState, start: int, begun: int, arrived: int) -> Decision:
         """Return the record of one window.
@@ -86,23 +87,16 @@ class WindowClassifier:
             arrived: at which those had arrived.
         """
         placed = monotonic_ns()
-        # What answers.place does, without the call.
-        ring, check, seq, t0, rate = state.ring, self._check, state.seq, state.t0, self._rate
-        window = ring.views.get(start - ring.base)
-        if window is None:
-            window = ring.window(start)
+        ring, check = state.ring, self.check
+        window = ring.window(start)
         flags: tuple[str, ...] = ()
         if ring.irregular_until > start or not check.sound(window):
             flags = check.examine(window, ring, start)
-        state.seq = seq + 1
-        state.counters.windows += 1
-        due: Place = state, seq, t0 + start / rate, t0 + (start + self._last) / rate, flags
-        if flags or seq < state.doubted_until:
-            due = doubted(Due(*due))
-            flags = due.flags
-            if flags and check.abstains(flags):
-                return self.answers.unanswered(due, None)
-        limit = arrived + self._patience_ns
+        due = doubted(place(state, start, self._config, flags))
+        flags = due.flags
+        if flags and check.abstains(flags):
+            return self.answers.unanswered(due, None)
+        limit = arrived + self.patience_ns
         if placed > limit:
             return self.answers.unanswered(due, "overrun")
         graph, host, head, mark = self._graph, self._host, self._head, NEAR
@@ -134,7 +128,7 @@ class WindowClassifier:
         if self._graph is None:
             self._writer.finish()
         else:
-            self._writer.write(self._check.window)
+            self._writer.write(self.check.window)
 
     def lose(self, state: StreamState, start: int) -> Decision:
         """Return the record of a window that nobody waits for any more: missed, without a look at its samples."""

@@ -65,6 +65,7 @@ class Grid:
 
     Attributes:
         slot_times: (``BLOCK``,) seconds from a slot to those after it.
+        source_rate_hz: as given.
         surely_s: a timestamp this close to its slot's time is taken as it is, whatever is rounded.
     """
 
@@ -86,7 +87,7 @@ class Grid:
         self._imputed_slots = 1.5 * rate_hz / source_rate_hz
         self._clock_jump_s, self._late_limit = clock_jump_s, late_limit
         self._counters = counters
-        self._source_rate = source_rate_hz
+        self.source_rate_hz = source_rate_hz
         self._native = source_rate_hz == rate_hz
         self.surely_s = 0.99 * jitter_tolerance / rate_hz  # less than the tolerance by more than any rounding
         self.slot_times = _slot_times(rate_hz)
@@ -146,7 +147,7 @@ class Grid:
                 return False
             self._counting = False
             self._anchor, self._since = float(times[-1]), 0
-        self._last_t = self._anchor + self._since / self._source_rate
+        self._last_t = self._anchor + self._since / self.source_rate_hz
         self._next += n
         self._late_run = 0
         counters = self._counters
@@ -176,7 +177,7 @@ class Grid:
         else:
             self._counting = False
             self._anchor, self._since = last_t, 0
-        self._last_t = self._anchor + self._since / self._source_rate
+        self._last_t = self._anchor + self._since / self.source_rate_hz
         self._next += n
         self._late_run = 0
 
@@ -192,7 +193,7 @@ class Grid:
             return
         self._counters.received += n
         if times is None:
-            times = self._anchor + np.arange(self._since + 1, self._since + n + 1) / self._source_rate
+            times = self._anchor + np.arange(self._since + 1, self._since + n + 1) / self.source_rate_hz
             self._since += n
         else:
             self._counting = False

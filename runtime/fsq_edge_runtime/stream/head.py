@@ -128,6 +128,8 @@ class DecisionHead:
         probabilities: (codes, classes) float32, read-only.
         raw: class with the highest probability, by code.
         scores: ``probabilities`` as float64.
+        ends: of each dimension, both ends of every boundary's margin, ascending.
+        sure: codes that came up, by how many ends lie below each value; of ``t`` between two there is none.
     """
 
     def __init__(self, tail: FsqTail, temperature: float) -> None:
@@ -149,8 +151,8 @@ class DecisionHead:
             [*(at + side for at in row for side in (-w, w)), math.inf]
             for row, w in zip(thresholds, widths, strict=True)
         ]
-        self._ends, self._basis = ends, basis
-        self._sure: dict[tuple[int, ...], int] = {}  # by the ends below each value, the codes that came up
+        self.ends, self._basis = ends, basis
+        self.sure: dict[tuple[int, ...], int] = {}  # by the ends below each value, the codes that came up
 
     def code(self, t: Float32Array) -> int:
         """Return the code index of t (D,), to the bit that of :meth:`FsqTail.index`; -1 if t is not a number.
@@ -169,8 +171,8 @@ class DecisionHead:
 
         -1 if t is not a number.
         """
-        below = tuple(map(bisect_right, self._ends, t.tolist()))
-        code = self._sure.get(below)
+        below = tuple(map(bisect_right, self.ends, t.tolist()))
+        code = self.sure.get(below)
         if code is not None:
             return code
         if np.isnan(t).any():
@@ -178,8 +180,8 @@ class DecisionHead:
         if any(count & 1 for count in below):
             return NEAR
         index = sum((count >> 1) * basis for count, basis in zip(below, self._basis, strict=True))
-        if len(self._sure) < MOST_SURE:
-            self._sure[below] = index
+        if len(self.sure) < MOST_SURE:
+            self.sure[below] = index
         return index
 
     def answer(self, code: int, t: Float32Array | None = None) -> Answer:

@@ -66,7 +66,7 @@ class Inference:
 
         Args:
             windows: (N, C, T) raw units, finite; not looked at where frames are given.
-            frames: theirs; None where all are sound and the graph that prepares windows itself is to run.
+            frames: theirs; None where all are sound and the graph that prepares windows itself is to run, one by one.
 
         Raises:
             Missed: some window was lost.
@@ -77,35 +77,26 @@ class Inference:
         if not n:
             return np.empty((0, width + self.features), dtype=np.float32), np.empty(0, dtype=np.int64)
         if frames is None and graph is not None:
-            if n <= FEW:
-                return self._infer_few(graph, windows)
-            t = graph.infer_batch(windows)
-        else:
-            frames = self.preprocess.frames(windows) if frames is None else frames
-            t = self._infer_batches(frames)
+            return self._infer_few(graph, windows)
+        frames = self.preprocess.frames(windows) if frames is None else frames
+        t = self._infer_batches(frames)
         codes, near = head.codes(t[:, :width])
         if self.features:
             near = np.union1d(near, _near_a_step(t[:, width:]))
         for row in near.tolist():
-            exact = self.preprocess.frames(windows[row : row + 1]) if frames is None else frames[row : row + 1]
-            t[row] = self.backend.infer(exact)
+            t[row] = self.backend.infer(frames[row : row + 1])
             codes[row] = head.code(t[row])
         return t, codes
 
     def _infer_few(self, graph: RunsWindow, windows: Float32Array) -> tuple[Float32Array, Int64Array]:
         """Return ``t`` (N, D) and codes (N,) of a few sound windows, one after the other."""
-        head = self.head
-        t = np.empty((len(windows), head.tail.width), dtype=np.float32)
+        head, t = self.head, graph.infer_batch(windows)
         codes = np.empty(len(windows), dtype=np.int64)
-        for row, window in enumerate(windows):
-            graph.windows[...] = window
-            graph.measure()
-            found = graph.infer()
-            code = head.sure_code(found)
-            if code == NEAR:
-                found = self.backend.infer(self.preprocess.frames(windows[row : row + 1]))
-                code = head.code(found)
-            t[row], codes[row] = found, code
+        for row in range(len(windows)):
+            codes[row] = head.sure_code(t[row])
+            if codes[row] == NEAR:
+                t[row] = self.backend.infer(self.preprocess.frames(windows[row : row + 1]))
+                codes[row] = head.code(t[row])
         return t, codes
 
     def _infer_batches(self, frames: Float32Array) -> Float32Array:

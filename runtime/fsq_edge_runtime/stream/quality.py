@@ -14,8 +14,7 @@ from fsq_edge_runtime.backends.base import RunsWindow
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.preprocess import PreprocessConfig, fill_missing, quiet_product
 from fsq_edge_runtime.stream.ring import SampleRing
-from fsq_edge_runtime.stream.settings import StreamSettings
-from fsq_edge_runtime.stream.stuck import ALL_STILL, LIVE_STEPS
+from fsq_edge_runtime.stream.settings import ALL_STILL, LIVE_STEPS, StreamSettings
 
 GRAVITY = {"g": 1.0, "m/s2": 9.80665}
 # The root mean square of an accelerometer's norm, over gravity. Training data hold gravity when it lies here (gravity

@@ -17,8 +17,10 @@ LEAST_LEFT: Final = 0.03
 MOST_LEFT: Final = 0.25
 CAUGHT_UP: Final = (0.2, 0.6)  # of the patience: where it goes on answering lies between these
 GOLDEN: Final = 0.6180339887498949  # multiples of it are spread over 0 to 1 as evenly as can be (a Weyl sequence)
-BUSY: Final = 0.97  # the share of its time, and of the time to the deadline, that rations let the engine work
-CHANGE: Final = (0.5, 4.0)  # of the ration from one look to the next, at least and at most
+BUSY: Final = 0.97  # the share of its time that rations let the engine work
+CHANGE: Final = (0.85, 8.0)  # of the ration from one look to the next, at least and at most
+WAITS, GAIN = 0.3, 0.15  # how long windows may wait in patiences, and how quickly the ration follows
+LEAST: Final = 0.01  # windows of a stream from one look to the next: from there it is not far to any other ration
 SAVED: Final = 8.0  # rations that a stream keeps while it sends nothing
 QUIET: Final = 4.0  # looks without a window after which the engine begins anew
 MAX_KNOWN: Final = 8192  # streams with a ration; names come from outside
@@ -47,9 +49,11 @@ class Relief:
         self._skipping = False
         self.rations = False
         self._ration: float | None = None  # windows of a stream from one look to the next; None while it is not known
+        self._top = 1.0  # a ration that was too much, or would be enough for every stream
         self._saved: dict[str, tuple[float, int]] = {}  # by stream, and since when
         self._since = self._ended = 0
-        self._idle_ns = self._waited_ns = 0
+        self._idle_ns = 0
+        self._waits = self._waited_before = 0.0  # the longest wait of this look and of the one before, in patiences
         self._answered = self._lost = self._refused = 0
 
     def took(self, batch_ns: int, windows: int) -> None:
@@ -62,7 +66,7 @@ class Relief:
     def skips(self, waited_ns: int) -> bool:
         """Return whether windows that have waited so long are left out."""
         waited_ns -= self._wanted_ns
-        self._waited_ns = max(self._waited_ns, waited_ns)
+        self._waits = max(self._waits, waited_ns / self._patience_ns)
         if self._skipping:
             self._skipping = waited_ns > self._caught_up_ns
         elif waited_ns > self._patience_ns - self._left_ns:
@@ -120,12 +124,19 @@ class Relief:
             self.rations = True
         elif self._ration is None:
             each = self._answered / max(1, len(self._saved))
-            self._ration = max(BUSY * each * self._look_ns / elapsed_ns, 1e-3)
+            self._ration, self._top = max(BUSY * each * self._look_ns / elapsed_ns, LEAST), 1.0
         else:
-            busy = max(1.0 - self._idle_ns / elapsed_ns, self._waited_ns / (self._patience_ns - self._left_ns), 1e-3)
-            share = self._answered / (self._answered + self._lost) if self._lost else 1.0 / busy
+            seen = self._answered + self._refused + self._lost
+            busy = max(1.0 - self._idle_ns / elapsed_ns, 1e-3)
+            # An engine is busy with many small batches, too, and has time all the same while nothing waits for it.
+            waited, rise = self._waits, max(0.0, self._waits - self._waited_before)
+            far = waited < WAITS / 3 and self._ration < self._top / 2
+            spare = (2.0 if far else 1.0 + GAIN * (1.0 - waited / WAITS)) / (1.0 + rise)
+            if self._lost:
+                self._top = max(self._ration, 0.9 * self._top)
+            change = 1.0 - self._lost / seen if self._lost else max(1.0 / busy, spare / BUSY)
             low, high = CHANGE
-            self._ration *= min(max(BUSY * share, low), high)
+            self._ration = max(self._ration * min(max(BUSY * change, low), high), LEAST)
 
     def _calm(self, now_ns: int) -> None:
         self.rations, self._ration = False, None
@@ -135,4 +146,4 @@ class Relief:
 
     def _forget(self) -> None:
         self._answered = self._lost = self._refused = 0
-        self._idle_ns = self._waited_ns = 0
+        self._idle_ns, self._waited_before, self._waits = 0, self._waits, 0.0

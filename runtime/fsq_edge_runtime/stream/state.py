@@ -34,6 +34,7 @@ class StreamState:
         on_gap: called with every gap, before the windows after it are given.
 
     Attributes:
+        ahead: True while the latest samples went to the ring only: the grid needs the last one before it interpolates.
         chain: the state of its decisions.
         counters: what happened so far.
         ring: the samples that windows still need.
@@ -49,12 +50,12 @@ class StreamState:
     """
 
     __slots__ = (
-        "_ahead",
         "_hop",
         "_on_gap",
         "_rate",
         "_size",
         "_window_steps",
+        "ahead",
         "chain",
         "counters",
         "doubted_until",
@@ -108,8 +109,7 @@ class StreamState:
         self.lesson: Lesson | None = None
         self._size, self._hop, self._on_gap = config.window_samples, config.hop_samples, on_gap
         self._rate = rate
-        # True while the latest samples went to the ring only: the grid needs the last one before it interpolates.
-        self._ahead = False
+        self.ahead = False
 
     def take(self, samples: Float32Array, times: Float64Array | None) -> Iterable[int]:
         """Take samples (n, C) with times (n,) or None; give the grid index of each window that becomes due.
@@ -123,13 +123,9 @@ class StreamState:
         if self.resampler is not None or not 0 < n <= ring.room or not self.grid.follow(n, times):
             return self._place(self._pieces(samples, times))
         start = self.next_start
-        at = ring.end - ring.base  # what ring.extend does, without the call
-        if at + n > ring.capacity:
-            at = ring.move_to_front(start)
-        ring.rows[at : at + n] = samples
-        ring.end = end = ring.end + n
-        self._ahead = True
-        beyond = end - start - self._size
+        ring.extend(samples, n, start)
+        self.ahead = True
+        beyond = ring.end - start - self._size
         if beyond < 0:
             return ()
         if beyond < self._hop:  # one, as when a push is a hop
@@ -156,7 +152,7 @@ class StreamState:
         if taken:
             self.ring.restore(latest, self.ring.end + taken)
             self.grid.advance(taken, last_t)
-            self._ahead = True
+            self.ahead = True
         self.next_start, self.seq = next_start, seq
 
     @property
@@ -196,9 +192,9 @@ class StreamState:
 
     def _pieces(self, samples: Float32Array, times: Float64Array | None) -> Iterator[Piece]:
         """Return the samples as pieces of the model's grid."""
-        if self._ahead:
+        if self.ahead:
             self.grid.remember(self.ring.last())
-            self._ahead = False
+            self.ahead = False
         for piece in self.grid.pieces(samples, times):
             if self.resampler is None:
                 yield piece

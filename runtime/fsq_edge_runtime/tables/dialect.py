@@ -99,26 +99,6 @@ def recognize_dialect(sample: bytes, *, whole: bool = False) -> TableHead:
     return _head(lines, encoding, delimiter, decimal, reasons)
 
 
-def read_head(sample: bytes, dialect: Dialect, *, whole: bool = False) -> TableHead:
-    """Return the first rows of a table whose dialect is known; arguments as :func:`recognize_dialect`.
-
-    Raises:
-        ValueError: the header line is not there, or no row follows.
-    """
-    lines = codecs.getincrementaldecoder(dialect.encoding)("replace").decode(sample, whole).splitlines()
-    rows = [_cells(line, dialect.delimiter) for line in (lines if whole or len(lines) < 2 else lines[:-1])]
-    rows = rows[: dialect.first_row_line + SAMPLE_LINES]
-    marked = [bool(dialect.comment) and line.startswith(dialect.comment) for line in lines[: len(rows)]]
-    start = max(dialect.first_row_line, dialect.header_line + 1, dialect.units_line + 1) - 1
-    data = tuple(tuple(row) for row, mark in zip(rows[start:], marked[start:], strict=True) if any(row) and not mark)
-    if not data:
-        raise ValueError(f"no rows from line {start + 1} on")
-    header = rows[dialect.header_line - 1] if dialect.header_line else []
-    names = _names(header, max(map(len, data)), data)
-    units = tuple((rows[dialect.units_line - 1] + [""] * len(names))[: len(names)]) if dialect.units_line else ()
-    return TableHead(dialect, names, units, data, tuple(lines[: max(0, dialect.header_line - 1)]))
-
-
 def recognize_encoding(sample: bytes) -> str:
     """Return the codec of a text: by its byte order mark, else UTF-8 where that fits, else Windows-1252."""
     if sample.startswith(codecs.BOM_UTF8):
@@ -195,7 +175,7 @@ def _score(body: Sequence[str], delimiter: str) -> tuple[float, str, str]:
 
 
 def _head(lines: Sequence[str], encoding: str, delimiter: str, decimal: str, reasons: dict[str, str]) -> TableHead:
-    rows = [_cells(line, delimiter) for line in lines]
+    rows = [cells_of(line, delimiter) for line in lines]
     width = Counter(len(row) for row in rows[len(rows) // 3 :] if any(row)).most_common(1)[0][0]
     kinds = _column_kinds([row for row in rows[len(rows) // 3 :] if len(row) == width], decimal)
     sound = [_is_row(row, width, decimal) and _fits(row, kinds, decimal) for row in rows]
@@ -218,12 +198,13 @@ def _head(lines: Sequence[str], encoding: str, delimiter: str, decimal: str, rea
     marks = [mark for mark in COMMENT_MARKS if any(line.lstrip().startswith(mark) for line in preamble)]
     dialect = Dialect(encoding, delimiter, decimal, header_line, units_line, first + 1, marks[0] if marks else "")
     data = tuple(tuple(row) for row in rows[first:] if any(row))
-    names = _names(rows[header_line - 1] if header_line else [], width, data)
+    names = column_names(rows[header_line - 1] if header_line else [], width, data)
     units = tuple((rows[units_line - 1] + [""] * len(names))[: len(names)]) if units_line else ()
     return TableHead(dialect, names, units, data, preamble, reasons)
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
+def cells_of(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line; a line that cannot be split is one cell."""
     try:
         return split_line(line.lstrip("\ufeff"), delimiter)
     except ValueError:
@@ -274,7 +255,8 @@ UNIT_ROW_WORDS = frozenset(
 )
 
 
-def _names(header: Sequence[str], width: int, data: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def column_names(header: Sequence[str], width: int, data: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return a name for each of ``width`` columns, from the header where it has one."""
     names = list(header)
     while names and not names[-1] and not any(len(row) >= len(names) and row[len(names) - 1] for row in data):
         names.pop()  # a delimiter at the end of every line

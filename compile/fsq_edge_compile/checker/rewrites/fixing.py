@@ -16,6 +16,7 @@ from fsq_edge_compile.checker.loading import element_bytes, give_shapes, lighten
 from fsq_edge_compile.checker.native import NativeError
 from fsq_edge_compile.checker.normalise import validate
 from fsq_edge_compile.checker.rewrites import (
+    attention,
     channels_last,
     housekeeping,
     layers,
@@ -49,6 +50,7 @@ PASSES: tuple[Rewrite, ...] = (
     *layers.PASSES,
     *channels_last.PASSES,
     *spellings.PASSES,
+    *attention.PASSES,
     *masks.PASSES,
     *merging.PASSES,
     *turning.PASSES,

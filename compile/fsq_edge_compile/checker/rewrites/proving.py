@@ -33,7 +33,7 @@ MAX_PROTO_BYTES = (2 << 30) - (1 << 20)
 BUDGET_S = 40.0
 BYTES_A_SECOND = 5 << 20
 # On a busy machine a proof may take so many times its budget by the clock.
-PATIENCE = 4.0
+PATIENCE = 10.0
 # onnxruntime keeps some copies of the weights while it loads them.
 MEMORY_BYTES = 1100 << 20
 COPIES = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from collections import Counter
@@ -18,7 +19,14 @@ from fsq_edge.data.importing.readers.lines import LineFilter, read_lines
 from fsq_edge_runtime.arrays import AnyArray
 from fsq_edge_runtime.errors import DataError
 from fsq_edge_runtime.files import first_line
-from fsq_edge_runtime.tables.dialect import Dialect, TableHead, read_head, recognize_dialect
+from fsq_edge_runtime.tables.dialect import (
+    SAMPLE_LINES,
+    Dialect,
+    TableHead,
+    cells_of,
+    column_names,
+    recognize_dialect,
+)
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".log", ".asc", ".data")
 MAX_CELLS = 200  # first cells of a column that a description keeps
@@ -79,13 +87,33 @@ class DelimitedReader:
         whole = len(sample) < HEAD_BYTES
         try:
             return (
-                recognize_dialect(sample, whole=whole) if dialect is None else read_head(sample, dialect, whole=whole)
+                recognize_dialect(sample, whole=whole) if dialect is None else _read_head(sample, dialect, whole=whole)
             )
         except (ValueError, LookupError) as error:
             raise DataError(
                 f"{file.name} is not a table of text: {first_line(error)}",
                 hint="describe it under table: in the map (delimiter, header_line, first_row_line, encoding)",
             ) from error
+
+
+def _read_head(sample: bytes, dialect: Dialect, *, whole: bool = False) -> TableHead:
+    """Return the first rows of a table whose dialect is known; arguments as :func:`recognize_dialect`.
+
+    Raises:
+        ValueError: the header line is not there, or no row follows.
+    """
+    lines = codecs.getincrementaldecoder(dialect.encoding)("replace").decode(sample, whole).splitlines()
+    rows = [cells_of(line, dialect.delimiter) for line in (lines if whole or len(lines) < 2 else lines[:-1])]
+    rows = rows[: dialect.first_row_line + SAMPLE_LINES]
+    marked = [bool(dialect.comment) and line.startswith(dialect.comment) for line in lines[: len(rows)]]
+    start = max(dialect.first_row_line, dialect.header_line + 1, dialect.units_line + 1) - 1
+    data = tuple(tuple(row) for row, mark in zip(rows[start:], marked[start:], strict=True) if any(row) and not mark)
+    if not data:
+        raise ValueError(f"no rows from line {start + 1} on")
+    header = rows[dialect.header_line - 1] if dialect.header_line else []
+    names = column_names(header, max(map(len, data)), data)
+    units = tuple((rows[dialect.units_line - 1] + [""] * len(names))[: len(names)]) if dialect.units_line else ()
+    return TableHead(dialect, names, units, data, tuple(lines[: max(0, dialect.header_line - 1)]))
 
 
 def preamble_rate(lines: Sequence[str]) -> float | None:
