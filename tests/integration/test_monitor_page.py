@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from fsq_edge_runtime.monitor import MonitorSink
 from fsq_edge_runtime.monitor.about import About
+from fsq_edge_runtime.monitor.web_app import MAX_VIEWERS
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.iterable import IterableSource
@@ -178,6 +180,22 @@ def test_what_comes_while_the_page_asks_for_the_past_is_not_lost(page: Page, mon
         time.sleep(0.2)
         feed(monitor, 1, seq)
     page.until(lambda: page.run("return fsqEdge.held().rows") == 104, "the late ones, too")
+
+
+def test_one_page_too_many_says_so_and_comes_when_there_is_room(page: Page, monitor: MonitorSink) -> None:
+    feed(monitor, 1, 0)
+    page.open("about:blank")  # the page of the test before gives its place back
+    others = []
+    for _ in range(MAX_VIEWERS):
+        connection = http.client.HTTPConnection("127.0.0.1", monitor.port, timeout=20)
+        connection.request("GET", "/events")
+        others.append(connection.getresponse())
+    assert {other.status for other in others} == {200}
+    page.open(monitor.address)
+    page.until(lambda: page.text("#state").startswith("as many pages are open as"), "it waits")
+    for other in others:
+        other.close()
+    page.until(lambda: page.text("#state") == "live" and page.text("#label") == "walk", "it has a place")
 
 
 def test_two_hundred_streams_are_listed_searched_and_drawn(page: Page, monitor: MonitorSink) -> None:
