@@ -140,7 +140,6 @@ def _checked(path: Path, chip: str, shapes: dict[str, list[int]] | None) -> dict
         "why": [f"{finding.rule} at {finding.node}" for finding in report.errors[:3]],
         "cpu_s": cpu_s,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
