@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "walk.npz", samples=motion(40_000))
     np.savez(folder / "short.npz", samples=motion(250))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def hanging_up_counts() -> Iterator[None]:
+    """Undo what ``nohup`` leaves to whatever it starts: an ignored SIGHUP, which the program would leave ignored."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
 
 
 def started(place: Path, *words: str, disk_bytes: int | None = None) -> subprocess.Popen[bytes]:
