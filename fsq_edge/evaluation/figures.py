@@ -90,6 +90,7 @@ def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
             if refit is not None:
                 axes.axvspan(refit - 0.5, last + 0.5, color="#7F7F7F", alpha=0.15, linewidth=0, label="refit")
             axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_ylabel(title)
             axes.grid(visible=True)
             if chosen:
