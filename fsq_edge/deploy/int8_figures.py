@@ -94,7 +94,7 @@ def flip_figure(rates: Sequence[float], levels: Sequence[int]) -> str:
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(1.1 * len(rates) + 1.6, 2.8)
         bars = axes.bar(range(len(rates)), [100 * rate for rate in rates], 0.6, color=TRAINING)
-        axes.bar_label(bars, [f"{rate:.2%}" for rate in rates], padding=2)
+        axes.bar_label(bars, [f"{100 * rate:.2f} %" for rate in rates], padding=2)
         axes.set_xticks(range(len(rates)), [f"{place}\n{level} levels" for place, level in enumerate(levels)])
         axes.set_xlabel("FSQ dimension")
         axes.set_ylabel("digits that flip, %")

@@ -178,7 +178,7 @@ def parity_sections(ladder: LadderReport) -> list[Section]:
     """Return the ladder as a table and a figure."""
     gates = (
         f"{plural(ladder.n_windows, 'held-out window')}. Gates: at least {ladder.gates.min_code_agreement:.0%} of the "
-        f"codes agree, and macro-F1 in % drops by at most {ladder.gates.max_drop_points:g}."
+        f"codes agree, and macro-F1, in percent, drops by at most {ladder.gates.max_drop_points:g}."
     )
     figure = Picture(rung_figure(ladder), "Dashed: the gates. Bars: 95 % intervals.")
     return [Section("Rungs", gates, tables=[rung_table(ladder)], figures=[figure])]

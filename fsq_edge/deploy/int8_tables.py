@@ -71,7 +71,12 @@ def _rung(rung: RungResult) -> list[str | None]:
 
 
 def _difference(value: float | None) -> str | None:
-    return "0" if value == 0 else None if value is None else f"{value:.1e}"
+    if value is None or value == 0:
+        return None if value is None else "0"
+    if value >= 1e-3:
+        return f"{value:.2g}"
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def _share(value: float | None) -> str | None:

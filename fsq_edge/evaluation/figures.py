@@ -81,10 +81,16 @@ def learning_curves_figure(history: Sequence[Mapping[str, float]]) -> str:
         for axes, chosen, title in ((left, losses, "loss"), (right, scores, "score")):
             for color, name in zip(PALETTE, chosen, strict=False):
                 points = [(entry.get("epoch", i + 1), entry[name]) for i, entry in enumerate(history) if name in entry]
-                axes.plot(*zip(*points, strict=True), color=color, label=name.replace("_", " "), linewidth=1.6)
+                axes.plot(
+                    *zip(*points, strict=True),
+                    color=color,
+                    label=name.replace("_", " ").replace("macro f1", "macro-F1"),
+                    linewidth=1.6,
+                )
             if refit is not None:
                 axes.axvspan(refit - 0.5, last + 0.5, color="#7F7F7F", alpha=0.15, linewidth=0, label="refit")
             axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_ylabel(title)
             axes.grid(visible=True)
             if chosen:

@@ -63,7 +63,7 @@ def subtitle(evaluated: RunEvaluation) -> str:
     """Return the line below the title: which run, which data, which split, when."""
     held_out = evaluated.windows
     return (
-        f"Run {evaluated.run.folder.name} on {held_out.dataset}, split {held_out.description}; "
+        f"Run {evaluated.run.folder.name!r} on {held_out.dataset}, split {held_out.description}; "
         f"{shown_time(evaluated.made)}"
     )
 

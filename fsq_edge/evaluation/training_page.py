@@ -33,7 +33,7 @@ def write_training_page(run: Run) -> Path:
         f"validation macro-F1 {run.metrics['val_macro_f1']:.3f}",
         f"{'; '.join(warnings)}. {reason}" if warnings else reason,
     )
-    subtitle = f"Run {run.folder.name} on {run.record.data.name}, {split.description}"
+    subtitle = f"Run {run.folder.name!r} on {run.record.data.name}, {split.description}"
     sections = [history_section(run), configuration_section(run)]
     write_page(path, render("Training", sections, subtitle=subtitle, verdict=verdict))
     return path
@@ -60,10 +60,11 @@ def history_section(run: Run) -> Section:
 
 def configuration_section(run: Run) -> Section:
     """Return what was trained, on what."""
-    split = run.record.split
+    split, data = run.record.split, run.record.data
     config, preprocess = run.config, run.preprocess
+    source = "" if data.source == data.name else f" ({data.source})"
     rows: list[list[str]] = [
-        ["Data", f"{run.record.data.name} ({run.record.data.source}), {run.record.data.n_recordings} recordings"],
+        ["Data", f"{data.name}{source}, {data.n_recordings} recordings"],
         ["Split", split.description],
         ["Training subjects", f"{', '.join(split.train_subjects)}; {split.n_train:,} windows"],
         ["Validation subjects", f"{', '.join(split.val_subjects) or 'none'}; {split.n_val:,} windows"],
@@ -71,7 +72,7 @@ def configuration_section(run: Run) -> Section:
         ["Channels", ", ".join(f"{channel.name} ({channel.unit})" for channel in preprocess.channels)],
         ["Window", f"{preprocess.window_samples} samples, hop {preprocess.hop_samples}, "
                    f"{preprocess.sample_rate_hz:g} Hz"],
-        ["Frame", " x ".join(str(size) for size in preprocess.frame_shape)],
+        ["Frame", " × ".join(str(size) for size in preprocess.frame_shape)],
         ["Epochs", f"{len(run.history)}, best by validation {run.metrics['best_epoch']:.0f}"],
         ["Seed", str(config.training.seed)],
         ["Weights", run.record.model_sha256[:16]],

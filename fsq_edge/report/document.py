@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fsq_edge.report.parts import Fact, Picture
 
-_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,]|[eE][-+]?\d|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
+_NUMBER = re.compile(r"^[-+−±]?[\d.]+(?:[\d.,]|[eE][-+]?\d|\s×\s10[⁻⁰-⁹¹²³]+|\s?(?:%|[nuµm]?s|[kKMG]i?B|x))*$")
 
 Cell = str | int | float | None
 

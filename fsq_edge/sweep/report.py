@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from fsq_edge.data.recording import subject_order
 from fsq_edge.deploy.trial import OBJECTIVES
 from fsq_edge.report.document import Section, Table
 from fsq_edge.report.html import render
@@ -136,7 +138,10 @@ def _importance(sweep: Sweep, counts: dict[str, int]) -> dict[str, dict[str, flo
 
 def _sections(report: SweepReport) -> list[Section]:
     facts, counts = report.facts, report.counts
-    listed = ", ".join
+
+    def listed(subjects: Iterable[str]) -> str:
+        return ", ".join(sorted(subjects, key=subject_order))
+
     notes = [
         Fact("Trials", f"{counts['finished']}", f"{counts['pruned']} pruned, {counts['impossible']} impossible, "
              f"{counts['died']} of workers that died"),

@@ -36,7 +36,7 @@ def personal_page(found: Personalization, bundle: str, wearer: str) -> str:
     if classes := class_rows(found):
         sections.append(Section("Classes", "On held-out blocks of time.", tables=[Table(CLASS_COLUMNS, classes)]))
     sections.append(Section("Fit", tables=[Table(("what", "value"), _facts(found))]))
-    return render("Personal head", sections, subtitle=f"{bundle} for {wearer}", verdict=_verdict(found))
+    return render("Personal head", sections, subtitle=f"{bundle} for wearer {wearer}", verdict=_verdict(found))
 
 
 def _verdict(found: Personalization) -> Verdict:
@@ -76,6 +76,6 @@ def class_rows(found: Personalization) -> list[tuple[str, ...]]:
                        reverse=True)[:2]  # fmt: skip
         rows.append((
             name, str(int(after.sum())), f"{before[label] / before.sum():.0%}", f"{after[label] / after.sum():.0%}",
-            ", ".join(f"{found.classes[other]} {count}" for count, other in wrong) or "-",
+            ", ".join(f"{found.classes[other]} {count}" for count, other in wrong) or "–",
         ))  # fmt: skip
     return rows

@@ -81,7 +81,7 @@ def _quantile(values: Float64Array, share: float, least: int = 1) -> float | Non
 def _score_cells(score: EventScore) -> list[Cell]:
     low, high = score.false_per_hour_95
     return [
-        f"{score.false_per_hour:.1f} ({low:.1f}-{high:.1f})",
+        f"{score.false_per_hour:.1f} ({low:.1f} to {high:.1f})",
         f"{score.missed} of {score.events}",
         score.repeats,
         seconds(score.delay_median_s),
@@ -103,7 +103,10 @@ def score_table(report: EventReport, caption: str = "") -> Table:
 def settings_text(settings: DecisionSettings) -> str:
     """Return the settings that differ from raw argmax, in one line."""
     changed = settings.model_dump(exclude_defaults=True)
-    return ", ".join(f"{name} {value}" for name, value in changed.items()) or "raw argmax"
+    return (
+        ", ".join(f"{name} {f'{value:g}' if isinstance(value, float) else value}" for name, value in changed.items())
+        or "raw argmax"
+    )
 
 
 def front_table(result: SearchResult, caption: str = "", limit: int = 12, *, chosen: int | None = None) -> Table:

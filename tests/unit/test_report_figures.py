@@ -83,7 +83,7 @@ def test_the_confusion_matrix_shows_the_counts():
 
 def test_learning_curves_show_losses_and_scores_only():
     shown = texts(learning_curves_figure(history()))
-    assert {"train loss", "val macro f1"} <= set(shown)
+    assert {"train loss", "val macro-F1"} <= set(shown)
     assert "seconds" not in shown
 
 

@@ -68,7 +68,7 @@ def _verdict(result: BenchResult) -> Verdict:
 
 def _fact(run: ModeResult) -> Fact:
     median = _median(run)
-    value = f"{run.ratio.value:.2f} x bare" if run.ratio else median
+    value = f"{run.ratio.value:.2f} × bare" if run.ratio else median
     interval = f"95 % {run.ratio.low:.2f} to {run.ratio.high:.2f}; " if run.ratio else ""
     many = f"; {run.windows_per_s:,.0f} windows/s" if run.windows > 1 and run.windows_per_s else ""
     return Fact(f"{run.mode}, {run.backend}", value, f"{interval}median {median}{many}")

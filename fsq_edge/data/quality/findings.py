@@ -51,7 +51,7 @@ def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[Fin
         yield _finding("dead", True, channel.name, f"{channel.name}: dead, {value}", 0.0)
         return
     if channel.beyond_gap_share:
-        message = f"{channel.name}: {channel.longest_gap} samples missing in a row; windows there cannot be used"
+        message = f"{channel.name}: {channel.longest_gap:,} samples missing in a row; windows there cannot be used"
         yield _finding("gap", False, channel.name, message, channel.longest_gap)
     std = channel.std * in_si(channel.unit)
     if std < limits.min_signal_std:
@@ -61,7 +61,7 @@ def _channel(channel: ChannelQuality, limits: QualityThresholds) -> Iterator[Fin
         message = f"{channel.name}: standard deviation {channel.std:.3g} {channel.unit}".rstrip()
         yield _finding("spread", True, channel.name, message, std, limits.max_signal_std)
     if channel.flat_share:
-        text = f"of the samples stand still, up to {channel.longest_flat} in a row"
+        text = f"of the samples stand still, up to {channel.longest_flat:,} in a row"
         yield _share("flat", channel.name, text, channel.flat_share, limits.max_flat_percentage)
     if channel.saturated_share > min(NOTICEABLE_SATURATION, limits.max_saturated_percentage / 100):
         text = f"of the samples are clipped at {channel.min:.4g} or {channel.max:.4g}"

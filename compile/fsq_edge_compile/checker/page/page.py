@@ -121,7 +121,7 @@ def _findings(findings: Iterable[Finding], index: dict[str, int]) -> str:
         f"<td>{_link(finding.node, index) if finding.node else 'the file'}</td>"
         f"<td>{escape(finding.message)}<br><span>{escape(finding.fix)}</span></td>"
         f'<td><code title="{escape(finding.source)}">{escape(finding.rule)}</code><br>'
-        f"<span>{finding.support}, {finding.stage}, {finding.confidence}</span></td></tr>"
+        f"<span>{finding.support}; stage {finding.stage}; confidence {finding.confidence}</span></td></tr>"
         for finding in findings
     )
     if not rows:

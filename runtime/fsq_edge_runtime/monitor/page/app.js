@@ -200,7 +200,7 @@ function layOut() {
       const { color, dash } = lineOf(place, colors.dark), line = dash.length ? (dash[0] > 3 ? "dashed" : "dotted") : "solid";
       return { line, color, text: about.channels[k][0] };
     });
-    canvases.groups.push(chart(root, `Signals, ${unit || "no unit"}`, head, "signal"));
+    canvases.groups.push(chart(root, `Signals, ${unit.replace(/2$/, "²").replace(/^u(?=T)/, "µ") || "no unit"}`, head, "signal"));
   }
   canvases.ribbon = chart(root, "Label and confidence", [], "ribbon");
   canvases.latency = chart(root, "Latency of a decision (log scale)", [], "latency");
