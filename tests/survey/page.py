@@ -26,8 +26,9 @@ The expected verdict and end nodes stand in `tests/survey/networks.yaml`, each w
 Hailo's model zoo, the exporters of other projects, reports of single users. They were written down before the checker
 saw a network; what was corrected or left open afterwards, each time from a record, is named in the comments of that
 file. A third of the families, chosen by a hash of the family's name, is held out: no architecture is on both sides. The
-rules were written when the split still went by single networks, so siblings of held-out networks had been seen then. No
-part of this ran Hailo's compiler: "right" means "as the public record has it".
+rules were written when the split still went by single networks, so siblings of held-out networks had been seen then.
+All of these networks are known by now: what to expect of one that the checker never saw stands below as "at first
+sight". No part of this ran Hailo's compiler: "right" means "as the public record has it".
 
 """
 
