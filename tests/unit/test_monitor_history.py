@@ -185,7 +185,7 @@ def test_events_are_sentences() -> None:
     assert events.add(StreamEvent("stats", "", {})) is None
     assert [event["text"] for event in events.latest] == [
         "gap of 5.50 s: no samples",
-        "mean:acc_x is 2.5 training sigmas, usually 0.1 (change test): look",
+        "mean of acc_x is 2.5 training sigmas, usually 0.1 (change test): look",
     ]
     for _ in range(2 * MAX_EVENTS):
         events.add(Gap("rex", "clock", None, 1.0))

@@ -64,7 +64,8 @@ def _told(record: Gap | BackendSwitch | StreamEvent) -> tuple[float | None, str]
         return None, f"{begun}: {record.cause}"
     facts = record.facts
     if record.kind == "drift":
-        moved = f"{facts['what']} is {facts['value']:g} {facts['unit']}, usually {facts['usual']:g}"
+        what = facts["what"].replace(":", " of ", 1)
+        moved = f"{what} is {facts['value']:g} {facts['unit']}, usually {facts['usual']:g}"
         return facts["t_end"], f"{moved} ({facts['test']} test): {facts['advice']}"
     if record.kind == "alert":
         return facts["t_end"], facts["message"]
