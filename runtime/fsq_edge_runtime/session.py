@@ -220,10 +220,14 @@ class Session:
         drift = self._drift
         # What _take does, without the call.
         rows, times = self._input.read(samples, timestamps)
-        if self._express is not None and not self._paused and (drift is None or state.seq % drift.EVERY):
+        if self._express is not None and not self._paused:
+            seq = state.seq
             found = self._express(state, rows, times, begun, begun if arrived_ns is None else arrived_ns)
             if found is not None:
                 if found:
+                    if drift is not None and seq % drift.EVERY == 0:
+                        start = state.next_start - self._config.hop_samples
+                        drift.look(stream, seq, state.ring.window(start), state.rate(start))
                     if self.on_record is not None:
                         self._emit(found[0])
                     if classifier.answers.events:
