@@ -215,28 +215,25 @@ class Session:
         begun = time.monotonic_ns()
         if self._lockstep.cohorts:
             self._lockstep.part()
-        state = self._streams.get(stream) or self._open(stream, self.settings)
-        classifier, decisions = self._classifier, []
-        drift = self._drift
-        # What _take does, without the call.
-        rows, times = self._input.read(samples, timestamps)
+        state, drift = self._streams.get(stream) or self._open(stream, self.settings), self._drift
+        found = None
         if self._express is not None and not self._paused:
-            seq = state.seq
-            found = self._express(state, rows, times, begun, begun if arrived_ns is None else arrived_ns)
-            if found is not None:
+            found = self._express(state, samples, timestamps, begun, begun if arrived_ns is None else arrived_ns)
+            if isinstance(found, list):
                 if found:
-                    if drift is not None and seq % drift.EVERY == 0:
+                    record = found[0]
+                    if drift is not None and record.seq % drift.EVERY == 0:
                         start = state.next_start - self._config.hop_samples
-                        drift.look(stream, seq, state.ring.window(start), state.rate(start))
+                        drift.look(stream, record.seq, state.ring.window(start), state.rate(start))
                     if self.on_record is not None:
-                        self._emit(found[0])
-                    if classifier.answers.events:
+                        self._emit(record)
+                    if self._classifier.answers.events:
                         self._say_events()
-                    if classifier.inference.failure is not None:
-                        classifier.inference.raise_failure()
                     self.latest_ns = time.monotonic_ns()
                 return found
-        for start in self._drop(state, rows) if self._paused else state.take(rows, times):
+        classifier, decisions = self._classifier, []
+        due: Iterable[int] = (found,) if isinstance(found, int) else self._take(state, samples, timestamps)
+        for start in due:
             begun = begun or time.monotonic_ns()
             if drift is not None and state.seq % drift.EVERY == 0:
                 drift.look(stream, state.seq, state.ring.window(start), state.rate(start))

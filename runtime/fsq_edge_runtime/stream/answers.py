@@ -17,7 +17,7 @@ from fsq_edge_runtime.label_tail import against_thresholds
 from fsq_edge_runtime.preprocess import PreprocessConfig
 from fsq_edge_runtime.stream.chains import Rows
 from fsq_edge_runtime.stream.cohort import Cohort
-from fsq_edge_runtime.stream.head import Answer, DecisionHead, StreamHead
+from fsq_edge_runtime.stream.head import DecisionHead, StreamHead
 from fsq_edge_runtime.stream.quality import ROTATION_FLAG
 from fsq_edge_runtime.stream.records import Decision, StreamEvent
 from fsq_edge_runtime.stream.state import StreamState
@@ -27,6 +27,8 @@ NO_STAGES: tuple[int, ...] = (0, 0, 0, 0, 0)
 
 
 Place = tuple[StreamState, int, float, float, tuple[str, ...]]  # what a Due holds, at half the cost to make
+# Of a code: its class, the name and the probability of that, the code, the backend, all probabilities.
+Plain = tuple[int, str, float, int, str, tuple[float, ...]]
 
 
 class Due(NamedTuple):
@@ -176,7 +178,10 @@ class Answers:
             places = zip(*cohort.pass_on(rows), strict=True)
             done = time.monotonic_ns()
             stages = (*spent, (done - inferred) // len(found), done - arrived)
-            told = {code: (*self._plainly(head.answer(code)), stages, None, None) for code in set(found)}
+            told = {}
+            for code in set(found):
+                _, name, sure, _, backend, shares = self.plainly(code, head)
+                told[code] = name, name, sure, code, (), backend, None, shares, shares, stages, None, None
             return [new_tuple(Decision, place + told[code]) for place, code in zip(places, found, strict=True)]
         labels, smoothed, confidence = cohort.chains.step(head.scores[codes], rows)
         seq, names, t_start, t_end = cohort.pass_on(rows)
@@ -202,11 +207,10 @@ class Answers:
         )
         return [new_tuple(Decision, row) for row in columns]
 
-    def _plainly(self, answer: Answer) -> tuple[object, ...]:
-        """Return the middle of a record whose label is the best class, from the label to the probabilities."""
-        code, raw, probabilities = answer
-        name = self._classes[raw]
-        return name, name, probabilities[raw], code, (), self._backend.name, None, probabilities, probabilities
+    def plainly(self, code: int, head: DecisionHead) -> Plain:
+        """Return what a record says of a code where its best class is the label."""
+        _, raw, probabilities = head.answer(code)
+        return raw, self._classes[raw], probabilities[raw], code, self._backend.name, probabilities
 
     def unanswered(self, due: Place, missed: str | None) -> Decision:
         """Return the record of a window that abstained (None) or was lost for a reason."""

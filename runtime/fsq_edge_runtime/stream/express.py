@@ -14,14 +14,18 @@ from bisect import bisect_right
 from collections.abc import Callable
 from time import monotonic_ns
 
-from fsq_edge_runtime.arrays import Float32Array, Float64Array
+import numpy.typing as npt
+from numpy import ndarray
+
 from fsq_edge_runtime.preprocess import PreprocessConfig
+from fsq_edge_runtime.stream.answers import Plain, new_tuple
 from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.head import DecisionHead
 from fsq_edge_runtime.stream.records import Decision
+from fsq_edge_runtime.stream.samples import FLOAT32, FLOAT64
 from fsq_edge_runtime.stream.state import StreamState
 
-Express = Callable[[StreamState, Float32Array, Float64Array | None, int, int], list[Decision] | None]
+Express = Callable[[StreamState, npt.ArrayLike, npt.ArrayLike | None, int, int], list[Decision] | int | None]
 
 
 def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Express | None:
@@ -32,22 +36,32 @@ def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Expr
         config: the model's grid.
 
     Returns:
-        A function of a stream, samples (n, C) float32, their times (n,) or None, and the monotonic nanoseconds at which
-        the engine took them and at which they had arrived. It returns the record of the window, if one became due; None
-        where it is no such push, and then it has done nothing.
+        A function of a stream, what is pushed and its times or None, and the monotonic nanoseconds at which the engine
+        took them and at which they had arrived. It returns a list of the record of the window, if one became due; the
+        grid index at which a window begins that is due and left to the steps; None where it is no such push, and then
+        it has done nothing.
     """
     graph, head = classifier.inference.graph, classifier.inference.head
     if graph is None or not isinstance(head, DecisionHead):
         return None
-    size, hop, rate = config.window_samples, config.hop_samples, config.sample_rate_hz
+    size, hop, rate, channels = config.window_samples, config.hop_samples, config.sample_rate_hz, len(config.channels)
     last, patience_ns = size - 1, classifier.patience_ns
-    sound, infer, decide, answers = classifier.check.sound, graph.infer, classifier.decide, classifier.answers
+    sound, infer, answers = classifier.check.sound, graph.infer, classifier.answers
     ends, sure = head.ends, head.sure
+    told: dict[tuple[int, ...], Plain] = {}
 
     def express(
-        state: StreamState, samples: Float32Array, times: Float64Array | None, begun: int, arrived: int
-    ) -> list[Decision] | None:
-        ring, start, seq, n = state.ring, state.next_start, state.seq, len(samples)
+        state: StreamState, samples: npt.ArrayLike, times: npt.ArrayLike | None, begun: int, arrived: int
+    ) -> list[Decision] | int | None:
+        if type(samples) is not ndarray or samples.dtype is not FLOAT32:
+            return None
+        shape = samples.shape
+        if len(shape) != 2 or shape[1] != channels:
+            return None
+        n = shape[0]
+        if times is not None and (type(times) is not ndarray or times.dtype is not FLOAT64 or times.shape != (n,)):
+            return None
+        ring, start, seq = state.ring, state.next_start, state.seq
         end = ring.end + n
         if end - start >= size + hop or not 0 < n <= ring.room or state.resampler is not None:
             return None
@@ -56,31 +70,57 @@ def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Expr
         at = ring.end - ring.base
         if at + n > ring.capacity:
             at = ring.move_to_front(start)
-        ring.rows[at : at + n] = samples
+        spot = ring.spots.get(at)
+        if spot is None or spot[0] != n:
+            spot = None
+            ring.rows[at : at + n] = samples
+        else:
+            spot[1][...] = samples
         ring.end, state.ahead = end, True
         if end - start < size:
             return []
         state.next_start = start + hop
         limit, placed = arrived + patience_ns, monotonic_ns()
-        window = ring.views.get(start - ring.base)
-        if placed > limit or not sound(ring.window(start) if window is None else window):
-            return [decide(state, start, begun, arrived)]
+        if spot is not None and spot[2] == start - ring.base:
+            window = spot[3]
+        else:
+            window = ring.window(start)
+            ring.keep_spot(n, start)
+        if placed > limit or not sound(window):
+            return start
         prepared = monotonic_ns()
         try:
             t = infer()
         except Exception:  # noqa: BLE001 - the step that is taken instead meets it again and says what it is
-            return [decide(state, start, begun, arrived)]
-        code = sure.get(tuple(map(bisect_right, ends, t.tolist())))
-        if code is None:  # near a boundary, or not met before
-            return [decide(state, start, begun, arrived)]
+            return start
+        below = tuple(map(bisect_right, ends, t.tolist()))
+        known = told.get(below)
+        if known is None:
+            if below not in sure:  # near a boundary, or not met before
+                return start
+            known = told[below] = answers.plainly(sure[below], head)
+        raw, label, sureness, code, backend, shares = known
         inferred = monotonic_ns()
         state.seq = seq + 1
-        state.counters.windows += 1
-        t0 = state.t0
-        due = state, seq, t0 + start / rate, t0 + (start + last) / rate, ()
-        if inferred > limit:
-            return [answers.unanswered(due, "deadline")]
-        spent = placed - begun, prepared - placed, inferred - prepared
-        return [answers.answered(due, head, code, t, spent, inferred, arrived)]
+        counters, chain, t0 = state.counters, state.chain, state.t0
+        counters.windows += 1
+        if inferred > limit or not chain.plain or state.wearer is not None or state.lesson is not None:
+            due = state, seq, t0 + start / rate, t0 + (start + last) / rate, ()
+            if inferred > limit:
+                return [answers.unanswered(due, "deadline")]
+            before = placed - begun, prepared - placed, inferred - prepared
+            return [answers.answered(due, head, code, t, before, inferred, arrived)]
+        chain.take(raw)
+        counters.decided += 1
+        done = monotonic_ns()
+        spent = placed - begun, prepared - placed, inferred - prepared, done - inferred, done - arrived
+        ends_at = t0 + (start + last) / rate
+        return [
+            new_tuple(
+                Decision,
+                (seq, state.name, t0 + start / rate, ends_at, label, label, sureness, code, (), backend, None, shares,
+                 shares, spent, None, None),
+            )
+        ]  # fmt: skip
 
     return express

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,7 @@ class QualityCheck:
 
     Attributes:
         window: (C, T), the samples of the window that was looked at last; finite if they were sound.
+        sound: takes the samples (C, T) of a window into :attr:`window`; returns whether they show no fault at all.
 
     Raises:
         DataError: ``full_scale`` or ``sensor_step`` names a channel that the model does not have.
@@ -109,31 +111,38 @@ class QualityCheck:
         self._fastest = np.float32(fast)
         self._two_triads = self._gravity > 0.0 and self.checks_rotation and len(self._names) == 6
         self._abstaining = frozenset(settings.abstain_on)
+        self.sound = self._open_sound()
 
-    def sound(self, window: Float32Array) -> bool:
-        """Take the samples (C, T) of a window into :attr:`window`; return whether they show no fault at all."""
-        self._store[...] = window  # half the cost of copyto
-        self._measure()
-        squares = self._squares.tolist()  # plain numbers add up and compare in half the time
-        energy = turning = 0.0
-        if self._gravity:
-            x, y, z = self._acceleration
-            energy = squares[x] + squares[y] + squares[z]
-            if not self._energy_low <= energy <= self._energy_high:
+    def _open_sound(self) -> Callable[[Float32Array], bool]:
+        """Return :attr:`sound`, with all that it needs under names of its own: every window pays for it."""
+        store, measure, measured = self._store, self._measure, self._squares
+        find_repeats, repeats, has_run = self._find_repeats, self._repeats, self._has_run
+        (x, y, z), (u, v, w) = self._acceleration, self._rotation
+        low, high, slow, fast = self._energy_low, self._energy_high, self._turn_low, self._turn_high
+        has_gravity, turns, two_triads = bool(self._gravity), self.checks_rotation, self._two_triads
+        least_energy = self._least_energy
+
+        def sound(window: Float32Array) -> bool:
+            store[...] = window  # half the cost of copyto
+            measure()
+            squares = measured.tolist()  # plain numbers add up and compare in half the time
+            energy = turning = 0.0
+            if has_gravity:
+                energy = squares[x] + squares[y] + squares[z]
+                if not low <= energy <= high:
+                    return False
+            if turns:
+                turning = squares[u] + squares[v] + squares[w]
+                if not slow <= turning <= fast and self._rotation_is_off():
+                    return False
+            # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it.
+            if not (energy + turning if two_triads else sum(squares)) < least_energy and not self._within_limits():
                 return False
-        if self.checks_rotation:
-            x, y, z = self._rotation
-            turning = squares[x] + squares[y] + squares[z]
-            if not self._turn_low <= turning <= self._turn_high and self._rotation_is_off():
-                return False
-        # A sum of squares below the least limit's proves every value below its own; NaN and Inf fail it.
-        if not (energy + turning if self._two_triads else sum(squares)) < self._least_energy:
-            np.multiply(self.window, self._inverse, self._relative)
-            if not np.absolute(self._relative, self._relative).max() < 1.0:
-                return False
-        # Across the border of two channels as well: what is found there is not a run.
-        self._find_repeats()
-        return 1 not in self._repeats or not self._has_run()
+            # Across the border of two channels as well: what is found there is not a run.
+            find_repeats()
+            return 1 not in repeats or not has_run()
+
+        return sound
 
     def sound_rows(self, windows: Float32Array) -> BoolArray:
         """Return for windows (N, C, T) which are surely :meth:`sound`; the others may be."""
@@ -207,6 +216,11 @@ class QualityCheck:
         with np.errstate(over="ignore", invalid="ignore"):  # a value far out of range has its own flag; NaN is no shake
             norms = np.sqrt(np.einsum("ct,ct->t", three, three))
             return bool(norms.std() > SHAKING * self._gravity)
+
+    def _within_limits(self) -> bool:
+        """Whether every value of :attr:`window` lies below its limit; NaN does not."""
+        np.multiply(self.window, self._inverse, self._relative)
+        return bool(np.absolute(self._relative, self._relative).max() < 1.0)
 
     def _has_run(self) -> bool:
         changes = np.not_equal(self._flat[1:], self._flat[:-1])

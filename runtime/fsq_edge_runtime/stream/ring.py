@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fsq_edge_runtime.arrays import BoolArray, Float32Array, Int64Array
 from fsq_edge_runtime.stream.grid import Piece
 
-KEPT_VIEWS = 16  # windows of a stream in good order begin at a few places of the buffer only
+KEPT_SPOTS = 16  # pushes of a stream in good order begin at a few places of the buffer only
+
+
+class Spot(NamedTuple):
+    """A place of the buffer to which a push was written that made a window due.
+
+    Attributes:
+        n: samples of the push.
+        rows: (n, C), to write them to.
+        first: row at which the window begins.
+        window: (C, T) view of it.
+    """
+
+    n: int
+    rows: Float32Array
+    first: int
+    window: Float32Array
 
 
 class SampleRing:
@@ -27,14 +45,14 @@ class SampleRing:
         capacity: rows of it.
         base: grid index of its first row.
         end: grid index after the last sample.
-        views: some windows (C, T), by the row at which they begin.
+        spots: some places, by the row at which they begin.
         irregular_until: grid index after the last sample that was not simply taken from the source.
     """
 
     __slots__ = (
         "_columns",
         "_imputed",
-        "_moves",
+        "_move",
         "_used",
         "_window",
         "base",
@@ -43,7 +61,7 @@ class SampleRing:
         "irregular_until",
         "room",
         "rows",
-        "views",
+        "spots",
     )
 
     def __init__(self, channels: int, window: int) -> None:
@@ -54,8 +72,8 @@ class SampleRing:
         self.rows: Float32Array = self._columns.T
         self._used: Int64Array = np.ones(self.capacity, dtype=np.int64)
         self._imputed: BoolArray = np.zeros(self.capacity, dtype=np.bool_)
-        self.views: dict[int, Float32Array] = {}
-        self._moves: dict[tuple[int, int], tuple[Float32Array, Float32Array]] = {}  # to the front: from where, how many
+        self.spots: dict[int, Spot] = {}
+        self._move = (0, 0, self._columns[:, :0], self._columns[:, :0])  # the latest: from where, how many, to, from
         self.clear()
 
     def clear(self) -> None:
@@ -98,12 +116,13 @@ class SampleRing:
     def window(self, start: int) -> Float32Array:
         """Return a view (C, T) of the window that starts at ``start``."""
         at = start - self.base
-        view = self.views.get(at)
-        if view is None:
-            view = self._columns[:, at : at + self._window]
-            if len(self.views) < KEPT_VIEWS:
-                self.views[at] = view
-        return view
+        return self._columns[:, at : at + self._window]
+
+    def keep_spot(self, n: int, start: int) -> None:
+        """Keep where the latest n samples were written, and the window that starts at ``start``, for the next time."""
+        if len(self.spots) < KEPT_SPOTS:
+            at, first = self.end - self.base - n, start - self.base
+            self.spots[at] = Spot(n, self.rows[at : at + n], first, self.window(start))
 
     def last(self) -> Float32Array:
         """Return a view (C,) of the last sample written."""
@@ -122,17 +141,16 @@ class SampleRing:
 
     def move_to_front(self, keep: int) -> int:
         """Move what lies from ``keep`` on to the front of the buffer; return the row behind it."""
-        kept = max(0, self.end - keep)
-        at = self.end - self.base
-        move = self._moves.get((at, kept))
-        if move is None:
-            move = self._columns[:, :kept], self._columns[:, at - kept : at]
-            if len(self._moves) < KEPT_VIEWS:
-                self._moves[at, kept] = move
-        move[0][...] = move[1]
+        end = self.end
+        at, kept = end - self.base, end - keep if end > keep else 0
+        last, latest, to, source = self._move
+        if last != at or latest != kept:
+            to, source = self._columns[:, :kept], self._columns[:, at - kept : at]
+            self._move = at, kept, to, source
+        to[...] = source
         if self.irregular_until > self.base:
             for store, regular in ((self._used, 1), (self._imputed, False)):
                 store[:kept] = store[at - kept : at]
                 store[kept:] = regular
-        self.base = self.end - kept
+        self.base = end - kept
         return kept
