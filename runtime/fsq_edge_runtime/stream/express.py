@@ -76,6 +76,9 @@ def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Expr
             ring.rows[at : at + n] = samples
         else:
             spot[1][...] = samples
+            if spot[4] is not None:
+                spot[4][...] = samples
+                ring.fronted = end, n
         ring.end, state.ahead = end, True
         if end - start < size:
             return []

@@ -20,12 +20,15 @@ class Spot(NamedTuple):
         rows: (n, C), to write them to.
         first: row at which the window begins.
         window: (C, T) view of it.
+        front: (n, C) view of the front of the buffer where the push is written, too, since another one of its size
+            behind it finds no room and goes on there; None where it does.
     """
 
     n: int
     rows: Float32Array
     first: int
     window: Float32Array
+    front: Float32Array | None
 
 
 class SampleRing:
@@ -33,7 +36,8 @@ class SampleRing:
 
     Wherever nothing irregular was written, ``used`` is one and ``imputed`` False, so that the common append writes
     samples only. When the buffer is full the few samples that are still needed move to its front, which costs less
-    than writing each sample twice. Positions are grid indices of the segment.
+    than writing each sample twice; the latest of many equal pushes is written there at once, which costs less than the
+    move. Positions are grid indices of the segment.
 
     Args:
         channels: C.
@@ -46,6 +50,7 @@ class SampleRing:
         base: grid index of its first row.
         end: grid index after the last sample.
         spots: some places, by the row at which they begin.
+        fronted: grid index after the push that was written to the front, too, and how many samples it had.
         irregular_until: grid index after the last sample that was not simply taken from the source.
     """
 
@@ -58,6 +63,7 @@ class SampleRing:
         "base",
         "capacity",
         "end",
+        "fronted",
         "irregular_until",
         "room",
         "rows",
@@ -80,6 +86,7 @@ class SampleRing:
         """Begin a new segment."""
         self.base = self.end = 0
         self.irregular_until = 0
+        self.fronted = (0, 0)
         self._used[:] = 1
         self._imputed[:] = False
 
@@ -122,7 +129,9 @@ class SampleRing:
         """Keep where the latest n samples were written, and the window that starts at ``start``, for the next time."""
         if len(self.spots) < KEPT_SPOTS:
             at, first = self.end - self.base - n, start - self.base
-            self.spots[at] = Spot(n, self.rows[at : at + n], first, self.window(start))
+            goes_on = at + 2 * n > self.capacity and min(at, first) >= n  # and nothing there is needed any more
+            front = self.rows[:n] if goes_on else None
+            self.spots[at] = Spot(n, self.rows[at : at + n], first, self.window(start), front)
 
     def last(self) -> Float32Array:
         """Return a view (C,) of the last sample written."""
@@ -142,6 +151,9 @@ class SampleRing:
     def move_to_front(self, keep: int) -> int:
         """Move what lies from ``keep`` on to the front of the buffer; return the row behind it."""
         end = self.end
+        if self.fronted[0] == end and end - keep <= self.fronted[1] and self.irregular_until <= self.base:
+            self.base = end - self.fronted[1]
+            return self.fronted[1]
         at, kept = end - self.base, end - keep if end > keep else 0
         last, latest, to, source = self._move
         if last != at or latest != kept:
