@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fsq_edge_runtime.backends.base import ReportsState
@@ -20,6 +21,9 @@ from fsq_edge_runtime.stream.records import RELIEF, Record, StreamEvent
 if TYPE_CHECKING:
     from fsq_edge_runtime.alerts import AlertWatch
     from fsq_edge_runtime.reloading import Reloader
+
+Write = Callable[[Record], None]
+WriteAll = Callable[[Sequence[Record]], None]
 
 # Between the sources and the engine, in single samples: a quarter of an hour of one sensor at 100 Hz. Four samples of a
 # longer chunk take the memory of one that comes alone: of 4,096 sensors at 50 Hz almost two seconds.
@@ -135,7 +139,7 @@ class Runner:
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks: list[Sink] = []
-        self._writes: list[Callable[[Record], None]] = []  # of the sinks that can be written
+        self._writes: list[tuple[Write, WriteAll]] = []  # of the sinks that can be written
         self._keepers: list[KeepsRecords] = []
         self._unrelieved = 0  # records since the keepers worked off what waits
         self._watchers: list[TakesSamples] = []
@@ -157,7 +161,7 @@ class Runner:
         self._left = 0  # samples that were still waiting then
         for sink in sinks:
             self.attach(sink)
-        session.on_record = self._emit
+        session.on_record, session.on_records = self._emit, self._emit_all
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
         """Run until every source has ended or ``stop`` is set; return the facts of the ``end`` record.
@@ -211,10 +215,10 @@ class Runner:
         """Add a sink that needs the runner itself, before :meth:`run`."""
         self._sinks.append(sink)
         if isinstance(sink, KeepsRecords):
-            self._writes.append(sink.keep)
+            self._writes.append((sink.keep, sink.keep_all))
             self._keepers.append(sink)
         else:
-            self._writes.append(sink.write)
+            self._writes.append((sink.write, partial(_write_each, sink.write)))
         if isinstance(sink, TakesSamples):
             self._watchers.append(sink)
         if isinstance(sink, ReadsFacts):
@@ -316,8 +320,7 @@ class Runner:
             self._push_or_teach(chunks)
             return
         for watcher in self._watchers:
-            for chunk in chunks:
-                watcher.take_samples(chunk.stream, chunk.samples, chunk.timestamps)
+            watcher.take_chunks(chunks)
         if len({chunk.stream for chunk in chunks}) > 1:
             arrived = min(chunk.arrived_ns for chunk in chunks)
             self._session.push_many([chunk[:3] for chunk in chunks], arrived_ns=arrived)
@@ -372,22 +375,52 @@ class Runner:
 
     def _emit(self, record: Record) -> None:
         failure: OSError | None = None
-        for write in self._writes:
+        for ways in self._writes:
             try:
-                write(record)
+                ways[0](record)
             except OSError as error:  # the others get theirs, and the end of the stream, all the same
-                self._writes = [other for other in self._writes if other != write]
+                self._give_up(ways)
                 failure = failure or error
         self._unrelieved += 1
         if self._unrelieved >= RELIEF:
-            self._unrelieved = 0
-            for keeper in self._keepers:
-                keeper.relieve()
+            self._relieve()
         if self._alerts is not None:
             for alert in self._alerts.see(record):
                 self._emit(alert)
         if failure is not None:
             raise failure
+
+    def _emit_all(self, records: Sequence[Record]) -> None:
+        """Do what :meth:`_emit` does with each of records, at most ``RELIEF``: one call for a sink that keeps them."""
+        if self._alerts is not None:
+            for record in records:
+                self._emit(record)
+            return
+        failure: OSError | None = None
+        for ways in self._writes:
+            try:
+                ways[1](records)
+            except OSError as error:
+                self._give_up(ways)
+                failure = failure or error
+        self._unrelieved += len(records)
+        if self._unrelieved >= RELIEF:
+            self._relieve()
+        if failure is not None:
+            raise failure
+
+    def _give_up(self, ways: tuple[Write, WriteAll]) -> None:
+        self._writes = [others for others in self._writes if others is not ways]
+
+    def _relieve(self) -> None:
+        self._unrelieved = 0
+        for keeper in self._keepers:
+            keeper.relieve()
+
+
+def _write_each(write: Write, records: Sequence[Record]) -> None:
+    for record in records:
+        write(record)
 
 
 def close_together(opened: Sequence[Source | Sink], within_s: float = CLOSE_S) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -20,7 +20,7 @@ from fsq_edge_runtime.stream.classifier import WindowClassifier
 from fsq_edge_runtime.stream.counters import StreamCounters, total
 from fsq_edge_runtime.stream.express import open_express
 from fsq_edge_runtime.stream.lockstep import Lockstep, Part, Pushed
-from fsq_edge_runtime.stream.records import Decision, Gap, Predictions, Record, StreamEvent
+from fsq_edge_runtime.stream.records import RELIEF, Decision, Gap, Predictions, Record, StreamEvent
 from fsq_edge_runtime.stream.samples import SampleInput
 from fsq_edge_runtime.stream.settings import StreamSettings
 from fsq_edge_runtime.stream.state import StreamState
@@ -60,6 +60,8 @@ class Session:
         opening: the choice of the backend as a record, for whoever writes records.
         settings: the policies in force.
         decision: the settings of the decision chain in force.
+        on_records: called in place of ``on_record`` with records that come together, at most ``RELIEF`` in order; None
+            calls ``on_record`` with each.
         latest_ns: ``time.monotonic_ns()`` at which the latest window ended its way; 0 before.
 
     Raises:
@@ -94,6 +96,7 @@ class Session:
             raise UsageError("a rate or a deadline is not a number", hint="give the sensor's nominal rate in Hz")
         self.decision = decision or bundle.decision_for(backend.name)
         self.on_record = on_record
+        self.on_records: Callable[[Sequence[Record]], None] | None = None
         config = self._config = bundle.preprocess
         self._classifier = WindowClassifier(
             bundle,
@@ -313,9 +316,12 @@ class Session:
             arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
             found = self._classifier.batch.decide_together(cohort, arrived)
             self.latest_ns = time.monotonic_ns() if found else self.latest_ns
-            if self.on_record is not None:
-                for record in found:
-                    self._emit(record)
+            if self._drift is None or cohort.parted or len(found) < len(cohort.names):
+                self._emit_all(found)
+            elif self.on_record is not None:
+                self._write(found)
+                for event in self._drift.see_round(cohort.names, found):
+                    self.on_record(event)
             self._classifier.inference.raise_failure()
             decisions += found
         return decisions
@@ -407,6 +413,7 @@ class Session:
         self._streams, former._streams = former._streams, {}
         self._closed, self._paused, self.latest_ns = former._closed, former._paused, former.latest_ns
         self.on_record, former.on_record = former.on_record, None
+        self.on_records, former.on_records = former.on_records, None
         if former._drift is not None:
             self.watch_drift()
 
@@ -535,9 +542,7 @@ class Session:
     def _flush(self, arrived: int) -> list[Decision]:
         records = self._classifier.batch.decide(arrived)
         self.latest_ns = time.monotonic_ns() if records else self.latest_ns
-        if self.on_record is not None:
-            for record in records:
-                self._emit(record)
+        self._emit_all(records)
         self._classifier.inference.raise_failure()
         return [record for record in records if isinstance(record, Decision)]
 
@@ -554,6 +559,25 @@ class Session:
                 if len(drift.seen) >= drift.due:
                     for event in drift.judge():
                         self.on_record(event)
+
+    def _emit_all(self, records: Sequence[Record]) -> None:
+        """Do what :meth:`_emit` does with each of records."""
+        if self._drift is None:
+            self._write(records)
+            return
+        for record in records:
+            self._emit(record)
+
+    def _write(self, records: Sequence[Record]) -> None:
+        """Hand records that came together to whoever takes them."""
+        if self.on_record is None:
+            return
+        if self.on_records is None:
+            for record in records:
+                self.on_record(record)
+            return
+        for at in range(0, len(records), RELIEF):
+            self.on_records(records[at : at + RELIEF])
 
 
 def _stream_facts(session: Session) -> dict[str, object]:

@@ -27,7 +27,7 @@ class FeedSink:
 
     def __init__(self, feed: Feed) -> None:
         self.name, self.feed = "http", feed
-        self.keep, self.relieve = feed.keep, feed.relieve
+        self.keep, self.keep_all, self.relieve = feed.keep, feed.keep_all, feed.relieve
 
     def write(self, record: Record) -> None:
         raise AssertionError("the runner keeps and relieves")

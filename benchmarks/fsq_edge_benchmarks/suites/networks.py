@@ -20,7 +20,7 @@ from fsq_edge_benchmarks.suites.command import run_command
 from fsq_edge_benchmarks.suites.streaming import WARM_UP, hops_and_network, single_stream
 from fsq_edge_runtime.bundle.bundle import Bundle
 
-DECISIONS: Final = 20_000
+DECISIONS: Final = 60_000
 
 
 def run(quick: bool = False) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.sinks.base import CallbackSink, Sink
 from fsq_edge_runtime.sinks.prometheus import MetricsSink
 from fsq_edge_runtime.sources import IterableSource
+from fsq_edge_runtime.stream.lockstep import Pushed
 
 BLOCK: Final = 64  # decisions of one side before the next has its turn: a judgement of the drift watch
 PAUSE_S: Final = 0.001
@@ -65,12 +66,11 @@ class _Side:
             self.page.take_samples(stream, samples, None)
         self.session.push(samples, stream=stream)
 
-    def push_many(self, samples: dict[str, Float32Array]) -> None:
+    def push_many(self, chunks: list[Pushed]) -> None:
         """Hand in samples of many streams."""
         if self.page is not None:
-            for stream, part in samples.items():
-                self.page.take_samples(stream, part, None)
-        self.session.push_many(samples)
+            self.page.take_chunks(chunks)
+        self.session.push_many(chunks)
 
 
 def run(quick: bool = False) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def single_stream(bundle: Bundle, rounds: int) -> dict[str, Any]:
 def many_streams(bundle: Bundle, rounds: int) -> dict[str, Any]:
     """Return how the engine's time for a hop of 200 streams changes with a live page that is looked at."""
     hops = motion_hops(STREAMS, 2, bundle.preprocess.hop_samples)
-    pushed = {str(number): hops[number] for number in range(STREAMS)}
+    pushed: list[Pushed] = [(str(number), hops[number], None) for number in range(STREAMS)]
     with ExitStack() as stack:
         plain, watched = (_Side(stack, bundle, kind) for kind in ("nothing", "all"))
         _look_on(stack, watched)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -14,6 +16,7 @@ from fsq_edge_runtime.drift.codes import COMMON_CODES, CodeReference, perplexity
 from fsq_edge_runtime.drift.looks import LEAST_SQUARE, InputLooks
 from fsq_edge_runtime.drift.page_hinkley import LEARNED
 from fsq_edge_runtime.drift.past import ABSTAINED, BLOCK, LOOK_EVERY, NO_PLACE, StreamPast
+from fsq_edge_runtime.drift.rounds import CODE, Rounds
 from fsq_edge_runtime.drift.series import (
     FLOORS,
     LIMITS,
@@ -40,6 +43,7 @@ MOST_SEEN: Final = 64  # records kept until they are taken, all at once: only on
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
 MAX_COUNTED_CODES: Final = 4096  # of a larger code book no perplexity is kept: it would take too much of every stream
 
+_SEEN = itemgetter(*map(Decision._fields.index, ("stream", "raw_label", "confidence")))
 Found = tuple[Series, float, float, float, int]  # series, value, usual value, score, blocks since it began
 
 
@@ -73,7 +77,8 @@ class DriftWatch:
         size = len(names)
         self._codes = CodeReference(prints.counts)
         coded = getattr(bundle.tail, "codebook", None) is not None
-        self._classes = None if coded else {name: place for place, name in enumerate(bundle.manifest.classes)}
+        classes = {} if coded else {name: place for place, name in enumerate(bundle.manifest.classes)}
+        self._place_of = CODE if coded else lambda record: classes.get(record.raw_label, NO_PLACE)
         self._counted = len(prints.counts) if len(prints.counts) <= MAX_COUNTED_CODES else 0
         self._input = InputLooks(config)
         self._subjects = SubjectReference(prints.between, self._input, size)
@@ -92,6 +97,7 @@ class DriftWatch:
         self._streams: dict[str, StreamPast] = {}
         self.arrival = ArrivalWatch()
         self.seen: list[Record] = []
+        self._rounds: dict[int, Rounds] = {}
         self.due = MOST_SEEN
         self._surely = BLOCK  # records to come complete no block before
 
@@ -107,23 +113,50 @@ class DriftWatch:
         past = self._streams.get(stream) or self._open(stream)
         past.hold(seq, window, rate)
 
+    def see_round(self, names: list[str], answered: Sequence[Decision]) -> list[StreamEvent]:
+        """Take, and judge, answered windows (none missed, none abstained) of streams of a cohort, one of each.
+
+        Args:
+            names: of the streams, in order; the same list every time.
+            answered: their records.
+        """
+        found = self.judge() if self.seen else []
+        rounds = self._rounds.get(id(names))
+        if rounds is None:
+            if not all(set(names).isdisjoint(other.names) for other in self._rounds.values()):
+                found += self.judge()
+            pasts = [self._streams.get(name) or self._open(name) for name in names]
+            rounds = self._rounds[id(names)] = Rounds(names, pasts, self._place_of)
+        if not rounds.add(answered):
+            self.due = 1  # whatever comes one by one comes behind these
+            return found
+        for past, latest in zip(self._rounds.pop(id(names)).hand_over(), answered, strict=True):
+            if len(past.codes) >= BLOCK:
+                event = self._judge(past, latest)
+                found += [] if event is None else [event]
+        self._surely = 0
+        return found + self.judge()
+
     def judge(self) -> list[StreamEvent]:
         """Take what was seen; return a ``drift`` record for each block that it completes and that raises an alarm."""
         found: list[StreamEvent] = []
-        for record in self.seen:
-            if not isinstance(record, Decision) or record.missed:
-                continue
-            past = self._streams.get(record.stream) or self._open(record.stream)
+        for rounds in self._rounds.values():  # no block is complete
+            rounds.hand_over()
+            self._surely = 0
+        self._rounds.clear()
+        streams, place_of = self._streams, self._place_of
+        answers = [record for record in self.seen if isinstance(record, Decision) and not record.missed]
+        for record, (stream, raw_label, confidence) in zip(answers, map(_SEEN, answers), strict=True):
+            past = streams.get(stream) or self._open(stream)
             codes = past.codes
             if not codes:
                 past.begins = record.t_start
-            if record.raw_label is None:
+            if raw_label is None:
                 codes.append(ABSTAINED)
-            elif self._classes is None:
-                codes.append(NO_PLACE if record.code is None else record.code)
-            else:  # a class of an overlay has no place
-                codes.append(self._classes.get(record.raw_label, NO_PLACE))
-            past.confidence += record.confidence or 0.0
+            else:
+                past.confidence += confidence
+                place = place_of(record)
+                codes.append(NO_PLACE if place is None else place)
             if len(codes) >= BLOCK:
                 event = self._judge(past, record)
                 found += [] if event is None else [event]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -81,21 +82,23 @@ MAX_NAME: Final = 200  # characters of a stream's name that the page shows
 HEALTH_S: Final = 1.0
 YIELD_EVERY: Final = 256  # records or chunks between two pauses, so that the engine is not held up
 
-Samples = tuple[str, Float32Array, Float64Array | None]
+Samples = Sequence[Any]  # stream, samples (n, C), times (n,) or None, and what nobody asks for here
+_samples_of = itemgetter(1)
 Waiting = TypeVar("Waiting")
 
 
 class Feed:
     """Takes what a run produces and keeps what the page shows.
 
-    ``keep``, ``relieve`` and ``take_samples`` are for the engine's thread, the rest for the page's alone.
+    ``keep``, ``keep_all``, ``relieve``, ``take_samples`` and ``take_chunks`` are for the engine's thread, the rest for
+    the page's alone.
 
     Args:
         about: facts of the run.
 
     Attributes:
         about: facts of the run.
-        keep: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
+        keep, keep_all: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
         viewers: of the page so far.
         dropped: records and chunks that found their queue full.
         facts: the run's counters, asked for once a second; None until the runner gives them.
@@ -112,6 +115,7 @@ class Feed:
         self.streams: OrderedDict[str, Past] = OrderedDict()  # the one that spoke last is the last
         self._records: deque[Record] = deque(maxlen=MAX_RECORDS + RELIEF)
         self.keep: Callable[[Record], None] = self._records.append
+        self.keep_all: Callable[[Iterable[Record]], None] = self._records.extend
         self._shown = self._lost = self._counted = 0  # records: by the page's thread, by the engine's, as last said
         self._chunks: deque[Samples] = deque()
         self._given = self._worked = 0  # samples: the engine counts the first, the page's thread the second
@@ -138,6 +142,13 @@ class Feed:
         """Take samples (n, C) of a stream and their times (n,) in seconds, or None; never blocks."""
         self._chunks.append((stream, samples, times))
         self._given = given = self._given + len(samples)
+        if given - self._worked > MAX_SAMPLES:
+            self._drop_samples()
+
+    def take_chunks(self, chunks: Sequence[Samples]) -> None:
+        """Take what :meth:`take_samples` takes, of many streams; never blocks."""
+        self._chunks.extend(chunks)
+        self._given = given = self._given + sum(map(len, map(_samples_of, chunks)))
         if given - self._worked > MAX_SAMPLES:
             self._drop_samples()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ class MonitorSink:
 
     Attributes:
         name: ``http``.
-        keep, relieve: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
+        keep, keep_all, relieve: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
         port: the port in use.
         address: what to open in a browser, with the token where one is needed.
 
@@ -45,7 +45,7 @@ class MonitorSink:
     def __init__(self, host: str = "127.0.0.1", port: int = 0, about: About | None = None) -> None:
         self.name = "http"
         feed = self._feed = Feed(about or About())
-        self.keep, self.relieve = feed.keep, feed.relieve
+        self.keep, self.keep_all, self.relieve = feed.keep, feed.keep_all, feed.relieve
         self.take_samples = feed.take_samples  # type: ignore[method-assign]  # one call less for every chunk
         local = _is_local(host)
         token = None if local else _token()
@@ -69,6 +69,10 @@ class MonitorSink:
     def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
         """Take samples (n, C), raw units, and their times (n,) in seconds, or None; never blocks."""
         self._feed.take_samples(stream, samples, times)
+
+    def take_chunks(self, chunks: Sequence[Sequence[Any]]) -> None:
+        """Take of many streams what :meth:`take_samples` takes, the first three of each chunk; never blocks."""
+        self._feed.take_chunks(chunks)
 
     @property
     def counters(self) -> dict[str, int]:

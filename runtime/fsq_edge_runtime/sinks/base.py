@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
@@ -60,9 +60,11 @@ class KeepsRecords(Protocol):
 
     Attributes:
         keep: takes a record as :meth:`Sink.write` does; whoever calls it calls :meth:`relieve`, too.
+        keep_all: takes records in order, at most ``RELIEF``, as :attr:`keep` takes each.
     """
 
     keep: Callable[[Record], None]
+    keep_all: Callable[[Iterable[Record]], None]
 
     def relieve(self) -> None:
         """Work off or bound what waits: due after every ``RELIEF`` records, on the thread that writes them."""
@@ -74,6 +76,9 @@ class TakesSamples(Protocol):
 
     def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None, /) -> None:
         """Take samples (n, C), raw units, and their times (n,) in seconds or None; never blocks, never changes them."""
+
+    def take_chunks(self, chunks: Sequence[Sequence[Any]], /) -> None:
+        """Take of many streams what :meth:`take_samples` takes, the first three of each chunk."""
 
 
 @runtime_checkable

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from fsq_edge_runtime.drift.series import ADVICE
@@ -22,6 +21,10 @@ from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 LATENCY_BUCKETS_S = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 COUNTED: Final = 256  # records together: each time caches are cold, which costs more than the counting
+_LABEL, _STAGES, _CONFIDENCE, _MISSED, _QUALITY = (
+    itemgetter(Decision._fields.index(name)) for name in ("label", "stages_ns", "confidence", "missed", "quality")
+)
+_TOTAL = itemgetter(-1)
 _SAMPLES = ("accepted", "duplicate", "late", "bad_time", "paused", "overrun")
 _WINDOWS = ("decided", "abstained", "missed")
 _OTHERS = ("skipped", "interpolated", "imputed", "gaps", "clock_jumps", "segments")
@@ -39,20 +42,19 @@ class _Histogram:
 
     def __init__(self, bounds: Sequence[float], unit: float = 1.0) -> None:
         self._names, self._unit = [*map(str, bounds), "+Inf"], unit
-        self._bucket_of = partial(bisect_left, [round(bound / unit, 9) for bound in bounds])
-        self._counts: Counter[int] = Counter()
-        self._sum = 0.0
+        self._bounds = [*(round(bound / unit, 9) for bound in bounds), math.inf]
+        self._counts, self._sum = [0] * len(self._bounds), 0.0
 
-    def observe(self, values: Sequence[float]) -> None:
-        """Count values."""
-        self._counts.update(map(self._bucket_of, values))
-        self._sum += self._unit * math.fsum(values)
+    def observe(self, values: Iterable[float]) -> None:
+        """Count values. Sorted first, they cost one look for each bucket instead of one for each value."""
+        rising = sorted(values)
+        self._sum += self._unit * math.fsum(rising)
+        # In one step, since another thread may be reading.
+        self._counts = [count + bisect_right(rising, at) for count, at in zip(self._counts, self._bounds, strict=True)]
 
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
         """Return (upper bound, values up to it) of each bucket, and the sum of all values."""
-        counts = self._counts.copy()
-        risen = accumulate(counts[bucket] for bucket in range(len(self._names)))
-        return list(zip(self._names, map(float, risen), strict=True)), self._sum
+        return list(zip(self._names, map(float, self._counts), strict=True)), self._sum
 
 
 class MetricsSink:
@@ -67,7 +69,7 @@ class MetricsSink:
 
     Attributes:
         name: ``metrics``.
-        keep: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
+        keep, keep_all: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
         port: the port in use.
 
     Raises:
@@ -96,6 +98,7 @@ class MetricsSink:
         self._latest_ns, self._latest_s = 0, 0.0  # of the latest window
         self._waiting: deque[Record] = deque()
         self.keep: Callable[[Record], None] = self._waiting.append
+        self.keep_all: Callable[[Iterable[Record]], None] = self._waiting.extend
         self._counting = threading.Lock()
         self._make("Gauge", "fsq_edge_deadline_seconds").set(deadline_s)
         self._make("Gauge", "fsq_edge_run_info").labels(bundle, installed_version()).set(1)
@@ -157,36 +160,35 @@ class MetricsSink:
     def _count_waiting(self) -> None:
         """Count in plain numbers: the client's own metrics lock and look up at every call, a tenth of a decision."""
         with self._counting:
-            decisions = []
-            waiting = len(self._waiting)
-            self._records += waiting
-            for _ in range(waiting):
-                record = self._waiting.popleft()
-                if isinstance(record, Decision):
-                    decisions.append(record)
-                elif isinstance(record, StreamEvent) and record.kind == "drift":
-                    self._drift[str(record.facts["what"]).partition(":")[0], record.facts["test"]] += 1
-                elif isinstance(record, StreamEvent) and record.kind == "overlay":
-                    self._overlays[record.facts.get("action") or record.facts["head"]] += 1
-                elif isinstance(record, StreamEvent) and record.kind == "alert" and record.facts["state"] == "firing":
-                    self._alerts[record.facts["rule"]] += 1
+            take = self._waiting.popleft
+            records = [take() for _ in range(len(self._waiting))]
+            self._records += len(records)
+            decisions = [record for record in records if isinstance(record, Decision)]
+            if len(decisions) < len(records):
+                self._count_events([record for record in records if isinstance(record, StreamEvent)])
             if decisions:
                 self._count(decisions)
 
+    def _count_events(self, events: list[StreamEvent]) -> None:
+        for kind, facts in ((event.kind, event.facts) for event in events):
+            if kind == "drift":
+                self._drift[str(facts["what"]).partition(":")[0], facts["test"]] += 1
+            elif kind == "overlay":
+                self._overlays[facts.get("action") or facts["head"]] += 1
+            elif kind == "alert" and facts["state"] == "firing":
+                self._alerts[facts["rule"]] += 1
+
     def _count(self, decisions: list[Decision]) -> None:
-        columns: Any = Decision._make(zip(*decisions, strict=True))  # each field holds a column
-        self._backend = columns.backend[-1]
-        labels, stages, confidence = columns.label, columns.stages_ns, columns.confidence
-        if None in labels or any(columns.missed):
-            answered = [one for one in decisions if one.label is not None and not one.missed]
-            labels, stages = [one.label for one in answered], [one.stages_ns for one in answered]
-            confidence = [one.confidence or 0.0 for one in answered]
-            self._missed.update(filter(None, columns.missed))
-        self._labels.update(labels)
-        self._latency.observe([nanoseconds[-1] for nanoseconds in stages])
-        self._confidence.observe(confidence)
-        if any(columns.quality):
-            self._flags.update([flag.partition(":")[0] for flags in columns.quality for flag in flags])
+        """Count by column, by functions that loop in C: what this takes is taken from a decision's time."""
+        self._backend = decisions[-1].backend
+        if any(map(_QUALITY, decisions)):
+            self._flags.update(flag.partition(":")[0] for one in decisions for flag in one.quality)
+        if None in map(_LABEL, decisions) or any(map(_MISSED, decisions)):
+            self._missed.update(filter(None, map(_MISSED, decisions)))
+            decisions = [one for one in decisions if one.label is not None and not one.missed]
+        self._labels.update(map(_LABEL, decisions))
+        self._latency.observe(map(_TOTAL, map(_STAGES, decisions)))
+        self._confidence.observe(map(_CONFIDENCE, decisions))
 
     def _own(self) -> Iterator[Any]:
         """Yield what this sink counted itself. Another thread may be counting: each table is copied whole first."""
