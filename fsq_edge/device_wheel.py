@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
+import tokenize
 import zipfile
 from pathlib import Path
 
@@ -31,7 +33,7 @@ KEPT = re.compile(
     r"|report/(__init__|document|terminal))\.py"
     rf"|fsq_edge/_pages/({'|'.join(PAGES)})\.md"
     rf"|fsq_edge_benchmarks/(__init__|bench/(?!({'|'.join(NO_BENCH)})\.).*|measure/(?!({'|'.join(NO_MEASURE)})\.).*)\.py"
-    r"|fsq_edge_runtime/(?!testing/|py\.typed|counted_scores\.|doctor/recorded|metrics/.*\.(json|yml)).*"
+    r"|fsq_edge_runtime/(?!testing/|py\.typed|counted_scores\.|metrics/.*\.(json|yml)).*"
     r"|[^/]+\.dist-info/(?!RECORD).*"
 )
 
@@ -63,6 +65,8 @@ def device_wheel(whole: Path, folder: Path) -> Path:
                 content = _metadata(content.decode(), version).encode()
             elif entry.filename.endswith((".js", ".css", ".html")):
                 content = _page(content.decode()).encode()
+            elif entry.filename.endswith(".py"):
+                content = _program(content.decode()).encode()
             record.append(f"{name},sha256={_digest(content)},{len(content)}\n")
             target.writestr(_copy_of(entry, name), content, compresslevel=9)
         name = f"{renamed[1]}RECORD"
@@ -79,6 +83,16 @@ def _metadata(whole: str, version: str) -> str:
         if extra is None or (extra[1] or extra[2]) in EXTRAS:
             lines.append(f"{line}+{LABEL}\n" if line == f"Version: {version}" else f"{line}\n")
     return "".join(lines)
+
+
+def _program(text: str) -> str:
+    """Return a module without comments, every line where it was, so that a traceback names those of the source."""
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _page(text: str) -> str:

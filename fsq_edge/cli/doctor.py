@@ -12,7 +12,7 @@ from rich.markup import escape
 from fsq_edge.cli.options import path_option
 from fsq_edge.cli.output import Output, output_options
 from fsq_edge_runtime.bundle.bundle import Bundle
-from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, System, examine, gather
+from fsq_edge_runtime.doctor import Checkup, Facts, LiveSystem, RecordedSystem, examine, gather
 from fsq_edge_runtime.hef import HefReport, inspect_hef
 
 _MARKS = {"error": "[red]error[/red]", "warning": "[yellow]warning[/yellow]", "info": "info"}
@@ -41,7 +41,7 @@ def command(bundle_path: Path | None, root: Path | None, output: Output) -> None
     Pi OS, Debian, Ubuntu, Fedora, Proxmox, Home Assistant OS, a container). Exit code 1: something keeps this machine
     from what it has the parts for.
     """
-    system = _recorded(root) if root else LiveSystem()
+    system = RecordedSystem(root) if root else LiveSystem()
     bundle = Bundle.open(bundle_path) if bundle_path else None
     checkup = examine(gather(system), _reports(bundle) if bundle else None)
     placement = _placement(bundle, root) if bundle else None
@@ -55,12 +55,6 @@ def command(bundle_path: Path | None, root: Path | None, output: Output) -> None
     output.write_json(report)
     if not checkup.healthy:
         click.get_current_context().exit(1)
-
-
-def _recorded(root: Path) -> System:
-    from fsq_edge_runtime.doctor import RecordedSystem  # a device's install has none
-
-    return RecordedSystem(root)
 
 
 def _reports(bundle: Bundle) -> list[HefReport]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fsq_edge.device_wheel import KEPT, _page
+from fsq_edge.device_wheel import KEPT, _page, _program
 
 ROOT = Path(__file__).parents[2]
 PLACES = (ROOT, ROOT / "runtime", ROOT / "compile", ROOT / "calibration", ROOT / "benchmarks")
@@ -67,3 +67,10 @@ def test_the_page_loses_only_indentation_and_comments() -> None:
         assert "<pre" not in text
         code = [line.split() for line in text.splitlines() if line.strip() and not line.strip().startswith("//")]
         assert [line.split() for line in _page(text).splitlines()] == code
+
+
+def test_a_module_loses_only_comments_and_no_line_moves() -> None:
+    for path in sorted((ROOT / "runtime/fsq_edge_runtime").glob("**/*.py")):
+        whole, cut = path.read_text(), _program(path.read_text())
+        assert ast.dump(ast.parse(cut), include_attributes=True) == ast.dump(ast.parse(whole), include_attributes=True)
+        assert len(cut) <= len(whole)
