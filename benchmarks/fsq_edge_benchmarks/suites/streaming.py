@@ -54,7 +54,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         **heading("streaming"),
         "bare_is": BARE_IS,
         "single": single,
-        "many": many_streams(bundle, 50 if quick else STREAMS, 12 if quick else 40),
+        "many": many_streams(bundle, 50 if quick else STREAMS, 100 if quick else 40),
         "cpu": cpu_share(3.0 if quick else 60.0),
     }
 
