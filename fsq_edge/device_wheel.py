@@ -87,12 +87,12 @@ def _metadata(whole: str, version: str) -> str:
 
 def _program(text: str) -> str:
     """Return a module without comments, every line where it was, so that a traceback names those of the source."""
-    lines = text.splitlines()
+    lines = text.split("\n")  # as tokenize counts them: a page break or a separator within a text ends none
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
-    return "".join(f"{line}\n" for line in lines)
+    return "\n".join(lines)
 
 
 def _page(text: str) -> str:

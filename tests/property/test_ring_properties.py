@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,3 +41,14 @@ def test_the_window_is_the_stretch_that_its_number_says(shape, usual, others, se
                 looked_at = session.backend.window_graph.windows[-1]
                 np.testing.assert_array_equal(looked_at, samples[start : start + window].T)
     assert seen == 1 + (TOTAL - window) // hop
+
+
+@pytest.mark.parametrize(
+    ("window", "hop", "usual", "others"),
+    [
+        (40, 60, 60, [(4, 110)]),  # behind the front there is no room for it
+        (10, 13, 14, []),  # the window that is due begins at the front
+    ],
+)
+def test_a_push_longer_than_a_window_does_not_go_to_the_front(window, hop, usual, others):
+    test_the_window_is_the_stretch_that_its_number_says.hypothesis.inner_test((window, hop), usual, others, 0)

@@ -74,3 +74,9 @@ def test_a_module_loses_only_comments_and_no_line_moves() -> None:
         whole, cut = path.read_text(), _program(path.read_text())
         assert ast.dump(ast.parse(cut), include_attributes=True) == ast.dump(ast.parse(whole), include_attributes=True)
         assert len(cut) <= len(whole)
+
+
+@pytest.mark.parametrize("character", ["\f", "\x1c", "\x85", "\u2028"])
+def test_a_character_that_ends_a_line_of_a_text_ends_none_of_a_module(character: str) -> None:
+    whole = f'first = """a{character}b"""  # one\n\nsecond = "#"  # two\n'
+    assert _program(whole) == f'first = """a{character}b"""\n\nsecond = "#"\n'

@@ -21,7 +21,7 @@ class Spot(NamedTuple):
         first: row at which the window begins.
         window: (C, T) view of it.
         front: (n, C) view of the front of the buffer where the push is written, too, since another one of its size
-            behind it finds no room and goes on there; None where it does.
+            behind it finds no room and goes on there; None where it does, and for a push longer than a window.
     """
 
     n: int
@@ -129,7 +129,8 @@ class SampleRing:
         """Keep where the latest n samples were written, and the window that starts at ``start``, for the next time."""
         if len(self.spots) < KEPT_SPOTS:
             at, first = self.end - self.base - n, start - self.base
-            goes_on = at + 2 * n > self.capacity and min(at, first) >= n  # and nothing there is needed any more
+            # Nothing at the front is needed any more then, and behind it there is room for whatever comes.
+            goes_on = at + 2 * n > self.capacity and min(at, first) >= n and n <= self._window
             front = self.rows[:n] if goes_on else None
             self.spots[at] = Spot(n, self.rows[at : at + n], first, self.window(start), front)
 
