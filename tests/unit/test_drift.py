@@ -141,6 +141,18 @@ def test_streams_in_step_give_the_drift_records_of_single_pushes():
         assert [event.facts for event in drifts(records) if event.stream == name] == alone
 
 
+def test_the_blocks_of_streams_in_step_are_judged_a_few_a_round():
+    samples, names, waiting = motion((BLOCK + 20) * HOP, seed=2), [f"s{one}" for one in range(32)], []
+    with random_bundle().open_session("onnx", deadline_ms=0.0, on_record=lambda record: None) as session:
+        session.watch_drift()
+        for at in range(0, len(samples), HOP):
+            session.push_many(dict.fromkeys(names, samples[at : at + HOP]))
+            waiting.append(len(session._drift._waiting))
+    complete = waiting.index(32)
+    assert not any(waiting[:complete])
+    assert waiting[complete : complete + 18] == [*range(32, 0, -2), 0, 0]
+
+
 def test_a_session_that_is_not_asked_makes_no_drift_record():
     samples = motion((LEARNED + 1) * BLOCK * HOP, seed=2)
     samples[:, 0] += 9.0

@@ -24,11 +24,14 @@ class Rounds:
         names: of the streams; whoever looks this up by the list's id must know that no other takes its place.
         pasts: of the streams, in the order of every round.
         place: from a record to its code's place among those counted, as :attr:`StreamPast.codes` holds it.
+
+    Attributes:
+        names, pasts: as given.
     """
 
     def __init__(self, names: list[str], pasts: list[StreamPast], place: Callable[[Decision], int]) -> None:
-        self.names, self._pasts, self._place = names, pasts, place
-        self._left = BLOCK - max(len(past.codes) for past in pasts)
+        self.names, self.pasts, self._place = names, pasts, place
+        self._left = BLOCK - max(len(past.codes) % BLOCK for past in pasts)  # a block that is judged next is none
         self._begins: list[float] = []
         self._codes: list[list[int]] = []
         self._confidences: list[list[float]] = []
@@ -41,12 +44,11 @@ class Rounds:
         self._confidences.append(list(map(CONFIDENCE, answered)))
         return len(self._codes) >= self._left
 
-    def hand_over(self) -> list[StreamPast]:
-        """Give every stream its own; return the streams."""
+    def hand_over(self) -> None:
+        """Give every stream its own."""
         codes, confidences = zip(*self._codes, strict=True), zip(*self._confidences, strict=True)
-        for past, begins, own, sure in zip(self._pasts, self._begins, codes, confidences, strict=True):
+        for past, begins, own, sure in zip(self.pasts, self._begins, codes, confidences, strict=True):
             if not past.codes:
                 past.begins = begins
             past.codes += own
             past.confidence = reduce(add, sure, past.confidence)  # in order, to the bit
-        return self._pasts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 from operator import itemgetter
@@ -41,6 +42,7 @@ MOST_WEIGHTLESS: Final = 3  # blocks that show data without gravity, until it is
 MOST_ERROR: Final = 0.02  # g: of an offset that is taken off before the length of gravity is judged
 MOST_SEEN: Final = 64  # records kept until they are taken, all at once: only one decision in 64 pays for it
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
+SPREAD: Final = 16  # rounds over which the blocks of streams in step are judged, which all end in the same one
 MAX_COUNTED_CODES: Final = 4096  # of a larger code book no perplexity is kept: it would take too much of every stream
 
 _SEEN = itemgetter(*map(Decision._fields.index, ("stream", "raw_label", "confidence")))
@@ -98,6 +100,8 @@ class DriftWatch:
         self.arrival = ArrivalWatch()
         self.seen: list[Record] = []
         self._rounds: dict[int, Rounds] = {}
+        self._waiting: deque[tuple[StreamPast, Decision]] = deque()  # complete blocks, each with its latest record
+        self._share = 0  # of them, judged at every round
         self.due = MOST_SEEN
         self._surely = BLOCK  # records to come complete no block before
 
@@ -120,29 +124,30 @@ class DriftWatch:
             names: of the streams, in order; the same list every time.
             answered: their records.
         """
-        found = self.judge() if self.seen else []
+        found = self.judge() if self.seen else self._judge_waiting(self._share)
         rounds = self._rounds.get(id(names))
         if rounds is None:
             if not all(set(names).isdisjoint(other.names) for other in self._rounds.values()):
                 found += self.judge()
             pasts = [self._streams.get(name) or self._open(name) for name in names]
             rounds = self._rounds[id(names)] = Rounds(names, pasts, self._place_of)
-        if not rounds.add(answered):
-            self.due = 1  # whatever comes one by one comes behind these
-            return found
-        for past, latest in zip(self._rounds.pop(id(names)).hand_over(), answered, strict=True):
-            if len(past.codes) >= BLOCK:
-                event = self._judge(past, latest)
-                found += [] if event is None else [event]
-        self._surely = 0
-        return found + self.judge()
+        self.due = 1  # whatever comes one by one comes behind these
+        if rounds.add(answered):
+            del self._rounds[id(names)]
+            if any(len(past.codes) >= BLOCK for past in rounds.pasts):
+                found += self._judge_waiting(len(self._waiting))
+            rounds.hand_over()
+            self._waiting += [pair for pair in zip(rounds.pasts, answered, strict=True) if len(pair[0].codes) >= BLOCK]
+            self._share = math.ceil(len(self._waiting) / SPREAD)
+        return found
 
     def judge(self) -> list[StreamEvent]:
         """Take what was seen; return a ``drift`` record for each block that it completes and that raises an alarm."""
-        found: list[StreamEvent] = []
+        if self._waiting or self._rounds:
+            self._surely = 0
+        found = self._judge_waiting(len(self._waiting))
         for rounds in self._rounds.values():  # no block is complete
             rounds.hand_over()
-            self._surely = 0
         self._rounds.clear()
         streams, place_of = self._streams, self._place_of
         answers = [record for record in self.seen if isinstance(record, Decision) and not record.missed]
@@ -168,6 +173,11 @@ class DriftWatch:
         self.due = min(MOST_SEEN, self._surely)
         self.seen.clear()
         return found
+
+    def _judge_waiting(self, most: int) -> list[StreamEvent]:
+        """Judge blocks of streams in step that are complete, at most so many of them."""
+        events = [self._judge(*self._waiting.popleft()) for _ in range(min(most, len(self._waiting)))]
+        return [event for event in events if event is not None]
 
     def forget(self, stream: str) -> None:
         """Drop what is known of a stream that was closed."""
