@@ -161,7 +161,7 @@ class Runner:
         self._left = 0  # samples that were still waiting then
         for sink in sinks:
             self.attach(sink)
-        session.on_record, session.on_records = self._emit, self._emit_all
+        session.report_to(self._emit, self._emit_all)
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
         """Run until every source has ended or ``stop`` is set; return the facts of the ``end`` record.

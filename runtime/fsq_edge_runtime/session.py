@@ -60,8 +60,6 @@ class Session:
         opening: the choice of the backend as a record, for whoever writes records.
         settings: the policies in force.
         decision: the settings of the decision chain in force.
-        on_records: called in place of ``on_record`` with records that come together, at most ``RELIEF`` in order; None
-            calls ``on_record`` with each.
         latest_ns: ``time.monotonic_ns()`` at which the latest window ended its way; 0 before.
 
     Raises:
@@ -96,7 +94,7 @@ class Session:
             raise UsageError("a rate or a deadline is not a number", hint="give the sensor's nominal rate in Hz")
         self.decision = decision or bundle.decision_for(backend.name)
         self.on_record = on_record
-        self.on_records: Callable[[Sequence[Record]], None] | None = None
+        self._together: tuple[object, Callable[[Sequence[Record]], None]] | None = None
         config = self._config = bundle.preprocess
         self._classifier = WindowClassifier(
             bundle,
@@ -151,6 +149,15 @@ class Session:
     def classes(self) -> tuple[str, ...]:
         """What a label can be besides ``unknown``: the bundle's classes, then those that overlays add."""
         return (*self.bundle.classes, *(self._roster.new_classes if self._roster is not None else ()))
+
+    def report_to(self, each: Callable[[Record], None], together: Callable[[Sequence[Record]], None]) -> None:
+        """Set ``on_record``, and what is called in its place with records that come together.
+
+        Args:
+            each: the new ``on_record``. Whatever takes its place there later is called with every record.
+            together: called with records in order, at most ``RELIEF`` of them, as ``each`` would be with each.
+        """
+        self.on_record, self._together = each, (each, together)
 
     def watch_drift(self) -> None:
         """Judge from now on every 64 windows of a stream whether it drifts; alarms are ``drift`` records."""
@@ -413,7 +420,7 @@ class Session:
         self._streams, former._streams = former._streams, {}
         self._closed, self._paused, self.latest_ns = former._closed, former._paused, former.latest_ns
         self.on_record, former.on_record = former.on_record, None
-        self.on_records, former.on_records = former.on_records, None
+        self._together, former._together = former._together, None
         if former._drift is not None:
             self.watch_drift()
 
@@ -572,12 +579,12 @@ class Session:
         """Hand records that came together to whoever takes them."""
         if self.on_record is None:
             return
-        if self.on_records is None:
+        if self._together is None or self._together[0] is not self.on_record:
             for record in records:
                 self.on_record(record)
             return
         for at in range(0, len(records), RELIEF):
-            self.on_records(records[at : at + RELIEF])
+            self._together[1](records[at : at + RELIEF])
 
 
 def _stream_facts(session: Session) -> dict[str, object]:

@@ -119,3 +119,20 @@ def test_a_runner_relieves_sinks_so_that_no_more_than_their_bound_waits() -> Non
         source = IterableSource([motion(50, seed=seed) for seed in range(200)])
         Runner(session, [source], [CallbackSink(records.append), Counting()]).run(threading.Event())
     assert calls == list(range(RELIEF, len(records) + 1, RELIEF))
+
+
+def test_whoever_takes_the_place_of_on_record_sees_streams_pushed_together_and_then_the_runner_again() -> None:
+    together: list[Record] = []
+    each: list[Record] = []
+    seen: list[Record] = []
+    chunks = [{f"s{number}": motion(50, seed=number) for number in range(10)} for _ in range(6)]
+    with random_bundle().open_session("onnx", deadline_ms=0.0) as session:
+        session.report_to(each.append, together.extend)
+        session.push_many(chunks[0])
+        session.push_many(chunks[1])
+        handed_on = session.on_record
+        session.on_record = seen.append
+        session.push_many(chunks[2])
+        session.on_record = handed_on
+        session.push_many(chunks[3])
+    assert (len(together), len(seen), len(each)) == (20, 10, 0)

@@ -53,7 +53,7 @@ def rounds_in_step(first=(), alone=None, fewer=None, closed=-1, parted=(), n=HOP
         bundle().open_session("onnx", deadline_ms=0.0, on_record=lambda record: None) as other,
     ):
         together, single = Run(one, samples), Run(other, samples)
-        one.on_records = reported.extend
+        one.report_to(reported.append, reported.extend)
 
         def push_alone(names, n=HOP, *, both=True):
             for name in names:
