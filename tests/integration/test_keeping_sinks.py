@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +15,11 @@ from fsq_edge_runtime.monitor.feed import Feed
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.sinks.base import CallbackSink
 from fsq_edge_runtime.sinks.prometheus import MetricsSink
+from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.iterable import IterableSource
 from fsq_edge_runtime.stream.records import RELIEF, Decision, Record
 from tests.factories.bundles import motion, random_bundle
+from tests.factories.streams import batched
 
 pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
 WINDOWS = 700
@@ -119,3 +122,34 @@ def test_a_runner_relieves_sinks_so_that_no_more_than_their_bound_waits() -> Non
         source = IterableSource([motion(50, seed=seed) for seed in range(200)])
         Runner(session, [source], [CallbackSink(records.append), Counting()]).run(threading.Event())
     assert calls == list(range(RELIEF, len(records) + 1, RELIEF))
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError])
+@pytest.mark.parametrize("drift", [False, True])
+def test_a_sink_that_fails_among_windows_of_many_streams_takes_none_from_the_others(
+    error: type[Exception], drift: bool
+) -> None:
+    first: list[Record] = []
+    last: list[Record] = []
+    feed = Feed(About())
+    streams, samples = 90, motion(400)
+
+    def fail(record: Record) -> None:
+        if len(first) > 3 * streams + 5:
+            raise error("gone")
+
+    with batched(random_bundle()).open_session("onnx", deadline_ms=0.0) as session:
+        if drift:
+            session.watch_drift()
+        now = time.monotonic_ns()
+        rounds = [(number, samples[at : at + 50]) for at in range(0, 400, 50) for number in range(streams)]
+        source = IterableSource([Chunk(f"dog {number}", part, None, now) for number, part in rounds], live=True)
+        sinks = [CallbackSink(first.append), CallbackSink(fail), FeedSink(feed), CallbackSink(last.append)]
+        with pytest.raises(error, match="gone"):
+            Runner(session, [source], sinks).run(threading.Event())
+        decided = session.totals.decided
+    assert decided > 3 * streams
+    assert last == first
+    assert list(feed._records) == first
+    assert sum(isinstance(record, Decision) for record in first) == decided
+    assert getattr(first[-1], "kind", "") == "end"
