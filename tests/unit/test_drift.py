@@ -97,6 +97,18 @@ def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to
     assert looked(windows[1:2]) is None
 
 
+@pytest.mark.parametrize("value", [1e16, 6e17, 2e18, 1e19, np.inf])
+def test_windows_whose_squares_float32_does_not_hold_count_nowhere(value: float) -> None:
+    looks = InputLooks(preprocess_config())
+    room = looks.room(8)
+    room[:, :-1] = np.stack([motion(WINDOW, seed=seed).T for seed in range(8)])
+    room[2:, 1:3] *= np.float32(value)
+    look = looks.look(room.copy())
+    assert look is not None
+    assert look.windows == 2
+    assert looks.look(room[2:].copy()) is None
+
+
 def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
     samples = motion((CLEAN_WINDOWS + 20 * BLOCK) * HOP, seed=1)
     begins = CLEAN_WINDOWS * HOP
