@@ -103,11 +103,9 @@ class InputLooks:
         return np.ones((windows, self._channels + 1, self._samples), dtype=np.float32)
 
     def look(self, room: Float32Array) -> Look | None:
-        """Return what at most 64 windows in their room (n, C + 1, T) look like.
+        """Return what windows in their room (n, C + 1, T) look like.
 
-        One with a missing value, or one that no signal comes near, counts nowhere.
-
-        Their values are changed.
+        One with a missing value, or one that no signal comes near, counts nowhere. Their values are changed.
 
         Returns:
             None where no window counts.
@@ -120,7 +118,7 @@ class InputLooks:
             added = np.add.reduce(products, axis=0)
         moments = products.take(self._moments, axis=1)
         if not np.absolute(added).max() < MOST_SUM:  # NaN is not
-            sound = (np.absolute(moments) < MOST_SUM / 100).all(axis=1)
+            sound = (np.absolute(moments) < MOST_SUM / (2 * n)).all(axis=1)
             signals += self._mean
             return self.look(room[sound]) if sound.any() else None
         if n > len(self._steps):
