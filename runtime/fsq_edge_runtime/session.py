@@ -61,7 +61,7 @@ class Session:
         settings: the policies in force.
         decision: the settings of the decision chain in force.
         on_records: called in place of ``on_record`` with records that come together, at most ``RELIEF`` in order; None
-            calls ``on_record`` with each.
+            calls ``on_record`` with each, as whoever wraps that needs it.
         latest_ns: ``time.monotonic_ns()`` at which the latest window ended its way; 0 before.
 
     Raises:

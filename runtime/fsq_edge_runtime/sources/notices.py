@@ -52,17 +52,18 @@ class HandsOnRecords(Protocol):
     """What hands on each record, as a session does."""
 
     on_record: Callable[[Record], None] | None
+    on_records: Callable[[Sequence[Record]], None] | None
 
 
 def tell_first_refusal(session: HandsOnRecords, expects: str, say: Callable[[str, str], None]) -> None:
     """Say in words why one of the first windows is refused for its quality, once.
 
     Args:
-        session: its ``on_record`` is put back after ``FIRST_WINDOWS`` windows.
+        session: its ``on_record`` and ``on_records`` are put back after ``FIRST_WINDOWS`` windows.
         expects: the bundle's channels with their units.
         say: takes a key and a line.
     """
-    passed, seen = session.on_record, 0
+    passed, together, seen = session.on_record, session.on_records, 0
 
     def look(record: Record) -> None:
         nonlocal seen
@@ -73,11 +74,11 @@ def tell_first_refusal(session: HandsOnRecords, expects: str, say: Callable[[str
                 flags = "; ".join(_meaning(flag) for flag in record.quality[:3])
                 say("refused", f"window {record.seq} of stream {record.stream!r} gets no label: {flags}; {expects}")
             if (refused or seen >= FIRST_WINDOWS) and session.on_record is look:
-                session.on_record = passed
+                session.on_record, session.on_records = passed, together
         if passed is not None:
             passed(record)
 
-    session.on_record = look
+    session.on_record, session.on_records = look, None
 
 
 def _meaning(flag: str) -> str:
