@@ -395,6 +395,8 @@ class Runner:
             for record in records:
                 self._emit(record)
             return
+        if self._unrelieved + len(records) > RELIEF:
+            self._relieve()
         for ways in self._writes:
             try:
                 ways[1](records)

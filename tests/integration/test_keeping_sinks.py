@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.monitor.about import About
-from fsq_edge_runtime.monitor.feed import Feed
+from fsq_edge_runtime.monitor.feed import MAX_RECORDS, Feed
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.sinks.base import CallbackSink
 from fsq_edge_runtime.sinks.prometheus import MetricsSink
 from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.iterable import IterableSource
-from fsq_edge_runtime.stream.records import RELIEF, Decision, Record
+from fsq_edge_runtime.stream.records import RELIEF, Decision, Record, StreamEvent
 from tests.factories.bundles import motion, random_bundle
 from tests.factories.streams import batched
 
@@ -153,3 +153,21 @@ def test_a_sink_that_fails_among_windows_of_many_streams_takes_none_from_the_oth
     assert list(feed._records) == first
     assert sum(isinstance(record, Decision) for record in first) == decided
     assert getattr(first[-1], "kind", "") == "end"
+
+
+def test_a_page_that_nobody_reads_counts_what_it_drops_however_records_come() -> None:
+    feed, written = Feed(About()), 0
+    draw = np.random.default_rng(0)
+    with random_bundle().open_session("onnx") as session:
+        Runner(session, [IterableSource([])], [FeedSink(feed)])
+        on_record, on_records = session.on_record, session.on_records
+        assert on_record is not None
+        assert on_records is not None
+        record = StreamEvent("stats", "", {})
+        while written < MAX_RECORDS + 2000:
+            together = int(draw.integers(1, RELIEF + 1))
+            on_record(record)
+            on_records([record] * together)
+            written += 1 + together
+    assert feed.counters["records"] == written
+    assert feed.dropped + RELIEF >= 2000
