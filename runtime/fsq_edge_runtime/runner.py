@@ -154,6 +154,7 @@ class Runner:
         self._queue = ChunkQueue()
         self._opening, self._started = opening, False
         self._failure: Exception | None = None
+        self._sink_failure: Exception | None = None  # raised once the windows that are decided are with the others
         self._reading = 0
         self._recent: dict[str, None] = {}  # streams, the most recent last
         self._forgotten = 0
@@ -169,7 +170,7 @@ class Runner:
         Raises:
             FsqEdgeError: a source or the backend failed for good. Once samples have come, the sinks get the ``end``
                 record all the same.
-            OSError: a sink that is not queued cannot be written.
+            OSError: a sink that is not queued cannot be written; whatever else it raises comes through, too.
         """
         try:
             self._run(stop)
@@ -186,7 +187,9 @@ class Runner:
                     for chunk in source.chunks(stop):
                         self._push({}, self._named(chunk, number))
                         self._reload()
+                        self._raise_sink_failure()
             self._session.drain(deadline_ns=self._end_ns_of(stop))
+            self._raise_sink_failure()
         except BaseException:
             self._failure = None
             self._say_end(suppress=True)
@@ -196,11 +199,9 @@ class Runner:
         """Write the ``end`` record to every sink that can be written; raise what a source failed of."""
         facts, failure = self.facts(), self._failure
         if self._started or (failure is None and not suppress):
-            try:
-                self._emit(StreamEvent("end", "", facts))
-            except OSError:
-                if not suppress:
-                    raise
+            self._emit(StreamEvent("end", "", facts))
+            if not suppress:
+                self._raise_sink_failure()
         if failure is not None:
             raise failure
         return facts
@@ -275,6 +276,7 @@ class Runner:
             if self._stats_s and time.monotonic() >= next_stats:
                 next_stats += self._stats_s
                 self._emit(StreamEvent("stats", "", self.facts()))
+            self._raise_sink_failure()
             if finished and not chunks:
                 break
         deadline = time.monotonic() + JOIN_S
@@ -299,6 +301,7 @@ class Runner:
                 self._left += sum(len(chunk.samples) for chunk in chunks[at:])
                 return
             self._push({} if at else lost, chunks[at : at + SLICE])
+            self._raise_sink_failure()
 
     def _push(self, lost: dict[str, int], chunks: list[Chunk]) -> None:
         if chunks and not self._started:
@@ -374,21 +377,17 @@ class Runner:
                 ended.set()
 
     def _emit(self, record: Record) -> None:
-        failure: OSError | None = None
         for ways in self._writes:
             try:
                 ways[0](record)
-            except OSError as error:  # the others get theirs, and the end of the stream, all the same
-                self._give_up(ways)
-                failure = failure or error
+            except Exception as error:  # noqa: BLE001 - raised by run(); the others get theirs, and the end, all the same
+                self._give_up(ways, error)
         self._unrelieved += 1
         if self._unrelieved >= RELIEF:
             self._relieve()
         if self._alerts is not None:
             for alert in self._alerts.see(record):
                 self._emit(alert)
-        if failure is not None:
-            raise failure
 
     def _emit_all(self, records: Sequence[Record]) -> None:
         """Do what :meth:`_emit` does with each of records, at most ``RELIEF``: one call for a sink that keeps them."""
@@ -396,21 +395,24 @@ class Runner:
             for record in records:
                 self._emit(record)
             return
-        failure: OSError | None = None
+        if self._unrelieved + len(records) > RELIEF:
+            self._relieve()
         for ways in self._writes:
             try:
                 ways[1](records)
-            except OSError as error:
-                self._give_up(ways)
-                failure = failure or error
+            except Exception as error:  # noqa: BLE001 - as above
+                self._give_up(ways, error)
         self._unrelieved += len(records)
         if self._unrelieved >= RELIEF:
             self._relieve()
-        if failure is not None:
-            raise failure
 
-    def _give_up(self, ways: tuple[Write, WriteAll]) -> None:
+    def _give_up(self, ways: tuple[Write, WriteAll], error: Exception) -> None:
         self._writes = [others for others in self._writes if others is not ways]
+        self._sink_failure = self._sink_failure or error
+
+    def _raise_sink_failure(self) -> None:
+        if self._sink_failure is not None:
+            raise self._sink_failure
 
     def _relieve(self) -> None:
         self._unrelieved = 0

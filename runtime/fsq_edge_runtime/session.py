@@ -388,6 +388,7 @@ class Session:
                 self._emit(decisions[-1])
                 self._say_events()
                 self._classifier.inference.raise_failure()
+        self._say_drift()
         return decisions
 
     def continue_from(self, former: Session) -> None:
@@ -409,6 +410,7 @@ class Session:
                     f"the new bundle has another {name}: {value}, it was {theirs[name]}", hint="start the stream again"
                 )
         former._lockstep.part()
+        former._say_drift()
         chain_ms = 1000.0 * self._config.hop_samples / self._config.sample_rate_hz
         for state in former._streams.values():
             state.hand_over(self._gap)
@@ -530,6 +532,12 @@ class Session:
         for event in events:
             self._emit(event)
         events.clear()
+
+    def _say_drift(self) -> None:
+        """Report what the records seen so far show: beside many streams a block may have ended some records ago."""
+        if self._drift is not None and self.on_record is not None:
+            for event in self._drift.judge():
+                self.on_record(event)
 
     def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
         """Take samples; give the grid index of each window that becomes due, to be read at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.monitor.about import About
-from fsq_edge_runtime.monitor.feed import Feed
+from fsq_edge_runtime.monitor.feed import MAX_RECORDS, Feed
 from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.sinks.base import CallbackSink
 from fsq_edge_runtime.sinks.prometheus import MetricsSink
+from fsq_edge_runtime.sources.base import Chunk
 from fsq_edge_runtime.sources.iterable import IterableSource
-from fsq_edge_runtime.stream.records import RELIEF, Decision, Record
+from fsq_edge_runtime.stream.records import RELIEF, Decision, Record, StreamEvent
 from tests.factories.bundles import motion, random_bundle
+from tests.factories.streams import batched
 
 pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
 WINDOWS = 700
@@ -136,3 +139,49 @@ def test_whoever_takes_the_place_of_on_record_sees_streams_pushed_together_and_t
         session.on_record = handed_on
         session.push_many(chunks[3])
     assert (len(together), len(seen), len(each)) == (20, 10, 0)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError])
+@pytest.mark.parametrize("drift", [False, True])
+def test_a_sink_that_fails_among_windows_of_many_streams_takes_none_from_the_others(
+    error: type[Exception], drift: bool
+) -> None:
+    first: list[Record] = []
+    last: list[Record] = []
+    feed = Feed(About())
+    streams, samples = 90, motion(400)
+
+    def fail(record: Record) -> None:
+        if len(first) > 3 * streams + 5:
+            raise error("gone")
+
+    with batched(random_bundle()).open_session("onnx", deadline_ms=0.0) as session:
+        if drift:
+            session.watch_drift()
+        now = time.monotonic_ns()
+        rounds = [(number, samples[at : at + 50]) for at in range(0, 400, 50) for number in range(streams)]
+        source = IterableSource([Chunk(f"dog {number}", part, None, now) for number, part in rounds], live=True)
+        sinks = [CallbackSink(first.append), CallbackSink(fail), FeedSink(feed), CallbackSink(last.append)]
+        with pytest.raises(error, match="gone"):
+            Runner(session, [source], sinks).run(threading.Event())
+        decided = session.totals.decided
+    assert decided > 3 * streams
+    assert last == first
+    assert list(feed._records) == first
+    assert sum(isinstance(record, Decision) for record in first) == decided
+    assert getattr(first[-1], "kind", "") == "end"
+
+
+def test_a_page_that_nobody_reads_counts_what_it_drops_however_records_come() -> None:
+    feed, written = Feed(About()), 0
+    draw = np.random.default_rng(0)
+    with random_bundle().open_session("onnx") as session:
+        runner = Runner(session, [IterableSource([])], [FeedSink(feed)])
+        record = StreamEvent("stats", "", {})
+        while written < MAX_RECORDS + 2000:
+            together = int(draw.integers(1, RELIEF + 1))
+            runner._emit(record)
+            runner._emit_all([record] * together)
+            written += 1 + together
+    assert feed.counters["records"] == written
+    assert feed.dropped + RELIEF >= 2000

@@ -8,6 +8,7 @@ from fsq_edge_runtime.drift.looks import InputLooks, Look
 from fsq_edge_runtime.drift.page_hinkley import LEARNED, PageHinkley
 from fsq_edge_runtime.drift.past import BLOCK, LOOK_EVERY, StreamPast
 from fsq_edge_runtime.drift.subjects import _Group
+from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.stream import Decision, StreamEvent
 from tests.factories.bundles import motion, preprocess_config, random_bundle
 
@@ -97,6 +98,25 @@ def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to
     assert looked(windows[1:2]) is None
 
 
+@pytest.mark.parametrize("value", [1e16, 6e17, 2e18, 1e19, np.inf])
+def test_windows_whose_squares_float32_does_not_hold_count_nowhere(value: float) -> None:
+    looks = InputLooks(preprocess_config())
+    room = looks.room(8)
+    room[:, :-1] = np.stack([motion(WINDOW, seed=seed).T for seed in range(8)])
+    room[2:, 1:3] *= np.float32(value)
+    look = looks.look(room.copy())
+    assert look is not None
+    assert look.windows == 2
+    assert looks.look(room[2:].copy()) is None
+
+
+def test_many_windows_of_which_only_the_sum_is_too_large_count_nowhere_either() -> None:
+    looks = InputLooks(preprocess_config())
+    room = looks.room(300)
+    room[:, 0] = np.sqrt(5e29 / WINDOW)
+    assert looks.look(room) is None
+
+
 def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
     samples = motion((CLEAN_WINDOWS + 20 * BLOCK) * HOP, seed=1)
     begins = CLEAN_WINDOWS * HOP
@@ -115,6 +135,30 @@ def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
     before = records[at - 1]
     assert isinstance(before, Decision)
     assert before.seq == facts["seq"]
+
+
+def closed(session):
+    session.close_stream("rex")
+
+
+def reloaded(session):
+    random_bundle().open_session("onnx").continue_from(session)
+
+
+@pytest.mark.parametrize("end", [closed, reloaded, Session.drain])
+def test_a_stream_that_ends_beside_many_others_loses_no_alarm(end):
+    records: list = []
+    with random_bundle().open_session("onnx", deadline_ms=0.0, on_record=records.append) as session:
+        session.watch_drift()
+        for number in range(BLOCK + 1):
+            session.push(motion(WINDOW), stream=f"dog {number}")
+        samples = motion(WINDOW + (LEARNED * BLOCK - 1) * HOP, seed=2)
+        samples[:, 0] += 9.0
+        session.push(samples, stream="rex")
+        before = len(drifts(records))
+        end(session)
+    assert [before, len(drifts(records))] == [0, 1]
+    assert drifts(records)[0].facts["seq"] == LEARNED * BLOCK - 1
 
 
 def test_batches_give_the_drift_records_of_single_pushes():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from fsq_edge_runtime.errors import DataError
@@ -16,6 +17,7 @@ from fsq_edge_runtime.sources.named_values import MAX_VALUES, JsonRows, named_in
 from fsq_edge_runtime.sources.notices import FIRST_WINDOWS, tell_first_refusal
 from fsq_edge_runtime.sources.parsing import RowError
 from fsq_edge_runtime.stream.records import Decision, Record
+from tests.factories.bundles import motion, random_bundle
 
 CHANNELS = (Wanted("acc_x", "g"), Wanted("acc_y", "g"), Wanted("gyr_x", "rad/s"))
 
@@ -129,6 +131,26 @@ def test_the_first_refused_window_is_put_into_words_once() -> None:
     assert "window 1 of stream 'rex' gets no label: units: " in said[0]
     assert "raw counts" in said[0]
     assert said[0].endswith("the bundle expects acc_x in g")
+
+
+def test_windows_that_come_together_are_looked_at_too() -> None:
+    seen: list[Record] = []
+    said: list[str] = []
+    with random_bundle().open_session("onnx", deadline_ms=0.0) as session:
+        each, together = seen.append, []
+        session.report_to(each, together.append)
+        tell_first_refusal(session, "", lambda key, line: said.append(line))
+        samples = np.full((100, 6), np.nan, dtype=np.float32)
+        session.push_many({"rex": motion(100), "max": samples, "kim": samples})
+        assert session.on_record is each
+        assert not together
+    assert [(record.stream, record.seq) for record in seen if isinstance(record, Decision)] == [
+        ("rex", 0),
+        ("max", 0),
+        ("kim", 0),
+    ]
+    assert len(said) == 1
+    assert said[0].startswith("window 0 of stream 'max' gets no label: ")
 
 
 def test_a_stream_that_starts_well_is_left_alone() -> None:

@@ -17,6 +17,7 @@ LEAST_SQUARE: Final = 1e-8  # of a spread in training sigmas: a dead channel's l
 SWAYING: Final = 0.5  # g, standard deviation within a window: beyond it a swinging limb adds to gravity
 STILL: Final = 0.25  # g
 WEIGHTLESS: Final = 0.3  # of the longest mean acceleration, itself above 0.3 g: what rests and reads less has none
+MOST_SUM: Final = 1e32  # of squares, raw units: no signal comes near; float32 holds what is made of them
 MOST_PAIRED: Final = 16  # channels: of more, the pairs would cost more than a decision
 MOST_CORRELATED: Final = 0.99  # beyond it Fisher's transform is not a number
 
@@ -102,9 +103,9 @@ class InputLooks:
         return np.ones((windows, self._channels + 1, self._samples), dtype=np.float32)
 
     def look(self, room: Float32Array) -> Look | None:
-        """Return what windows in their room (n, C + 1, T) look like; one with a missing value counts nowhere.
+        """Return what windows in their room (n, C + 1, T) look like.
 
-        Their values are changed.
+        One with a missing value, or one that no signal comes near, counts nowhere. Their values are changed.
 
         Returns:
             None where no window counts.
@@ -112,11 +113,12 @@ class InputLooks:
         n = len(room)
         signals = room[:, :-1]
         np.subtract(signals, self._mean, out=signals)
-        products = np.matmul(room, room.transpose(0, 2, 1)).reshape(n, -1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = np.matmul(room, room.transpose(0, 2, 1)).reshape(n, -1)
+            added = np.add.reduce(products, axis=0)
         moments = products.take(self._moments, axis=1)
-        added = np.add.reduce(products, axis=0)
-        if not math.isfinite(np.add.reduce(added)):
-            sound = np.isfinite(moments).all(axis=1)
+        if not np.absolute(added).max() < MOST_SUM:  # NaN is not
+            sound = (np.absolute(moments) < MOST_SUM / (2 * n)).all(axis=1)
             signals += self._mean
             return self.look(room[sound]) if sound.any() else None
         if n > len(self._steps):
