@@ -67,7 +67,7 @@ class MqttAddress:
         """
         shown = redacted(text)
         try:
-            url = urlsplit(text)
+            url = urlsplit(text, allow_fragments=False)  # '#' is a wildcard
             options = parse_qs(url.query, keep_blank_values=True)
             port = url.port or (8883 if url.scheme == "mqtts" else 1883)
             qos = int(options.get("qos", ["1"])[0])

@@ -218,6 +218,8 @@ def test_no_broker_is_unavailable_and_a_bad_address_is_usage() -> None:
     ):
         with pytest.raises(UsageError):
             MqttAddress.parse(text)
+    assert MqttAddress.parse("mqtt://host/a/#?part=2/3").part == (2, 3)
+    assert [MqttAddress.parse(f"mqtt://host/{topic}").topic for topic in ("a/#", "#", "%23")] == ["a/#", "#", "#"]
     assert MqttAddress.parse("mqtts://me@host/a/%23?qos=2") == MqttAddress("host", 8883, "a/#", "me", 2, True, None, "")
 
 
