@@ -98,6 +98,8 @@ def _page(name: str) -> Page:
     if name.removesuffix(".md") in known:
         return known[name.removesuffix(".md")]
     hint = did_you_mean(name, known) or f"fsq-edge docs --search {name}"
+    if "index" not in known:  # the device's part of the package
+        hint = f"a device has {', '.join(known)}; all pages are on a workstation and at the project's address"
     raise MissingInputError(f"there is no page {name!r}", hint=hint)
 
 

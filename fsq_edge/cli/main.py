@@ -80,6 +80,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "wheelhouse": "a folder from which a device installs without a network",
     },
 }
+BEGIN = "Begin with `fsq-edge init my-project`, or look at `fsq-edge demo`."
+BEGIN_ON_DEVICE = "Begin with `fsq-edge doctor`, then `fsq-edge run --help`. This is the device's part of the package."
 # verb -> (module, line)
 VERBS: dict[str, tuple[str, str]] = {
     verb: (f"fsq_edge.cli.{verb}", line) for verbs in GROUPS.values() for verb, line in verbs.items()
@@ -113,6 +115,12 @@ class LazyGroup(click.Group):
             ctx.fail(f"there is no verb '{args[0]}'" + (f"; {meant}" if meant else ""))
         return super().resolve_command(ctx, args)
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the program is for, and where to begin with the verbs that are there."""
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"{self.help}\n\n{BEGIN if has_verb('init') else BEGIN_ON_DEVICE}")
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs under their headings without importing any of them."""
         widest = max(map(len, VERBS))
@@ -122,13 +130,19 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete verbs with their lines of help, without importing any of them."""
-        found = [CompletionItem(verb, help=VERBS[verb][1]) for verb in VERBS if verb.startswith(incomplete)]
+        verbs = [verb for verb in self.list_commands(ctx) if verb.startswith(incomplete)]
+        found = [CompletionItem(verb, help=VERBS[verb][1]) for verb in verbs]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def has_verb(verb: str) -> bool:
+    """Whether this installation has a verb: the device's wheel leaves out those of a workstation."""
+    return importlib.util.find_spec(VERBS[verb][0]) is not None
 
 
 def grouped_verbs() -> dict[str, list[str]]:
     """Return heading -> verbs that this installation has."""
-    there = [verb for verb, (module, _) in VERBS.items() if importlib.util.find_spec(module)]
+    there = [verb for verb in VERBS if has_verb(verb)]
     groups = {heading: [verb for verb in verbs if verb in there] for heading, verbs in GROUPS.items()}
     return {heading: verbs for heading, verbs in groups.items() if verbs}
 
@@ -141,10 +155,7 @@ def grouped_verbs() -> dict[str, list[str]]:
 )
 @click.version_option(__version__, prog_name="fsq-edge")
 def cli() -> None:
-    """From IMU recordings to a verified stream on a Hailo device.
-
-    Begin with `fsq-edge init my-project`, or look at `fsq-edge demo`.
-    """
+    """From IMU recordings to a verified stream on a Hailo device."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -190,7 +201,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             _drop_output()
             return EXIT_UNAVAILABLE
         if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("fsq_edge"):
-            _report(f"this is the device's part of fsq-edge, without {error.name}", _WHOLE)
+            _report(f"this is the device's part of fsq-edge, without what this needs ({error.name})", _WHOLE)
             return EXIT_UNAVAILABLE
         traceback.print_exc()
         _report(f"internal error: {type(error).__name__}: {error}", "please report this with the lines above")

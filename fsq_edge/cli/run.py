@@ -146,7 +146,8 @@ def command(output: Output, **given: Any) -> None:
         alerts = None if rules is None else open_alerts(rules, sinks, queued=live, stop=stop)
         runner = options.make_runner(session, sources, sinks, alerts, reloader if options.reload else None)
         channels = ", ".join(f"{channel.name} in {channel.unit}" for channel in bundle.preprocess.channels[:12])
-        tell_first_refusal(session, f"the bundle expects {channels}", notices.say)
+        rate_hz = options.source_rate or bundle.preprocess.sample_rate_hz
+        tell_first_refusal(session, f"the bundle expects {channels}, at {rate_hz:g} Hz", notices.say)
         if options.metrics is not None:
             sinks.append(open_metrics(options.metrics, runner, session))
             runner.attach(sinks[-1])
@@ -155,12 +156,12 @@ def command(output: Output, **given: Any) -> None:
             facts = _run(runner, stop)
         except BrokenPipeError:
             return  # who reads the output has enough, as `head` does; the other sinks have their end
-    if signal.SIGINT in endings.received:
-        raise KeyboardInterrupt
     if facts:  # none where it was told to end while it was being opened
         _report_losses(sinks)
         worker = options.source_texts[0].startswith("pipe:")  # the one that feeds it speaks for all
         _report(facts, None if worker else bundle, options, output)
+    if signal.SIGINT in endings.received:
+        raise KeyboardInterrupt
 
 
 def _reload(reloaders: list[Callable[[], object]]) -> None:

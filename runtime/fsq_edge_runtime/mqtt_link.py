@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -11,11 +12,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from fsq_edge_runtime.addresses import check_host, redacted
-from fsq_edge_runtime.errors import UnavailableError, UsageError
+from fsq_edge_runtime.errors import UnavailableError, UsageError, did_you_mean
 from fsq_edge_runtime.extras import need
 from fsq_edge_runtime.files import first_line
 from fsq_edge_runtime.tls import tls_context
 
+_log = logging.getLogger("fsq_edge_runtime.mqtt")
 PASSWORD_VARIABLE = "FSQ_EDGE_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 15
@@ -65,14 +67,17 @@ class MqttAddress:
         """
         shown = redacted(text)
         try:
-            url = urlsplit(text)
+            url = urlsplit(text, allow_fragments=False)  # '#' is a wildcard
             options = parse_qs(url.query, keep_blank_values=True)
             port = url.port or (8883 if url.scheme == "mqtts" else 1883)
             qos = int(options.get("qos", ["1"])[0])
         except ValueError as error:  # its message quotes the address
             raise UsageError(f"{shown!r}: the port or the quality of service is no number", hint=_FORM) from error
         topic = unquote(url.path.lstrip("/"))
-        if not url.hostname or not topic or qos not in (0, 1, 2) or set(options) - set(_OPTIONS):
+        if unknown := set(options) - set(_OPTIONS):
+            hint = did_you_mean(min(unknown), _OPTIONS) or f"known: {', '.join(_OPTIONS)}"
+            raise UsageError(f"{shown!r}: unknown option {min(unknown)}", hint=hint)
+        if not url.hostname or not topic or qos not in (0, 1, 2):
             raise UsageError(f"{shown!r} is not an MQTT address", hint=_FORM)
         if url.password is not None:
             raise UsageError("an MQTT address must not hold a password", hint=f"put it into {PASSWORD_VARIABLE}")
@@ -103,7 +108,7 @@ def _is_filter(topic: str) -> bool:
 
 
 class MqttLink:
-    """A connection that is renewed whenever the broker comes back.
+    """A connection that is renewed whenever the broker comes back; that it went and came is logged.
 
     Args:
         address: of the broker.
@@ -127,6 +132,7 @@ class MqttLink:
         self._address, self._on_up = address, on_up
         self.connected, self.connections = False, 0
         self._answered, self._refusal = threading.Event(), ""
+        self._where = f"the MQTT broker {address.host}:{address.port} of {address.topic}"
         self.client = _make_client(address)
         self.client.on_connect = self._answer
         self.client.on_disconnect = self._lost
@@ -160,10 +166,14 @@ class MqttLink:
         if not self._refusal:
             self.connected = True
             self.connections += 1
+            if self.connections > 1:
+                _log.warning("note: %s is back", self._where)
             self._on_up()
         self._answered.set()
 
     def _lost(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if self.connected and reason.is_failure:  # not by close()
+            _log.warning("warning: %s went away (%s); it is tried again until it is back", self._where, reason)
         self.connected = False
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import zipfile
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
+import click
 import jsonschema
 import numpy as np
 import pytest
@@ -247,3 +249,35 @@ def test_a_verb_that_a_device_has_not_names_the_whole_package(monkeypatch: pytes
     monkeypatch.setitem(VERBS, "train", ("fsq_edge.cli.not_there", "train"))
     assert run(["train", "--data", "watch"]) == 69
     assert "pip install 'fsq-edge[all]" in capsys.readouterr().err
+
+
+def test_a_device_is_led_to_the_verbs_and_pages_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    assert run(["--help"]) == 0
+    assert "fsq-edge init" in capsys.readouterr().out
+    for verb in ("init", "demo", "train"):
+        monkeypatch.setitem(VERBS, verb, (f"fsq_edge.cli.not_there_{verb}", ""))
+    assert run(["--help"]) == 0
+    assert "Begin with `fsq-edge doctor`" in (text := capsys.readouterr().out)
+    assert "init" not in text
+    assert [item.value for item in cli.shell_complete(click.Context(cli), "i")] == []
+    assert [item.value for item in cli.shell_complete(click.Context(cli), "ru")] == ["run"]
+    (tmp_path / "exit-codes.md").write_text("# Exit codes\n")
+    monkeypatch.setattr("fsq_edge.cli.docs.page_folder", lambda: tmp_path)
+    assert run(["docs", "streaming"]) == 66
+    assert "a device has exit-codes" in capsys.readouterr().err
+
+
+def test_the_program_makes_the_folder_of_the_device_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(whole: Path, folder: Path) -> Path:
+        (folder / "made.whl").write_bytes(b"1")
+        return folder / "made.whl"
+
+    monkeypatch.setattr("fsq_edge.device_wheel.device_wheel", made)
+    monkeypatch.setattr("fsq_edge.wheelhouse.whole_wheel", lambda folder: folder)
+    monkeypatch.setattr("sys.argv", ["make_device_wheel", str(tmp_path / "new" / "wheels")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("tests.programs.make_device_wheel")
+    assert ended.value.code in (0, False)
+    assert (tmp_path / "new" / "wheels" / "made.whl").is_file()

@@ -7,6 +7,7 @@ import click
 import numpy as np
 import pytest
 
+import fsq_edge.__main__
 from fsq_edge.cli.main import VERBS, cli, run
 from tests.factories.bundles import motion, random_bundle
 
@@ -121,3 +122,18 @@ def test_replay_is_byte_identical(bundle: Path, tmp_path: Path) -> None:
         source = f"npz:{tmp_path / 'm.npz'}"
         assert run(["run", str(bundle), "--source", source, "--sink", sink, "--no-latency"]) == 0
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != b""
+
+
+def test_ctrl_c_while_the_libraries_load_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str, *_: object) -> None:
+        if name == "fsq_edge.cli.main":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.__import__", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        fsq_edge.__main__.main()
+    monkeypatch.undo()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "error: interrupted\n"

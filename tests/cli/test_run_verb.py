@@ -162,6 +162,13 @@ def test_a_recording_in_another_form_is_said_on_standard_error(place: Path, caps
     assert capsys.readouterr().err == ""
 
 
+def test_a_recording_at_another_rate_hears_which_was_expected(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(place / "fast.npz", samples=motion(400), timestamps=np.arange(400) / 200.0)
+    assert run(["run", str(place / "dog.fsqb"), "--source", f"npz:{place / 'fast.npz'}"]) == 0
+    assert "another rate than expected (--source-rate says which)" in (said := capsys.readouterr().err)
+    assert ", at 50 Hz" in said
+
+
 def test_devices_and_pipes_are_no_recordings(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(place / "fifo")
     for text in ("npz:/dev/zero", "csv:/dev/zero", f"csv:{place / 'fifo'}", f"npz:{place / 'fifo'}", f"csv:{place}"):
@@ -175,6 +182,9 @@ def test_devices_and_pipes_are_no_recordings(place: Path, capsys: pytest.Capture
         ("empty.csv", "", 65, "is empty"),
         ("two.csv", "acc_x,acc_y\n1,2\n", 65, "no column 'acc_z'"),
         ("nowhere.csv", None, 66, "cannot read"),
+        ("day.xlsx", "PK\x03\x04 xl/workbook.xml", 65, "it is a zip file, as .xlsx is"),
+        ("recording.csv", "PK\x03\x04 samples.npy", 65, "it is an npz file"),
+        ("day.cwa", "MD\x00\x04" + 40 * "\xff\x00\x03", 65, "its bytes are no letters"),
     ],
 )
 def test_a_recording_that_is_none_is_one_line_and_a_hint(
@@ -262,6 +272,8 @@ def test_ctrl_c_ends_with_130_and_the_end_record(place: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert err.splitlines()[-1] == b"error: interrupted"
+    assert b"warning: no sample came, so there is no window" in err, "why it said nothing"
     assert b"Traceback" not in err
     assert lines_of(out)[-1]["type"] == "end"
 

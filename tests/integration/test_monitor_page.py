@@ -152,6 +152,7 @@ def test_an_hour_in_fast_motion_does_not_grow_the_page_and_can_be_scrolled_back(
     assert held[-1]["bins"] <= 65 * 25 + 500
     assert held[-1]["events"] <= 800
     page.until(lambda: page.text("#where").endswith("1:00:00"), "an hour has passed")
+    assert page.text("#clock") == "(h:min:s of the source)", "nobody takes it for a time of day"
     page.run("document.getElementById('changes').click()")
     script = "return [...document.querySelectorAll('#events li')].map(e => e.textContent.split(/label|gap/)[0])"
     page.until(lambda: len(page.run(script)) > 3, "label changes are events, too")

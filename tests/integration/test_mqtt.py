@@ -24,7 +24,7 @@ def event(number: int) -> StreamEvent:
     return StreamEvent("stats", "", {"n": number})
 
 
-def test_a_record_survives_a_broker_that_dies_and_comes_back(broker: Broker) -> None:
+def test_a_record_survives_a_broker_that_dies_and_comes_back(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     listener = Listener(broker, "dogs/#")
     sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex?qos=1")))
     for number in range(20):
@@ -38,6 +38,7 @@ def test_a_record_survives_a_broker_that_dies_and_comes_back(broker: Broker) -> 
     assert sink.counters["dropped"] == 0
     broker.start()
     eventually(lambda: sink.counters["connections"] == 2, "the sink is connected again")
+    assert [text.rpartition("of dogs/rex ")[2].split()[0] for text in caplog.messages] == ["went", "is"]
     eventually(lambda: listener.subscriptions == 2, "the listener is, too")
     for number in range(40, 60):
         sink.write(event(number))
@@ -217,6 +218,8 @@ def test_no_broker_is_unavailable_and_a_bad_address_is_usage() -> None:
     ):
         with pytest.raises(UsageError):
             MqttAddress.parse(text)
+    assert MqttAddress.parse("mqtt://host/a/#?part=2/3").part == (2, 3)
+    assert [MqttAddress.parse(f"mqtt://host/{topic}").topic for topic in ("a/#", "#", "%23")] == ["a/#", "#", "#"]
     assert MqttAddress.parse("mqtts://me@host/a/%23?qos=2") == MqttAddress("host", 8883, "a/#", "me", 2, True, None, "")
 
 

@@ -112,5 +112,8 @@ def test_when_one_of_three_gateways_leaves_the_streams_of_the_others_stay_whole_
 def test_a_part_is_one_of_so_many(part: str) -> None:
     with pytest.raises(UsageError, match="part is K/N"):
         MqttAddress.parse(f"mqtt://host/imu/+?part={part}")
+    with pytest.raises(UsageError, match="unknown option prat") as caught:
+        MqttAddress.parse("mqtt://host/imu/+?prat=1/2")
+    assert caught.value.hint == "did you mean part?"
     assert MqttAddress.parse("mqtt://host/imu/+").part == (1, 1)
     assert MqttAddress.parse("mqtt://host/imu/+?part=2/3").part == (2, 3)

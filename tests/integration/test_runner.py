@@ -205,7 +205,7 @@ def test_a_slow_sink_never_blocks_and_its_drops_are_counted() -> None:
     assert sink.counters["records"] + sink.counters["dropped"] == 1000
 
 
-def test_a_queued_sink_counts_errors_and_gives_up_on_a_closed_pipe() -> None:
+def test_a_queued_sink_counts_errors_and_gives_up_on_a_closed_pipe(caplog: pytest.LogCaptureFixture) -> None:
     class Full(CallbackSink):
         def __init__(self, error: OSError) -> None:
             super().__init__(lambda record: None, "full")
@@ -225,6 +225,8 @@ def test_a_queued_sink_counts_errors_and_gives_up_on_a_closed_pipe() -> None:
     with pytest.raises(BrokenPipeError):
         pipe.write(StreamEvent("stats"))
     pipe.close()
+    said = "warning: full: No space left on device; records are lost until it can be written"
+    assert caplog.messages == [said], "while the run lasts, and once"
 
 
 def test_a_run_that_fails_still_ends_with_its_counters() -> None:

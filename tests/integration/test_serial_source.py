@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.packets import encode_packet
 from fsq_edge_runtime.sources.serial import SerialSource
 from tests.factories.bundles import motion
@@ -55,7 +56,8 @@ def line(at: float, row: np.ndarray) -> bytes:
 
 def test_lines_with_noise_and_a_pulled_cable(cable: Cable) -> None:
     rows = motion(60)
-    source = SerialSource(str(cable.device), 115200, CHANNELS)
+    notices = Notices(lambda line: None)
+    source = SerialSource(str(cable.device), 115200, CHANNELS, notices=notices)
     with Reader(source) as reader:
         cable.send(b"5,0.1,-0.")  # somewhere within a line
         cable.send(b"\n\xff\xfe garbage\n1,2,3\n" + line(0.0, rows[0])[:-2] + b",7\n")
@@ -69,6 +71,7 @@ def test_lines_with_noise_and_a_pulled_cable(cable: Cable) -> None:
         cable.pull()
         cable.plug()
         eventually(lambda: source.counters["reconnects"] == 1, "the port is opened again")
+        assert notices.lines == [f"{cable.device} went away; it is tried again until it is back"]
         cable.send(b"".join(line(number / 50, rows[number]) for number in range(30, 60)))
         assert np.array_equal(reader.wait_for(60), rows)
         times = np.concatenate([chunk.timestamps for chunk in reader.chunks])

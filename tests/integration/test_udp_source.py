@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 import numpy as np
 import pytest
 
 from fsq_edge_runtime.errors import UnavailableError
+from fsq_edge_runtime.sources.notices import Notices
 from fsq_edge_runtime.sources.packets import encode_packet
 from fsq_edge_runtime.sources.udp import UdpSource
 from tests.factories.bundles import motion, random_bundle
@@ -37,7 +39,7 @@ def test_loss_and_reordering_become_a_gap_and_late_samples() -> None:
             eventually(lambda number=number: source.counters["datagrams"] == number, "the datagram")
         reader.wait_for(975)
         chunks = [(chunk.samples, chunk.timestamps) for chunk in reader.chunks]
-    assert source.counters == {"datagrams": 195, "samples": 975, "malformed": 0}
+    assert source.counters == {"datagrams": 195, "samples": 975, "malformed": 0, "overflowed": 0}
     records = stream(random_bundle(), chunks)
     with random_bundle().open_session(backend="onnx") as session:
         for samples, times in chunks:
@@ -72,6 +74,24 @@ def test_lines_json_and_packets_in_one_stream() -> None:
             eventually(lambda before=before: source.counters["datagrams"] > before, "the bad datagram")
         assert len(reader.samples()) == 5
         assert source.counters["malformed"] == 5  # an empty datagram holds nothing that could be bad
+
+
+def test_what_the_system_had_no_room_for_is_counted_and_said_once() -> None:
+    notices = Notices(lambda line: None)
+    source = UdpSource("127.0.0.1", 0, CHANNELS, notices=notices)
+    line = b",".join([b"0.1"] * 6) + b"\n"
+    sent = 200
+    with sender(source) as out:
+        for _ in range(sent):
+            out.send(line * 2000)  # while nobody reads
+        with Reader(source) as reader:
+            reader.wait_for(2000)
+            while not source.counters["overflowed"]:  # the next one that has room brings the count
+                out.send(line)
+                sent += 1
+                time.sleep(0.05)
+            eventually(lambda: source.counters["datagrams"] + source.counters["overflowed"] == sent, "all of them")
+    assert [said for said in notices.lines if "the system lost some" in said] == notices.lines != []
 
 
 def test_senders_and_stream_ids_are_kept_apart() -> None:

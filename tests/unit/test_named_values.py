@@ -98,6 +98,11 @@ def test_a_hostile_object_stays_bounded() -> None:
     [
         (["0.1,0.2,0.3"], "its lines hold 3 values, such as '0.1,0.2,0.3'", "put the line acc_x,acc_y,gyr_x before"),
         (["Started", "7\t1\t2\t3", "8\t1\t2\t3"], "hold 4 values", "put the line timestamp,acc_x,acc_y,gyr_x before"),
+        (
+            ["us,Gyroscope X (deg/s),Accelerometer X (g),Accelerometer Y (g)", "1,2,3,4", "5,6,7,8"],
+            "no column 'acc_x'; the header found is: us, Gyroscope X",  # no line to put before: the order differs
+            "'Accelerometer X (g)' may be acc_x",
+        ),
         (["a/g:\t1\t2\t3"] * 3, "such as 'a/g:", "name every value in one line before them"),
         (["1 2 3 4 5 6 7 8"], "hold 8 values.*the bundle has 3 channels", "name every value"),
     ],

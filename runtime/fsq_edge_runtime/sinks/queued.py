@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -9,6 +10,7 @@ from collections import deque
 from fsq_edge_runtime.sinks.base import Sink
 from fsq_edge_runtime.stream.records import Record
 
+_log = logging.getLogger("fsq_edge_runtime.sinks")
 CLOSE_TIMEOUT_S = 0.8
 
 
@@ -16,7 +18,7 @@ class QueuedSink:
     """Writes to another sink on a thread of its own.
 
     When the queue is full the oldest record makes way: the newest wins. A record that cannot be written is counted
-    and given up; a reader that went away (a closed pipe) ends the run.
+    and given up, the first with a line in the log; a reader that went away (a closed pipe) ends the run.
 
     Args:
         sink: the slow sink; closed with this one.
@@ -79,6 +81,9 @@ class QueuedSink:
             try:
                 self._sink.write(record)
             except OSError as error:
+                if self.error is None and not isinstance(error, BrokenPipeError):
+                    where = error.filename or self.name
+                    _log.warning("warning: %s: %s; records are lost until it can be written", where, error.strerror)
                 self.error = error
                 self.counters["errors"] += 1
                 time.sleep(0.01)  # a full disk must not cost a whole core

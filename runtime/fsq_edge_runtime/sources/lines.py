@@ -192,17 +192,16 @@ class LineParser:
             return DataError(f"{self._origin} is no UTF-8 text", hint="UTF-16, perhaps: convert it to UTF-8 first")
         if self._named.refusal:
             return DataError(self._named.refusal, hint="every line must hold each channel under its name")
-        bare = [split_cells(one, bare_delimiter(one)) for one in self._before_header if _is_bare(one)]
+        bare = [_cells(one) for one in self._before_header if _is_bare(one)]
+        words = [_cells(one) for one in self._before_header if re.search(r"[a-zA-Z]", one) and not _is_bare(one)]
         if len(bare) * 2 >= len(self._before_header):
-            return self._only_numbers(bare[-1])
-        said = next((one for one in self._before_header if re.search(r"[a-zA-Z]", one)), first)
+            words = [cells for cells in words if len(cells) == len(bare[-1])]  # a header in names of its own
+            if not words:
+                return self._only_numbers(bare[-1])
         try:
-            cells = split_cells(said, bare_delimiter(said))
-            find_columns([cell.strip() for cell in cells], self._wanted, self._origin)
+            find_columns((words or [_cells(first)])[0], self._wanted, self._origin)
         except DataError as error:
             return error
-        except RowError:
-            pass
         return DataError(f"{self._origin}: no line names the channels; the first is {first[:SHOWN_LINE]!r}")
 
     def _only_numbers(self, cells: Sequence[str]) -> DataError:
@@ -255,12 +254,17 @@ def _is_word(cell: str) -> bool:
     return re.match(r"[^\W\d_]", cell) is not None and cell.lower() not in ("nan", "inf", "na", "null", "none")
 
 
+def _cells(line: str) -> list[str]:
+    """Return the cells of a line that no header named; none where it is not CSV."""
+    try:
+        return [cell.strip() for cell in split_cells(line, bare_delimiter(line))]
+    except RowError:
+        return []
+
+
 def _is_bare(line: str) -> bool:
     """Whether most cells of a line are numbers."""
-    try:
-        cells = [cell.strip() for cell in split_cells(line, bare_delimiter(line)) if cell.strip()]
-    except RowError:
-        return False
+    cells = [cell for cell in _cells(line) if cell]
     return len(cells) > 1 and sum(is_number(cell) for cell in cells) * 2 > len(cells)
 
 

@@ -16,9 +16,9 @@ _MEANINGS = {
     "units": "the acceleration is not of gravity's size in the bundle's unit (m/s2 for g, or the reverse)",
     "units:gyroscope": "the rotation does not fit the bundle's unit (deg/s for rad/s, or the reverse)",
     "range": "values are beyond any sensor of the bundle's unit, as raw counts are",
-    "rate": "the samples come at another rate than --source-rate, or the times are not seconds",
+    "rate": "the samples come at another rate than expected (--source-rate says which), or the times are not seconds",
     "missing": "values are missing",
-    "stuck": "the channel stands still beside others that move",
+    "stuck": "the channel repeats one value, as a sensor that hangs or a constant does",
     "clipped": "the channel sits at its full scale",
     "imputed": "too much of the window had to be bridged",
 }

@@ -22,9 +22,12 @@ from fsq_edge_runtime.sources.table import TableRows, open_text
 from fsq_edge_runtime.sources.table_form import read_form
 from fsq_edge_runtime.sources.time_unit import LONG_NAMES, unit_of_step
 from fsq_edge_runtime.tables import numbers_to_seconds
+from fsq_edge_runtime.tables.dialect import recognize_encoding
 
 ZIP_MAGIC = b"PK\x03\x04"
+_TABLE = "save it as CSV where it was made, or let fsq-edge data import read it on a workstation"
 HEAD_BYTES = 1 << 16  # from which a table's form is recognised
+BINARY_WITHIN = 512  # a zero byte so early is a binary file; one further on may be what a power cut left of a line
 MAX_STREAMS = 4096  # streams of one file whose rows are put in order
 Block = tuple[str, Float32Array, Float64Array | None]  # stream, samples (n, C), times (n,) seconds or None
 
@@ -122,7 +125,11 @@ class Replay:
                 head = file.read(HEAD_BYTES)
                 whole = not file.read(1)
             if head.startswith(ZIP_MAGIC):
+                if b".npy" not in head:
+                    raise DataError(f"{path.name} is no table of text, it is a zip file, as .xlsx is", hint=_TABLE)
                 raise DataError(f"{path.name} is no table of text, it is an npz file", hint=f"--source npz:{path}")
+            if b"\x00" in head[:BINARY_WITHIN] and not recognize_encoding(head).startswith("utf-16"):
+                raise DataError(f"{path.name} is no table of text, its bytes are no letters", hint=_TABLE)
             form = read_form(head, whole, path.name, self._wanted, 1.0 / self._rate, self._notices)
             with open_text(path, form.dialect.encoding) as text:
                 if next(TableRows(text, form, path.name, self._notices).blocks(1), None) is None:

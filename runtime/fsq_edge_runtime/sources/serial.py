@@ -70,6 +70,9 @@ class SerialSource:
                     self.counters["reconnects"] += 1
                 data = self._port.read(max(1, min(READ_BYTES, self._port.in_waiting)))
             except (OSError, TypeError):  # pyserial raises TypeError when the port is closed while it reads
+                self._notices.say(
+                    f"lost {self._device}", f"{self._device} went away; it is tried again until it is back"
+                )
                 self.close()
                 stop.wait(backoff.next_s())
                 continue

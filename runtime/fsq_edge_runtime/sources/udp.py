@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,9 @@ from fsq_edge_runtime.sources.parsing import DEFAULT_STREAM, to_chunks
 
 MAX_DATAGRAM = 1 << 16
 RECEIVE_BUFFER = 1 << 20  # a second of many sensors while the engine is busy
+SO_RXQ_OVFL = 40  # Linux hands on, with a datagram, how many it had no room for since the socket was opened
+_MORE_ROOM = f", or give it more than {{}} kB of room: sudo sysctl net.core.rmem_max={RECEIVE_BUFFER}"
+_LOST = struct.Struct("=I")
 
 
 class UdpSource:
@@ -33,7 +37,8 @@ class UdpSource:
 
     Attributes:
         live: True.
-        counters: datagrams, samples, malformed lines and packets, lost packets (by their counter).
+        counters: datagrams, samples, malformed lines and packets, lost packets (by their counter), and
+            ``overflowed``, datagrams for which the system's buffer had no room.
         port: the port in use.
 
     Raises:
@@ -51,8 +56,8 @@ class UdpSource:
         by_sender: bool = False,
         notices: Notices | None = None,
     ) -> None:
-        self.counters = {"datagrams": 0, "samples": 0}
-        self._by_sender, self._channels = by_sender, channels
+        self.counters = {"datagrams": 0, "samples": 0, "overflowed": 0}
+        self._by_sender, self._channels, self._notices = by_sender, channels, notices or Notices()
         self._lines = LineParser(channels, self.counters, header=False, origin="datagram", notices=notices)
         self._packets: dict[str, PacketBuffer] = {}
         try:
@@ -68,13 +73,24 @@ class UdpSource:
         """Yield the samples of each datagram."""
         while not stop.is_set():
             try:
-                data, sender = self._socket.recvfrom(MAX_DATAGRAM)
+                data, said, _, sender = self._socket.recvmsg(MAX_DATAGRAM, socket.CMSG_SPACE(_LOST.size))
             except TimeoutError:
                 continue
+            if said:
+                self._count_lost(said[0][2])
             self.counters["datagrams"] += 1
             for chunk in self._parse(data, f"{sender[0]}:{sender[1]}"):
                 self.counters["samples"] += len(chunk.samples)
                 yield chunk
+
+    def _count_lost(self, said: bytes) -> None:
+        (self.counters["overflowed"],) = _LOST.unpack(said)
+        room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # Linux doubles what it is given
+        self._notices.say(
+            f"overflow {self.port}",
+            f"udp port {self.port}: datagrams came faster than they are read, and the system lost some: send fewer at "
+            f"once{_MORE_ROOM.format(room // 1000) if room < RECEIVE_BUFFER else ''}",
+        )
 
     def _parse(self, data: bytes, sender: str) -> list[Chunk]:
         name = sender if self._by_sender else DEFAULT_STREAM
@@ -100,6 +116,7 @@ def _listen(host: str, port: int) -> socket.socket:
     opened = socket.socket(family, kind, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        opened.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         opened.bind(address)
     except OSError:
         opened.close()

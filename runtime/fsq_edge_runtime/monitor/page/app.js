@@ -2,7 +2,7 @@
 import {
   LEFT, drawCodes, drawLatency, drawRibbon, drawScores, drawSignals, forgetWidths, lineOf, palette,
 } from "./draw.js";
-import { UNKNOWN, forgetFills, latencyText, lengthText, nameOf, paintSwatch, timeText } from "./labels.js";
+import { UNKNOWN, clockText, forgetFills, latencyText, lengthText, nameOf, paintSwatch, timeText } from "./labels.js";
 import { Stretch } from "./store.js";
 import { StreamList } from "./streams.js";
 
@@ -341,6 +341,7 @@ function showNow() {
     slider.setAttribute("aria-valuetext", `from ${timeText(begin)} to ${timeText(to)}`);
   }
   $("where").textContent = `${timeText(begin)} – ${timeText(to)}`;
+  $("clock").textContent = clockText(to);
 }
 
 function showEvents() {

@@ -63,6 +63,9 @@ export function timeText(t, fine = false) {
   return h ? `${sign}${h}:${String(m).padStart(2, "0")}:${s}` : `${sign}${m}:${s}`;
 }
 
+// What the digits of timeText are where they are no time of day.
+export const clockText = (t) => t > 1e9 ? "" : `(${Math.abs(t) < 3600 ? "" : "h:"}min:s of the source)`;
+
 export const lengthText = (s) => s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : `${Math.floor(s / 3600)} h`;
 
 export function latencyText(us) {
