@@ -69,6 +69,9 @@ def ending_signals(stop: threading.Event, reload: Callable[[], object] | None = 
         yield endings
     except EndedWhileOpening:
         pass
+    except Exception:  # a library that is being loaded makes an ImportError of what the handler raises in it
+        if not (endings.opening and endings.received):
+            raise
     finally:
         done.set()
         signal.set_wakeup_fd(former)

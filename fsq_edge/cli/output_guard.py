@@ -20,7 +20,7 @@ def refuse_own_input() -> None:
     Verbs that change a bundle in place may name it as ``--out``, and a baseline may be written again.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is one, or two sinks write to one file.
     """
     context = click.get_current_context()
     written: list[tuple[click.Parameter, Path]] = []
@@ -30,12 +30,25 @@ def refuse_own_input() -> None:
         guessed = name == "--map" and context.params.get("guess")
         side = written if name in WRITTEN or guessed else read
         side += [(parameter, path) for path in _files(context.params.get(parameter.name or ""))]
+    sinks = [name for name in map(_file_of_sink, context.params.get("sink_texts") or ()) if name]
+    if len(set(sinks)) < len(sinks):
+        twice = next(name for name in sinks if sinks.count(name) > 1)
+        raise UsageError(f"two sinks write to {twice}", hint="give each a file of its own")
     for output, path in written:
         for source, other in read:
             in_place = source.name == "bundle" and output.name == "out" and not output.required
             if path.samefile(other) and not in_place and source.name != "baseline":
                 said = f"{path} is read, and would be written over"
                 raise UsageError(said, hint="give another name for what is written")
+
+
+def _file_of_sink(text: str) -> str:
+    """Return the absolute path that a sink such as ``jsonl:FILE?append`` writes to; empty where it is no file."""
+    kind, _, name = text.partition("?")[0].partition(":")
+    if kind not in ("jsonl", "csv", "influx") or name in ("", "-") or "://" in name:
+        return ""
+    path = Path(name).resolve()
+    return str(path) if path.is_file() or not path.exists() else ""  # a device takes any number
 
 
 def _files(value: object) -> Iterator[Path]:

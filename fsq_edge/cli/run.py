@@ -68,6 +68,7 @@ _SINKS = "jsonl:FILE|csv:FILE|mqtt://HOST/TOPIC|http:HOST:PORT|influx:PLACE|parq
 @click.option(
     "--stats",
     default=0.0,
+    type=click.FloatRange(min=0),
     metavar="SECONDS",
     help="Write the counters every so many seconds while live. Default: 0, never.",
 )
@@ -237,11 +238,11 @@ def _run(runner: Runner, stop: threading.Event) -> dict[str, Any]:
 
 
 def _report_losses(sinks: Sequence[Sink]) -> None:
-    """Raise for a live sink that could not write to the end: a full disk costs records, not the stream."""
+    """Raise for a live sink that could not write to the end: a full disk or a broker costs records, not the stream."""
     for sink in sinks:
         error = getattr(sink, "error", None)
         if error is not None and not isinstance(error, BrokenPipeError):
-            lost = sink.counters["errors"]
+            lost = sink.counters["errors" if "errors" in sink.counters else "dropped"]
             raise UnavailableError(
                 f"{lost} records were not written to {error.filename or sink.name}: {error.strerror}"
             )

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsq_edge.cli.endings import ending_signals
 from fsq_edge_runtime.sinks.files import JsonlSink, Output
 from fsq_edge_runtime.stream.records import StreamEvent
 from tests.factories.bundles import motion, random_bundle
@@ -88,6 +90,17 @@ def test_a_replay_whose_reader_hangs_ends_and_says_so_elsewhere(place: Path, tmp
     assert error.startswith("error: standard output: its reader takes nothing")
     assert "Traceback" not in error
     assert records(other)[-1]["type"] == "end"
+
+
+def test_what_a_library_makes_of_a_signal_while_it_loads_is_no_error() -> None:
+    with ending_signals(threading.Event()) as endings:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:  # as a compiled module does
+            raise ImportError("initialization failed") from error
+    assert endings.received == {signal.SIGTERM}
+    with pytest.raises(ImportError), ending_signals(threading.Event()):
+        raise ImportError("without a signal it is one")
 
 
 def test_a_main_thread_that_cannot_be_interrupted_is_given_up() -> None:

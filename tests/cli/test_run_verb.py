@@ -205,6 +205,8 @@ def test_a_recording_that_is_none_is_one_line_and_a_hint(
     [
         ["--source", "udp:127.0.0.1:0?by=magic"],
         ["--source", "wav:x.wav"],
+        ["--source", "udp:127.0.0.1:0", "--stats", "-1"],
+        ["--source", "udp:127.0.0.1:0", "--sink", "jsonl:x", "--sink", "csv:./x"],
         ["--source", "udp:127.0.0.1:0", "--sink", "jsonl:x?zip"],
         ["--source", "udp:127.0.0.1:0", "--sink", "http:nowhere"],
         ["--source", "udp:127.0.0.1:0", "--json", "-"],

@@ -278,6 +278,12 @@ def test_nothing_is_wider_than_the_screen(page: Page, monitor: MonitorSink, widt
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
 
 
+def test_seconds_are_rounded_before_they_are_minutes(page: Page, monitor: MonitorSink) -> None:
+    page.open(monitor.address)
+    text = "return import('/labels.js').then(m => [59.98, 3599.6, -59.7, 61.4].map(t => m.timeText(t)))"
+    assert page.run(text) == ["1:00", "1:00:00", "-1:00", "1:01"]
+
+
 def test_keys_move_through_streams_and_time(page: Page, monitor: MonitorSink) -> None:
     for seq in range(900):
         feed(monitor, 3, seq)

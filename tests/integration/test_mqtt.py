@@ -10,6 +10,7 @@ import numpy as np
 import paho.mqtt.client as paho
 import pytest
 
+from fsq_edge.cli.run import _report_losses
 from fsq_edge_runtime.errors import UnavailableError, UsageError
 from fsq_edge_runtime.mqtt_link import MqttAddress
 from fsq_edge_runtime.sinks.mqtt import MqttSink
@@ -22,6 +23,20 @@ from tests.factories.live import Broker, Listener, Reader, eventually, free_port
 
 def event(number: int) -> StreamEvent:
     return StreamEvent("stats", "", {"n": number})
+
+
+def test_records_that_a_broker_never_got_are_counted_and_end_a_run_with_69(broker: Broker) -> None:
+    sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex?qos=1")))
+    sink.write(event(0))
+    eventually(lambda: sink.counters["records"] and not sink._in_flight, "the first record")
+    broker.kill()
+    eventually(lambda: not sink._link.connected, "the sink sees that the broker has gone")
+    for number in range(3):
+        sink.write(event(number))
+    sink.close()
+    assert sink.counters["dropped"] == 3
+    with pytest.raises(UnavailableError, match=r"^3 records were not written to .*:\d+: the MQTT broker is away"):
+        _report_losses([sink])
 
 
 def test_a_record_survives_a_broker_that_dies_and_comes_back(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from fsq_edge_runtime.monitor.windows import ROW, RowMaker
 from fsq_edge_runtime.stream.records import RELIEF, Decision, Gap, Record, StreamEvent
 
 MAX_EVENTS = 1000
+_LOG = "log ratio to "
 MAX_TEXT = 500  # characters: a cause may quote a library
 
 _CAUSES = {
@@ -66,13 +68,20 @@ def _told(record: Gap | BackendSwitch | StreamEvent) -> tuple[float | None, str]
     facts = record.facts
     if record.kind == "drift":
         what = facts["what"].replace(":", " of ", 1)
-        moved = f"{what} is {facts['value']:g} {facts['unit']}, usually {facts['usual']:g}"
+        value, usual, unit = facts["value"], facts["usual"], facts["unit"]
+        moved = f"{what} is {value:g} {unit}, usually {usual:g}"
+        if unit.startswith(_LOG):  # people read parts of a hundred
+            moved = f"{what} is {_percent(value)} of {unit.removeprefix(_LOG)}, usually {_percent(usual)}"
         return facts["t_end"], f"{moved} ({facts['test']} test): {facts['advice']}"
     if record.kind == "alert":
         return facts["t_end"], facts["message"]
     if record.kind == "end":
         return None, f"the run ended: {facts.get('decided', 0)} decided, {facts.get('missed', 0)} missed"
     return None if record.kind == "stats" else (None, record.kind)
+
+
+def _percent(log_ratio: float) -> str:
+    return f"{100.0 * math.exp(min(log_ratio, 99.0)):.3g}\u00a0%"
 
 
 MAX_RECORDS: Final = 20_000  # that wait for the page's thread; the oldest make way

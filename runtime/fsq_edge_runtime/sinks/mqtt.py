@@ -42,6 +42,7 @@ class MqttSink:
     Attributes:
         name: ``mqtt``.
         counters: records published, records dropped, connections.
+        error: after :meth:`close`, why records never arrived; they count as dropped.
 
     Raises:
         UnavailableError: paho-mqtt is not installed, or the broker cannot be had the first time.
@@ -64,7 +65,9 @@ class MqttSink:
         self._buffer: deque[Record] = deque()  # made into JSON by the sender: a stream does not pay for it
         self._wake = threading.Event()
         self._closing = False
-        self._in_flight: deque[Any] = deque()  # what the broker has not acknowledged; the sender's thread only
+        # What the broker has not acknowledged, and whether it is a record; the sender's thread only until it ends.
+        self._in_flight: deque[tuple[Any, bool]] = deque()
+        self.error: OSError | None = None
         self._status = f"{address.topic}/status"
         self._home, self._remove = home, remove
         self._live, self._stop = live, stop or threading.Event()
@@ -115,7 +118,11 @@ class MqttSink:
         self._closing = True
         self._wake.set()
         self._thread.join(CLOSE_TIMEOUT_S)
-        self.counters["dropped"] += len(self._buffer)
+        lost = len(self._buffer) + sum(record and not info.is_published() for info, record in self._in_flight)
+        if lost:
+            self.counters["dropped"] += lost
+            why = "the MQTT broker did not take them" if self._link.connected else "the MQTT broker is away"
+            self.error = OSError(errno.ENOTCONN, why, f"{self._address.host}:{self._address.port}")
         if self._link.connected:
             self._link.client.publish(self._status, b"offline", qos=0, retain=True)
         self._link.close()
@@ -166,7 +173,7 @@ class MqttSink:
         while True:
             self._wake.wait(WAIT_S)
             self._wake.clear()
-            while self._in_flight and self._in_flight[0].is_published():
+            while self._in_flight and self._in_flight[0][0].is_published():
                 self._in_flight.popleft()
             while self._retained and self._link.connected and len(self._in_flight) < MAX_IN_FLIGHT:
                 self._publish_retained()
@@ -181,7 +188,7 @@ class MqttSink:
         payload = json_line(record, latency=self._latency).rstrip("\n").encode()
         info = self._link.client.publish(self._address.topic, payload, qos=self._address.qos)
         if info.rc == 0:
-            self._in_flight.append(info)
+            self._in_flight.append((info, True))
             self.counters["records"] += 1
         elif self._address.qos == 0:
             self.counters["dropped"] += 1  # the connection went while it was handed over
@@ -194,4 +201,4 @@ class MqttSink:
             payload = self._retained.pop(topic)
         info = self._link.client.publish(topic, payload.encode(), qos=max(1, self._address.qos), retain=True)
         if info.rc == 0:
-            self._in_flight.append(info)
+            self._in_flight.append((info, False))

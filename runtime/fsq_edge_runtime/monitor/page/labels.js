@@ -58,7 +58,7 @@ export function timeText(t, fine = false) {
     const date = new Date(t * 1000);
     return date.toLocaleTimeString([], { hour12: false }) + (fine ? "." + String(date.getMilliseconds()).padStart(3, "0") : "");
   }
-  const sign = t < 0 ? "-" : "", rest = Math.abs(t), h = Math.floor(rest / 3600), m = Math.floor(rest / 60) % 60;
+  const sign = t < 0 ? "-" : "", rest = Number(Math.abs(t).toFixed(digits)), h = Math.floor(rest / 3600), m = Math.floor(rest / 60) % 60;
   const s = (rest % 60).toFixed(digits).padStart(digits ? 5 : 2, "0");
   return h ? `${sign}${h}:${String(m).padStart(2, "0")}:${s}` : `${sign}${m}:${s}`;
 }
