@@ -116,7 +116,8 @@ def _listen(host: str, port: int) -> socket.socket:
     opened = socket.socket(family, kind, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        opened.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+        with contextlib.suppress(OSError):  # another system than Linux, which does not say it
+            opened.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         opened.bind(address)
     except OSError:
         opened.close()
