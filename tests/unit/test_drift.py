@@ -52,6 +52,31 @@ def test_one_outlier_raises_no_alarm_and_a_reset_learns_again():
     assert not any(test.step(np.full(1, 7.0)) for _ in range(200))
 
 
+def bouts(blocks: int, of: int, draw: np.random.Generator) -> np.ndarray:
+    """Values (blocks, 4) of a wearer who does one thing for so many blocks, then another."""
+    kinds = draw.normal(size=(blocks // of + 1, 4)).repeat(of, axis=0)[:blocks]
+    return kinds + draw.normal(0, 0.2, (blocks, 4))
+
+
+def test_bouts_of_many_kinds_are_no_move_of_the_mean_and_a_fault_among_them_is():
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        test = PageHinkley(np.full(4, 0.01))
+        assert not any(test.step(row) for row in bouts(600, 15, draw)), f"seed {seed}"
+        faulty = bouts(60, 15, draw) + np.array([0.0, 0.0, 10.0, 0.0])
+        found = next(found for found in map(test.step, faulty) if found)
+        assert found[0].series == 2
+
+
+def test_a_move_that_lasts_does_not_hide_itself_by_making_neighbours_alike():
+    draw = np.random.default_rng(0)
+    test = PageHinkley(np.full(2, 0.01))
+    for _ in range(2 * LEARNED):
+        assert not test.step(draw.normal(size=2))
+    moved = (bool(test.step(draw.normal(size=2) + np.array([4.0, 0.0]))) for _ in range(24))
+    assert any(moved)
+
+
 def test_the_stability_index_is_that_of_the_textbook():
     reference = CodeReference([500_000, 500_000, 0])
     # Shares 0.5 and 0.5 against 0.8 and 0.2, by hand: 0.3 ln 1.6 + 0.3 ln 2.5 = 0.4159.
@@ -98,7 +123,7 @@ def test_looks_add_up_to_the_figures_of_all_their_windows_and_a_missing_value_to
 
 
 def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
-    samples = motion((CLEAN_WINDOWS + 20 * BLOCK) * HOP, seed=1)
+    samples = motion((CLEAN_WINDOWS + 24 * BLOCK) * HOP, seed=1)
     begins = CLEAN_WINDOWS * HOP
     samples[begins:, 4] *= 0.2
     records = records_of(samples)

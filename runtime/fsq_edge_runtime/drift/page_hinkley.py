@@ -13,6 +13,7 @@ MEMORY = 512  # values that the running mean and spread remember
 ALLOWANCE = 0.4  # standard deviations that a mean may move without adding to the sum
 THRESHOLD = 32.0  # of the sum, in standard deviations; chosen on clean streams, see docs/drift.md
 LARGEST_STEP = 3.0  # of one value, so that no single outlier raises an alarm
+MOST_ALIKE = 0.9  # correlation of neighbours: beyond it their sums would say nothing of a move
 
 
 _SIDES = np.array([[1.0], [-1.0]])  # up and down
@@ -37,10 +38,14 @@ class Change(NamedTuple):
 class PageHinkley:
     """Tests each of K series for a move of its mean, up or down.
 
+    A wearer sits for an hour, then walks for half of one: values come in bouts, and neighbours are alike. Their sum
+    then strays further than that of independent values, so a move is measured in the deviation of such sums.
+
     Args:
         floors: (K,) the least standard deviation of each series, in its unit: a smaller move is never looked at.
 
-    Source: Page 1954, Biometrika 41, and Hinkley 1971, Biometrika 58: cumulative sums with an allowance.
+    Source: Page 1954, Biometrika 41, and Hinkley 1971, Biometrika 58: cumulative sums with an allowance. Johnson and
+    Bagshaw 1974, Technometrics 16: what correlation of neighbours does to them.
     """
 
     def __init__(self, floors: Float64Array) -> None:
@@ -63,6 +68,9 @@ class PageHinkley:
         self._seen = np.zeros(size)
         self._mean = np.zeros(size)
         self._variance = np.zeros(size)
+        self._covariance = np.zeros(size)  # of neighbours
+        self._former = np.zeros(size)  # move of the value before
+        self._strays = np.ones(size)  # deviation of sums over that of independent values
         self._sums = np.zeros((2, size))
         self._ages = np.zeros((2, size), dtype=np.int64)
 
@@ -74,7 +82,10 @@ class PageHinkley:
         move = values[part] - mean
         self._ages += 1
         if seen[-1] >= LEARNED:
-            z = move / np.maximum(np.sqrt(variance), self._floors[part])
+            strays = self._strays[part]
+            # Not while a sum is open: a move that lasts makes neighbours alike, too, and would hide itself.
+            np.copyto(strays, self._stray()[part], where=~sums.any(axis=0))
+            z = move / np.maximum(np.sqrt(variance) * strays, self._floors[part])
             np.minimum(np.maximum(z, -LARGEST_STEP, out=z), LARGEST_STEP, out=z)
             z *= seen >= LEARNED
             sums += z * _SIDES
@@ -85,12 +96,25 @@ class PageHinkley:
                 found = self._changes()
         seen += 1
         rate = 1.0 / np.minimum(seen, MEMORY)
+        covariance, former = self._covariance[part], self._former[part]
+        covariance += rate * (move * former - covariance)
+        former[:] = move
         mean += rate * move
         move *= move
         move *= rate
         variance += move
         variance *= 1.0 - rate
         return found
+
+    def _stray(self) -> Float64Array:
+        """Return how much further sums stray than those of independent values (K,), 1 or more.
+
+        Bouts move all series at once, and few values tell the correlation of one badly: each has at least their mean.
+        """
+        alike = self._covariance / np.maximum(self._variance, np.square(self._floors))
+        alike = np.minimum(np.maximum(alike, 0.0), MOST_ALIKE)
+        np.maximum(alike, alike.mean(), out=alike)
+        return np.asarray(np.sqrt((1.0 + alike) / (1.0 - alike)))
 
     def _changes(self) -> list[Change]:
         sides, series = np.nonzero(self._sums > THRESHOLD)
