@@ -274,6 +274,28 @@ def test_an_offset_is_told_when_two_periods_in_a_row_have_it():
     assert told == [[], [], [], [], [], ["offset:acc_x"]]
 
 
+def test_an_offset_of_postures_whose_sphere_is_not_gravity_s_is_not_told():
+    bundle = with_prints(random_bundle())
+    watch, draw = DriftWatch(bundle), np.random.default_rng(0)
+    watch._floors = np.full_like(watch._floors, 1e6)  # the other series never move
+    postures = [draw.normal(size=3) for _ in range(4 * LEARNED * BLOCK // LOOK_EVERY)]
+    found, window, quarter = [], still_window(bundle), len(postures) // 4
+    for number, posture in enumerate(postures):
+        posture /= np.linalg.norm(posture)
+        if number >= 2 * quarter:  # it only stands: its postures lie as well on a sphere of half the radius
+            posture = np.array([0.0, 0.5, 0.0]) + 0.5 * posture * np.sign(posture[1])
+        for seq in range(number * LOOK_EVERY, (number + 1) * LOOK_EVERY):
+            if seq % LOOK_EVERY == 0:
+                window[:3] = posture[:, None] + draw.normal(0, 0.002, (3, WINDOW))
+                watch.look("rex", seq, window, 1.0)
+            watch.seen.append(
+                Decision(seq, "rex", seq, seq + 2.0, "a", "a", 0.9, 3, (), "onnx", None, (0.9,), (0.9,), (0,) * 5)
+            )
+            if len(watch.seen) >= watch.due:
+                found += watch.judge()
+    assert not {name for name in named(found) if name.startswith("offset")}
+
+
 def test_a_source_that_is_slow_from_the_start_is_named():
     bundle = with_prints(random_bundle())
     assert "rate" in named(blocks_of(DriftWatch(bundle), LEARNED, still_window(bundle), rate=0.8))

@@ -28,7 +28,7 @@ from fsq_edge_runtime.drift.series import (
     RESTING,
     Series,
 )
-from fsq_edge_runtime.drift.sphere import fit_offset
+from fsq_edge_runtime.drift.sphere import Offset, fit_offset
 from fsq_edge_runtime.drift.subjects import Beyond, SubjectReference
 from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
@@ -248,7 +248,7 @@ class DriftWatch:
         offset = None
         if self._input.has_gravity:
             sphere = self._input.sphere(period)
-            offset, former = fit_offset(sphere), None if past.former is None else fit_offset(past.former)
+            offset, former = _offset(sphere), None if past.former is None else _offset(past.former)
             moved = self._subjects.moved(offset, former) if offset is not None and former is not None else []
             sure = [axis for axis in moved if axis[0] in past.doubted]
             past.doubted = {axis[0] for axis in moved}
@@ -302,6 +302,11 @@ class DriftWatch:
         series, value, usual, score, blocks = found[0]
         also = [other[0].name for other in found[1:]]
         return series.facts(last.seq, past.began(blocks), last.t_end, test, value, usual, score, also)
+
+
+def _offset(sums: Float64Array) -> Offset | None:
+    offset = fit_offset(sums)
+    return offset if offset is not None and offset.is_of_gravity else None
 
 
 def _since(beyond: list[Beyond], blocks: int = LEARNED) -> list[Found]:
