@@ -49,7 +49,7 @@ class PageHinkley:
     """
 
     def __init__(self, floors: Float64Array) -> None:
-        self._floors = floors
+        self._floors, self._least = floors, np.square(floors)
         self.reset()
 
     @property
@@ -67,9 +67,8 @@ class PageHinkley:
         size = len(self._floors)
         self._seen = np.zeros(size)
         self._mean = np.zeros(size)
-        self._variance = np.zeros(size)
-        self._covariance = np.zeros(size)  # of neighbours
-        self._former = np.zeros(size)  # move of the value before
+        self._moments = np.zeros((2, size))  # variance, and covariance of neighbours
+        self._moves = np.zeros((2, size))  # of the latest value and of the one before
         self._strays = np.ones(size)  # deviation of sums over that of independent values
         self._sums = np.zeros((2, size))
         self._ages = np.zeros((2, size), dtype=np.int64)
@@ -78,14 +77,14 @@ class PageHinkley:
         """Take one value (K,) of each series from ``first`` on; return the series that moved, the surest first."""
         found: list[Change] = []
         part = slice(first, None)
-        seen, mean, variance, sums = self._seen[part], self._mean[part], self._variance[part], self._sums[:, part]
+        seen, mean, moments, sums = self._seen[part], self._mean[part], self._moments[:, part], self._sums[:, part]
         move = values[part] - mean
         self._ages += 1
         if seen[-1] >= LEARNED:
             strays = self._strays[part]
-            # Not while a sum is open: a move that lasts makes neighbours alike, too, and would hide itself.
-            np.copyto(strays, self._stray()[part], where=~sums.any(axis=0))
-            z = move / np.maximum(np.sqrt(variance) * strays, self._floors[part])
+            # Of closed sums only: a move that lasts makes neighbours alike, too, and would hide itself.
+            np.copyto(strays, self._stray()[part], where=sums[0] + sums[1] == 0)
+            z = move / np.maximum(np.sqrt(moments[0]) * strays, self._floors[part])
             np.minimum(np.maximum(z, -LARGEST_STEP, out=z), LARGEST_STEP, out=z)
             z *= seen >= LEARNED
             sums += z * _SIDES
@@ -96,14 +95,14 @@ class PageHinkley:
                 found = self._changes()
         seen += 1
         rate = 1.0 / np.minimum(seen, MEMORY)
-        covariance, former = self._covariance[part], self._former[part]
-        covariance += rate * (move * former - covariance)
-        former[:] = move
         mean += rate * move
-        move *= move
-        move *= rate
-        variance += move
-        variance *= 1.0 - rate
+        moves = self._moves[:, part]
+        moves[1] = moves[0]
+        moves[0] = move
+        products = moves * move
+        products *= rate
+        moments += products
+        moments *= 1.0 - rate
         return found
 
     def _stray(self) -> Float64Array:
@@ -111,10 +110,12 @@ class PageHinkley:
 
         Bouts move all series at once, and few values tell the correlation of one badly: each has at least their mean.
         """
-        alike = self._covariance / np.maximum(self._variance, np.square(self._floors))
-        alike = np.minimum(np.maximum(alike, 0.0), MOST_ALIKE)
-        np.maximum(alike, alike.mean(), out=alike)
-        return np.asarray(np.sqrt((1.0 + alike) / (1.0 - alike)))
+        variance, covariance = self._moments
+        alike = covariance / np.maximum(variance, self._least)
+        np.minimum(np.maximum(alike, 0.0, out=alike), MOST_ALIKE, out=alike)
+        np.maximum(alike, np.add.reduce(alike) / len(alike), out=alike)
+        strays: Float64Array = np.sqrt((1.0 + alike) / (1.0 - alike))
+        return strays
 
     def _changes(self) -> list[Change]:
         sides, series = np.nonzero(self._sums > THRESHOLD)
