@@ -83,15 +83,16 @@ class PageHinkley:
         if seen[-1] >= LEARNED:
             strays = self._strays[part]
             # Of closed sums only: a move that lasts makes neighbours alike, too, and would hide itself.
-            np.copyto(strays, self._stray()[part], where=sums[0] + sums[1] == 0)
+            np.copyto(strays, self._stray()[part], where=~np.logical_or.reduce(sums))
             z = move / np.maximum(np.sqrt(moments[0]) * strays, self._floors[part])
             np.minimum(np.maximum(z, -LARGEST_STEP, out=z), LARGEST_STEP, out=z)
-            z *= seen >= LEARNED
+            if seen[0] < LEARNED:  # of a wearer who mostly rested
+                z *= seen >= LEARNED
             sums += z * _SIDES
             sums -= ALLOWANCE
             np.maximum(sums, 0.0, out=sums)
             self._ages *= self._sums > 0
-            if sums.max() > THRESHOLD:
+            if np.maximum.reduce(sums, axis=None) > THRESHOLD:
                 found = self._changes()
         seen += 1
         rate = 1.0 / np.minimum(seen, MEMORY)

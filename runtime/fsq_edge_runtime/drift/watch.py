@@ -224,7 +224,8 @@ class DriftWatch:
                     values[place["gravity"]] = math.log(max(LEAST_SQUARE, length))
         if len(rates) >= LEAST_LOOKS and sum(rates) > 0:
             values[place["rate"]] = math.log(sum(rates) / len(rates))
-        if within is not None and np.count_nonzero(within.max(axis=1) < REST**2) >= RESTING * len(within):
+        still = 0 if within is None else np.count_nonzero(np.maximum.reduce(within, axis=1) < REST**2)
+        if within is not None and still >= RESTING * len(within):
             return values, place["gravity"]
         codes = np.array(past.codes)
         decided = len(codes) - past.codes.count(ABSTAINED)
