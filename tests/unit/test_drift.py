@@ -53,6 +53,31 @@ def test_one_outlier_raises_no_alarm_and_a_reset_learns_again():
     assert not any(test.step(np.full(1, 7.0)) for _ in range(200))
 
 
+def bouts(blocks: int, of: int, draw: np.random.Generator) -> np.ndarray:
+    """Values (blocks, 4) of a wearer who does one thing for so many blocks, then another."""
+    kinds = draw.normal(size=(blocks // of + 1, 4)).repeat(of, axis=0)[:blocks]
+    return kinds + draw.normal(0, 0.2, (blocks, 4))
+
+
+def test_bouts_of_many_kinds_are_no_move_of_the_mean_and_a_fault_among_them_is():
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        test = PageHinkley(np.full(4, 0.01))
+        assert not any(test.step(row) for row in bouts(600, 15, draw)), f"seed {seed}"
+        faulty = bouts(60, 15, draw) + np.array([0.0, 0.0, 10.0, 0.0])
+        found = next(found for found in map(test.step, faulty) if found)
+        assert found[0].series == 2
+
+
+def test_a_move_that_lasts_does_not_hide_itself_by_making_neighbours_alike():
+    draw = np.random.default_rng(0)
+    test = PageHinkley(np.full(2, 0.01))
+    for _ in range(2 * LEARNED):
+        assert not test.step(draw.normal(size=2))
+    moved = (bool(test.step(draw.normal(size=2) + np.array([4.0, 0.0]))) for _ in range(24))
+    assert any(moved)
+
+
 def test_the_stability_index_is_that_of_the_textbook():
     reference = CodeReference([500_000, 500_000, 0])
     # Shares 0.5 and 0.5 against 0.8 and 0.2, by hand: 0.3 ln 1.6 + 0.3 ln 2.5 = 0.4159.
@@ -118,7 +143,7 @@ def test_many_windows_of_which_only_the_sum_is_too_large_count_nowhere_either() 
 
 
 def test_a_channel_that_loses_its_gain_is_named_with_the_time_since_when():
-    samples = motion((CLEAN_WINDOWS + 20 * BLOCK) * HOP, seed=1)
+    samples = motion((CLEAN_WINDOWS + 24 * BLOCK) * HOP, seed=1)
     begins = CLEAN_WINDOWS * HOP
     samples[begins:, 4] *= 0.2
     records = records_of(samples)
@@ -303,6 +328,28 @@ def test_an_offset_is_told_when_two_periods_in_a_row_have_it():
                 found += watch.judge()
         told.append([alarm.facts["what"] for alarm in found if alarm.facts["test"] == "change"])
     assert told == [[], [], [], [], [], ["offset:acc_x"]]
+
+
+def test_an_offset_of_postures_whose_sphere_is_not_gravity_s_is_not_told():
+    bundle = with_prints(random_bundle())
+    watch, draw = DriftWatch(bundle), np.random.default_rng(0)
+    watch._floors = np.full_like(watch._floors, 1e6)  # the other series never move
+    postures = [draw.normal(size=3) for _ in range(4 * LEARNED * BLOCK // LOOK_EVERY)]
+    found, window, quarter = [], still_window(bundle), len(postures) // 4
+    for number, posture in enumerate(postures):
+        posture /= np.linalg.norm(posture)
+        if number >= 2 * quarter:  # it only stands: its postures lie as well on a sphere of half the radius
+            posture = np.array([0.0, 0.5, 0.0]) + 0.5 * posture * np.sign(posture[1])
+        for seq in range(number * LOOK_EVERY, (number + 1) * LOOK_EVERY):
+            if seq % LOOK_EVERY == 0:
+                window[:3] = posture[:, None] + draw.normal(0, 0.002, (3, WINDOW))
+                watch.look("rex", seq, window, 1.0)
+            watch.seen.append(
+                Decision(seq, "rex", seq, seq + 2.0, "a", "a", 0.9, 3, (), "onnx", None, (0.9,), (0.9,), (0,) * 5)
+            )
+            if len(watch.seen) >= watch.due:
+                found += watch.judge()
+    assert not {name for name in named(found) if name.startswith("offset")}
 
 
 def test_a_source_that_is_slow_from_the_start_is_named():

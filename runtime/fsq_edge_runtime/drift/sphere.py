@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from fsq_edge_runtime.arrays import Float64Array
 MOTION: Final = 0.1  # g, standard deviation within a window at which it counts half
 LEAST_WINDOWS: Final = 64
 LEAST_DETERMINANT: Final = 1e-12  # of the normal equations per window: all postures in one plane
+MOST_STRAY: Final = math.log(1.15)  # of the radius from standard gravity, as much as the length of gravity may be off
 
 
 class Offset(NamedTuple):
@@ -19,10 +21,17 @@ class Offset(NamedTuple):
     Attributes:
         center: (3,) g.
         error: (3,) its standard error, g: large where the postures leave an axis open.
+        radius: of the sphere, g.
     """
 
     center: Float64Array
     error: Float64Array
+    radius: float
+
+    @property
+    def is_of_gravity(self) -> bool:
+        """Whether the sphere is gravity's: that of few postures, as of a leg that stands or lies, is often another."""
+        return self.radius > 0 and abs(math.log(self.radius)) < MOST_STRAY
 
 
 def sphere_sums(vectors: Float64Array, moved: Float64Array) -> Float64Array:
@@ -59,4 +68,5 @@ def fit_offset(sums: Float64Array) -> Offset | None:
     solved = inverse @ target
     residual = max(0.0, float(products[4, 4] - solved @ target))
     error = np.sqrt(np.maximum(np.diag(inverse)[:3], 0.0) * residual / windows)
-    return Offset(solved[:3], error)
+    square = float(solved[3] + solved[:3] @ solved[:3])
+    return Offset(solved[:3], error, math.sqrt(max(0.0, square)))

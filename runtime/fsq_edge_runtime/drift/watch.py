@@ -29,7 +29,7 @@ from fsq_edge_runtime.drift.series import (
     RESTING,
     Series,
 )
-from fsq_edge_runtime.drift.sphere import fit_offset
+from fsq_edge_runtime.drift.sphere import Offset, fit_offset
 from fsq_edge_runtime.drift.subjects import Beyond, SubjectReference
 from fsq_edge_runtime.stream.records import Decision, Record, StreamEvent
 
@@ -234,7 +234,8 @@ class DriftWatch:
                     values[place["gravity"]] = math.log(max(LEAST_SQUARE, length))
         if len(rates) >= LEAST_LOOKS and sum(rates) > 0:
             values[place["rate"]] = math.log(sum(rates) / len(rates))
-        if within is not None and np.count_nonzero(within.max(axis=1) < REST**2) >= RESTING * len(within):
+        still = 0 if within is None else np.count_nonzero(np.maximum.reduce(within, axis=1) < REST**2)
+        if within is not None and still >= RESTING * len(within):
             return values, place["gravity"]
         codes = np.array(past.codes)
         decided = len(codes) - past.codes.count(ABSTAINED)
@@ -258,7 +259,7 @@ class DriftWatch:
         offset = None
         if self._input.has_gravity:
             sphere = self._input.sphere(period)
-            offset, former = fit_offset(sphere), None if past.former is None else fit_offset(past.former)
+            offset, former = _offset(sphere), None if past.former is None else _offset(past.former)
             moved = self._subjects.moved(offset, former) if offset is not None and former is not None else []
             sure = [axis for axis in moved if axis[0] in past.doubted]
             past.doubted = {axis[0] for axis in moved}
@@ -312,6 +313,11 @@ class DriftWatch:
         series, value, usual, score, blocks = found[0]
         also = [other[0].name for other in found[1:]]
         return series.facts(last.seq, past.began(blocks), last.t_end, test, value, usual, score, also)
+
+
+def _offset(sums: Float64Array) -> Offset | None:
+    offset = fit_offset(sums)
+    return offset if offset is not None and offset.is_of_gravity else None
 
 
 def _since(beyond: list[Beyond], blocks: int = LEARNED) -> list[Found]:
