@@ -75,8 +75,10 @@ class MqttAddress:
             raise UsageError(f"{shown!r}: the port or the quality of service is no number", hint=_FORM) from error
         topic = unquote(url.path.lstrip("/"))
         if unknown := set(options) - set(_OPTIONS):
-            hint = did_you_mean(min(unknown), _OPTIONS) or f"known: {', '.join(_OPTIONS)}"
-            raise UsageError(f"{shown!r}: unknown option {min(unknown)}", hint=hint)
+            # What resembles no option may be a part of a password, and is not quoted.
+            hint = did_you_mean(min(unknown), _OPTIONS)
+            named = f" {min(unknown)}" if hint else ""
+            raise UsageError(f"{shown!r}: unknown option{named}", hint=hint or f"known: {', '.join(_OPTIONS)}")
         if not url.hostname or not topic or qos not in (0, 1, 2):
             raise UsageError(f"{shown!r} is not an MQTT address", hint=_FORM)
         if url.password is not None:
