@@ -64,7 +64,7 @@ export function timeText(t, fine = false) {
 }
 
 // What the digits of timeText are where they are no time of day.
-export const clockText = (t) => t > 1e9 ? "" : `(${Math.abs(t) < 3600 ? "" : "h:"}min:s of the source)`;
+export const clockText = (t) => t > 1e9 ? "" : `(${Math.abs(Math.round(t)) < 3600 ? "" : "h:"}min:s of the source)`;
 
 export const lengthText = (s) => s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : `${Math.floor(s / 3600)} h`;
 
