@@ -21,7 +21,7 @@ class Rounds:
     driven from the caches, is touched once in up to 64 rounds.
 
     Args:
-        names: of the streams; whoever looks this up by the list's id must know that no other takes its place.
+        names: of the streams; kept, since this is found by the identity of that list.
         pasts: of the streams, in the order of every round.
         place: from a record to its code's place among those counted, as :attr:`StreamPast.codes` holds it.
 
