@@ -164,6 +164,8 @@ class Session:
         from fsq_edge_runtime.drift import DriftWatch
 
         self._drift = DriftWatch(self.bundle)
+        for state in self._streams.values():
+            state.past = None
 
     def look_at_arrival(self) -> None:
         """Report streams whose samples, without timestamps, do not come at the rate that they are counted at.
@@ -231,12 +233,20 @@ class Session:
             found = self._express(state, samples, timestamps, begun, begun if arrived_ns is None else arrived_ns)
             if isinstance(found, list):
                 if found:
-                    record = found[0]
-                    if drift is not None and record.seq % drift.EVERY == 0:
-                        start = state.next_start - self._config.hop_samples
-                        drift.look(stream, record.seq, state.ring.window(start), state.rate(start))
+                    record, past = found[0], None
+                    if drift is not None:  # what a look and _emit do, in fewer steps
+                        if drift.behind:
+                            self._say_drift()
+                        past = state.past
+                        if past is None:
+                            past = state.past = drift.of(stream)
+                        if not record.seq % drift.every:
+                            past.hold(record.seq, state.ring.latest_due, 1.0)
                     if self.on_record is not None:
-                        self._emit(record)
+                        self.on_record(record)
+                        if past is not None and past.count(record) and drift is not None:
+                            for event in drift.judge(past, record):
+                                self.on_record(event)
                     if self._classifier.answers.events:
                         self._say_events()
                     self.latest_ns = time.monotonic_ns()
@@ -245,7 +255,7 @@ class Session:
         due: Iterable[int] = (found,) if isinstance(found, int) else self._take(state, samples, timestamps)
         for start in due:
             begun = begun or time.monotonic_ns()
-            if drift is not None and state.seq % drift.EVERY == 0:
+            if drift is not None and state.seq % drift.every == 0:
                 drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
             decision = classifier.decide(state, start, begun, begun if arrived_ns is None else arrived_ns)
             decisions.append(decision)
@@ -299,7 +309,7 @@ class Session:
             for stream, samples, timestamps in items:
                 state = streams.get(stream) or self._open(stream, self.settings)
                 for start in self._take(state, samples, timestamps):
-                    if drift is not None and state.seq % drift.EVERY == 0:
+                    if drift is not None and state.seq % drift.every == 0:
                         drift.look(stream, state.seq, state.ring.window(start), state.rate(start))
                     if collect(state, start):
                         decisions += self._flush(arrived)
@@ -318,7 +328,7 @@ class Session:
                 decisions += self._push_each(zip(cohort.names, samples, given, strict=False), arrived_ns)
                 continue
             if self._drift is not None:
-                for stream, seq, window in cohort.sampled(self._drift.EVERY):
+                for stream, seq, window in cohort.sampled(self._drift.every):
                     self._drift.look(stream, seq, window, 1.0)
             arrived = time.monotonic_ns() if arrived_ns is None else arrived_ns
             found = self._classifier.batch.decide_together(cohort, arrived)
@@ -534,9 +544,9 @@ class Session:
         events.clear()
 
     def _say_drift(self) -> None:
-        """Report what the records seen so far show: beside many streams a block may have ended some records ago."""
+        """Report what blocks show that are complete, but wait: those of streams in step are judged a few a round."""
         if self._drift is not None and self.on_record is not None:
-            for event in self._drift.judge():
+            for event in self._drift.settle():
                 self.on_record(event)
 
     def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:
@@ -568,12 +578,9 @@ class Session:
     def _emit(self, record: Record) -> None:
         if self.on_record is not None:
             self.on_record(record)
-            drift = self._drift
-            if drift is not None:
-                drift.seen.append(record)
-                if len(drift.seen) >= drift.due:
-                    for event in drift.judge():
-                        self.on_record(event)
+            if self._drift is not None:
+                for event in self._drift.see(record):
+                    self.on_record(event)
 
     def _emit_all(self, records: Sequence[Record]) -> None:
         """Do what :meth:`_emit` does with each of records."""

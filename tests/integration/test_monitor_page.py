@@ -53,7 +53,7 @@ def feed(monitor: MonitorSink, streams: int, seq: int, label: str = "walk", seco
     samples = motion(max(1, round(50 * seconds)), seed=seq % 97)
     times = begin + np.arange(len(samples)) / 50.0
     for number in range(streams):
-        monitor.take_samples(f"dog {number}", samples, times)
+        monitor.take_chunks([(f"dog {number}", samples, times)])
         stages = (0, 0, 0, 0, 200_000 + 1000 * (seq % 50))
         monitor.write(
             Decision(

@@ -23,7 +23,7 @@ def bundle() -> Bundle:
 def learned(session):
     """Return all that is known of each stream."""
     watch = session._drift
-    watch.judge()
+    watch.settle()
     return {
         name: (past.codes, past.confidence, past.begins, past.blocks, past.test.usual.tolist(), past.counts.tolist())
         for name, past in sorted(watch._streams.items())

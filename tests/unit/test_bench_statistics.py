@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fsq_edge_benchmarks.bench.result import SpinRecord
 from fsq_edge_benchmarks.bench.spin import SpinLoop, disturbances
 from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES, Distribution, duration, percentile
-from fsq_edge_benchmarks.measure.ratio import difference_of_medians, ratio_of_medians
+from fsq_edge_benchmarks.measure.ratio import difference_of_medians, median_of_ratios, ratio_of_medians
 from fsq_edge_benchmarks.measure.resources import Meter, Resources
 
 CALM = SpinRecord(calm_us=10.0, slowdown=1.02, drift=1.0, lost_share=0.01)
@@ -64,6 +64,16 @@ def test_the_ratio_is_that_of_the_medians_and_its_interval_holds_it() -> None:
     assert found.high - found.low < 0.1
     added = difference_of_medians(ours, base)
     assert added.low < added.value < added.high
+
+
+def test_the_median_of_ratios_does_not_move_with_a_machine_that_is_slow_for_a_while() -> None:
+    base = 40.0 + np.random.default_rng(0).normal(0.0, 1.0, 100 * 64)
+    slow = np.where(np.repeat(np.arange(100) % 5 < 2, 64), 2.0, 1.0)
+    found = median_of_ratios(slow * 1.04 * base, slow * base, block=64)
+    assert found.value == pytest.approx(1.04)
+    assert found.low == pytest.approx(found.high)
+    assert median_of_ratios(slow * 1.04 * base, base, block=64).value == pytest.approx(1.04), "slow for one side alone"
+    assert median_of_ratios([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]).value == 2.0
 
 
 def test_a_quiet_run_is_valid_and_each_disturbance_is_named() -> None:

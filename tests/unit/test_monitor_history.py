@@ -8,7 +8,7 @@ import pytest
 from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.budget import Blocks, Budget
-from fsq_edge_runtime.monitor.feed import HEALTH_S, MAX_EVENTS, MAX_RECORDS, MAX_SAMPLES, EventList, Feed
+from fsq_edge_runtime.monitor.feed import HEALTH_S, MAX_EVENTS, MAX_RECORDS, MAX_SAMPLES, MORE_CHUNKS, EventList, Feed
 from fsq_edge_runtime.monitor.signals import BIN_S, BLOCK_BINS, SignalHistory
 from fsq_edge_runtime.monitor.windows import ABSTAINED, MISSED, ROW, WindowHistory
 from fsq_edge_runtime.stream.records import Decision, Gap, StreamEvent
@@ -89,7 +89,7 @@ def test_rows_come_back_in_order_and_a_lost_block_leaves_no_invented_rows() -> N
 
 def test_news_say_what_came_and_nothing_twice() -> None:
     feed = Feed(ABOUT)
-    feed.take_samples("rex", np.ones((50, 2), np.float32), None)
+    feed.take_chunks([("rex", np.ones((50, 2), np.float32), None)])
     feed.keep(BackendSwitch(None, "onnx", "no device"))
     feed.keep(decision(0))
     feed.keep(decision(1, label=None, quality=("stuck:acc_x",)))
@@ -130,7 +130,7 @@ def test_counters_are_news_once_a_second(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_news_of_a_quick_replay_have_a_bound() -> None:
     feed = Feed(ABOUT)
     for minutes, skipped in ((2, True), (0.5, None)):
-        feed.take_samples("rex", np.ones((round(3000 * minutes), 2), np.float32), None)
+        feed.take_chunks([("rex", np.ones((round(3000 * minutes), 2), np.float32), None)])
         feed.keep(decision(0))
         feed.collate()
         past = feed.find(0)
@@ -149,11 +149,23 @@ def test_what_waits_is_bounded_and_what_is_lost_is_counted() -> None:
         feed.relieve()
     chunk = np.ones((MAX_SAMPLES // 4, 2), np.float32)
     for _ in range(6):
-        feed.take_samples("rex", chunk, None)
+        feed.take_chunks([("rex", chunk, None)])
+        feed.relieve()
     assert feed.counters == {"records": MAX_RECORDS + 10, "dropped": 12, "viewers": 0}
     feed.collate()
     assert feed.counters["records"] == MAX_RECORDS + 10
     assert feed.state()["streams"][0][7][0] == MAX_RECORDS
+
+
+def test_chunks_are_bounded_where_no_record_comes() -> None:
+    feed, chunk = Feed(ABOUT), ("rex", np.ones((1, 2), np.float32), None)
+    feed.take_chunks([chunk])
+    feed.collate()
+    for _ in range(2):
+        feed.take_chunks([chunk] * (MAX_RECORDS + 1))
+    assert len(feed._chunks) == MAX_RECORDS + MORE_CHUNKS
+    feed.relieve()
+    assert (len(feed._chunks), feed.dropped) == (MAX_RECORDS, MORE_CHUNKS)
 
 
 def test_two_hundred_streams_of_an_hour_stay_within_the_budget() -> None:
@@ -161,7 +173,7 @@ def test_two_hundred_streams_of_an_hour_stay_within_the_budget() -> None:
     samples = np.zeros((250, 2), np.float32)
     for minute in range(4):
         for number in range(200):
-            feed.take_samples(f"{number}", samples, minute * 60.0 + np.arange(250) / 5.0)
+            feed.take_chunks([(f"{number}", samples, minute * 60.0 + np.arange(250) / 5.0)])
             for at in range(20):
                 feed.keep(decision(at, f"{number}"))
         feed.collate()

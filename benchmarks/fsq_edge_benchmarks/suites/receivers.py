@@ -28,8 +28,8 @@ from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops
 from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
 from fsq_edge_benchmarks.measure.resources import resident_mb
 from fsq_edge_benchmarks.suites.command import heading, run_command
-from fsq_edge_benchmarks.suites.watching import PAUSE_S, in_blocks
-from fsq_edge_runtime.arrays import Float32Array
+from fsq_edge_benchmarks.suites.watching import BLOCK, PAUSE_S
+from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.bundle.bundle import Bundle
 from fsq_edge_runtime.sinks.base import CallbackSink, Sink
 from fsq_edge_runtime.sinks.opening import open_sink
@@ -134,7 +134,7 @@ def _in_turns(bundle: Bundle, places: dict[str, str], rounds: int) -> dict[str, 
     with ExitStack() as stack:
         calls = {NOWHERE: _pusher(stack, bundle, CallbackSink(lambda record: None))}
         calls |= {name: _pusher(stack, bundle, _open(stack, name, place)) for name, place in places.items()}
-        taken = in_blocks(calls, rounds, PAUSE_S)
+        taken = _in_blocks(calls, rounds)
     plain = taken.pop(NOWHERE)
     return {
         name: {
@@ -143,6 +143,20 @@ def _in_turns(bundle: Bundle, places: dict[str, str], rounds: int) -> dict[str, 
         }
         for name, values in taken.items()
     }
+
+
+def _in_blocks(calls: dict[str, Callable[[int], None]], rounds: int) -> dict[str, Float64Array]:
+    """Return nanoseconds of every call; the sides take turns by blocks, in another order each round."""
+    names = list(calls)
+    taken = {name: np.empty((rounds + 1, BLOCK)) for name in names}
+    for number in range(rounds + 1):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            for turn in range(BLOCK):
+                begun = time.perf_counter_ns()
+                calls[name](number * BLOCK + turn)
+                taken[name][number, turn] = time.perf_counter_ns() - begun
+                time.sleep(PAUSE_S)
+    return {name: values[1:].ravel() for name, values in taken.items()}
 
 
 def _memory_mb(bundle: Bundle, name: str, place: str, decisions: int) -> float:

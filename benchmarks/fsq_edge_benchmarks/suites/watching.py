@@ -3,22 +3,27 @@
     python -m fsq_edge_benchmarks.suites.watching [--quick] [--json FILE]
 
 A process of its own looks on: it holds the page's events open and scrapes the metrics every second. Decisions are
-paced, as a sensor's are, so that the page's thread has its turns between them.
+paced, as a sensor's are, so that the page's thread has its turns between them. The time of one is that from its last
+sample, handed to the run, until the run asks for more.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
+from queue import Queue
 from typing import Any, Final
 
 import numpy as np
 
 from fsq_edge_benchmarks.measure.fixed_bundle import fixed_bundle, motion_hops
 from fsq_edge_benchmarks.measure.onlookers import onlooker
-from fsq_edge_benchmarks.measure.ratio import interval_json, ratio_of_medians
+from fsq_edge_benchmarks.measure.ratio import interval_json, median_of_ratios
 from fsq_edge_benchmarks.measure.resources import resident_mb
 from fsq_edge_benchmarks.suites.command import heading, run_command
 from fsq_edge_runtime.arrays import Float32Array, Float64Array
@@ -29,7 +34,7 @@ from fsq_edge_runtime.runner import Runner
 from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.sinks.base import CallbackSink, Sink
 from fsq_edge_runtime.sinks.prometheus import MetricsSink
-from fsq_edge_runtime.sources import IterableSource
+from fsq_edge_runtime.sources import Chunk, IterableSource
 from fsq_edge_runtime.stream.lockstep import Pushed
 
 BLOCK: Final = 64  # decisions of one side before the next has its turn: a judgement of the drift watch
@@ -37,10 +42,23 @@ PAUSE_S: Final = 0.001
 STREAMS: Final = 200
 CYCLE_S: Final = 0.1  # of many streams: ten decisions a second each
 KINDS: Final = ("drift", "metrics", "page", "all")
+PROCESSES: Final = 5
+
+Taken = dict[str, Float64Array]  # by side
 
 
 class _Side:
-    """A run that is pushed by hand: a session, its runner's way to the sinks, and what watches it."""
+    """A run, and what watches it; its samples come in blocks.
+
+    Args:
+        stack: closes what is opened.
+        bundle: the model.
+        kind: what watches, one of ``KINDS``, or ``nothing``.
+
+    Attributes:
+        session: of the run.
+        page, metrics: what watches, or None.
+    """
 
     def __init__(self, stack: ExitStack, bundle: Bundle, kind: str) -> None:
         self.session: Session = stack.enter_context(bundle.open_session("onnx", deadline_ms=0.0))
@@ -51,23 +69,41 @@ class _Side:
         if kind in ("page", "all"):
             self.page = MonitorSink(about=About.of(self.session))
             sinks.append(self.page)
-        runner = Runner(self.session, [IterableSource([])], sinks)
+        self._blocks: Queue[tuple[Sequence[Float32Array], float]] = Queue()
+        self._taken: Queue[list[int]] = Queue()
+        self._runner = Runner(self.session, [IterableSource(self._samples())], sinks)
         self.metrics: MetricsSink | None = None
         if kind in ("metrics", "all"):
-            self.metrics = MetricsSink("127.0.0.1", 0, runner.health)
-            runner.attach(self.metrics)
+            self.metrics = MetricsSink("127.0.0.1", 0, self._runner.health)
+            self._runner.attach(self.metrics)
         for sink in (self.page, self.metrics):
             if sink is not None:
                 stack.callback(sink.close)
+        self._thread: threading.Thread | None = None
 
-    def push(self, stream: str, samples: Float32Array) -> None:
-        """Hand in samples of one stream, as the runner does."""
-        if self.page is not None:
-            self.page.take_samples(stream, samples, None)
-        self.session.push(samples, stream=stream)
+    def run(self, hops: Sequence[Float32Array], pause_s: float = 0.0) -> list[int]:
+        """Let the run take samples, each of which makes a window due; return the nanoseconds that each took."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._runner.run, args=(threading.Event(),), daemon=True)
+            self._thread.start()
+        self._blocks.put((hops, pause_s))
+        return self._taken.get()
+
+    def _samples(self) -> Iterator[Chunk]:
+        """Give a block's samples to the run, and note when it comes back for more."""
+        while True:
+            hops, pause_s = self._blocks.get()
+            taken = []
+            for hop in hops:
+                begun = time.perf_counter_ns()
+                yield Chunk("0", hop, None, time.monotonic_ns())
+                taken.append(time.perf_counter_ns() - begun)
+                if pause_s:
+                    time.sleep(pause_s)
+            self._taken.put(taken)
 
     def push_many(self, chunks: list[Pushed]) -> None:
-        """Hand in samples of many streams."""
+        """Hand in samples of many streams, as the run does with those of live sources."""
         if self.page is not None:
             self.page.take_chunks(chunks)
         self.session.push_many(chunks)
@@ -80,65 +116,73 @@ def run(quick: bool = False) -> dict[str, Any]:
         ``single``: for ``drift``, ``metrics``, ``page`` and ``all`` the ``ratio_p50`` of a decision over one that
         nothing watches, ``added_us``, ``ratio_p99`` and ``ratio_mean``; ``drift``: ``mean``, with over without on
         average, looks and judgements among it; ``memory_mb``: what all of it takes; ``many``: ``ratio`` of the engine's
-        time for 200 streams, ``ratio_p99`` and ``ratio_mean``.
+        time for 200 streams, the same way, and ``without_ms`` that it takes then.
     """
     from fsq_edge_benchmarks.suites.drift import cost
 
     bundle = fixed_bundle()
-    single = single_stream(bundle, 4 if quick else 150)
     drift = cost(bundle, "watch", 8 if quick else 300)
+    single = _in_processes(single_stream, 4 if quick else 30, 1 if quick else PROCESSES)
+    many = _in_processes(many_streams, 6 if quick else 80, 1 if quick else PROCESSES)
     return {
         **heading("watching", quick=quick),
-        "single": single,
+        "single": {kind: _compared(single[kind], single["nothing"], BLOCK) for kind in KINDS},
         "drift": {"mean": drift["ratio"], "added_us": drift["added_us"]},
         "memory_mb": memory_mb(bundle, 20 if quick else 3600),
-        "many": many_streams(bundle, 6 if quick else 300),
+        "many": {
+            "streams": STREAMS,
+            **_compared(many["all"], many["nothing"], 1),
+            "without_ms": float(np.median(many["nothing"])) / 1e6,
+        },
     }
 
 
-def single_stream(bundle: Bundle, rounds: int) -> dict[str, Any]:
-    """Return what each kind of watching adds to the median of a paced decision, a block of each in turns."""
+def _in_processes(measure: Callable[[int], Taken], rounds: int, processes: int) -> Taken:
+    """Measure in processes of their own, one after the other, and join what they took.
+
+    In each process the sides lie in memory in another way, which alone makes equal sides differ by 1 %.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        parts = [pool.submit(measure, rounds).result() for _ in range(processes)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _compared(watched: Float64Array, plain: Float64Array, block: int) -> dict[str, Any]:
+    ratio = median_of_ratios(watched, plain, block=block)
+    return {
+        "ratio_p50": interval_json(ratio),
+        "added_us": (ratio.value - 1.0) * float(np.median(plain)) / 1e3,
+        "ratio_p99": float(np.percentile(watched, 99) / np.percentile(plain, 99)),
+        "ratio_mean": float(watched.mean() / plain.mean()),
+    }
+
+
+def single_stream(rounds: int) -> Taken:
+    """Return nanoseconds of every paced decision of each kind of watching, a block of each in turns."""
+    bundle = fixed_bundle()
     hops = motion_hops(256, 1, bundle.preprocess.hop_samples)
     with ExitStack() as stack:
         sides = {kind: _Side(stack, bundle, kind) for kind in ("nothing", *KINDS)}
         _look_on(stack, sides["all"])
-        calls = {kind: _pusher(side, hops) for kind, side in sides.items()}
-        taken = in_blocks(calls, rounds, PAUSE_S)
-    plain = taken["nothing"]
-    return {
-        kind: {
-            "ratio_p50": interval_json(ratio_of_medians(taken[kind], plain)),
-            "added_us": float(np.median(taken[kind]) - np.median(plain)) / 1e3,
-            "ratio_p99": float(np.percentile(taken[kind], 99) / np.percentile(plain, 99)),
-            "ratio_mean": float(taken[kind].mean() / plain.mean()),
-        }
-        for kind in KINDS
-    }
+        return in_blocks(sides, hops, rounds)
 
 
-def many_streams(bundle: Bundle, rounds: int) -> dict[str, Any]:
-    """Return how the engine's time for a hop of 200 streams changes with a live page that is looked at."""
+def many_streams(rounds: int) -> Taken:
+    """Return the engine's nanoseconds for each hop of 200 streams, without and with a live page that is looked at."""
+    bundle = fixed_bundle()
     hops = motion_hops(STREAMS, 2, bundle.preprocess.hop_samples)
     pushed: list[Pushed] = [(str(number), hops[number], None) for number in range(STREAMS)]
     with ExitStack() as stack:
-        plain, watched = (_Side(stack, bundle, kind) for kind in ("nothing", "all"))
-        _look_on(stack, watched)
-        taken = {"nothing": [], "all": []}  # type: dict[str, list[int]]
+        sides = {kind: _Side(stack, bundle, kind) for kind in ("nothing", "all")}
+        _look_on(stack, sides["all"])
+        taken = {kind: np.empty(rounds) for kind in sides}
         for number in range(rounds):
-            order = (("nothing", plain), ("all", watched))
-            for name, side in order if number % 2 else reversed(order):
+            for kind in sides if number % 2 else reversed(sides):
                 begun = time.perf_counter_ns()
-                side.push_many(pushed)
-                taken[name].append(time.perf_counter_ns() - begun)
+                sides[kind].push_many(pushed)
+                taken[kind][number] = time.perf_counter_ns() - begun
                 time.sleep(CYCLE_S / 2)
-    ours, base = (np.array(taken[name][rounds // 10 :], dtype=np.float64) for name in ("all", "nothing"))
-    return {
-        "streams": STREAMS,
-        "ratio": interval_json(ratio_of_medians(ours, base)),
-        "ratio_p99": float(np.percentile(ours, 99) / np.percentile(base, 99)),
-        "ratio_mean": float(ours.mean() / base.mean()),
-        "without_ms": float(np.median(base)) / 1e6,
-    }
+    return {kind: values[rounds // 10 :] for kind, values in taken.items()}
 
 
 def memory_mb(bundle: Bundle, seconds: int) -> float:
@@ -146,15 +190,14 @@ def memory_mb(bundle: Bundle, seconds: int) -> float:
     hops = motion_hops(256, 1, bundle.preprocess.hop_samples)
     with ExitStack() as stack:
         plain = _Side(stack, bundle, "nothing")
-        for number in range(10 * seconds):
-            plain.push("0", hops[number % len(hops)])
+        for _ in range(10 * seconds // 100):
+            plain.run(hops[:100])
         before = resident_mb()
         watched = _Side(stack, bundle, "all")
         _look_on(stack, watched)
-        for number in range(10 * seconds):
-            watched.push("0", hops[number % len(hops)])
-            if number % 100 == 0:
-                time.sleep(PAUSE_S)
+        for _ in range(10 * seconds // 100):
+            watched.run(hops[:100])
+            time.sleep(PAUSE_S)
         time.sleep(1.0)
         return resident_mb() - before
 
@@ -166,21 +209,14 @@ def _look_on(stack: ExitStack, side: _Side) -> None:
     stack.enter_context(onlooker(side.page.port, side.metrics.port))
 
 
-def _pusher(side: _Side, hops: Sequence[Float32Array]) -> Callable[[int], None]:
-    return lambda turn: side.push("0", hops[turn % len(hops)])
-
-
-def in_blocks(calls: dict[str, Callable[[int], None]], rounds: int, pause_s: float) -> dict[str, Float64Array]:
-    """Return nanoseconds of every call; the sides take turns by blocks, in another order each round."""
-    names = list(calls)
+def in_blocks(sides: dict[str, _Side], hops: Sequence[Float32Array], rounds: int) -> Taken:
+    """Return nanoseconds of every decision; the sides take turns by blocks, in another order each round."""
+    names = list(sides)
     taken = {name: np.empty((rounds + 1, BLOCK)) for name in names}
     for number in range(rounds + 1):
+        part = [hops[(number * BLOCK + turn) % len(hops)] for turn in range(BLOCK)]
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            for turn in range(BLOCK):
-                begun = time.perf_counter_ns()
-                calls[name](number * BLOCK + turn)
-                taken[name][number, turn] = time.perf_counter_ns() - begun
-                time.sleep(pause_s)
+            taken[name][number] = sides[name].run(part, PAUSE_S)
     return {name: values[1:].ravel() for name, values in taken.items()}
 
 

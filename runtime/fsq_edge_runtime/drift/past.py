@@ -11,7 +11,10 @@ from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.drift.page_hinkley import PageHinkley
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fsq_edge_runtime.drift.looks import InputLooks, Look
+    from fsq_edge_runtime.stream.records import Decision
 
 BLOCK: Final = 64  # windows between two judgements
 LOOK_EVERY: Final = 8  # the input of one window in eight is looked at: all of them would cost a third of a decision
@@ -28,6 +31,7 @@ class StreamPast:
         looks: adds up its windows.
         codes: how many kinds of codes are counted.
         floors: of its series, see :class:`PageHinkley`.
+        place: from a record to its code's place among those counted; None for one that is counted nowhere.
 
     Attributes:
         test: of its series against their own past.
@@ -42,13 +46,17 @@ class StreamPast:
         former: of the periods that ended, what :func:`fsq_edge_runtime.drift.sphere.fit_offset` takes, added up.
     """
 
-    __slots__ = ("_held", "_held_as", "_looks", "_period", "_reported", "_starts", "begins", "blocks", "center",
-                 "codes", "confidence", "counts", "doubted", "former", "test", "weightless")  # fmt: skip
+    __slots__ = ("_held", "_held_as", "_looks", "_period", "_place", "_reported", "_rooms", "_starts", "begins",
+                 "blocks", "center", "codes", "confidence", "counts", "doubted", "former", "test",
+                 "weightless")  # fmt: skip
 
-    def __init__(self, looks: InputLooks, codes: int, floors: Float64Array) -> None:
-        self.test = PageHinkley(floors)
+    def __init__(
+        self, looks: InputLooks, codes: int, floors: Float64Array, place: Callable[[Decision], int | None]
+    ) -> None:
+        self.test, self._place = PageHinkley(floors), place
         self.counts = np.zeros(codes, dtype=np.int64)
         self._looks, self._held = looks, looks.room(HELD)
+        self._rooms = list(self._held[:, :-1])  # a view of each: to make one takes as long as to fill it
         self._held_as: list[tuple[int, float | None]] = []  # number and rate of the windows held
         self._reported: set[Any] = set()  # beyond a limit against training when last judged
         self._starts: list[float] = []  # when the latest 64 blocks since the last change began
@@ -61,13 +69,29 @@ class StreamPast:
 
     def hold(self, seq: int, window: Float32Array, rate: float | None) -> None:
         """Keep window (C, T) of number ``seq`` until its block ends."""
-        place = len(self._held_as)
-        if place == len(self._held):
-            if place >= MOST_HELD:
+        at = len(self._held_as)
+        if at == len(self._rooms):
+            if at >= MOST_HELD:
                 return
             self._held = np.concatenate([self._held, self._looks.room(HELD)])
-        self._held[place, :-1] = window
+            self._rooms = list(self._held[:, :-1])
+        self._rooms[at][...] = window
         self._held_as.append((seq, rate))
+
+    def count(self, record: Decision) -> bool:
+        """Take a window; return whether it completes the block, which is to be judged then."""
+        codes, confidence = self.codes, record.confidence
+        if confidence is not None:
+            self.confidence += confidence
+            place = self._place(record)
+            codes.append(NO_PLACE if place is None else place)
+        elif record.missed:
+            return False
+        else:
+            codes.append(ABSTAINED)
+        if len(codes) == 1:
+            self.begins = record.t_start
+        return len(codes) >= BLOCK
 
     def look(self, seq: int) -> tuple[Look | None, list[float]]:
         """Return, once, what the windows up to number ``seq`` look like, and their rates where these are known."""

@@ -6,8 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from operator import itemgetter
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -40,12 +39,10 @@ LEAST_DECIDED: Final = 16  # of a block's windows, or its codes say too little
 LEAST_LOOKS: Final = 4
 MOST_WEIGHTLESS: Final = 3  # blocks that show data without gravity, until it is judged no more
 MOST_ERROR: Final = 0.02  # g: of an offset that is taken off before the length of gravity is judged
-MOST_SEEN: Final = 64  # records kept until they are taken, all at once: only one decision in 64 pays for it
 LEAST_PERIOD: Final = LEARNED * LEAST_LOOKS  # looks of 32 blocks, or its figures say too little
 SPREAD: Final = 16  # rounds over which the blocks of streams in step are judged, which all end in the same one
 MAX_COUNTED_CODES: Final = 4096  # of a larger code book no perplexity is kept: it would take too much of every stream
 
-_SEEN = itemgetter(*map(Decision._fields.index, ("stream", "raw_label", "confidence")))
 Found = tuple[Series, float, float, float, int]  # series, value, usual value, score, blocks since it began
 
 
@@ -62,16 +59,12 @@ class DriftWatch:
         bundle: its statistics and its fingerprint. Where its head has no codes, classes stand in for them.
 
     Attributes:
-        EVERY: the input of windows is to be looked at whose number is a multiple of this.
+        every: the input of windows is to be looked at whose number is a multiple of this.
         arrival: watches the rate at which samples without timestamps come.
-        seen: what the session reported since :meth:`judge`; to be appended to, which costs a decision next to nothing.
-        due: how many records may be seen before :meth:`judge` is called: none completes a block before, or, with more
-            than 64 streams, at most 63 before.
+        behind: whether rounds or complete blocks wait for :meth:`settle`, which is due before a stream takes more.
 
     Cost: see docs/drift.md; about 25 KB a stream of six channels and a hundred samples a window.
     """
-
-    EVERY: ClassVar[int] = LOOK_EVERY
 
     def __init__(self, bundle: Bundle) -> None:
         config, prints = bundle.preprocess, bundle.fingerprint
@@ -97,13 +90,15 @@ class DriftWatch:
         self._place = {kind: 3 * size + at for at, kind in enumerate(OTHERS)}
         self._channels = size
         self._streams: dict[str, StreamPast] = {}
-        self.arrival = ArrivalWatch()
-        self.seen: list[Record] = []
+        self.arrival, self.every = ArrivalWatch(), LOOK_EVERY
         self._rounds: dict[int, Rounds] = {}
         self._waiting: deque[tuple[StreamPast, Decision]] = deque()  # complete blocks, each with its latest record
         self._share = 0  # of them, judged at every round
-        self.due = MOST_SEEN
-        self._surely = BLOCK  # records to come complete no block before
+        self.behind = False
+
+    def of(self, stream: str) -> StreamPast:
+        """Return what is known of a stream, which is opened where it is new."""
+        return self._streams.get(stream) or self._open(stream)
 
     def look(self, stream: str, seq: int, window: Float32Array, rate: float | None = None) -> None:
         """Take the input of window ``seq``, before it is decided; it counts with its decision.
@@ -114,8 +109,16 @@ class DriftWatch:
             window: (C, T), raw units.
             rate: measured rate of the source over its nominal one; None where it is not known.
         """
-        past = self._streams.get(stream) or self._open(stream)
-        past.hold(seq, window, rate)
+        self.of(stream).hold(seq, window, rate)
+
+    def see(self, record: Record) -> list[StreamEvent]:
+        """Take a record; return the ``drift`` record of the block that it completes, if that raises an alarm."""
+        found = self.settle()
+        if isinstance(record, Decision):
+            past = self.of(record.stream)
+            if past.count(record):
+                found += self.judge(past, record)
+        return found
 
     def see_round(self, names: list[str], answered: Sequence[Decision]) -> list[StreamEvent]:
         """Take, and judge, answered windows (none missed, none abstained) of streams of a cohort, one of each.
@@ -124,14 +127,13 @@ class DriftWatch:
             names: of the streams, in order; the same list every time.
             answered: their records.
         """
-        found = self.judge() if self.seen else self._judge_waiting(self._share)
+        found = self._judge_waiting(self._share)
         rounds = self._rounds.get(id(names))
         if rounds is None:
             if not all(set(names).isdisjoint(other.names) for other in self._rounds.values()):
-                found += self.judge()
-            pasts = [self._streams.get(name) or self._open(name) for name in names]
-            rounds = self._rounds[id(names)] = Rounds(names, pasts, self._place_of)
-        self.due = 1  # whatever comes one by one comes behind these
+                found += self.settle()
+            rounds = self._rounds[id(names)] = Rounds(names, list(map(self.of, names)), self._place_of)
+        self.behind = True
         if rounds.add(answered):
             del self._rounds[id(names)]
             if any(len(past.codes) >= BLOCK for past in rounds.pasts):
@@ -141,55 +143,38 @@ class DriftWatch:
             self._share = math.ceil(len(self._waiting) / SPREAD)
         return found
 
-    def judge(self) -> list[StreamEvent]:
-        """Take what was seen; return a ``drift`` record for each block that it completes and that raises an alarm."""
-        if self._waiting or self._rounds:
-            self._surely = 0
+    def settle(self) -> list[StreamEvent]:
+        """Hand the rounds to their streams and judge every block that is complete; return the alarms."""
+        if not self.behind:
+            return []
+        self.behind = False
         found = self._judge_waiting(len(self._waiting))
         for rounds in self._rounds.values():  # no block is complete
             rounds.hand_over()
         self._rounds.clear()
-        streams, place_of = self._streams, self._place_of
-        answers = [record for record in self.seen if isinstance(record, Decision) and not record.missed]
-        for record, (stream, raw_label, confidence) in zip(answers, map(_SEEN, answers), strict=True):
-            past = streams.get(stream) or self._open(stream)
-            codes = past.codes
-            if not codes:
-                past.begins = record.t_start
-            if raw_label is None:
-                codes.append(ABSTAINED)
-            else:
-                past.confidence += confidence
-                place = place_of(record)
-                codes.append(NO_PLACE if place is None else place)
-            if len(codes) >= BLOCK:
-                event = self._judge(past, record)
-                found += [] if event is None else [event]
-        self._surely -= len(self.seen)
-        if self._surely <= 0:
-            many = len(self._streams) > BLOCK
-            fullest = 0 if many else max((len(past.codes) for past in self._streams.values()), default=0)
-            self._surely = BLOCK - fullest
-        self.due = min(MOST_SEEN, self._surely)
-        self.seen.clear()
         return found
 
     def _judge_waiting(self, most: int) -> list[StreamEvent]:
         """Judge blocks of streams in step that are complete, at most so many of them."""
-        events = [self._judge(*self._waiting.popleft()) for _ in range(min(most, len(self._waiting)))]
-        return [event for event in events if event is not None]
+        return [event for _ in range(min(most, len(self._waiting))) for event in self.judge(*self._waiting.popleft())]
 
     def forget(self, stream: str) -> None:
         """Drop what is known of a stream that was closed."""
-        self.judge()  # completes no block
+        self.settle()  # completes no block
         self._streams.pop(stream, None)
 
     def _open(self, stream: str) -> StreamPast:
         size = self._counted or COMMON_CODES + 2
-        past = self._streams[stream] = StreamPast(self._input, size, self._floors)
+        past = self._streams[stream] = StreamPast(self._input, size, self._floors, self._place_of)
         return past
 
-    def _judge(self, past: StreamPast, last: Decision) -> StreamEvent | None:
+    def judge(self, past: StreamPast, last: Decision) -> list[StreamEvent]:
+        """End the block of a stream; return its alarm, if there is one.
+
+        Args:
+            past: of the stream.
+            last: record of the window that completed the block.
+        """
         values, first = self._values(past, last.seq)
         past.end_block()
         found: list[Found] = [
@@ -205,13 +190,13 @@ class DriftWatch:
                 test, found = "training", past.news([entry for entry in beyond if entry[3] > RELEASED])
             past.counts[:] = 0
         if not found:
-            return None
+            return []
         facts = self._facts(test, found, past, last)
         if codes:
             facts["codes"] = {name: round(value, 4) for name, value in codes.items()}
         if test == "change":  # what it is now is the new past; a stream far from training is watched for changes, too
             past.learn_anew()
-        return StreamEvent("drift", last.stream, facts)
+        return [StreamEvent("drift", last.stream, facts)]
 
     def _values(self, past: StreamPast, seq: int) -> tuple[Float64Array, int]:
         """Return the series (K,) of the block that ends with window ``seq``; unknown ones take their usual value.

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.backends.base import BackendSwitch
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.budget import Budget
@@ -86,6 +85,7 @@ def _percent(log_ratio: float) -> str:
 
 MAX_RECORDS: Final = 20_000  # that wait for the page's thread; the oldest make way
 MAX_SAMPLES: Final = 200_000
+MORE_CHUNKS: Final = 4096  # than records, until they are dropped with a count: of 4,096 streams as much comes at once
 MAX_STREAMS: Final = 4096
 MAX_NAME: Final = 200  # characters of a stream's name that the page shows
 HEALTH_S: Final = 1.0
@@ -99,8 +99,7 @@ Waiting = TypeVar("Waiting")
 class Feed:
     """Takes what a run produces and keeps what the page shows.
 
-    ``keep``, ``keep_all``, ``relieve``, ``take_samples`` and ``take_chunks`` are for the engine's thread, the rest for
-    the page's alone.
+    ``keep``, ``keep_all``, ``relieve`` and ``take_chunks`` are for the engine's thread, the rest for the page's alone.
 
     Args:
         about: facts of the run.
@@ -108,6 +107,7 @@ class Feed:
     Attributes:
         about: facts of the run.
         keep, keep_all: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
+        take_chunks: see :class:`fsq_edge_runtime.sinks.base.TakesSamples`.
         viewers: of the page so far.
         dropped: records and chunks that found their queue full.
         facts: the run's counters, asked for once a second; None until the runner gives them.
@@ -126,8 +126,9 @@ class Feed:
         self.keep: Callable[[Record], None] = self._records.append
         self.keep_all: Callable[[Iterable[Record]], None] = self._records.extend
         self._shown = self._lost = self._counted = 0  # records: by the page's thread, by the engine's, as last said
-        self._chunks: deque[Samples] = deque()
-        self._given = self._worked = 0  # samples: the engine counts the first, the page's thread the second
+        self._chunks: deque[Samples] = deque(maxlen=MAX_RECORDS + MORE_CHUNKS)
+        self.take_chunks: Callable[[Iterable[Samples]], None] = self._chunks.extend
+        self._longest = MAX_SAMPLES  # chunk among the latest
         self._budget = Budget()
         self._next_id = 0
         self._flags_said = 1
@@ -140,33 +141,19 @@ class Feed:
         return {"records": self._counted, "dropped": self.dropped, "viewers": self.viewers}
 
     def relieve(self) -> None:
-        """Drop the oldest records where too many wait."""
+        """Drop the oldest records, and the oldest chunks but for the last, where too much waits."""
+        records, chunks = self._records, self._chunks
         with suppress(IndexError):  # the page's thread may have taken them away
-            while len(self._records) > MAX_RECORDS:
-                self._records.popleft()
+            while len(records) > MAX_RECORDS:
+                records.popleft()
                 self._lost += 1
                 self.dropped += 1
-
-    def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
-        """Take samples (n, C) of a stream and their times (n,) in seconds, or None; never blocks."""
-        self._chunks.append((stream, samples, times))
-        self._given = given = self._given + len(samples)
-        if given - self._worked > MAX_SAMPLES:
-            self._drop_samples()
-
-    def take_chunks(self, chunks: Sequence[Samples]) -> None:
-        """Take what :meth:`take_samples` takes, of many streams; never blocks."""
-        self._chunks.extend(chunks)
-        self._given = given = self._given + sum(map(len, map(_samples_of, chunks)))
-        if given - self._worked > MAX_SAMPLES:
-            self._drop_samples()
-
-    def _drop_samples(self) -> None:
-        """Drop the oldest chunks, but for the last."""
-        with suppress(IndexError):  # the page's thread may have taken them away
-            while self._given - self._worked > MAX_SAMPLES and len(self._chunks) > 1:
-                self._given -= len(self._chunks.popleft()[1])
-                self.dropped += 1
+        if len(chunks) > MAX_RECORDS or len(chunks) * self._longest > MAX_SAMPLES:
+            with suppress(IndexError):
+                samples = sum(map(len, map(_samples_of, chunks.copy())))
+                while len(chunks) > MAX_RECORDS or (samples > MAX_SAMPLES and len(chunks) > 1):
+                    samples -= len(chunks.popleft()[1])
+                    self.dropped += 1
 
     def collate(self) -> dict[str, Any]:
         """Work off what is waiting; return the news for every viewer."""
@@ -217,7 +204,8 @@ class Feed:
 
     def _take_samples(self, news: dict[str, Any]) -> None:
         chunks = list(_taken(self._chunks))
-        self._worked += sum(len(chunk[1]) for chunk in chunks)
+        if chunks:
+            self._longest = max(map(len, map(_samples_of, chunks)))
         joined: dict[tuple[str, bool], list[Samples]] = {}
         for chunk in chunks:  # one piece of work for each stream, however small its chunks are
             joined.setdefault((chunk[0], chunk[2] is None), []).append(chunk)

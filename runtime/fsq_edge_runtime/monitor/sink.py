@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
 
-from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.errors import UsageError
 from fsq_edge_runtime.monitor.about import About
 from fsq_edge_runtime.monitor.feed import Feed
@@ -34,6 +33,7 @@ class MonitorSink:
     Attributes:
         name: ``http``.
         keep, keep_all, relieve: see :class:`fsq_edge_runtime.sinks.base.KeepsRecords`.
+        take_chunks: see :class:`fsq_edge_runtime.sinks.base.TakesSamples`.
         port: the port in use.
         address: what to open in a browser, with the token where one is needed.
 
@@ -46,7 +46,7 @@ class MonitorSink:
         self.name = "http"
         feed = self._feed = Feed(about or About())
         self.keep, self.keep_all, self.relieve = feed.keep, feed.keep_all, feed.relieve
-        self.take_samples = feed.take_samples  # type: ignore[method-assign]  # one call less for every chunk
+        self.take_chunks = feed.take_chunks
         local = _is_local(host)
         token = None if local else _token()
         app = MonitorApp(feed)
@@ -65,14 +65,6 @@ class MonitorSink:
         """Take a record; never blocks."""
         self.keep(record)
         self.relieve()
-
-    def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None) -> None:
-        """Take samples (n, C), raw units, and their times (n,) in seconds, or None; never blocks."""
-        self._feed.take_samples(stream, samples, times)
-
-    def take_chunks(self, chunks: Sequence[Sequence[Any]]) -> None:
-        """Take of many streams what :meth:`take_samples` takes, the first three of each chunk; never blocks."""
-        self._feed.take_chunks(chunks)
 
     @property
     def counters(self) -> dict[str, int]:

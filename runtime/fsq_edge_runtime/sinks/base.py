@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from fsq_edge_runtime.arrays import Float32Array, Float64Array
 from fsq_edge_runtime.stream.records import Record
 
 
@@ -72,13 +71,14 @@ class KeepsRecords(Protocol):
 
 @runtime_checkable
 class TakesSamples(Protocol):
-    """A sink that shows signals, too."""
+    """A sink that shows signals, too.
 
-    def take_samples(self, stream: str, samples: Float32Array, times: Float64Array | None, /) -> None:
-        """Take samples (n, C), raw units, and their times (n,) in seconds or None; never blocks, never changes them."""
+    Attributes:
+        take_chunks: takes chunks, each of which begins with a stream, its samples (n, C), raw units, and their times
+            (n,) in seconds or None; never blocks, never changes them.
+    """
 
-    def take_chunks(self, chunks: Sequence[Sequence[Any]], /) -> None:
-        """Take of many streams what :meth:`take_samples` takes, the first three of each chunk."""
+    take_chunks: Callable[[Iterable[Sequence[Any]]], None]
 
 
 @runtime_checkable

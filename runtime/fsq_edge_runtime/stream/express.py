@@ -89,6 +89,7 @@ def open_express(classifier: WindowClassifier, config: PreprocessConfig) -> Expr
         else:
             window = ring.window(start)
             ring.keep_spot(n, start)
+        ring.latest_due = window
         if placed > limit or not sound(window):
             return start
         prepared = monotonic_ns()

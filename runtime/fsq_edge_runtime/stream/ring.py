@@ -52,6 +52,7 @@ class SampleRing:
         spots: some places, by the row at which they begin.
         fronted: grid index after the push that was written to the front, too, and how many samples it had.
         irregular_until: grid index after the last sample that was not simply taken from the source.
+        latest_due: view (C, T) of the window that the latest common push made due; until the next push.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class SampleRing:
         "end",
         "fronted",
         "irregular_until",
+        "latest_due",
         "room",
         "rows",
         "spots",
@@ -79,6 +81,7 @@ class SampleRing:
         self._used: Int64Array = np.ones(self.capacity, dtype=np.int64)
         self._imputed: BoolArray = np.zeros(self.capacity, dtype=np.bool_)
         self.spots: dict[int, Spot] = {}
+        self.latest_due: Float32Array = self._columns[:, :window]
         self._move = (0, 0, self._columns[:, :0], self._columns[:, :0])  # the latest: from where, how many, to, from
         self.clear()
 

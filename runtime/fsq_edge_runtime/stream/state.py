@@ -17,6 +17,7 @@ from fsq_edge_runtime.stream.ring import SampleRing
 from fsq_edge_runtime.stream.settings import StreamSettings
 
 if TYPE_CHECKING:
+    from fsq_edge_runtime.drift.past import StreamPast
     from fsq_edge_runtime.personal.teaching import Lesson
     from fsq_edge_runtime.personal.wearer import Wearer
 
@@ -44,6 +45,7 @@ class StreamState:
         doubted_until: windows before this number are doubted, since one before them turned faster than it can.
         wearer: whoever wears the sensor, where the stream has an overlay.
         lesson: what the stream is being taught; None while nobody teaches it.
+        past: what the drift watch knows of it; None where it is not watched, and before the first common push.
 
     Raises:
         UsageError: the source's rate cannot be brought to the model's.
@@ -63,6 +65,7 @@ class StreamState:
         "lesson",
         "name",
         "next_start",
+        "past",
         "resampler",
         "ring",
         "seq",
@@ -107,6 +110,7 @@ class StreamState:
         self.doubted_until = 0
         self.wearer: Wearer | None = None
         self.lesson: Lesson | None = None
+        self.past: StreamPast | None = None
         self._size, self._hop, self._on_gap = config.window_samples, config.hop_samples, on_gap
         self._rate = rate
         self.ahead = False
