@@ -28,6 +28,8 @@ WriteAll = Callable[[Sequence[Record]], None]
 # Between the sources and the engine, in single samples: a quarter of an hour of one sensor at 100 Hz. Four samples of a
 # longer chunk take the memory of one that comes alone: of 4,096 sensors at 50 Hz almost two seconds.
 MAX_WAITING = 100_000
+HELD = 0.25  # of the deadline, for samples that make no window due; a gap among them may still do
+LEAST_HOLD_S = 0.02  # or none is held: it would be two samples of a slow sensor
 SLICE = 256  # chunks handed in before the runner looks whether it should stop
 # From the moment the runner sees that it should stop; with POLL_S and the sinks' second it stays below two.
 DRAIN_S = 0.4
@@ -39,17 +41,19 @@ CLOSE_SOURCES_S = 0.2
 class ChunkQueue:
     """Chunks that wait for the engine, bounded by their memory; when it is full the oldest make way.
 
-    Cost: a sensor of 100 Hz wakes the engine a hundred times a second, so the one reader waits on a plain lock that
-    the writers release; a ``Condition`` costs twice as much.
+    Cost: a sensor of 100 Hz would wake the engine a hundred times a second, which costs more than all its windows; so
+    it says how many samples are worth waking it for. It waits on a plain lock that the writers release; a
+    ``Condition`` costs twice as much.
     """
 
     def __init__(self, limit: int = MAX_WAITING) -> None:
         self._limit = limit
         self._chunks: deque[Chunk] = deque()
         self._samples = self._size = 0
+        self._wanted = 1
         self._lost: dict[str, int] = {}
         self._guard = threading.Lock()
-        self._filled = threading.Lock()  # held while there is nothing to take
+        self._filled = threading.Lock()  # held while there is too little to take
         self._filled.acquire()
 
     def put(self, chunk: Chunk) -> None:
@@ -63,7 +67,14 @@ class ChunkQueue:
                 self._samples -= len(oldest.samples)
                 self._size -= _size_of(oldest)
                 self._lost[oldest.stream] = self._lost.get(oldest.stream, 0) + len(oldest.samples)
-            if self._filled.locked():
+            if self._filled.locked() and (self._samples >= self._wanted or chunk.taught is not None or self._lost):
+                self._filled.release()
+
+    def want(self, samples: int) -> None:
+        """Let :meth:`take` wait for so many samples, 1 at first; what is fewer is given when its time is up."""
+        with self._guard:
+            self._wanted = samples
+            if self._samples >= samples and self._filled.locked():
                 self._filled.release()
 
     @property
@@ -75,10 +86,10 @@ class ChunkQueue:
         """Return the samples lost by stream, all before the chunks, and the chunks; both may be empty. One reader.
 
         Args:
-            timeout_s: how long to wait for the first chunk.
+            timeout_s: how long to wait for as much as is wanted.
             gather_s: let the oldest chunk grow so old meanwhile, for others to be taken with it.
         """
-        if not self._filled.acquire(timeout=timeout_s):
+        if not self._filled.acquire(timeout=timeout_s) and not self._chunks:
             return {}, []
         if gather_s:
             with self._guard:
@@ -148,6 +159,9 @@ class Runner:
         deadline_ns = session.settings.deadline_ns(session.bundle.preprocess)
         self._gather_s = max_wait_s if deadline_ns is None else min(max_wait_s, deadline_ns / 2e9)
         session.expect_wait(self._gather_s)
+        patience_ns = session.settings.deadline_ns(session.bundle.preprocess)
+        hold_s = POLL_S if patience_ns is None else min(POLL_S, HELD * patience_ns / 1e9)
+        self._poll_s, self._holds = (hold_s, True) if hold_s >= LEAST_HOLD_S else (POLL_S, False)
         self._live = any(source.live for source in sources)
         if self._live and not all(source.live for source in sources):
             raise UsageError("recordings next to live sources must be paced", hint="--pace realtime")
@@ -265,8 +279,10 @@ class Runner:
         next_stats = time.monotonic() + self._stats_s
         while not stop.is_set():
             finished = ended.is_set()
-            lost, chunks = self._queue.take(*((0.0,) if finished else (POLL_S, self._gather_s)))
+            lost, chunks = self._queue.take(*((0.0,) if finished else (self._poll_s, self._gather_s)))
             self._take_in(lost, chunks, stop)
+            if chunks and self._holds:
+                self._queue.want(max(1, self._session.samples_until_due() - 1))  # the last one finds all others taken
             self._heartbeat()
             self._session.look_at_arrival()
             self._reload()

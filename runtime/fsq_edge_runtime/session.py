@@ -183,6 +183,15 @@ class Session:
         """
         self._classifier.batch.expect_wait(int(wait_s * 1e9))
 
+    def samples_until_due(self) -> int:
+        """Return how many samples are due until the next window is, of the one stream in good order; 1 for any others.
+
+        Irregular samples may make it due earlier.
+        """
+        if len(self._streams) != 1 or self._paused:
+            return 1
+        return next(iter(self._streams.values())).until_due
+
     def open_stream(self, stream: str, *, source_rate_hz: float | None = None) -> None:
         """Open a stream before its first push, to give it a rate of its own.
 

@@ -114,6 +114,53 @@ def test_the_queue_lets_young_chunks_wait_for_others_and_old_ones_not(monkeypatc
     assert len(slept) == 3
 
 
+def test_the_queue_gives_fewer_samples_than_are_wanted_only_when_the_time_is_up() -> None:
+    queue, one = ChunkQueue(), chunk("dog", np.zeros((1, 6), np.float32))
+    queue.want(3)
+    for _ in range(2):
+        queue.put(one)
+    begun = time.monotonic()
+    assert len(queue.take(0.05)[1]) == 2
+    assert time.monotonic() - begun >= 0.05
+    for _ in range(3):
+        queue.put(one)
+    assert len(queue.take(60.0)[1]) == 3
+    queue.put(one)
+    queue.want(1)
+    assert len(queue.take(60.0)[1]) == 1, "what is wanted became less"
+    queue.want(100)
+    queue.put(chunk("dog", np.zeros((0, 6), np.float32))._replace(taught="walk"))
+    assert len(queue.take(60.0)[1]) == 1, "a lesson does not wait"
+    assert queue.take(0.0) == ({}, [])
+
+
+@pytest.mark.parametrize(("deadline_ms", "holds"), [(0.0, True), (None, True), (60.0, False)])
+def test_single_samples_wake_the_engine_when_a_window_is_due(deadline_ms, holds, monkeypatch) -> None:
+    rows, taken, records, take = motion(400), [], [], ChunkQueue.take
+
+    def counted(queue, *times):
+        found = take(queue, *times)
+        taken.append(len(found[1]))
+        return found
+
+    def sensor():
+        for row in rows:
+            time.sleep(0.002)
+            yield row[None]
+
+    monkeypatch.setattr(ChunkQueue, "take", counted)
+    with random_bundle().open_session("onnx", deadline_ms=deadline_ms) as session:
+        expected = [record.code for record in random_bundle().open_session("onnx", deadline_ms=0.0).push(rows)]
+        runner = Runner(session, [IterableSource(sensor(), live=True)], [CallbackSink(records.append)])
+        runner.run(threading.Event())
+    assert [one.code for one in records if isinstance(one, Decision)] == expected
+    assert sum(taken) == len(rows)
+    assert (runner._queue._wanted > 1) is holds
+    if holds:
+        assert sum(map(bool, taken)) < len(rows) / 4
+        assert taken.count(1) > 1, "the last sample of a window comes alone"
+
+
 @pytest.mark.parametrize(
     ("asked_s", "deadline_ms", "waits_s"), [(0.02, None, 0.02), (9.0, None, 0.5), (9.0, 80.0, 0.04), (9.0, 0.0, 9.0)]
 )

@@ -71,7 +71,7 @@ SUITES: Final = (
         Figure("beyond the network, median", "single/counted/added_us_p50", "µs"),
         Figure("1,000 streams / onnxruntime's best batches", "many/ratio", "x", at_least=0.5),
         Figure("1,000 streams, windows a second", "many/windows_per_s"),
-        Figure("core at 100 Hz beyond the network", "cpu/beyond_network", "%", at_most=0.02),
+        Figure("core at 100 Hz beyond the network", "cpu/beyond_network", "%", at_most=0.01),
     ),
     suite(
         "heads",

@@ -160,6 +160,13 @@ class StreamState:
         self.next_start, self.seq = next_start, seq
 
     @property
+    def until_due(self) -> int:
+        """Samples in good order until a window is due, at least 1; 1 while they are in none, or are filtered."""
+        if self.resampler is not None or not self.grid.steady:
+            return 1
+        return max(1, self.next_start + self._size - self.ring.end)
+
+    @property
     def time(self) -> float:
         """Source time just behind the latest sample that was placed on the grid, seconds."""
         return self.t0 + self.ring.end / self._rate
