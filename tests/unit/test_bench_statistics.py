@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fsq_edge_benchmarks.bench.result import SpinRecord
 from fsq_edge_benchmarks.bench.spin import SpinLoop, disturbances
 from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES, Distribution, duration, percentile
-from fsq_edge_benchmarks.measure.ratio import difference_of_medians, median_of_ratios, ratio_of_medians
+from fsq_edge_benchmarks.measure.ratio import difference_of_medians, median_of_ratios, ratio_of_medians, ratio_of_p99
 from fsq_edge_benchmarks.measure.resources import Meter, Resources
 
 CALM = SpinRecord(calm_us=10.0, slowdown=1.02, drift=1.0, lost_share=0.01)
@@ -74,6 +74,13 @@ def test_the_median_of_ratios_does_not_move_with_a_machine_that_is_slow_for_a_wh
     assert found.low == pytest.approx(found.high)
     assert median_of_ratios(slow * 1.04 * base, base, block=64).value == pytest.approx(1.04), "slow for one side alone"
     assert median_of_ratios([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]).value == 2.0
+
+
+def test_the_ratio_of_p99_does_not_move_with_what_interrupts_one_side_for_a_third_of_the_run() -> None:
+    base = np.tile(np.r_[np.full(980, 40.0), np.full(20, 50.0)], 12)
+    ours = np.where(np.arange(len(base)) < len(base) // 3, 9.0, 1.0) * 1.2 * base
+    assert ratio_of_p99(ours, base).value == pytest.approx(1.2)
+    assert ratio_of_p99(ours[-700:], base[-700:]).value == pytest.approx(1.2), "one slice, where there is no more"
 
 
 def test_a_quiet_run_is_valid_and_each_disturbance_is_named() -> None:

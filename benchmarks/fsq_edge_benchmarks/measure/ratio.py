@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, PlainSerializer
 
+from fsq_edge_benchmarks.measure.distribution import MINIMUM_SAMPLES
 from fsq_edge_runtime.arrays import Float64Array
 from fsq_edge_runtime.scores import LEVEL, Interval, percentile_interval
 
 RESAMPLES: Final = 1000
 BLOCKS: Final = 100  # neighbours in time are alike, so blocks of them are drawn, not single pairs
+SLICES: Final = 25  # of a run, each of which has a p99 of its own
 _CHUNK: Final = 50  # resamples held in memory at once
 _FIELDS: Final = {"value", "low", "high", "confidence"}
 
@@ -56,7 +58,9 @@ def difference_of_medians(ours: npt.ArrayLike, base: npt.ArrayLike, *, seed: int
     return percentile_interval(value[0] - value[1], drawn[:, 0] - drawn[:, 1])
 
 
-def median_of_ratios(ours: npt.ArrayLike, base: npt.ArrayLike, *, block: int = 1, seed: int = 0) -> Interval:
+def median_of_ratios(
+    ours: npt.ArrayLike, base: npt.ArrayLike, *, block: int = 1, percent: float = 50.0, seed: int = 0
+) -> Interval:
     """Return the median of what ours take over base, block by block, with a bootstrap interval over blocks.
 
     A machine that is slow for some seconds, or a process in which all lies badly, is so for both sides of a block.
@@ -64,13 +68,26 @@ def median_of_ratios(ours: npt.ArrayLike, base: npt.ArrayLike, *, block: int = 1
     Args:
         ours: (n,) durations.
         base: (n,) durations, each block taken next to its partner in ``ours``.
-        block: how many, one after the other, were taken in one turn; each block counts with its median.
+        block: how many are compared at a time; what is left over behind the last whole block counts nowhere.
+        percent: percentile of a block that is compared.
         seed: of the bootstrap's generator.
     """
-    of, over = (np.median(np.asarray(side, np.float64).reshape(-1, block), axis=1) for side in (ours, base))
+    sides = [np.asarray(side, dtype=np.float64) for side in (ours, base)]
+    of, over = (np.percentile(side[: len(side) // block * block].reshape(-1, block), percent, axis=1) for side in sides)
     ratios = of / over
     draw = np.random.default_rng(seed).integers(0, len(ratios), (RESAMPLES, len(ratios)))
     return percentile_interval(float(np.median(ratios)), np.median(ratios[draw], axis=1))
+
+
+def ratio_of_p99(ours: npt.ArrayLike, base: npt.ArrayLike) -> Interval:
+    """Return the p99 of ours over that of base, the median over slices of neighbouring pairs: see above.
+
+    Args:
+        ours: (n,) durations, as many as support a p99.
+        base: (n,) durations, each taken next to its partner in ``ours``.
+    """
+    n = len(np.asarray(ours))
+    return median_of_ratios(ours, base, block=max(n // SLICES, min(n, MINIMUM_SAMPLES[99])), percent=99.0)
 
 
 def _medians(ours: npt.ArrayLike, base: npt.ArrayLike, cut: int, seed: int) -> tuple[Float64Array, Float64Array]:
