@@ -235,7 +235,7 @@ class Session:
         """
         begun = time.monotonic_ns()
         if self._lockstep.cohorts:
-            self._lockstep.part()
+            self._part()
         state, drift = self._streams.get(stream) or self._open(stream, self.settings), self._drift
         found = None
         if self._express is not None and not self._paused:
@@ -244,13 +244,12 @@ class Session:
                 if found:
                     record, past = found[0], None
                     if drift is not None:  # what a look and _emit do, in fewer steps
-                        if drift.behind:
-                            self._say_drift()
                         past = state.past
                         if past is None:
                             past = state.past = drift.of(stream)
-                        if not record.seq % drift.every:
-                            past.hold(record.seq, state.ring.latest_due, 1.0)
+                        seq = state.seq - 1
+                        if not seq % past.every:
+                            past.hold(seq, state.ring.latest_due, 1.0)
                     if self.on_record is not None:
                         self.on_record(record)
                         if past is not None and past.count(record) and drift is not None:
@@ -302,7 +301,7 @@ class Session:
             parts = lockstep.parts(pushed)
             if parts is not None:
                 return self._push_together(parts, arrived_ns)
-            lockstep.part()
+            self._part()
         items = ((name, samples, None) for name, samples in pushed.items()) if isinstance(pushed, Mapping) else pushed
         decisions = self._push_each(items, arrived_ns)
         if not self._paused:
@@ -332,7 +331,7 @@ class Session:
         decisions: list[Decision] = []
         for cohort, samples, times in parts:
             if cohort.parted or not cohort.take(samples, times):
-                self._lockstep.part()
+                self._part()
                 given = repeat(None) if times is None else times
                 decisions += self._push_each(zip(cohort.names, samples, given, strict=False), arrived_ns)
                 continue
@@ -366,7 +365,7 @@ class Session:
 
     def pause(self) -> None:
         """Drop and count all samples until :meth:`resume`."""
-        self._lockstep.part()
+        self._part()
         self._paused = True
 
     def resume(self) -> list[Decision]:
@@ -376,7 +375,7 @@ class Session:
 
     def lose(self, samples: int, stream: str = "0") -> None:
         """Account for samples that were dropped before they reached the session; the next ones start a new segment."""
-        self._lockstep.part()
+        self._part()
         state = self._streams.get(stream) or self._open(stream, self.settings)
         state.lose(samples)
 
@@ -392,7 +391,7 @@ class Session:
 
         Cost: a window that is missed costs no inference; 4,096 resampled streams took a second then.
         """
-        self._lockstep.part()
+        self._part()
         decisions = []
         states = list(self._streams.values()) if stream is None else [self._streams[stream]]
         for state in states:
@@ -477,7 +476,7 @@ class Session:
             DataError: damaged, or made for another network.
             UsageError: it reads features, and the session was opened without them.
         """
-        self._lockstep.part()
+        self._part()
         roster = self._wearers()
         roster.give(overlay, stream)
         state = self._streams.get(stream)
@@ -504,7 +503,7 @@ class Session:
         """
         from fsq_edge_runtime.personal.teaching import NO_LABEL, Lesson, class_number
 
-        self._lockstep.part()
+        self._part()
         number = NO_LABEL if label is None else class_number(self.bundle, label)
         roster = self._wearers()
         state = self._streams.get(stream) or self._open(stream, self.settings)
@@ -530,7 +529,7 @@ class Session:
         Raises:
             UsageError: nothing was taught to this stream.
         """
-        self._lockstep.part()
+        self._part()
         state = self._streams.get(stream)
         if state is None or state.lesson is None:
             raise UsageError(f"nothing was taught to the stream {stream!r}", hint="session.teach(label, stream) does")
@@ -552,10 +551,15 @@ class Session:
             self._emit(event)
         events.clear()
 
+    def _part(self) -> None:
+        """Let streams that moved in step move by themselves again, once all is said of their drift."""
+        self._lockstep.part()
+        self._say_drift()
+
     def _say_drift(self) -> None:
         """Report what blocks show that are complete, but wait: those of streams in step are judged a few a round."""
-        if self._drift is not None and self.on_record is not None:
-            for event in self._drift.settle():
+        for event in self._drift.settle() if self._drift is not None else ():
+            if self.on_record is not None:
                 self.on_record(event)
 
     def _take(self, state: StreamState, samples: npt.ArrayLike, timestamps: npt.ArrayLike | None) -> Iterable[int]:

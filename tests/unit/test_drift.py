@@ -6,7 +6,7 @@ from fsq_edge_runtime.drift import DriftWatch
 from fsq_edge_runtime.drift.codes import CodeReference, perplexity
 from fsq_edge_runtime.drift.looks import InputLooks, Look
 from fsq_edge_runtime.drift.page_hinkley import LEARNED, PageHinkley
-from fsq_edge_runtime.drift.past import BLOCK, LOOK_EVERY, StreamPast
+from fsq_edge_runtime.drift.past import BLOCK, CODE, CONFIDENCE, LOOK_EVERY, StreamPast
 from fsq_edge_runtime.drift.subjects import _Group
 from fsq_edge_runtime.session import Session
 from fsq_edge_runtime.stream import Decision, StreamEvent
@@ -303,8 +303,12 @@ def test_the_distance_to_few_subjects_is_in_their_own_deviations_and_those_of_al
     assert group.distance(np.array([1.0, 2.0 - np.sqrt(0.0844)])) == pytest.approx(np.sqrt(0.5))
 
 
+def test_fields_that_are_taken_by_number_are_those_of_the_name():
+    assert (Decision._fields[CONFIDENCE], Decision._fields[CODE]) == ("confidence", "code")
+
+
 def test_a_stream_that_learns_anew_keeps_nothing_of_its_past():
-    past = StreamPast(InputLooks(preprocess_config()), 5, np.full(3, 0.01), lambda record: record.code)
+    past = StreamPast(InputLooks(preprocess_config()), 5, np.full(3, 0.01), None)
     past.counts[:], past.doubted = 7, {"offset"}
     past.remember(np.ones(3))
     for _ in range(LEARNED):

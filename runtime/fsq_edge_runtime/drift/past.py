@@ -22,6 +22,8 @@ HELD: Final = BLOCK // LOOK_EVERY  # windows that wait for the end of their bloc
 MOST_HELD: Final = 4 * HELD  # a batch is collected before its first decision is out, and what is missed ends no block
 ABSTAINED: Final = -2
 NO_PLACE: Final = -1  # decided, and counted nowhere
+CONFIDENCE: Final = 6  # number of this field of a record
+CODE: Final = 7
 
 
 class StreamPast:
@@ -31,9 +33,10 @@ class StreamPast:
         looks: adds up its windows.
         codes: how many kinds of codes are counted.
         floors: of its series, see :class:`PageHinkley`.
-        place: from a record to its code's place among those counted; None for one that is counted nowhere.
+        place: from a record to its place among the codes that are counted; None where that is its code.
 
     Attributes:
+        every: the input of windows is to be looked at whose number is a multiple of this.
         test: of its series against their own past.
         counts: by code, or by bin, since last held against training.
         center: offset of the accelerometer as far as it is known, g.
@@ -47,13 +50,13 @@ class StreamPast:
     """
 
     __slots__ = ("_held", "_held_as", "_looks", "_period", "_place", "_reported", "_rooms", "_starts", "begins",
-                 "blocks", "center", "codes", "confidence", "counts", "doubted", "former", "test",
+                 "blocks", "center", "codes", "confidence", "counts", "doubted", "every", "former", "test",
                  "weightless")  # fmt: skip
 
     def __init__(
-        self, looks: InputLooks, codes: int, floors: Float64Array, place: Callable[[Decision], int | None]
+        self, looks: InputLooks, codes: int, floors: Float64Array, place: Callable[[Decision], int] | None
     ) -> None:
-        self.test, self._place = PageHinkley(floors), place
+        self.test, self._place, self.every = PageHinkley(floors), place, LOOK_EVERY
         self.counts = np.zeros(codes, dtype=np.int64)
         self._looks, self._held = looks, looks.room(HELD)
         self._rooms = list(self._held[:, :-1])  # a view of each: to make one takes as long as to fill it
@@ -79,11 +82,14 @@ class StreamPast:
         self._held_as.append((seq, rate))
 
     def count(self, record: Decision) -> bool:
-        """Take a window; return whether it completes the block, which is to be judged then."""
-        codes, confidence = self.codes, record.confidence
+        """Take a window; return whether it completes the block, which is to be judged then.
+
+        Cost: fields are taken by number; the look-up of a name finds cold caches, and would be half of this.
+        """
+        codes, confidence = self.codes, record[CONFIDENCE]
         if confidence is not None:
             self.confidence += confidence
-            place = self._place(record)
+            place = record[CODE] if self._place is None else self._place(record)
             codes.append(NO_PLACE if place is None else place)
         elif record.missed:
             return False

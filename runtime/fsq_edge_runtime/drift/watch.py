@@ -61,7 +61,6 @@ class DriftWatch:
     Attributes:
         every: the input of windows is to be looked at whose number is a multiple of this.
         arrival: watches the rate at which samples without timestamps come.
-        behind: whether rounds or complete blocks wait for :meth:`settle`, which is due before a stream takes more.
 
     Cost: see docs/drift.md; about 25 KB a stream of six channels and a hundred samples a window.
     """
@@ -73,7 +72,7 @@ class DriftWatch:
         self._codes = CodeReference(prints.counts)
         coded = getattr(bundle.tail, "codebook", None) is not None
         classes = {} if coded else {name: place for place, name in enumerate(bundle.manifest.classes)}
-        self._place_of = CODE if coded else lambda record: classes.get(record.raw_label, NO_PLACE)
+        self._place_of = None if coded else lambda record: classes.get(record.raw_label, NO_PLACE)
         self._counted = len(prints.counts) if len(prints.counts) <= MAX_COUNTED_CODES else 0
         self._input = InputLooks(config)
         self._subjects = SubjectReference(prints.between, self._input, size)
@@ -94,7 +93,6 @@ class DriftWatch:
         self._rounds: dict[int, Rounds] = {}
         self._waiting: deque[tuple[StreamPast, Decision]] = deque()  # complete blocks, each with its latest record
         self._share = 0  # of them, judged at every round
-        self.behind = False
 
     def of(self, stream: str) -> StreamPast:
         """Return what is known of a stream, which is opened where it is new."""
@@ -132,8 +130,7 @@ class DriftWatch:
         if rounds is None:
             if not all(set(names).isdisjoint(other.names) for other in self._rounds.values()):
                 found += self.settle()
-            rounds = self._rounds[id(names)] = Rounds(names, list(map(self.of, names)), self._place_of)
-        self.behind = True
+            rounds = self._rounds[id(names)] = Rounds(names, list(map(self.of, names)), self._place_of or CODE)
         if rounds.add(answered):
             del self._rounds[id(names)]
             if any(len(past.codes) >= BLOCK for past in rounds.pasts):
@@ -144,10 +141,12 @@ class DriftWatch:
         return found
 
     def settle(self) -> list[StreamEvent]:
-        """Hand the rounds to their streams and judge every block that is complete; return the alarms."""
-        if not self.behind:
+        """Hand the rounds to their streams and judge every block that is complete; return the alarms.
+
+        Due before one of those streams takes a record by itself; :meth:`see` does it.
+        """
+        if not (self._rounds or self._waiting):
             return []
-        self.behind = False
         found = self._judge_waiting(len(self._waiting))
         for rounds in self._rounds.values():  # no block is complete
             rounds.hand_over()
