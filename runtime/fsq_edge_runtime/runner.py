@@ -150,7 +150,8 @@ class Runner:
     ) -> None:
         self._session, self._sources, self._stats_s = session, sources, stats_s
         self._sinks: list[Sink] = []
-        self._writes: list[tuple[Write, WriteAll]] = []  # of the sinks that can be written
+        self._writes: list[Write] = []  # of the sinks that can be written
+        self._writes_all: list[WriteAll] = []  # in the same order
         self._keepers: list[KeepsRecords] = []
         self._unrelieved = 0  # records since the keepers worked off what waits
         self._watchers: list[TakesSamples] = []
@@ -230,10 +231,12 @@ class Runner:
         """Add a sink that needs the runner itself, before :meth:`run`."""
         self._sinks.append(sink)
         if isinstance(sink, KeepsRecords):
-            self._writes.append((sink.keep, sink.keep_all))
+            self._writes.append(sink.keep)
+            self._writes_all.append(sink.keep_all)
             self._keepers.append(sink)
         else:
-            self._writes.append((sink.write, partial(_write_each, sink.write)))
+            self._writes.append(sink.write)
+            self._writes_all.append(partial(_write_each, sink.write))
         if isinstance(sink, TakesSamples):
             self._watchers.append(sink)
         if isinstance(sink, ReadsFacts):
@@ -393,11 +396,11 @@ class Runner:
                 ended.set()
 
     def _emit(self, record: Record) -> None:
-        for ways in self._writes:
+        for write in self._writes:
             try:
-                ways[0](record)
+                write(record)
             except Exception as error:  # noqa: BLE001 - raised by run(); the others get theirs, and the end, all the same
-                self._give_up(ways, error)
+                self._give_up(write, error)
         self._unrelieved += 1
         if self._unrelieved >= RELIEF:
             self._relieve()
@@ -413,17 +416,19 @@ class Runner:
             return
         if self._unrelieved + len(records) > RELIEF:
             self._relieve()
-        for ways in self._writes:
+        for write, write_all in zip(self._writes, self._writes_all, strict=True):
             try:
-                ways[1](records)
+                write_all(records)
             except Exception as error:  # noqa: BLE001 - as above
-                self._give_up(ways, error)
+                self._give_up(write, error)
         self._unrelieved += len(records)
         if self._unrelieved >= RELIEF:
             self._relieve()
 
-    def _give_up(self, ways: tuple[Write, WriteAll], error: Exception) -> None:
-        self._writes = [others for others in self._writes if others is not ways]
+    def _give_up(self, write: Write, error: Exception) -> None:
+        at = next(at for at, other in enumerate(self._writes) if other is write)
+        self._writes = [*self._writes[:at], *self._writes[at + 1 :]]
+        self._writes_all = [*self._writes_all[:at], *self._writes_all[at + 1 :]]
         self._sink_failure = self._sink_failure or error
 
     def _raise_sink_failure(self) -> None:

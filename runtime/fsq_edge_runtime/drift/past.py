@@ -95,9 +95,10 @@ class StreamPast:
             return False
         else:
             codes.append(ABSTAINED)
-        if len(codes) == 1:
+        windows = len(codes)
+        if windows == 1:
             self.begins = record.t_start
-        return len(codes) >= BLOCK
+        return windows >= BLOCK
 
     def look(self, seq: int) -> tuple[Look | None, list[float]]:
         """Return, once, what the windows up to number ``seq`` look like, and their rates where these are known."""
