@@ -85,9 +85,10 @@ class InputLooks:
         self.is_known = any(config.mean[:size]) or any(value != 1.0 for value in config.std[:size])
         self.has_gravity = self.is_known and len(axes) == 3 and square > LEAST_GRAVITY * self._unit**2
         self.axes = tuple(config.channels[at].name for at in axes) if self.has_gravity else ()
-        self._axes = np.array(axes, dtype=np.int64)
-        self._gravities = np.zeros(size)  # training's variance of each axis, g squared; 0 for other channels
-        self._gravities[axes] = np.square(self._std[axes] / self._unit)
+        self._places, self._axes = axes, np.array(axes, dtype=np.int64)
+        self._gravities: list[float] = np.square(
+            self._std[axes] / self._unit
+        ).tolist()  # training's variance, g squared
         self._share, self._per_gravity = np.float32(1.0 / self._samples), 1.0 / (self._samples * self._unit)
         self._per_variance = 1.0 / (self._samples * np.square(self._std))
         self._axis_mean = np.asarray(config.mean, dtype=np.float64)[axes] * self._samples  # as moments are
@@ -117,7 +118,7 @@ class InputLooks:
             products = np.matmul(room, room.transpose(0, 2, 1)).reshape(n, -1)
             added = np.add.reduce(products, axis=0)
         moments = products.take(self._moments, axis=1)
-        if not np.absolute(added).max() < MOST_SUM:  # NaN is not
+        if not np.maximum.reduce(added) < MOST_SUM:  # NaN is not; the greatest is a square
             sound = (np.absolute(moments) < MOST_SUM / (2 * n)).all(axis=1)
             signals += self._mean
             return self.look(room[sound]) if sound.any() else None
@@ -141,12 +142,13 @@ class InputLooks:
             steps.append(0.5 * math.log(max(LEAST_SQUARE, move * scale)) - spread)
         return means + spreads + steps
 
-    def within(self, look: Look) -> Float64Array:
+    def within(self, look: Look) -> list[list[float]]:
         """Return the variance (n, C) of each channel within each window of a block, training's variance being 1."""
         own, square = look.moments[0][:, : self._channels], look.moments[0][:, self._channels :]
-        return np.asarray((square - own * own * self._share) * self._per_variance)
+        found: list[list[float]] = ((square - own * own * self._share) * self._per_variance).tolist()
+        return found
 
-    def gravity(self, look: Look, within: Float64Array, center: Float64Array) -> float | None:
+    def gravity(self, look: Look, within: list[list[float]], center: Float64Array) -> float | None:
         """Return the length of the longest mean acceleration over standard gravity: the stillest window's, 1.
 
         Args:
@@ -157,11 +159,13 @@ class InputLooks:
         Returns:
             None where every window moves too much; NaN where a still one shows that the data are without gravity.
         """
-        vectors = look.moments[0][:, self._axes] * self._per_gravity + (self._axis_mean * self._per_gravity - center)
+        (x, y, z), scale = self._places, self._per_gravity
+        at_x, at_y, at_z = (self._axis_mean * scale - center).tolist()
+        gx, gy, gz = self._gravities
         longest, calm, least = 0.0, None, math.inf
-        for length, variance in zip(
-            map(math.hypot, *vectors.T.tolist()), (within @ self._gravities).tolist(), strict=True
-        ):
+        for sums, own in zip(look.moments[0].tolist(), within, strict=True):
+            length = math.hypot(sums[x] * scale + at_x, sums[y] * scale + at_y, sums[z] * scale + at_z)
+            variance = own[x] * gx + own[y] * gy + own[z] * gz
             longest = max(longest, length)
             if variance < SWAYING**2:
                 calm = max(calm or 0.0, length)

@@ -205,7 +205,7 @@ class DriftWatch:
         """
         values = past.test.usual.copy()
         look, rates = past.look(seq)
-        within = None
+        within: list[list[float]] = []
         place = self._place
         if look is not None and look.windows >= LEAST_LOOKS:
             values[: 3 * self._channels] = self._input.series(look)
@@ -218,8 +218,7 @@ class DriftWatch:
                     values[place["gravity"]] = math.log(max(LEAST_SQUARE, length))
         if len(rates) >= LEAST_LOOKS and sum(rates) > 0:
             values[place["rate"]] = math.log(sum(rates) / len(rates))
-        still = 0 if within is None else np.count_nonzero(np.maximum.reduce(within, axis=1) < REST**2)
-        if within is not None and still >= RESTING * len(within):
+        if within and sum(max(variances) < REST**2 for variances in within) >= RESTING * len(within):
             return values, place["gravity"]
         codes = np.array(past.codes)
         decided = len(codes) - past.codes.count(ABSTAINED)
