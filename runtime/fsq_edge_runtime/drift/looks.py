@@ -86,9 +86,8 @@ class InputLooks:
         self.has_gravity = self.is_known and len(axes) == 3 and square > LEAST_GRAVITY * self._unit**2
         self.axes = tuple(config.channels[at].name for at in axes) if self.has_gravity else ()
         self._places, self._axes = axes, np.array(axes, dtype=np.int64)
-        self._gravities: list[float] = np.square(
-            self._std[axes] / self._unit
-        ).tolist()  # training's variance, g squared
+        # Training's variance of each axis, g squared.
+        self._gravities: list[float] = np.square(self._std[axes] / self._unit).tolist()
         self._share, self._per_gravity = np.float32(1.0 / self._samples), 1.0 / (self._samples * self._unit)
         self._per_variance = 1.0 / (self._samples * np.square(self._std))
         self._axis_mean = np.asarray(config.mean, dtype=np.float64)[axes] * self._samples  # as moments are
