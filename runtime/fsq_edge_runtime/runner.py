@@ -426,9 +426,8 @@ class Runner:
             self._relieve()
 
     def _give_up(self, write: Write, error: Exception) -> None:
-        at = next(at for at, other in enumerate(self._writes) if other is write)
-        self._writes = [*self._writes[:at], *self._writes[at + 1 :]]
-        self._writes_all = [*self._writes_all[:at], *self._writes_all[at + 1 :]]
+        kept = [pair for pair in zip(self._writes, self._writes_all, strict=True) if pair[0] is not write]
+        self._writes, self._writes_all = [pair[0] for pair in kept], [pair[1] for pair in kept]
         self._sink_failure = self._sink_failure or error
 
     def _raise_sink_failure(self) -> None:

@@ -159,7 +159,12 @@ def _compared(watched: Float64Array, plain: Float64Array, block: int) -> dict[st
 
 
 def drift_cost(rounds: int, number: int) -> Taken:
-    """Return the ratio of decisions with the drift watch to those without, on average, and what it adds."""
+    """Return what :func:`fsq_edge_benchmarks.suites.drift.cost` finds, on data of another wearer for each process.
+
+    Args:
+        rounds: blocks of each side.
+        number: of the process.
+    """
     from fsq_edge_benchmarks.suites.drift import cost
 
     found = cost(fixed_bundle(), "watch", rounds, seed=300 + number)
