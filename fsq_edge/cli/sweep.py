@@ -61,8 +61,9 @@ def command(
 
     def say(trial: FrozenTrial, done: int) -> None:
         values = ", ".join(f"{value:.4g}" for value in trial.values or ()) or trial.user_attrs.get("why", "")
-        text = f"trial {trial.number}: {trial.state.name.lower()} {values} ({done} of {trials})"
-        output.say(text)
+        if trial.state.name == "FAIL" and not values:
+            values = "for too long without a sign of life, tried again by another worker"
+        output.say(f"trial {trial.number}: {trial.state.name.lower()} {values} ({done} of {trials})")
 
     with (
         open_storage(storage, heartbeat) as opened,

@@ -78,14 +78,35 @@ class Sweep:
                 if done + len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))) >= trials:
                     time.sleep(WAIT_S)  # the others may die before they are through
                     continue
-                self.study.optimize(self._objective, n_trials=1, catch=(FsqEdgeError,), callbacks=[self._note(say)])
+                self._run_one(say)
 
     def done(self) -> int:
         """Return how many trials ended: finished, pruned, or with settings that cannot be trained."""
         return sum(_is_done(trial) for trial in self.study.get_trials(deepcopy=False))
 
-    def _note(self, say: Callable[[FrozenTrial, int], None]) -> Callable[[optuna.Study, FrozenTrial], None]:
-        return lambda study, trial: say(trial, self.done())
+    def _run_one(self, say: Callable[[FrozenTrial, int], None]) -> None:
+        """Run a trial. One whose computer slept meanwhile was given to another worker: what came of it is left out."""
+        taken: list[int] = []
+
+        def objective(trial: Trial) -> Sequence[float]:
+            try:
+                return self._objective(trial)
+            finally:
+                if self._now(trial._trial_id).state != TrialState.RUNNING:
+                    taken.append(trial._trial_id)
+
+        def note(study: optuna.Study, trial: FrozenTrial) -> None:
+            say(trial, self.done())
+
+        try:
+            self.study.optimize(objective, n_trials=1, catch=(FsqEdgeError,), callbacks=[note])
+        except (ValueError, AssertionError, RuntimeError):  # Optuna can note nothing of a trial that has ended
+            if not taken:
+                raise
+            note(self.study, self._now(taken[0]))
+
+    def _now(self, trial_id: int) -> FrozenTrial:
+        return self.study._storage.get_trial(trial_id)
 
     def _objective(self, trial: Trial) -> Sequence[float]:
         trial.set_user_attr(

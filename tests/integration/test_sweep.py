@@ -137,6 +137,28 @@ def test_a_killed_worker_of_a_journal_is_known_by_its_process(project: Path) -> 
     assert again[0].state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
 
+def test_a_worker_that_slept_for_too_long_goes_on_with_another_trial(project: Path) -> None:
+    storage = f"sqlite:///{project / 'trials.db'}"
+    (project / "space.yaml").write_text(yaml.safe_dump({"model.hidden_dim": {"choices": [4, 8]}}))
+    call = words(project, storage, "out", "--heartbeat", "1")
+    sleeper = start([*call, "--trials", "4"], {})
+    wait_for_trial(storage, [sleeper])  # the worker is stopped now
+    (first,) = [trial for trial in trials_of(storage) if trial.state == optuna.trial.TrialState.RUNNING]
+    done = len(finished(storage))
+    other = start([*call, "--trials", str(done + 1)], {})  # it waits for the sleeper, until that counts as dead
+    said, error = other.communicate(timeout=120)
+    assert other.returncode == 0, error
+    assert f"trial {first.number + 1}: " in said
+    sleeper.send_signal(signal.SIGCONT)
+    said, error = sleeper.communicate(timeout=120)
+    assert sleeper.returncode == 0, error
+    assert error == ""
+    assert f"trial {first.number}: fail for too long without a sign of life" in said
+    again = trials_of(storage)[first.number + 1]
+    assert (again.system_attrs["failed_trial"], again.params) == (first.number, first.params)
+    assert len(finished(storage)) == max(4, done + 1)
+
+
 @needs_postgres()
 def test_three_processes_share_a_postgresql_and_one_is_killed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg", reason="the package 'psycopg' is not installed (extra sweep)")
@@ -157,8 +179,10 @@ def test_three_processes_share_a_postgresql_and_one_is_killed(project: Path, mon
             out, err = worker.communicate(timeout=240)
             assert worker.returncode == 0, err
             said += out + err
-        if any(trial.state == optuna.trial.TrialState.RUNNING for trial in trials_of(storage)):
-            # The others were done before the dead one was missed: a later call takes its settings up.
+        unfinished = (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING)
+        if any(trial.state in unfinished for trial in trials_of(storage)):
+            # The others had their number before the dead one was missed, or just when it was: a later call takes its
+            # settings up.
             time.sleep(DEAD_AFTER * 1.0 + 1.0)
             trials += 1
             late = start(words(project, storage, "out", "--trials", str(trials), "--heartbeat", "1"), more)
