@@ -196,11 +196,17 @@ def test_events_are_sentences() -> None:
     events.add(StreamEvent("drift", "rex", drift))
     slow = {"what": "rate", "value": -0.2231, "unit": "log ratio to nominal", "usual": 0.0}
     events.add(StreamEvent("drift", "rex", drift | slow))
+    strong = {"what": "gravity", "value": 0.4055, "unit": "log ratio to gravity", "usual": 0.0}
+    events.add(StreamEvent("drift", "rex", drift | strong))
+    rests = {"t_end": 9.0, "message": "rests: rex: rest for 21 s (limit 20 s)"}
+    events.add(StreamEvent("alert", "rex", rests))
     assert events.add(StreamEvent("stats", "", {})) is None
     assert [event["text"] for event in events.latest] == [
         "gap of 5.50 s: no samples",
         "mean of acc_x is 2.5 training sigmas, usually 0.1 (change test): look",
         "rate is 80\u00a0% of nominal, usually 100\u00a0% (change test): look",
+        "gravity is 150\u00a0% of 1 g, usually 100\u00a0% (change test): look",
+        "rests: rest for 21 s (limit 20 s)",
     ]
     for _ in range(2 * MAX_EVENTS):
         events.add(Gap("rex", "clock", None, 1.0))

@@ -70,10 +70,11 @@ def _told(record: Gap | BackendSwitch | StreamEvent) -> tuple[float | None, str]
         value, usual, unit = facts["value"], facts["usual"], facts["unit"]
         moved = f"{what} is {value:g} {unit}, usually {usual:g}"
         if unit.startswith(_LOG):  # people read parts of a hundred
-            moved = f"{what} is {_percent(value)} of {unit.removeprefix(_LOG)}, usually {_percent(usual)}"
+            whole = unit.removeprefix(_LOG).replace("gravity", "1 g")
+            moved = f"{what} is {_percent(value)} of {whole}, usually {_percent(usual)}"
         return facts["t_end"], f"{moved} ({facts['test']} test): {facts['advice']}"
     if record.kind == "alert":
-        return facts["t_end"], facts["message"]
+        return facts["t_end"], facts["message"].replace(f": {record.stream}: ", ": ", 1)  # the page names it itself
     if record.kind == "end":
         return None, f"the run ended: {facts.get('decided', 0)} decided, {facts.get('missed', 0)} missed"
     return None if record.kind == "stats" else (None, record.kind)

@@ -54,8 +54,9 @@ export function palette() {
            theme: document.documentElement.dataset.theme ?? "" };
 }
 
-// Gaps as hatched bands and drift as a triangle, on every chart.
+// Gaps as pale bands and drift as a triangle, over every chart.
 function marks(pen, frame, events, colors) {
+  pen.save();
   for (const event of events) {
     if (event.t === null || event.t < frame.from || event.t > frame.to + 60) continue;
     const x = xOf(frame, event.t);
@@ -66,10 +67,11 @@ function marks(pen, frame, events, colors) {
       pen.fillRect(begin, 0, end - begin, frame.height - AXIS);
       pen.globalAlpha = 1;
     } else if (event.type === "drift") {
-      pen.fillStyle = colors.warn;
-      pen.beginPath(); pen.moveTo(x - 5, 0); pen.lineTo(x + 5, 0); pen.lineTo(x, 8); pen.fill();
+      pen.fillStyle = colors.ink; pen.strokeStyle = colors.ground; pen.lineWidth = 3; pen.lineJoin = "round";
+      pen.beginPath(); pen.moveTo(x - 5, 1); pen.lineTo(x + 5, 1); pen.lineTo(x, 10); pen.closePath(); pen.stroke(); pen.fill();
     }
   }
+  pen.restore();
 }
 
 export function drawSignals(canvas, height, frame, stretch, group, events, colors) {
@@ -83,8 +85,7 @@ export function drawSignals(canvas, height, frame, stretch, group, events, color
     if (high !== null && high > most) most = high;
   }
   timeAxis(pen, frame, colors);
-  marks(pen, frame, events, colors);
-  if (least > most) return;
+  if (least > most) { marks(pen, frame, events, colors); return; }
   if (most - least < 1e-6) { least -= 0.5; most += 0.5; }
   const pad = (most - least) * 0.06, bottom = height - AXIS;
   least -= pad; most += pad;
@@ -129,6 +130,7 @@ export function drawSignals(canvas, height, frame, stretch, group, events, color
     pen.stroke();
   });
   pen.restore();
+  marks(pen, frame, events, colors);
 }
 
 function niceStep(raw) {
