@@ -121,5 +121,7 @@ def split_address(place: str, text: str) -> tuple[str, int]:
     """
     host, _, port = place.rpartition(":")
     if not (port.isascii() and port.isdecimal() and len(port) < 6) or int(port) > 65535:
-        raise UsageError(f"{redacted(text)!r} is not an address", hint="HOST:PORT, e.g. 127.0.0.1:8080")
+        raise UsageError(
+            f"{redacted(text)!r} is not an address", hint="HOST:PORT, the port up to 65535: 127.0.0.1:8080"
+        )
     return check_host(host.strip("[]") or "127.0.0.1", text), int(port)

@@ -112,8 +112,10 @@ def _form_of(text: str) -> str:
 def _udp(place: str, wanted: tuple[Wanted, ...], text: str, notices: Notices) -> Source:
     address, options = split_options(place, {"by": ("sender", "payload")}, text)
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{text!r} is not a UDP address", hint="udp:HOST:PORT, e.g. udp:127.0.0.1:9000")
+    if not host or not (port.isdecimal() and len(port) < 6) or int(port) > 65535:
+        raise UsageError(
+            f"{text!r} is not a UDP address", hint="udp:HOST:PORT, the port up to 65535: udp:127.0.0.1:9000"
+        )
     from fsq_edge_runtime.sources.udp import UdpSource
 
     by_sender = options.get("by") == "sender"
