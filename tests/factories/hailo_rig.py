@@ -151,6 +151,12 @@ class ProcessRig:
         return int(self.bundle.tail.index(t[None])[0])
 
 
+def answered(backend: FallbackBackend) -> bool:
+    """Return whether the device has said how hot it is, where it was asked; the next window hears of it."""
+    asked = backend._questions._asked
+    return asked is None or asked.done()
+
+
 def make_process_rig(folder: Path, generation: int = 4, *, n: int = 64, **options: object) -> ProcessRig:
     """Write a rig whose device process finds the fake in a folder, which the caller puts on the import path."""
     bundle = bundle_with_hefs(ARCHITECTURE[generation])

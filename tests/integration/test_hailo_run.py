@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fsq_edge.cli.main import run
+from fsq_edge_runtime.backends.fallback import FallbackBackend
 from fsq_edge_runtime.backends.fallback_policy import FallbackPolicy
 from fsq_edge_runtime.backends.selection import open_backend
 from fsq_edge_runtime.runner import Runner
@@ -22,7 +23,8 @@ from fsq_edge_runtime.sinks.prometheus import MetricsSink
 from fsq_edge_runtime.sources.iterable import IterableSource
 from fsq_edge_runtime.testing import Fault, FaultScript, fake_hailo_platform, installed
 from tests.factories.bundles import motion
-from tests.factories.hailo_rig import make_rig
+from tests.factories.hailo_rig import answered, make_rig
+from tests.factories.live import eventually
 
 WINDOWS = 40
 Outcome = tuple[int, list[dict[str, Any]], str]
@@ -114,12 +116,14 @@ def test_temperature_and_switches_are_in_the_facts_and_the_metrics() -> None:
     pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
     rig = make_rig(4, faults=FaultScript({25: Fault("fail", status=62)}, temperature_c=61.0))
     policy = FallbackPolicy(deadline_s=5.0, poll_s=0.001, first_retry_s=60.0)
-    session = Session(rig.bundle, open_backend(rig.bundle, "auto", binding=rig.fake, policy=policy))
+    backend = open_backend(rig.bundle, "auto", binding=rig.fake, policy=policy)
+    assert isinstance(backend, FallbackBackend)
+    session = Session(rig.bundle, backend)
     samples = motion(50 * 20 + 50)
 
     def paced() -> Any:
         for at in range(0, len(samples), 50):
-            time.sleep(0.002)  # the poll's answer comes from another thread
+            eventually(lambda: answered(backend), "the answer, from another thread, to what was asked")
             yield samples[at : at + 50]
 
     runner = Runner(session, [IterableSource(paced())], [])
