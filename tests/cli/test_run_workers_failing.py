@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -119,7 +120,12 @@ def test_a_full_pipe_does_not_hold_up_a_stop() -> None:
     pool = WorkerPool(1, lambda number, told, ready: ["sh", "-c", f"echo r >/proc/self/fd/{ready}; exec sleep 60"])
     chunks = (Chunk("dog", motion(1000), None, 0) for _ in range(1000))
     stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
+
+    def stop_when_full() -> None:
+        eventually(lambda: not select.select([], [pool._lanes[0]._pipe], [], 0)[1], "the pipe is full")
+        stop.set()
+
+    threading.Thread(target=stop_when_full).start()
     feed(pool, [IterableSource(chunks)], stop)
     begun = time.monotonic()
     with pytest.raises(FsqEdgeError, match=r"had not answered all .* samples were lost"):
