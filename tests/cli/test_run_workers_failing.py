@@ -138,8 +138,14 @@ def test_an_interrupt_twice_ends_all_with_one_line(running: subprocess.Popen[byt
     children = workers_of(running)
     for worker in children if hangs else ():
         os.kill(worker, signal.SIGSTOP)
+    open_files = Path(f"/proc/{running.pid}/fd")
+    before = len(list(open_files.iterdir()))
     running.send_signal(signal.SIGINT)
-    time.sleep(0.1)  # else the two may be one
+
+    def heard() -> bool:
+        return running.poll() is not None or len(list(open_files.iterdir())) < before
+
+    eventually(heard, "the pipes to the workers are closed")  # without a look at that the two may be one
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
