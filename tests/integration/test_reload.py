@@ -231,9 +231,7 @@ def test_sighup_reloads_the_bundle_of_a_running_program(tmp_path: Path) -> None:
             process.stdin.flush()
 
         feed(0, 430)
-        eventually(
-            lambda: process.poll() is not None or sum(one["type"] == "decision" for one in lines()) == 7, "seven"
-        )
+        eventually(lambda: process.poll() is not None or len(windows()) == 7, "seven")
         link.unlink()
         link.symlink_to("1.fsqb")
         os.kill(process.pid, signal.SIGHUP)
