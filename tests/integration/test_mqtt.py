@@ -99,6 +99,9 @@ def test_a_replay_waits_for_the_broker_and_loses_nothing(broker: Broker, monkeyp
 
 def test_the_last_will_says_offline_and_a_clean_leave_does_too(broker: Broker) -> None:
     sink = MqttSink(MqttAddress.parse(broker.address("dogs/rex")))
+    early = Listener(broker, "dogs/rex/status")
+    eventually(lambda: early.messages, "online")
+    early.close()
     listener = Listener(broker, "dogs/rex/status")
     eventually(lambda: listener.messages == [("dogs/rex/status", b"online", True)], "online, retained")
     sink._link.client.loop_stop()
