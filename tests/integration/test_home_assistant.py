@@ -68,6 +68,7 @@ def test_a_stream_becomes_a_device_with_its_state(broker: Broker) -> None:
         assert config["components"]["label"]["options"] == ["walk", "rest", "unknown"]
     names = {config["device"]["name"]: config["state_topic"] for config in found.values()}
     assert set(names) == {"dog rex", "dog imu/+/#"}
+    eventually(lambda: set(names.values()) <= set(retained(broker)), "their states")
     states = retained(broker)
     assert json.loads(states[names["dog rex"]]) == {
         "label": "walk", "confidence": 0.93, "problem": "OFF", "flags": [], "alert": "OFF", "alerts": [],
