@@ -107,6 +107,9 @@ def run_workers(
         reloaders.append(pool.reload)
         try:
             feed(pool, sources, stop, Watchdog().beat)
+        except KeyboardInterrupt:  # the second one: nobody waits for a worker that hangs
+            pool.kill()
+            raise
         finally:
             notify("STOPPING=1")
             pool.end(END_S if stop.is_set() else None)

@@ -45,6 +45,7 @@ class WorkerPool:
     ) -> None:
         told = tell or (lambda line: sys.stderr.write(f"{line}\n"))
         self._lanes = [Lane(number, command, told) for number in range(count)]
+        self._killed = False
 
     @property
     def lost(self) -> int:
@@ -108,12 +109,17 @@ class WorkerPool:
             for lane in self._lanes:
                 lane.end()
         except KeyboardInterrupt:  # the second one: nobody waits for a worker that hangs
-            for lane in self._lanes:
-                lane.process.kill()
+            self.kill()
             raise
         for lane in self._lanes:
-            if (failure := lane.failure(self.lost)) is not None:
+            if not self._killed and (failure := lane.failure(self.lost)) is not None:
                 raise failure
+
+    def kill(self) -> None:
+        """End the workers at once, whatever they still have; :meth:`end` does not call that a failure of theirs."""
+        self._killed = True
+        for lane in self._lanes:
+            lane.process.kill()
 
 
 def feed(

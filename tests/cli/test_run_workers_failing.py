@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from fsq_edge.cli.run_options import run_workers
+from fsq_edge_runtime import gateway
 from fsq_edge_runtime.errors import FsqEdgeError
 from fsq_edge_runtime.gateway import WorkerPool, feed
 from fsq_edge_runtime.sources import IterableSource
@@ -151,6 +153,20 @@ def test_an_interrupt_twice_ends_all_with_one_line(running: subprocess.Popen[byt
     assert running.returncode == 130
     assert said(errors) == ["error: interrupted"]
     eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "no worker is left")
+
+
+def test_a_second_interrupt_while_samples_are_read_waits_for_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*rest: object) -> None:
+        raise KeyboardInterrupt
+
+    hangs = WorkerPool(1, lambda number, told, ready: ["sleep", "60"])
+    monkeypatch.setattr(gateway, "WorkerPool", lambda *rest: hangs)
+    monkeypatch.setattr(gateway, "feed", interrupted)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):  # and not what a worker ended with that had no time
+        run_workers(1, [], ["jsonl:-"], [IterableSource([])], stop, [])
+    assert hangs.over()
 
 
 @pytest.mark.parametrize("running", [("--reload",)], indirect=True)
