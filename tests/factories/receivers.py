@@ -115,6 +115,9 @@ class Influx:
             command = [self._program, "-config", str(self._folder / "influxdb.conf")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         eventually(self._answers, f"influxd on port {self.port}")
+        # It opens UDP after HTTP; the system's table has the ports in hexadecimal.
+        table, opened = Path("/proc/net/udp"), f":{self.udp_port:04X} "
+        eventually(lambda: opened in table.read_text(), f"influxd on UDP port {self.udp_port}")
         if self._password:
             first = f"CREATE USER me WITH PASSWORD '{self._password}' WITH ALL PRIVILEGES"  # needs no user, once
             with contextlib.suppress(urllib.error.HTTPError):
