@@ -198,19 +198,20 @@ def test_three_processes_share_a_postgresql_and_one_is_killed(project: Path, mon
         ]
         assert trials <= len(ended) <= trials + 2
         assert not [trial for trial in found if trial.state == optuna.trial.TrialState.RUNNING]
-        own = [trial for trial in found if trial.user_attrs.get("worker", {}).get("pid") == killed.pid]
-        dead = [trial for trial in own if trial.state == optuna.trial.TrialState.FAIL and "why" not in trial.user_attrs]
+        # Those of the killed one, and on a busy machine of another that gave no sign of life for too long.
+        died = [one for one in found if one.state == optuna.trial.TrialState.FAIL and "why" not in one.user_attrs]
+        dead = [trial for trial in died if trial.user_attrs.get("worker", {}).get("pid") == killed.pid]
         for trial in dead:  # its settings were tried again, by another worker
-            (again,) = [one for one in found if one.system_attrs.get("failed_trial") == trial.number]
-            assert again.params == trial.params
-            assert again in ended
+            again = [one for one in found if one.system_attrs.get("failed_trial") == trial.number]
+            assert all(one.params == trial.params for one in again)
+            assert again[-1] in ended
         assert dead
         assert len({trial.user_attrs["worker"]["pid"] for trial in ended} - {killed.pid}) >= 1
         report = json.loads((project / "out/sweep.json").read_text())
     everything = said + json.dumps(report) + (project / "out/sweep.html").read_text()
     assert PASSWORD not in everything
     assert all(PASSWORD.encode() not in line for line in command_lines)
-    assert report["trials"]["died"] == len(dead)
+    assert report["trials"]["died"] == len(died)
 
 
 def start(arguments: list[str], more: dict[str, str]) -> subprocess.Popen[str]:
