@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -248,11 +250,23 @@ def wait_for_trial(storage: str, workers: list[subprocess.Popen[str]]) -> subpro
         for worker in workers:
             if worker.pid in running_pids(storage):
                 worker.send_signal(signal.SIGSTOP)
-                if worker.pid in running_pids(storage):
+                if nobody_writes(storage) and worker.pid in running_pids(storage):
                     return worker
                 worker.send_signal(signal.SIGCONT)
         time.sleep(0.02)
     raise AssertionError("no trial began")
+
+
+def nobody_writes(storage: str) -> bool:
+    """Return whether an SQLite file is free: who was stopped while it wrote keeps everybody else out."""
+    if not storage.startswith("sqlite:///"):
+        return True
+    with closing(sqlite3.connect(storage.removeprefix("sqlite:///"), timeout=0.1)) as opened:
+        try:
+            opened.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 def running_pids(storage: str) -> set[int]:
