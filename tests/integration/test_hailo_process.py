@@ -35,7 +35,7 @@ except BackendError as error:
     print(error.status)
 """,
     "with a late request": """
-script.inject(Fault("late", seconds=0.3))
+script.inject(Fault("late", seconds=1.0))
 try:
     backend.infer(rig.frames[:1])
 except BackendError as error:
