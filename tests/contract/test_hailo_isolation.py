@@ -26,6 +26,7 @@ from fsq_edge_runtime.backends.selection import open_device, select_backend
 from fsq_edge_runtime.errors import BackendError
 from fsq_edge_runtime.testing import Fault, fake_hailo_platform, installed
 from tests.factories.hailo_rig import ProcessRig, make_process_rig
+from tests.factories.live import eventually
 from tests.factories.silent_device import STATES, stream_through_silence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,10 +111,11 @@ def test_the_fake_holds_the_interpreter_lock_where_the_binding_does(tmp_path: Pa
 
     thread = threading.Thread(target=beat)
     thread.start()
-    time.sleep(0.05)
+    eventually(lambda: beats, "the first beat")
     fake.chip.script.silence.begin(0.3, "temperature")
     vdevice.get_physical_devices()[0].control.get_chip_temperature()
-    time.sleep(0.05)
+    before = len(beats)
+    eventually(lambda: len(beats) > before, "a beat after it")
     stop.set()
     thread.join()
     vdevice.release()
